@@ -1,0 +1,29 @@
+# `make demo` and `make test` work from a fresh clone; both make the environment in .venv first.
+PYTHON ?= python3
+BIN = .venv/bin
+OUT ?= demo-out
+export HF_HUB_OFFLINE = 1
+
+.PHONY: install demo test lint clean
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[engine,dev]'
+	touch $@
+
+demo: install
+	$(BIN)/counterpoise example spurious > .venv/demo.yaml
+	$(BIN)/counterpoise run .venv/demo.yaml --out $(OUT)
+
+test: install
+	$(BIN)/pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv $(OUT)
