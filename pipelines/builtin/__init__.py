@@ -1,0 +1,1 @@
+"""Fashion Scenes: the built-in world, its sources and the bundled models."""
