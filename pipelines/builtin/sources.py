@@ -1,0 +1,105 @@
+"""The built-in sources: which pictures each split holds. No garment is ever in two splits."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from pipelines.builtin import wardrobe
+from pipelines.builtin.world import Factors, draw
+from pipelines.errors import SourceError
+from pipelines.plan import divided
+from pipelines.spec import FewShotSource, LongTailSource, SpuriousSource
+
+BuiltinSpec = SpuriousSource | FewShotSource | LongTailSource
+Split = list[Factors]
+
+
+class Dresser:
+    """Hands out garments, each once, and draws the rest of the picture."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.next: dict[str, int] = {}
+
+    def left(self, garment: str) -> int:
+        return len(wardrobe.for_sources().items[garment]) - self.next.get(garment, 0)
+
+    def pictures(self, garment: str, scenes: Iterable[str]) -> Iterator[Factors]:
+        for scene in scenes:
+            item = self.next.get(garment, 0)
+            self.next[garment] = item + 1
+            yield draw(np.random.default_rng([self.seed, hash_of(garment), item]), garment, item, scene=scene)
+
+
+def hash_of(word: str) -> int:
+    return int.from_bytes(word.encode(), "big") % 2**31
+
+
+def alternating(scenes: tuple[str, ...], count: int) -> list[str]:
+    return [scenes[i % len(scenes)] for i in range(count)]
+
+
+def even(dresser: Dresser, classes: tuple[str, ...], scenes: tuple[str, ...], total: int) -> Split:
+    """`total` pictures, equally many of every class on every scene."""
+    counts = zip(classes, divided(total, len(classes)), strict=True)
+    return [f for garment, n in counts for f in dresser.pictures(garment, alternating(scenes, n))]
+
+
+def shortcut(dresser: Dresser, spec: SpuriousSource) -> Split:
+    """Each class on its own scene for a share `ratio` of its pictures, on the others' for the rest."""
+    pictures: Split = []
+    for number, (garment, own) in enumerate(zip(spec.classes, spec.scenes, strict=True)):
+        count = divided(spec.train, len(spec.classes))[number]
+        others = tuple(s for s in spec.scenes if s != own)
+        minority = count - round(count * spec.ratio)
+        scenes = [own] * (count - minority) + alternating(others, minority)
+        pictures += dresser.pictures(garment, scenes)
+    return pictures
+
+
+def tail(dresser: Dresser, spec: LongTailSource) -> Split:
+    last = max(1, len(spec.classes) - 1)
+    sizes = [max(1, round(spec.head * spec.imbalance ** (-i / last))) for i in range(len(spec.classes))]
+    return [f for g, n in zip(spec.classes, sizes, strict=True) for f in dresser.pictures(g, alternating(spec.scenes, n))]
+
+
+def needed(spec: BuiltinSpec) -> dict[str, int]:
+    """Garments of each kind that training, validation and test take."""
+    parts = len(spec.classes)
+    if isinstance(spec, SpuriousSource):
+        train = divided(spec.train, parts)
+    elif isinstance(spec, FewShotSource):
+        train = [spec.shots] * parts
+    else:
+        train = [spec.head] * parts
+    held_out = [v + t for v, t in zip(divided(spec.validation, parts), divided(spec.test, parts), strict=True)]
+    return {g: a + b for g, a, b in zip(spec.classes, train, held_out, strict=True)}
+
+
+def splits(spec: BuiltinSpec) -> dict[str, Split]:
+    """The pictures of `train`, `validation`, `test`, and `reserve`: balanced real images that no arm but the ceiling sees.
+
+    Raises SourceError when there are not enough garments.
+    """
+    stock = wardrobe.for_sources()
+    for garment, count in needed(spec).items():
+        have = len(stock.items[garment])
+        if count > have:
+            raise SourceError(
+                f"source: needs {count} different garments of kind {garment!r}, the {stock.origin} holds {have}; ask for "
+                "fewer, or install Debian's dataset-fashion-mnist, or set COUNTERPOISE_FASHION_MNIST to its folder"
+            )
+    dresser = Dresser(spec.seed)
+    held_out = {
+        "test": even(dresser, spec.classes, spec.scenes, spec.test),
+        "validation": even(dresser, spec.classes, spec.scenes, spec.validation),
+    }
+    if isinstance(spec, SpuriousSource):
+        train = shortcut(dresser, spec)
+    elif isinstance(spec, FewShotSource):
+        train = even(dresser, spec.classes, spec.scenes, spec.shots * len(spec.classes))
+    else:
+        train = tail(dresser, spec)
+    left = min(dresser.left(garment) for garment in spec.classes)
+    reserve = even(dresser, spec.classes, spec.scenes, left * len(spec.classes))
+    return {"train": train, **held_out, "reserve": reserve}

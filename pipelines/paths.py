@@ -1,0 +1,63 @@
+"""Every object key, in one place."""
+
+
+def version(name: str, number: int) -> str:
+    return f"datasets/{name}/v{number}"
+
+
+def spec(root: str) -> str:
+    return f"{root}/spec.json"
+
+
+def plan(root: str) -> str:
+    return f"{root}/plan.json"
+
+
+def data(root: str, shard: int, shards: int) -> str:
+    return f"{root}/data/train-{shard:05d}-of-{shards:05d}.parquet"
+
+
+def rejected(root: str, shard: int, shards: int) -> str:
+    return f"{root}/rejected/train-{shard:05d}-of-{shards:05d}.parquet"
+
+
+def report(root: str, shard: int) -> str:
+    return f"{root}/reports/{shard:05d}.json"
+
+
+def quality(root: str) -> str:
+    return f"{root}/quality.json"
+
+
+def card(root: str) -> str:
+    return f"{root}/README.md"
+
+
+def figure(root: str, name: str) -> str:
+    return f"{root}/figures/{name}"
+
+
+def manifest(root: str) -> str:
+    return f"{root}/manifest.json"
+
+
+def evaluation(root: str) -> str:
+    return f"{root}/evaluation.json"
+
+
+def run(root: str, arm: str, seed: int) -> str:
+    return f"{root}/evaluation/{arm}-{seed}.json"
+
+
+def concept(kind: str, digest: str, file: str) -> str:
+    """Something learned, addressed by the hash of all that went into it; shared by every version that needs it."""
+    return f"concepts/{kind}/{digest}/{file}"
+
+
+def croissant(root: str) -> str:
+    return f"{root}/croissant.json"
+
+
+def seconds(root: str) -> str:
+    """Time spent so far, over all runs: the one object of a version that differs from run to run."""
+    return f"{root}/seconds.json"

@@ -1,0 +1,96 @@
+"""The records that flow through a version, in the order in which they appear. Everything else is written in their terms.
+
+Images are uint8 arrays (height, width, 3), RGB; masks are bool arrays (height, width), true where to paint.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One real image of a source."""
+
+    id: str  # unique and stable within the source: its relative path
+    sha256: str  # of the encoded bytes
+    label: str  # one of the source's classes
+    group: str | None  # the spurious attribute, where the source knows it: "grass"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An image that could not be used, and what to do about it."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """So many images of one kind: `count` of class `label`, made from real images of class `origin`."""
+
+    label: str
+    origin: str | None  # None when no source image is used
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One image of the plan, before anything is learned: the `rank`-th source image of class `origin`, made a `label`."""
+
+    index: int  # position in the plan, 0..
+    label: str
+    origin: str | None
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One image to make."""
+
+    index: int
+    attempt: int  # 0..max_attempts - 1
+    seed: int  # derived from (version seed, index, attempt)
+    label: str
+    prompt: str
+    source: Item | None = None
+    image: Image | None = None  # the source image at the model's resolution
+    mask: Mask | None = None  # the region to repaint; None repaints everything
+    object: Mask | None = None  # the region the segmenter found, inside `mask`
+    concept: str | None = None  # key of the learned token in the store
+    strength: float = 1.0  # share of the noise schedule that is run, 0 < strength <= 1
+    guidance: float = 7.5  # classifier-free guidance scale, >= 1; 1 turns it off
+    steps: int = 25  # steps of the full schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A generated image."""
+
+    request: Request
+    image: Image
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the filters said. A dropped candidate always has a reason."""
+
+    scores: dict[str, float] = field(default_factory=dict)  # "filter.score" -> value
+    reason: str | None = None  # None keeps; else "filter: why"
+
+    @property
+    def kept(self) -> bool:
+        return self.reason is None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A judged candidate: a row of the version if kept, of its rejects if not."""
+
+    candidate: Candidate
+    verdict: Verdict

@@ -1,0 +1,173 @@
+"""Opening a source: which real images there are, and reading them. A bad image is a Problem, never a crash."""
+
+import csv
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+from PIL import ImageOps
+
+from pipelines.builtin import sources as builtin
+from pipelines.builtin import wardrobe
+from pipelines.builtin.render import render
+from pipelines.builtin.world import Factors
+from pipelines.errors import SourceError
+from pipelines.records import Image, Item, Mask, Problem
+from pipelines.spec import FolderSource, SourceSpec
+from pipelines.store import digest
+from pipelines.synthetic import is_synthetic
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
+MAX_PIXELS = 50_000_000
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Source:
+    """An opened source. `splits` always has train, validation and test; only built-in ones have a reserve."""
+
+    classes: tuple[str, ...]
+    splits: dict[str, list[Item]]
+    read: Callable[[Item], Image] = field(repr=False)
+    problems: list[Problem] = field(default_factory=list)
+    truth: Callable[[Item], Mask] | None = field(default=None, repr=False)  # exact masks, where they are known
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of every image, label and group: what a concept or a plan made from this source depends on."""
+        return digest([[s, i.id, i.sha256, i.label, i.group] for s in SPLITS for i in self.splits[s]])
+
+    def of(self, label: str, split: str = "train") -> list[Item]:
+        return [item for item in self.splits[split] if item.label == label]
+
+    def image(self, item: Item, resolution: int) -> Image:
+        """The image as every model sees it: uint8 (resolution, resolution, 3)."""
+        return square(self.read(item), resolution)
+
+
+def square(image: Image, resolution: int) -> Image:
+    """Cut out the central square and resize it: the one transform between a source and a model, without chance."""
+    height, width = image.shape[:2]
+    if (height, width) == (resolution, resolution):
+        return image
+    fitted = ImageOps.fit(PIL.Image.fromarray(image), (resolution, resolution), PIL.Image.Resampling.LANCZOS)
+    return np.asarray(fitted)
+
+
+def decode(data: bytes, *, allow_synthetic: bool = False) -> Image:
+    """Decode one image of an allowed format, upright and in RGB. Raises ValueError that says what is wrong with it."""
+    try:
+        with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"{image.width}x{image.height} pixels: more than {MAX_PIXELS}; scale it down")
+            if not allow_synthetic and is_synthetic(image):
+                raise ValueError(
+                    "marked as generated: models that eat their own images collapse; remove it, or allow_synthetic"
+                )
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except PIL.UnidentifiedImageError:
+        raise ValueError(f"not a readable {', '.join(FORMATS)} image; convert it") from None
+    except (OSError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+        raise ValueError(f"damaged image ({error}); replace it") from None
+
+
+def groups(folder: Path) -> dict[str, str]:
+    """The `group` of each file, from `metadata.csv` in a split's folder, by path relative to it."""
+    table = folder / "metadata.csv"
+    if not table.exists():
+        return {}
+    with table.open(newline="", encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    if rows and not {"file_name", "group"} <= rows[0].keys():
+        raise SourceError(f"{table}: needs the columns file_name and group, has {', '.join(rows[0])}")
+    return {row["file_name"]: row["group"] for row in rows}
+
+
+def held_out(sha256: str) -> str:
+    """The split of an image in a folder without splits, by its content: 15 % validation, 15 % test."""
+    share = int(sha256[:8], 16) / 16**8
+    return "validation" if share < 0.15 else "test" if share < 0.30 else "train"
+
+
+def open_folder(spec: FolderSource) -> Source:
+    """Index an image folder. Raises SourceError when it is missing, has no two classes, or too many bad images."""
+    root = Path(spec.path)
+    if not root.is_dir():
+        raise SourceError(f"source.path: {root} is not a folder; give one that holds <class>/ or train/<class>/ folders")
+    has_splits = (root / "train").is_dir()
+    splits: dict[str, list[Item]] = {split: [] for split in SPLITS}
+    problems: list[Problem] = []
+    for part in [root / s for s in SPLITS] if has_splits else [root]:
+        group_of = groups(part) if part.is_dir() else {}
+        for path in sorted(part.glob("*/*")):
+            name, inside = path.relative_to(root).as_posix(), path.relative_to(part).as_posix()
+            if path.suffix.lower() not in SUFFIXES:
+                problems.append(Problem(name, f"suffix {path.suffix!r} is not one of {', '.join(sorted(SUFFIXES))}"))
+                continue
+            if root.resolve() not in path.resolve().parents:
+                problems.append(Problem(name, "is a link out of the source's folder; copy the file into it"))
+                continue
+            try:
+                data = path.read_bytes()
+                decode(data, allow_synthetic=spec.allow_synthetic)
+            except (OSError, ValueError) as error:
+                problems.append(Problem(name, str(error)))
+                continue
+            sha256 = hashlib.sha256(data).hexdigest()
+            item = Item(name, sha256, path.parent.name, group_of.get(inside))
+            splits[part.name if has_splits else held_out(sha256)].append(item)
+
+    def read(item: Item) -> Image:
+        return decode((root / item.id).read_bytes(), allow_synthetic=True)
+
+    good = sum(map(len, splits.values()))
+    classes = tuple(sorted({item.label for item in splits["train"]}))
+    if len(classes) < 2:
+        raise SourceError(
+            f"source.path: {root} has {len(classes)} classes with readable training images; at least 2 are needed"
+        )
+    if len(problems) > spec.max_problems * (good + len(problems)):
+        listed = "; ".join(f"{p.id}: {p.reason}" for p in problems[:5])
+        raise SourceError(
+            f"source.path: {len(problems)} of {good + len(problems)} files in {root} cannot be used, more than "
+            f"max_problems = {spec.max_problems:.0%}: {listed}"
+        )
+    return Source(classes, splits, read, problems)
+
+
+def open_builtin(spec: builtin.BuiltinSpec) -> Source:
+    """Render a built-in source, each picture when it is read."""
+    stock = wardrobe.for_sources().items
+    factors: dict[str, Factors] = {}
+    splits: dict[str, list[Item]] = {}
+    for split, pictures in builtin.splits(spec).items():
+        counted: Counter[str] = Counter()
+        splits[split] = []
+        for picture in pictures:
+            name = f"{split}/{picture.garment}/{counted[picture.garment]:05d}.png"
+            counted[picture.garment] += 1
+            factors[name] = picture
+            sha256 = digest([repr(picture), stock[picture.garment][picture.item].tobytes().hex()])
+            splits[split].append(Item(name, sha256, picture.garment, picture.scene))
+
+    def scene(item: Item) -> Factors:
+        return factors[item.id]
+
+    def read(item: Item) -> Image:
+        return render(scene(item), stock[item.label][scene(item).item]).image
+
+    def truth(item: Item) -> Mask:
+        return render(scene(item), stock[item.label][scene(item).item]).mask
+
+    return Source(tuple(spec.classes), splits, read, truth=truth)
+
+
+def open_source(spec: SourceSpec) -> Source:
+    """Open any source. Raises SourceError with the remedy."""
+    return open_folder(spec) if isinstance(spec, FolderSource) else open_builtin(spec)

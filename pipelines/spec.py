@@ -1,0 +1,294 @@
+"""What a user asks for: strict models, every field with its meaning and unit. Imports no torch."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipelines.errors import SpecError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+Garment = Literal["t-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
+SceneName = Literal["grass", "water", "sand", "brick", "snow", "night", "wood", "tiles"]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# --- source ---------------------------------------------------------------------------------------------------------
+
+
+class FolderSource(Strict):
+    """An image folder: `train/<class>/*.png`, optionally `validation/` and `test/`, each optionally with a
+    `metadata.csv` of `file_name` and `group` columns."""
+
+    type: Literal["folder"]
+    path: str = Field(description="Folder of the images.")
+    max_problems: Share = Field(0.1, description="Share of unreadable images above which the source is refused.")
+    allow_synthetic: bool = Field(False, description="Take generated images as real ones.")
+
+
+class SpuriousSource(Strict):
+    """Fashion Scenes with a shortcut: each class stands mostly on its own scene. Validation and test are balanced."""
+
+    type: Literal["spurious"]
+    classes: tuple[Garment, ...] = Field(("boot", "sneaker"), min_length=2, description="Garments to tell apart.")
+    scenes: tuple[SceneName, ...] = Field(("grass", "brick"), min_length=2, description="The scene of each class.")
+    ratio: float = Field(0.95, gt=0.5, le=1, description="Share of a class's training images on its own scene.")
+    train: int = Field(1000, ge=20, description="Training images, all classes together.")
+    validation: int = Field(400, ge=8, description="Validation images, all groups together.")
+    test: int = Field(800, ge=8, description="Test images, all groups together.")
+    seed: int = Field(0, ge=0, description="Seed of the rendering.")
+
+    @model_validator(mode="after")
+    def one_scene_each(self) -> "SpuriousSource":
+        if len(self.classes) != len(self.scenes) or len(set(self.classes)) != len(self.classes):
+            raise ValueError(f"scenes must name one scene for each of the {len(self.classes)} distinct classes")
+        if len(set(self.scenes)) != len(self.scenes):
+            raise ValueError(f"scenes {self.scenes} must differ from each other")
+        return self
+
+
+class FewShotSource(Strict):
+    """Fashion Scenes with few images a class, on any scene."""
+
+    type: Literal["few-shot"]
+    classes: tuple[Garment, ...] = Field(("sandal", "sneaker", "boot"), min_length=2, description="Garments to tell apart.")
+    scenes: tuple[SceneName, ...] = Field(
+        ("grass", "water", "sand", "brick", "snow", "night", "wood", "tiles"), description="Scenes they stand on."
+    )
+    shots: int = Field(8, ge=1, description="Training images a class.")
+    validation: int = Field(300, ge=8, description="Validation images, all classes together.")
+    test: int = Field(600, ge=8, description="Test images, all classes together.")
+    seed: int = Field(0, ge=0, description="Seed of the rendering.")
+
+
+class LongTailSource(Strict):
+    """Fashion Scenes whose class sizes fall exponentially from `head` to `head / imbalance`."""
+
+    type: Literal["long-tail"]
+    classes: tuple[Garment, ...] = Field(
+        ("t-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"),
+        min_length=2,
+        description="Garments to tell apart, the most frequent first.",
+    )
+    scenes: tuple[SceneName, ...] = Field(
+        ("grass", "water", "sand", "brick", "snow", "night", "wood", "tiles"), description="Scenes they stand on."
+    )
+    head: int = Field(200, ge=2, description="Training images of the largest class.")
+    imbalance: float = Field(100, ge=1, description="Largest class size over smallest.")
+    validation: int = Field(200, ge=8, description="Validation images, all classes together.")
+    test: int = Field(400, ge=8, description="Test images, all classes together.")
+    seed: int = Field(0, ge=0, description="Seed of the rendering.")
+
+
+SourceSpec = Annotated[FolderSource | SpuriousSource | FewShotSource | LongTailSource, Field(discriminator="type")]
+
+
+# --- models ---------------------------------------------------------------------------------------------------------
+
+
+class Models(Strict):
+    """The checkpoints to use. The defaults are in the package; any diffusers or transformers path or id will do."""
+
+    text_to_image: str = Field("builtin", description="A diffusers checkpoint with a UNet: path, hub id, or 'builtin'.")
+    segmenter: str = Field(
+        "builtin",
+        description="A CLIPSeg checkpoint, a GroundingDINO and a SAM one joined by '+', 'builtin' (CLIPSeg), "
+        "or 'cross-attention' (the text-to-image model's own).",
+    )
+    device: str = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1', ...")
+    resolution: int | None = Field(None, ge=32, multiple_of=8, description="Side in pixels; none: the checkpoint's own.")
+
+
+# --- methods --------------------------------------------------------------------------------------------------------
+
+
+class Inversion(Strict):
+    """Textual inversion (Gal et al. 2022, arXiv 2208.01618): one token a class, its embedding the only thing trained."""
+
+    vectors: int = Field(4, ge=1, le=8, description="Embedding vectors of a token.")
+    initializer: str | None = Field(None, description="Word that the vectors start from; none: the superclass.")
+    images: int = Field(40, ge=1, description="Images a class, those that contradict the shortcut first.")
+    steps: int = Field(300, ge=1, description="Optimisation steps.")
+    batch: int = Field(16, ge=1, description="Images a step.")
+    learning_rate: float = Field(5e-3, gt=0, description="Of AdamW, as it is: not scaled by the batch.")
+    masked: bool = Field(
+        True, description="Count the loss inside the object's mask alone, so the background is not learned."
+    )
+    checkpoint_every: int = Field(100, ge=1, description="Steps after which progress is saved.")
+
+
+class SpuriousRemoval(Strict):
+    """Repaint each class's typical images as the other classes (DDB, ICCV 2025, arXiv 2503.17226)."""
+
+    type: Literal["spurious_removal"]
+    superclass: str = Field(description="What all classes are, in one word: segmented, and said in every prompt.")
+    inversion: Inversion | None = Field(Inversion(), description="How tokens are learned; none: class names alone.")
+    region: Literal["box", "mask", "whole"] = Field(
+        "box",
+        description="What to repaint: the square around the object, its exact outline (which dictates the shape), or all.",
+    )
+    grow: float = Field(
+        0.1, ge=0, le=1, description="How much the region is widened, as a share of the object's longer side."
+    )
+    repaint_own: bool = Field(
+        True,
+        description="Repaint each image as its own class as often as another's, so that the version is balanced in itself.",
+    )
+    majority: int = Field(300, ge=1, description="Source images a class: those with the lowest loss of a plain classifier.")
+    strength: float = Field(1.0, gt=0, le=1, description="Share of the noise schedule that is run.")
+    guidance: float = Field(5.0, ge=1, description="Classifier-free guidance scale.")
+    steps: int = Field(25, ge=1, le=1000, description="Denoising steps.")
+
+
+class TextToImage(Strict):
+    """Plain generation from a prompt: the baseline that every other method has to beat."""
+
+    type: Literal["text_to_image"]
+    superclass: str | None = Field(None, description="What all classes are, in one word; said after a learned token.")
+    inversion: Inversion | None = Field(None, description="How tokens are learned; none: class names alone.")
+    guidance: float = Field(2.0, ge=1, description="Classifier-free guidance scale.")
+    steps: int = Field(25, ge=1, le=1000, description="Denoising steps.")
+
+    @model_validator(mode="after")
+    def superclass_of_tokens(self) -> "TextToImage":
+        if self.inversion and not self.superclass:
+            raise ValueError("superclass must say what the classes are when inversion is asked for: 'bird'")
+        return self
+
+
+MethodSpec = Annotated[SpuriousRemoval | TextToImage, Field(discriminator="type")]
+
+
+# --- filters --------------------------------------------------------------------------------------------------------
+
+
+class QualityFilter(Strict):
+    """Blank, blurred or saturated images, judged inside the repainted region."""
+
+    type: Literal["quality"]
+    min_contrast: float = Field(0.03, ge=0, description="Least standard deviation of grey levels, 0..1.")
+    min_sharpness: float = Field(0.0005, ge=0, description="Least variance of the Laplacian of grey levels.")
+    max_saturated: Share = Field(0.6, description="Largest share of pixels that are pure black or white.")
+
+
+class NearDuplicateFilter(Strict):
+    """Images that repeat their source or each other, by perceptual hash of the repainted region."""
+
+    type: Literal["near_duplicate"]
+    distance: int = Field(3, ge=0, le=64, description="Bits of 64 up to which two images are the same.")
+
+
+class LabelAgreementFilter(Strict):
+    """The prediction head of DDB: the classifier must not go on seeing the class that was painted over."""
+
+    type: Literal["label_agreement"]
+    max_origin: Share | None = Field(
+        None, description="Largest probability of the painted-over class; none: its mean over that class's typical images."
+    )
+    min_target: Share | None = Field(None, description="Least probability of the painted class; none: not tested.")
+
+
+class AttributionFilter(Strict):
+    """The attribution head of DDB: integrated gradients from the original to the generated image, inside the region."""
+
+    type: Literal["attribution"]
+    min_logits: float = Field(0.3, description="Least attribution of the painted class, in logits.")
+    steps: int = Field(16, ge=2, description="Steps of the integral.")
+
+
+FilterSpec = Annotated[
+    QualityFilter | NearDuplicateFilter | LabelAgreementFilter | AttributionFilter, Field(discriminator="type")
+]
+
+
+# --- evaluation -----------------------------------------------------------------------------------------------------
+
+
+class Classifier(Strict):
+    """A transformers ResNet, from a checkpoint or small and from scratch."""
+
+    checkpoint: str | None = Field(None, description="Path or id of an image classifier to fine-tune; none: a small ResNet.")
+    steps: int = Field(400, ge=1, description="Optimisation steps.")
+    batch: int = Field(64, ge=2, description="Images a step.")
+    learning_rate: float = Field(2e-3, gt=0, description="Peak of a one-cycle AdamW schedule.")
+
+
+Arm = Literal["erm", "text_to_image", "counterpoise", "real_balanced"]
+
+
+class Evaluation(Strict):
+    """Train a classifier with and without the version; compare on the real test split."""
+
+    arms: tuple[Arm, ...] = Field(("erm", "counterpoise"), min_length=1, description="What to compare.")
+    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="Seeds of the trainings.")
+    gamma: float = Field(4.0, gt=0, description="Weight of a generated image's loss against a real one's.")
+    reencode: Share = Field(
+        0.5,
+        description="Share of real images that are passed through the generator's autoencoder when trained beside generated "
+        "ones, so that real and generated cannot be told apart by it.",
+    )
+
+
+# --- version --------------------------------------------------------------------------------------------------------
+
+
+class Amount(Strict):
+    """How many images to make."""
+
+    per_class: int = Field(ge=1, description="Images carrying each label.")
+
+
+class VersionSpec(Strict):
+    """One version of a dataset: this source, this method, this many, these filters."""
+
+    schema_version: Literal[1] = 1
+    name: Name = Field(description="Name of the dataset: lower case letters, digits, '.', '_' and '-'.")
+    source: SourceSpec
+    models: Models = Models()
+    method: MethodSpec
+    amount: Amount
+    filters: tuple[FilterSpec, ...] = Field((), description="In the order in which they are asked; cheap ones first.")
+    max_attempts: int = Field(3, ge=1, description="How often an image is tried before its place stays empty.")
+    shard_size: int = Field(100, ge=1, description="Images of the plan in one shard.")
+    classifier: Classifier = Classifier()
+    evaluation: Evaluation | None = Field(None, description="None: not evaluated.")
+    seed: int = Field(0, ge=0, description="Seed of every random choice.")
+
+
+def explain(error: ValidationError) -> str:
+    """One line a mistake: the field, what is wrong, and the value that was given."""
+    lines = []
+    for each in error.errors():
+        field = ".".join(str(part) for part in each["loc"]) or "spec"
+        given = "" if each["type"] in ("missing", "extra_forbidden") else f" (given: {each['input']!r:.80})"
+        hint = ": no such field" if each["type"] == "extra_forbidden" else f": {each['msg']}"
+        lines.append(f"{field}{hint}{given}")
+    return "\n".join(lines)
+
+
+def parse(value: Any) -> VersionSpec:
+    """Check a spec. Raises SpecError that names every wrong field, its value and what would be right."""
+    try:
+        return VersionSpec.model_validate(value)
+    except ValidationError as error:
+        raise SpecError(explain(error)) from None
+
+
+def load(path: Path) -> VersionSpec:
+    """Read a YAML or JSON spec. A relative folder in it is taken from the spec's own place. Raises SpecError."""
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: cannot be read ({error}); give the path of a YAML or JSON file") from None
+    except yaml.YAMLError as error:
+        raise SpecError(f"{path}: not valid YAML or JSON: {error}") from None
+    spec = parse(value)
+    if isinstance(spec.source, FolderSource) and not Path(spec.source.path).is_absolute():
+        folder = spec.source.model_copy(update={"path": str((path.parent / spec.source.path).resolve())})
+        spec = spec.model_copy(update={"source": folder})
+    return spec

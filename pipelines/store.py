@@ -1,0 +1,71 @@
+"""The object store: a thin, typed view of obstore, local folder or s3://."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, NotFoundError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from pipelines.errors import StoreError
+
+
+def canonical(value: Any) -> bytes:
+    """JSON with sorted keys and no freedom: the same value is always the same bytes."""
+    return (json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def digest(value: Any) -> str:
+    """First 16 hex digits of the sha256 of a JSON value: the address of a concept."""
+    return hashlib.sha256(canonical(value)).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    objects: ObjectStore
+
+    @classmethod
+    def open(cls, url: str | Path) -> "Store":
+        """Open a folder (made if missing) or a URL such as s3://bucket/prefix."""
+        if "://" in str(url):
+            return cls(from_url(str(url)))
+        Path(url).mkdir(parents=True, exist_ok=True)
+        return cls(LocalStore(Path(url).resolve()))
+
+    def put(self, key: str, data: bytes) -> None:
+        obstore.put(self.objects, key, data)
+
+    def create(self, key: str, data: bytes) -> None:
+        """Put if absent. The same bytes again are fine; other bytes raise StoreError: nothing is ever overwritten."""
+        try:
+            obstore.put(self.objects, key, data, mode="create")
+        except AlreadyExistsError:
+            if self.get(key) != data:
+                raise StoreError(
+                    f"{key}: already there with other content. A version never changes: "
+                    "choose another output, or delete the old version first"
+                ) from None
+
+    def get(self, key: str) -> bytes:
+        """Raises StoreError when there is no such object."""
+        try:
+            return bytes(obstore.get(self.objects, key).bytes())
+        except (NotFoundError, FileNotFoundError):
+            raise StoreError(f"{key}: no such object") from None
+
+    def exists(self, key: str) -> bool:
+        try:
+            obstore.head(self.objects, key)
+        except (NotFoundError, FileNotFoundError):
+            return False
+        return True
+
+    def json(self, key: str) -> Any:
+        return json.loads(self.get(key))
+
+    def keys(self, prefix: str) -> list[str]:
+        """All keys under a prefix, sorted."""
+        return sorted(str(meta["path"]) for batch in obstore.list(self.objects, prefix) for meta in batch)

@@ -1,0 +1,30 @@
+"""Between images (uint8, height x width x 3) and what models eat (float32, n x 3 x height x width, -1..1)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipelines.records import Image, Mask
+
+
+def tensor(images: Sequence[Image]) -> Tensor:
+    """float32 (n, 3, h, w) in -1..1."""
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def images(batch: Tensor) -> list[Image]:
+    """Back from -1..1, clipped and rounded."""
+    pixels = ((batch.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return list(pixels.permute(0, 2, 3, 1).cpu().numpy())
+
+
+def mask_tensor(masks: Sequence[Mask]) -> Tensor:
+    """float32 (n, 1, h, w), 0 or 1."""
+    return torch.from_numpy(np.stack(masks))[:, None].float()
+
+
+def choose_device(name: str) -> torch.device:
+    """'auto' is CUDA when there is one."""
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
