@@ -1,0 +1,158 @@
+"""The engine: a stream of requests in, a stream of images out, through one batch that is never idle.
+
+Requests differ in strength, hence in steps, and in guidance. A fixed batch would wait for its slowest; here every
+request holds a slot with its own latents, place in its schedule, prompt and mask. A tick packs all slots into one UNet
+forward, moves each by its own solver step, and gives the slots of those that finished to the next in the stream.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import PIL.Image
+import torch
+from PIL import ImageFilter
+from torch import Tensor
+from torch.nn import functional as F
+
+from pipelines.diffusion.model import DiffusionModel
+from pipelines.diffusion.solver import Step, advance, levels, noised
+from pipelines.errors import ModelError
+from pipelines.records import Candidate, Image, Mask, Request
+from pipelines.tensors import images, mask_tensor, tensor
+
+FEATHER = 1.0  # pixels over which a repainted region fades into its surroundings, at 64 px
+
+
+@dataclass(slots=True)
+class Slot:
+    """A request on its way."""
+
+    request: Request
+    steps: list[Step]
+    x: Tensor  # (channels, h, w)
+    context: Tensor  # (length, width)
+    x0: Tensor | None = None  # latents of the source image
+    eps: Tensor | None = None  # the noise it started from
+    mask: Tensor | None = None  # (1, h, w), 1 where to repaint; an inpainting UNet keeps the rest by itself
+    done: int = 0  # steps taken
+
+    @property
+    def step(self) -> Step:
+        return self.steps[self.done]
+
+
+class Engine:
+    """Runs requests on one model. `slots` bounds the batch, hence the memory, whatever the length of the stream."""
+
+    def __init__(self, model: DiffusionModel, slots: int = 32) -> None:
+        self.model = model
+        self.slots = slots
+        self.empty = model.read([""])[0]
+
+    @torch.inference_mode()
+    def run(self, requests: Iterable[Request]) -> Iterator[Candidate]:
+        """Yield one candidate a request, in the order in which they finish: deterministic for the same stream."""
+        stream = iter(requests)
+        active: list[Slot] = []
+        finished: list[Slot] = []
+        while True:
+            entering = [r for _, r in zip(range(self.slots - len(active)), stream, strict=False)]
+            active += self.admit(entering)
+            if active:
+                self.tick(active)
+                finished += [slot for slot in active if slot.done == len(slot.steps)]
+                active = [slot for slot in active if slot.done < len(slot.steps)]
+            if finished and (len(finished) >= self.slots or not active):
+                yield from self.develop(finished)
+                finished = []
+            if not active and not entering:
+                return
+
+    def admit(self, requests: list[Request]) -> list[Slot]:
+        """Prepare the slots of new requests: prompts, source latents and noise."""
+        if not requests:
+            return []
+        contexts = self.model.read([r.prompt for r in requests])
+        slots = []
+        for request, context in zip(requests, contexts, strict=True):
+            side = self.model.resolution if request.image is None else request.image.shape[0]
+            shape = (self.model.channels, side // self.model.scale, side // self.model.scale)
+            eps = torch.randn(shape, generator=torch.Generator().manual_seed(request.seed)).to(self.model.device)
+            steps = self.model.schedule.plan(request.steps, request.strength)
+            slots.append(Slot(request, steps, eps, context, eps=eps))
+        self.condition([slot for slot in slots if slot.request.image is not None])
+        return slots
+
+    def condition(self, slots: list[Slot]) -> None:
+        """Start from the source image where there is one, and note which cells of it may change."""
+        if not slots:
+            return
+        latents = self.model.encode(tensor([s.request.image for s in slots if s.request.image is not None]))
+        for slot, x0 in zip(slots, latents, strict=True):
+            slot.x0 = x0
+            assert slot.eps is not None
+            if slot.request.strength < 1:
+                slot.x = noised(x0, slot.eps, levels([slot.step.abar], x0)[0])
+            if slot.request.mask is not None and not self.model.inpainting:
+                slot.mask = shrink(mask_tensor([slot.request.mask]), self.model.scale)[0].to(x0)
+
+    def tick(self, active: list[Slot]) -> None:
+        """One UNet forward for all, one solver step for each. Only guided slots take a second row."""
+        x = torch.stack([slot.x for slot in active])
+        guided = [row for row, slot in enumerate(active) if slot.request.guidance > 1]
+        t = torch.tensor([slot.step.t for slot in active], device=x.device)
+        context = torch.stack([slot.context for slot in active])
+        inputs = torch.cat([x, self.extra(active)], dim=1) if self.model.inpainting else x
+        output = self.model.predict(
+            torch.cat([inputs, inputs[guided]]),
+            torch.cat([t, t[guided]]),
+            torch.cat([context, self.empty.expand(len(guided), *self.empty.shape)]),
+        )
+        output, unconditional = output[: len(active)], output[len(active) :]
+        scale = levels([active[row].request.guidance for row in guided], x)
+        output[guided] = unconditional + scale * (output[guided] - unconditional)
+        abar_next = levels([slot.step.abar_next for slot in active], x)
+        abar = levels([slot.step.abar for slot in active], x)
+        moved = advance(x, output, abar, abar_next, self.model.schedule.prediction)
+        for slot, after, level in zip(active, moved, abar_next, strict=True):
+            slot.x = after
+            slot.done += 1
+            if slot.mask is not None and slot.x0 is not None and slot.eps is not None:
+                kept = slot.x0 if slot.done == len(slot.steps) else noised(slot.x0, slot.eps, level)
+                slot.x = slot.mask * after + (1 - slot.mask) * kept
+
+    def extra(self, active: list[Slot]) -> Tensor:
+        """What an inpainting UNet takes beside the latents: the mask and the latents of the image without the region."""
+        rows = []
+        for slot in active:
+            if slot.request.image is None:
+                raise ModelError("models.text_to_image: an inpainting checkpoint needs a source image; use a plain one here")
+            picture = tensor([slot.request.image])
+            whole = torch.ones_like(picture[:, :1])
+            mask = whole if slot.request.mask is None else mask_tensor([slot.request.mask])
+            cells = shrink(mask, self.model.scale).to(slot.x)
+            rows.append(torch.cat([cells, self.model.encode(picture * (1 - mask))], dim=1))
+        return torch.cat(rows)
+
+    def develop(self, slots: list[Slot]) -> Iterator[Candidate]:
+        """Decode a batch, and put back every original pixel outside the regions."""
+        decoded = images(self.model.decode(torch.stack([slot.x for slot in slots])))
+        for slot, picture in zip(slots, decoded, strict=True):
+            request = slot.request
+            if request.image is not None and request.mask is not None:
+                picture = paste(request.image, picture, request.mask)
+            yield Candidate(request, picture)
+
+
+def shrink(mask: Tensor, scale: int) -> Tensor:
+    """A mask (n, 1, h, w) on the latent grid: a cell may change when any of its pixels may."""
+    return F.max_pool2d(mask, scale)
+
+
+def paste(original: Image, painted: Image, mask: Mask) -> Image:
+    """`painted` inside the mask, fading out at its inner edge; exactly `original` outside."""
+    soft = PIL.Image.fromarray(mask.astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(FEATHER * mask.shape[0] / 64))
+    alpha = (np.clip(np.asarray(soft, np.float32) / 127.5 - 1, 0, 1) * mask)[..., None]
+    mixed: Image = np.round(original * (1 - alpha) + painted * alpha).astype(np.uint8)
+    return mixed

@@ -1,0 +1,60 @@
+"""Tiny checkpoints of the real classes, with random weights: everything but the pictures is as in a large one."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import pytest
+import torch
+from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from pipelines.builtin.train.language import build_tokenizer
+from pipelines.diffusion.model import DiffusionModel
+
+
+def build(folder: Path, *, inpainting: bool = False, prediction: str = "v_prediction") -> Path:
+    """A Stable Diffusion checkpoint of 32x32 pictures, 8x8x4 latents and an 8 wide text encoder."""
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer()
+    end = tokenizer.convert_tokens_to_ids("<|endoftext|>")
+    text = CLIPTextConfig(
+        vocab_size=len(tokenizer), hidden_size=8, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2,
+        max_position_embeddings=32, projection_dim=8, bos_token_id=end - 1, eos_token_id=end, pad_token_id=end,
+    )  # fmt: skip
+    unet = UNet2DConditionModel(
+        sample_size=8, in_channels=9 if inpainting else 4, out_channels=4, block_out_channels=(8, 16), layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        attention_head_dim=2, cross_attention_dim=8, norm_num_groups=4,
+    )  # fmt: skip
+    vae = AutoencoderTiny(
+        encoder_block_out_channels=(8,) * 3, decoder_block_out_channels=(8,) * 3, num_encoder_blocks=(0, 1, 1),
+        num_decoder_blocks=(1, 1, 0), latent_channels=4,
+    )  # fmt: skip
+    scheduler = DDIMScheduler(
+        beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, prediction_type=prediction,
+        timestep_spacing="trailing", clip_sample=False, set_alpha_to_one=False, steps_offset=1,
+        rescale_betas_zero_snr=prediction == "v_prediction",
+    )  # fmt: skip
+    StableDiffusionPipeline(
+        vae=vae, text_encoder=CLIPTextModel(text), tokenizer=tokenizer, unet=unet, scheduler=scheduler,
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    ).save_pretrained(folder)  # fmt: skip
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def tiny_inpainting_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("tiny-inpainting"), inpainting=True, prediction="epsilon")
+
+
+@pytest.fixture
+def tiny_model(tiny_checkpoint: Path) -> DiffusionModel:
+    """A fresh one for each test: tests put tokens into it."""
+    return DiffusionModel(str(tiny_checkpoint), "cpu")

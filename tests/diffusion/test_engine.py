@@ -1,0 +1,211 @@
+"""The engine against diffusers' own pipelines, and against itself one request at a time."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from diffusers import (
+    DDIMScheduler,
+    StableDiffusionImg2ImgPipeline,
+    StableDiffusionInpaintPipeline,
+    StableDiffusionPipeline,
+)
+
+from pipelines.diffusion.engine import Engine, paste, shrink
+from pipelines.diffusion.model import DiffusionModel
+from pipelines.errors import ModelError
+from pipelines.records import Image, Item, Mask, Request
+from pipelines.tensors import mask_tensor, tensor
+
+ITEM = Item("a/b.png", "0" * 64, "boot", "grass")
+
+
+def picture(seed: int = 0) -> Image:
+    small = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    return np.asarray(PIL.Image.fromarray(small).resize((32, 32), PIL.Image.Resampling.BICUBIC))
+
+
+def square() -> Mask:
+    mask = np.zeros((32, 32), dtype=np.bool_)
+    mask[8:24, 8:24] = True
+    return mask
+
+
+def request(index: int = 0, **changes: object) -> Request:
+    plain = Request(index, 0, seed=100 + index, label="boot", prompt="a photo of a red shoe", guidance=3.0, steps=6)
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def mixture() -> list[Request]:
+    """Requests that differ in everything a request can differ in."""
+    return [
+        request(0),
+        request(1, guidance=1.0, steps=3),
+        request(2, source=ITEM, image=picture(1), strength=0.5, prompt="a bag on grass"),
+        request(3, source=ITEM, image=picture(2), mask=square(), steps=8),
+        request(4, source=ITEM, image=picture(3), mask=square(), strength=0.7, guidance=1.0),
+        request(5, prompt=""),
+        request(6, steps=1),
+    ]
+
+
+def noise(seed: int) -> torch.Tensor:
+    return torch.randn((4, 8, 8), generator=torch.Generator().manual_seed(seed))[None]
+
+
+def near(a: Image, b: Image, limit: int = 1) -> bool:
+    """Equal up to the rounding of a float difference."""
+    return bool(np.abs(a.astype(int) - b.astype(int)).max() <= limit)
+
+
+def ours(model: DiffusionModel, one: Request) -> Image:
+    return next(iter(Engine(model).run([one]))).image
+
+
+@pytest.fixture
+def theirs(tiny_checkpoint: Path) -> StableDiffusionPipeline:
+    pipeline = StableDiffusionPipeline.from_pretrained(tiny_checkpoint)
+    assert isinstance(pipeline.scheduler, DDIMScheduler)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def to_image(array: np.ndarray) -> Image:  # type: ignore[type-arg]
+    return np.round(array * 255).astype(np.uint8)
+
+
+def test_text_to_image_agrees_with_diffusers(tiny_model: DiffusionModel, theirs: StableDiffusionPipeline) -> None:
+    one = request(7)
+    expected = theirs(
+        one.prompt, num_inference_steps=one.steps, guidance_scale=one.guidance, latents=noise(one.seed), output_type="np"
+    ).images[0]
+    assert near(ours(tiny_model, one), to_image(expected))
+
+
+def test_image_to_image_agrees_with_diffusers(tiny_model: DiffusionModel, theirs: StableDiffusionPipeline) -> None:
+    one = request(8, source=ITEM, image=picture(), strength=0.5)
+    pipeline = StableDiffusionImg2ImgPipeline(**theirs.components, requires_safety_checker=False)
+    pipeline.set_progress_bar_config(disable=True)
+    expected = pipeline(
+        one.prompt, image=PIL.Image.fromarray(picture()), strength=0.5, num_inference_steps=one.steps, output_type="np",
+        guidance_scale=one.guidance, generator=torch.Generator().manual_seed(one.seed),
+    ).images[0]  # fmt: skip
+    assert near(ours(tiny_model, one), to_image(expected))
+
+
+def test_inpainting_agrees_with_diffusers_inside_the_mask(
+    tiny_model: DiffusionModel, theirs: StableDiffusionPipeline
+) -> None:
+    one = request(9, source=ITEM, image=picture(), mask=square())
+    pipeline = StableDiffusionInpaintPipeline(**theirs.components, requires_safety_checker=False)
+    pipeline.set_progress_bar_config(disable=True)
+    expected = pipeline(
+        one.prompt, image=PIL.Image.fromarray(picture()), mask_image=PIL.Image.fromarray(square()), strength=1.0, height=32,
+        width=32, num_inference_steps=one.steps, guidance_scale=one.guidance, latents=noise(one.seed), output_type="np",
+    ).images[0]  # fmt: skip
+    inside = slice(12, 20)
+    assert near(ours(tiny_model, one)[inside, inside], to_image(expected)[inside, inside])
+
+
+def test_an_inpainting_checkpoint_agrees_with_diffusers(tiny_inpainting_checkpoint: Path) -> None:
+    one = request(3, source=ITEM, image=picture(), mask=square())
+    pipeline = StableDiffusionInpaintPipeline.from_pretrained(tiny_inpainting_checkpoint)
+    pipeline.set_progress_bar_config(disable=True)
+    expected = pipeline(
+        one.prompt, image=PIL.Image.fromarray(picture()), mask_image=PIL.Image.fromarray(square()), strength=1.0, height=32,
+        width=32, num_inference_steps=one.steps, guidance_scale=one.guidance, latents=noise(one.seed), output_type="np",
+    ).images[0]  # fmt: skip
+    inside = slice(12, 20)
+    got = ours(DiffusionModel(str(tiny_inpainting_checkpoint), "cpu"), one)
+    # diffusers blanks the region to mid-grey before encoding it, as we do
+    assert near(got[inside, inside], to_image(expected)[inside, inside], limit=2)
+
+
+def test_text_to_image_with_an_inpainting_checkpoint_says_what_to_do(tiny_inpainting_checkpoint: Path) -> None:
+    model = DiffusionModel(str(tiny_inpainting_checkpoint), "cpu")
+    with pytest.raises(ModelError, match="needs a source image"):
+        ours(model, request())
+
+
+def test_a_mixed_batch_equals_one_request_at_a_time(tiny_model: DiffusionModel) -> None:
+    together = {c.request.index: c.image for c in Engine(tiny_model, slots=4).run(mixture())}
+    assert sorted(together) == list(range(7))
+    for one in mixture():
+        assert near(together[one.index], ours(tiny_model, one))
+
+
+def test_the_same_stream_gives_the_same_bytes(tiny_model: DiffusionModel) -> None:
+    first, second = ([c.image.tobytes() for c in Engine(tiny_model, slots=3).run(mixture())] for _ in range(2))
+    assert first == second
+
+
+def test_another_seed_gives_another_image(tiny_model: DiffusionModel) -> None:
+    assert not np.array_equal(ours(tiny_model, request(1)), ours(tiny_model, request(1, seed=7)))
+
+
+def test_slots_are_refilled_at_once_and_never_exceeded(tiny_model: DiffusionModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, sizes = Engine(tiny_model, slots=4), []
+    tick = Engine.tick
+
+    def counting(self: Engine, active: list[object]) -> None:
+        sizes.append(len(active))
+        tick(self, active)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Engine, "tick", counting)
+    requests = [request(i, steps=2 + i % 5) for i in range(20)]
+    assert len(list(engine.run(requests))) == 20
+    assert max(sizes) == 4
+    # every step of every request is one row of one tick, and slots idle only when the stream has run dry
+    assert sum(sizes) == sum(r.steps for r in requests)
+    assert all(size == 4 for size in sizes[: -max(r.steps for r in requests)])
+
+
+def test_the_stream_is_read_no_further_than_there_are_slots(tiny_model: DiffusionModel) -> None:
+    read = []
+
+    def stream() -> object:
+        for i in range(50):
+            read.append(i)
+            yield request(i, steps=2)
+
+    made = Engine(tiny_model, slots=4).run(stream())  # type: ignore[arg-type]
+    next(made)
+    assert len(read) <= 8
+
+
+def test_nothing_in_nothing_out(tiny_model: DiffusionModel) -> None:
+    assert list(Engine(tiny_model).run([])) == []
+
+
+def test_pixels_outside_the_mask_are_the_originals_to_the_bit(tiny_model: DiffusionModel) -> None:
+    one = request(0, source=ITEM, image=picture(), mask=square())
+    made = ours(tiny_model, one)
+    assert np.array_equal(made[~square()], picture()[~square()])
+    assert not np.array_equal(made[square()], picture()[square()])
+
+
+def test_a_pasted_region_fades_inwards_only() -> None:
+    black, white = np.zeros((32, 32, 3), np.uint8), np.full((32, 32, 3), 255, np.uint8)
+    mixed = paste(black, white, square())
+    assert (mixed[~square()] == 0).all()
+    assert (mixed[14:18, 14:18] == 255).all()
+
+
+def test_a_latent_cell_may_change_when_any_of_its_pixels_may() -> None:
+    mask = np.zeros((32, 32), dtype=np.bool_)
+    mask[5, 9] = True
+    assert shrink(mask_tensor([mask]), 4)[0, 0].nonzero().tolist() == [[1, 2]]
+
+
+def test_a_folder_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"models\.text_to_image"):
+        DiffusionModel(str(tmp_path), "cpu")
+
+
+def test_encoding_does_not_depend_on_the_batch(tiny_model: DiffusionModel) -> None:
+    both = tiny_model.encode(tensor([picture(1), picture(2)]))
+    alone = tiny_model.encode(tensor([picture(2)]))
+    assert torch.allclose(both[1:], alone, atol=1e-5)
