@@ -1,0 +1,66 @@
+"""One learned token a class: which images it is learned from, and how it is said in a prompt."""
+
+from functools import cached_property
+
+import numpy as np
+
+from pipelines import inversion
+from pipelines.chance import derive
+from pipelines.inversion import Inverter, Token
+from pipelines.prompts import TEMPLATES, noun
+from pipelines.spec import Inversion
+from pipelines.store import digest
+from pipelines.workbench import Workbench
+
+
+class Tokens:
+    """The tokens of a source's classes. Without an inversion, a class is said by its name."""
+
+    def __init__(self, bench: Workbench, superclass: str, spec: Inversion | None) -> None:
+        self.bench, self.superclass, self.spec = bench, superclass, spec
+
+    @cached_property
+    def learned(self) -> dict[str, Token]:
+        """Every class's token, learned now or taken from the store, and put into the text encoder."""
+        if self.spec is None:
+            return {}
+        found = {label: self.learn(label, self.spec) for label in self.bench.source.classes}
+        for token in found.values():
+            self.bench.model.set_token(token.name, token.vectors)
+        return found
+
+    def learn(self, label: str, spec: Inversion) -> Token:
+        """Learn one class from the images that contradict the shortcut first: those that the judge likes least."""
+        bench = self.bench
+        contrary = [item for item, _ in reversed(bench.ranking[label])][: 2 * spec.images]
+        found = bench.objects(contrary, self.superclass) if spec.masked else [None] * len(contrary)
+        pairs = [(i, m) for i, m in zip(contrary, found, strict=True) if m is not None or not spec.masked][: spec.images]
+        masks = [mask for _, mask in pairs if mask is not None]
+        facts = {
+            "model": bench.model.revision,
+            "resolution": bench.resolution,
+            "images": [item.sha256 for item, _ in pairs],
+            "masks": digest([np.packbits(mask).tobytes().hex() for mask in masks]),
+            "spec": spec.model_dump(),
+            "word": self.superclass,
+            "label": label,
+            "seed": bench.spec.seed,
+        }
+        key = digest(facts)
+        token = inversion.cached(bench.store, key)
+        if token is None:
+            stage = bench.progress.stage(f"learn: token <{label}>", spec.steps)
+            seed = derive(bench.spec.seed, "token", label) % 2**31
+            images = bench.images([item for item, _ in pairs])
+            inverter = Inverter(bench.model, images, masks or None, f"<{label}>", self.superclass, spec, seed)
+            token = inversion.learn(inverter, bench.store, key, facts, stage)
+        return token
+
+    def prompt(self, label: str) -> str:
+        if self.spec is None:
+            return TEMPLATES[0].format(label)
+        return TEMPLATES[0].format(noun(self.learned[label].name, self.spec.vectors, self.superclass))
+
+    def name(self, label: str) -> str | None:
+        """What is recorded as the concept of an image."""
+        return self.learned[label].name if self.spec else None

@@ -1,0 +1,155 @@
+"""Textual inversion: what it trains, what it leaves alone, how it resumes, and that plain diffusers reads the result."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+
+from pipelines import inversion, paths
+from pipelines.diffusion.model import DiffusionModel
+from pipelines.errors import ModelError, SpecError
+from pipelines.inversion import EMBEDS, PROGRESS, Inverter
+from pipelines.prompts import TEMPLATES, noun, token_names
+from pipelines.records import Image, Mask
+from pipelines.spec import Inversion
+from pipelines.store import Store
+
+SPEC = Inversion(vectors=3, steps=6, batch=4, checkpoint_every=2)
+
+
+def pictures() -> list[Image]:
+    """Red discs' worth of red: a square of it on a grey ground."""
+    image = np.full((32, 32, 3), 120, np.uint8)
+    image[8:24, 8:24] = (220, 20, 20)
+    return [image, np.roll(image, 4, axis=1)]
+
+
+def masks() -> list[Mask]:
+    return [(image[..., 0] == 220) for image in pictures()]
+
+
+def inverter(model: DiffusionModel, spec: Inversion = SPEC, *, masked: bool = True) -> Inverter:
+    return Inverter(model, pictures(), masks() if masked else None, "<boot>", "shoe", spec, seed=3)
+
+
+def finish(model: DiffusionModel, store: Store, digest: str = "d") -> bytes:
+    inversion.learn(inverter(model), store, digest, {"label": "boot"}, lambda _: None)
+    return store.get(paths.concept("token", digest, EMBEDS))
+
+
+def test_plain_diffusers_loads_the_token_and_reads_the_same_prompt(
+    tiny_model: DiffusionModel, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    (tmp_path / EMBEDS).write_bytes(finish(tiny_model, Store.open(tmp_path / "store")))
+    token = inversion.cached(Store.open(tmp_path / "store"), "d")
+    assert token is not None
+    tiny_model.set_token(token.name, token.vectors)
+    ours = tiny_model.read([f"a photo of a {noun('<boot>', 3, 'shoe')}"])
+    pipeline = StableDiffusionPipeline.from_pretrained(tiny_checkpoint)
+    pipeline.load_textual_inversion(tmp_path / EMBEDS, token="<boot>")
+    theirs, _ = pipeline.encode_prompt("a photo of a <boot> shoe", "cpu", 1, do_classifier_free_guidance=False)
+    assert torch.allclose(ours, theirs, atol=1e-6)
+
+
+def test_only_the_vectors_are_trained(tiny_model: DiffusionModel) -> None:
+    one = inverter(tiny_model)
+    before = {name: p.clone() for name, p in tiny_model.text_encoder.named_parameters()}
+    start = one.vectors.detach().clone()
+    one.step()
+    assert all(torch.equal(p, before[name]) for name, p in tiny_model.text_encoder.named_parameters())
+    assert not torch.equal(one.vectors, start)
+    assert all(p.grad is None for p in tiny_model.unet.parameters())
+
+
+def test_every_vector_is_trained(tiny_model: DiffusionModel) -> None:
+    """A multi-vector token was once silently learned in its first vector alone (huggingface/diffusers#4450)."""
+    one = inverter(tiny_model)
+    start = one.vectors.detach().clone()
+    one.step()
+    assert ((one.vectors - start).abs().sum(dim=1) > 0).all()
+
+
+def test_learning_lowers_the_loss(tiny_model: DiffusionModel) -> None:
+    """Compared on the same random numbers: the loss of one step varies more with its noise than with the token."""
+    still = Inversion(vectors=4, steps=30, batch=16, learning_rate=1e-12)
+    one = inverter(tiny_model, still.model_copy(update={"learning_rate": 0.02}))
+    before = np.mean(losses(tiny_model, still, one.vectors.detach()))
+    for _ in range(100):
+        one.step()
+    after = np.mean(losses(tiny_model, still, one.vectors.detach()))
+    assert after < before
+
+
+def losses(model: DiffusionModel, spec: Inversion, vectors: torch.Tensor) -> list[float]:
+    """The losses of some steps that leave `vectors` where they are."""
+    one = inverter(model, spec)
+    with torch.no_grad():
+        one.vectors.copy_(vectors)
+    return [one.step() for _ in range(spec.steps)]
+
+
+def test_what_stands_outside_the_mask_is_not_learned(tiny_model: DiffusionModel) -> None:
+    """The weight of a latent cell is the share of it that the object covers."""
+    one = inverter(tiny_model)
+    covered = torch.from_numpy(np.stack(masks())).float().view(2, 1, 8, 4, 8, 4).mean(dim=(3, 5))
+    assert torch.equal(one.weight, covered)
+    assert torch.equal(inverter(tiny_model, masked=False).weight, torch.ones(2, 1, 8, 8))
+
+
+def test_stopped_and_resumed_gives_the_same_bytes(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    whole = finish(DiffusionModel(str(tiny_checkpoint), "cpu"), Store.open(tmp_path / "whole"))
+    store = Store.open(tmp_path / "cut")
+
+    class Killed(Exception):
+        pass
+
+    def kill_after_five(done: int, count: list[int] = [0]) -> None:  # noqa: B006
+        count[0] += done
+        if count[0] == 5:
+            raise Killed
+
+    with pytest.raises(Killed):
+        inversion.learn(inverter(DiffusionModel(str(tiny_checkpoint), "cpu")), store, "d", {"label": "boot"}, kill_after_five)
+    assert store.exists(paths.concept("token", "d", PROGRESS))
+    assert inversion.cached(store, "d") is None
+    assert finish(DiffusionModel(str(tiny_checkpoint), "cpu"), store) == whole
+
+
+def test_the_record_tells_the_effective_learning_rate(tiny_model: DiffusionModel, tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    finish(tiny_model, store)
+    record = store.json(paths.concept("token", "d", inversion.CURVE))
+    assert record["learning_rate_effective"] == SPEC.learning_rate
+    assert len(record["losses"]) == SPEC.steps
+
+
+def test_an_initializer_of_several_tokens_is_refused_with_the_remedy(tiny_model: DiffusionModel) -> None:
+    with pytest.raises(SpecError, match="choose a word that is one"):
+        inverter(tiny_model, Inversion(initializer="sneaker"))
+
+
+def test_a_token_starts_as_its_initializer(tiny_model: DiffusionModel) -> None:
+    number = tiny_model.tokenizer.convert_tokens_to_ids("shoe</w>")
+    row = tiny_model.text_encoder.get_input_embeddings().weight[number]
+    assert torch.equal(inverter(tiny_model).vectors.detach(), row.repeat(3, 1))
+
+
+def test_a_token_may_be_set_again_with_other_vectors(tiny_model: DiffusionModel) -> None:
+    prompt = [f"a {noun('<x>', 2, 'shoe')}"]
+    tiny_model.set_token("<x>", torch.zeros(2, 8))
+    first, size = tiny_model.read(prompt), len(tiny_model.tokenizer)
+    tiny_model.set_token("<x>", torch.ones(2, 8))
+    assert len(tiny_model.tokenizer) == size
+    assert not torch.allclose(tiny_model.read(prompt), first)
+
+
+def test_a_token_of_another_model_is_refused(tiny_model: DiffusionModel) -> None:
+    with pytest.raises(ModelError, match="9 wide, the text encoder takes 8"):
+        tiny_model.set_token("<x>", torch.zeros(1, 9))
+
+
+def test_all_vectors_enter_the_prompt_in_diffusers_spelling() -> None:
+    assert token_names("<boot>", 3) == ["<boot>", "<boot>_1", "<boot>_2"]
+    assert TEMPLATES[0].format(noun("<boot>", 2, "shoe")) == "a photo of a <boot> <boot>_1 shoe"
