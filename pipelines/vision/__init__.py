@@ -1,0 +1,1 @@
+"""Seeing: the classifier, language segmentation, attribution."""

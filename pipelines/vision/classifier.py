@@ -1,0 +1,68 @@
+"""The image classifier: a transformers ResNet, small and from scratch, or any checkpoint."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AutoImageProcessor, AutoModelForImageClassification, ResNetConfig, ResNetForImageClassification
+
+from pipelines.errors import ModelError
+from pipelines.records import Image
+from pipelines.tensors import tensor
+
+SMALL = ResNetConfig(embedding_size=24, hidden_sizes=[24, 48, 96], depths=[1, 1, 1], layer_type="basic")
+
+
+class Classifier(nn.Module):
+    """Logits over `classes` for pictures in -1..1, whatever size and normalisation the network inside wants."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, classes: Sequence[str], checkpoint: str | None = None) -> None:
+        super().__init__()
+        self.classes = tuple(classes)
+        mean, std, self.side = [0.5] * 3, [0.5] * 3, None
+        if checkpoint is None:
+            config = ResNetConfig.from_dict({**SMALL.to_dict(), "num_labels": len(self.classes)})
+            self.net: nn.Module = ResNetForImageClassification(config)
+        else:
+            try:
+                processor = AutoImageProcessor.from_pretrained(checkpoint, use_fast=False)
+                self.net = AutoModelForImageClassification.from_pretrained(
+                    checkpoint, num_labels=len(self.classes), ignore_mismatched_sizes=True
+                )
+            except (OSError, ValueError) as error:
+                raise ModelError(f"classifier.checkpoint: {checkpoint!r} is no image classifier ({error})") from None
+            mean, std = processor.image_mean, processor.image_std
+            self.side = processor.size.get("height") or processor.size.get("shortest_edge")
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """float32 (n, 3, h, w) in -1..1 to logits (n, classes)."""
+        if self.side and pictures.shape[-1] != self.side:
+            pictures = F.interpolate(pictures, (self.side, self.side), mode="bilinear", antialias=True)
+        normal = ((pictures + 1) / 2 - self.mean) / self.std
+        logits: Tensor = self.net(normal).logits
+        return logits
+
+    @torch.no_grad()
+    def scores(self, images: Sequence[Image], batch: int = 256) -> Tensor:
+        """Logits of many images, on the CPU, without chance: float32 (n, classes)."""
+        self.eval()
+        device = next(self.parameters()).device
+        parts = [self(tensor(images[i : i + batch]).to(device)).cpu() for i in range(0, len(images), batch)]
+        return torch.cat(parts) if parts else torch.zeros(0, len(self.classes))
+
+    def losses(self, images: Sequence[Image], labels: Sequence[str]) -> Tensor:
+        """Cross-entropy of each image for itself (never a batch's mean): float32 (n,)."""
+        targets = torch.tensor([self.classes.index(label) for label in labels])
+        return F.cross_entropy(self.scores(images), targets, reduction="none")
+
+
+def probabilities(logits: Tensor) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """Softmax in double precision, so that confident rows still differ."""
+    return logits.double().softmax(dim=1).numpy()

@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+from transformers import ResNetConfig, ResNetForImageClassification, ViTImageProcessorPil
+
+from pipelines.errors import ModelError
+from pipelines.records import Image
+from pipelines.tensors import images, tensor
+from pipelines.vision.classifier import Classifier, probabilities
+
+
+def pictures(count: int) -> list[Image]:
+    return list(np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8))
+
+
+def test_every_image_has_a_loss_of_its_own_whatever_the_batch() -> None:
+    """Ranking by a batch's mean loss would give every image of a batch the same rank."""
+    classifier, batch = Classifier(["a", "b"]), pictures(7)
+    labels = ["a", "b", "a", "a", "b", "b", "a"]
+    losses = classifier.losses(batch, labels)
+    assert losses.shape == (7,)
+    assert len(set(losses.tolist())) == 7
+    for row in range(7):
+        assert torch.allclose(losses[row], classifier.losses(batch[row : row + 1], labels[row : row + 1])[0], atol=1e-5)
+
+
+def test_scoring_leaves_chance_out() -> None:
+    classifier = Classifier(["a", "b"])
+    classifier.train()
+    assert torch.equal(classifier.scores(pictures(4)), classifier.scores(pictures(4)))
+
+
+def test_probabilities_are_the_softmax() -> None:
+    logits = torch.tensor([[1.0, 3.0], [40.0, 0.0]])
+    assert np.allclose(probabilities(logits), F.softmax(logits, dim=1).numpy(), atol=1e-7)
+    assert probabilities(logits)[1, 1] > 0
+
+
+def test_a_checkpoint_is_fed_at_its_own_size_and_normalisation(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = ResNetForImageClassification(ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1], layer_type="basic"))
+    net.eval().save_pretrained(tmp_path)
+    processor = ViTImageProcessorPil(size={"height": 32, "width": 32}, image_mean=[0.2] * 3, image_std=[0.3] * 3)
+    processor.save_pretrained(tmp_path)
+    classifier = Classifier(["a", "b"], str(tmp_path))
+    with torch.no_grad():
+        pixels = processor(pictures(2), return_tensors="pt").pixel_values
+        assert torch.allclose(classifier.scores(pictures(2)), classifier.net.eval()(pixels).logits, atol=1e-5)
+    assert classifier.scores(list(np.zeros((1, 64, 64, 3), np.uint8))).shape == (1, 2)
+
+
+def test_a_folder_that_is_no_classifier_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"classifier\.checkpoint"):
+        Classifier(["a", "b"], str(tmp_path))
+
+
+def test_pictures_survive_the_way_to_tensors_and_back() -> None:
+    assert all(np.array_equal(a, b) for a, b in zip(images(tensor(pictures(3))), pictures(3), strict=True))
