@@ -1,0 +1,37 @@
+"""The attribution head of DDB (arXiv 2503.17226): the repainted region itself must speak for the painted class.
+
+A classifier that reads the background may call a boot on brick a sneaker, however well it is painted. Integrated
+gradients from the original to the generated image ask instead how far the change inside the region moved its opinion.
+"""
+
+from collections.abc import Sequence
+
+from pipelines.records import Candidate, Verdict
+from pipelines.spec import AttributionFilter
+from pipelines.vision.attribution import attribution
+from pipelines.workbench import Workbench
+
+
+class Attribution:
+    def __init__(self, bench: Workbench, spec: AttributionFilter) -> None:
+        self.bench, self.spec = bench, spec
+
+    def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Verdict]:
+        """Images that were repainted as what they are, or from nothing, have no change of class to attribute: kept."""
+        changed = [c for c in candidates if c.request.source is not None and c.request.source.label != c.request.label]
+        rho = attribution(
+            self.bench.judge,
+            [c.request.image for c in changed if c.request.image is not None],
+            [c.image for c in changed],
+            [c.request.mask for c in changed if c.request.mask is not None],
+            [c.request.label for c in changed],
+            self.spec.steps,
+        )
+        score = {id(c): float(value) for c, value in zip(changed, rho, strict=True)}
+        return [self.one(score.get(id(c))) for c in candidates]
+
+    def one(self, rho: float | None) -> Verdict:
+        if rho is None:
+            return Verdict()
+        scores = {"target": rho}
+        return Verdict(scores, None if rho > self.spec.min_logits else "the painted region does not speak for its class")

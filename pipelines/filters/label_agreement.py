@@ -1,0 +1,45 @@
+"""The prediction head of DDB (arXiv 2503.17226): what the plain classifier sees must no longer be what was painted over.
+
+Source and target have thresholds of their own; the paper's figure and code each use one index for both.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.records import Candidate, Verdict
+from pipelines.spec import LabelAgreementFilter
+from pipelines.vision.classifier import probabilities
+from pipelines.workbench import Workbench
+
+TYPICAL = 300  # images a class over which the default threshold is averaged
+
+
+class LabelAgreement:
+    def __init__(self, bench: Workbench, spec: LabelAgreementFilter) -> None:
+        self.bench, self.spec = bench, spec
+
+    @cached_property
+    def max_origin(self) -> dict[str, float]:
+        """The largest allowed probability of each painted-over class."""
+        if self.spec.max_origin is not None:
+            return dict.fromkeys(self.bench.source.classes, self.spec.max_origin)
+        return {c: float(np.mean([p for _, p in ranked[:TYPICAL]])) for c, ranked in self.bench.ranking.items()}
+
+    def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Verdict]:
+        shares = probabilities(self.bench.judge.scores([c.image for c in candidates]))
+        return [self.one(c, row) for c, row in zip(candidates, shares, strict=True)]
+
+    def one(self, candidate: Candidate, share: NDArray[np.float64]) -> Verdict:
+        classes = self.bench.source.classes
+        label, source = candidate.request.label, candidate.request.source
+        scores = {"target": float(share[classes.index(label)])}
+        if source is not None and source.label != label:
+            scores["origin"] = float(share[classes.index(source.label)])
+            if scores["origin"] >= self.max_origin[source.label]:
+                return Verdict(scores, f"still looks like a {source.label}")
+        if self.spec.min_target is not None and scores["target"] < self.spec.min_target:
+            return Verdict(scores, f"does not look like a {label}")
+        return Verdict(scores)

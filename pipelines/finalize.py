@@ -1,0 +1,94 @@
+"""Turning finished shards into a version: counts, quality, card, figures, and the manifest, last.
+
+A version exists when its manifest is in the store; a manifest names only what is there.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pipelines import paths, rows
+from pipelines.errors import StoreError
+from pipelines.methods import Method
+from pipelines.plan import Plan
+from pipelines.records import Problem
+from pipelines.report.card import card, croissant
+from pipelines.report.figures import contact_sheet
+from pipelines.source import decode
+from pipelines.store import Store, canonical
+from pipelines.workbench import Workbench
+
+SHEET = 64  # images on the contact sheet
+
+
+def reports(store: Store, root: str, plan: Plan) -> list[dict[str, Any]]:
+    """Every shard's report. Raises StoreError when one is missing."""
+    missing = [n for n in range(plan.shards) if not store.exists(paths.report(root, n))]
+    if missing:
+        raise StoreError(f"{root}: {len(missing)} of {plan.shards} shards have no report yet, the first is {missing[0]}")
+    return [store.json(paths.report(root, n)) for n in range(plan.shards)]
+
+
+def merged(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return dict(sorted(total.items()))
+
+
+def totals(found: Sequence[dict[str, Any]], skipped: Sequence[Problem]) -> dict[str, Any]:
+    """Counts of a version: the sums of its shards' reports."""
+    sums = {key: sum(report[key] for report in found) for key in ("planned", "generated", "kept", "dropped")}
+    return {
+        **sums,
+        "reasons": merged(report["reasons"] for report in found),
+        "labels": merged(report["labels"] for report in found),
+        "skipped": dict(sorted(Counter(problem.reason for problem in skipped).items())),
+    }
+
+
+def quality(counts: dict[str, Any], kept: Sequence[dict[str, Any]], problems: Sequence[Problem]) -> dict[str, Any]:
+    """What can be said of the kept images without training on them: counts, mean scores, unusable source images."""
+    scores: dict[str, list[float]] = {}
+    for row in kept:
+        for name, value in json.loads(row["scores"]).items():
+            scores.setdefault(name, []).append(value)
+    return {
+        "counts": counts,
+        "kept_ratio": counts["kept"] / counts["generated"] if counts["generated"] else 0.0,
+        "mean_scores": {name: sum(values) / len(values) for name, values in sorted(scores.items())},
+        "problems": [{"id": problem.id, "reason": problem.reason} for problem in problems],
+    }
+
+
+def manifest(store: Store, root: str, facts: dict[str, Any]) -> dict[str, Any]:
+    """Name every object of the version with its size and sha256, except what is derived from the version later."""
+    files = []
+    for key in store.keys(root):
+        if key == paths.manifest(root) or key.startswith(f"{root}/evaluation") or key == paths.seconds(root):
+            continue
+        data = store.get(key)
+        name = key.removeprefix(f"{root}/")
+        files.append({"path": name, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()})
+    return {**facts, "files": files}
+
+
+def finalize(bench: Workbench, plan: Plan, method: Method) -> dict[str, Any]:
+    """Publish the version; return its manifest. Done before: the manifest that is there."""
+    store, root = bench.store, bench.root
+    if not store.exists(paths.manifest(root)):
+        counts = totals(reports(store, root, plan), method.skipped)
+        kept = [r for n in range(plan.shards) for r in rows.read(store.get(paths.data(root, n, plan.shards)))]
+        found = quality(counts, kept, [*bench.source.problems, *method.skipped])
+        store.create(paths.quality(root), canonical(found))
+        store.create(paths.card(root), card(bench.spec, counts, found, bench.source.classes).encode())
+        if kept:
+            sheet = contact_sheet([decode(row["image"], allow_synthetic=True) for row in kept[:SHEET]], columns=8)
+            store.create(paths.figure(root, "samples.png"), sheet)
+        data = [f for f in manifest(store, root, {})["files"] if f["path"].startswith("data/")]
+        store.create(paths.croissant(root), croissant(bench.spec, bench.source.classes, data))
+        facts = {"name": bench.spec.name, "spec": plan.spec, "source": plan.source, "counts": counts, "complete": True}
+        store.create(paths.manifest(root), canonical(manifest(store, root, facts)))
+    return dict(store.json(paths.manifest(root)))

@@ -1,0 +1,32 @@
+"""The methods: one file each, and the one table."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from pipelines.methods.spurious_removal import SpuriousRemovalMethod
+from pipelines.methods.text_to_image import TextToImageMethod
+from pipelines.records import Problem, Request, Slot
+from pipelines.tokens import Tokens
+from pipelines.workbench import Workbench
+
+
+class Method(Protocol):
+    tokens: Tokens  # none learned where none are asked for
+    skipped: list[Problem]  # source images that cannot be used, known after `learn`
+
+    def learn(self) -> None:
+        """Learn what generation needs, or find it in the store. Resumable; running it again costs nothing."""
+
+    def requests(self, slots: Sequence[Slot], attempt: int) -> list[Request]:
+        """What to ask of the engine for these slots, at this attempt."""
+
+
+METHODS: dict[str, Callable[[Workbench, Any], Method]] = {
+    "spurious_removal": SpuriousRemovalMethod,
+    "text_to_image": TextToImageMethod,
+}
+
+
+def open_method(bench: Workbench) -> Method:
+    """The method that the spec asks for."""
+    return METHODS[bench.spec.method.type](bench, bench.spec.method)

@@ -1,0 +1,1 @@
+"""Training downstream classifiers, and measuring them."""

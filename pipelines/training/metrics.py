@@ -1,0 +1,48 @@
+"""How good a classifier is: on average, by class, and on its worst group."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    average: float  # accuracy, 0..1
+    worst_group: float  # accuracy of the worst (class, group); of the worst class where groups are unknown
+    groups: dict[str, float]  # accuracy of each: "boot on grass", or "boot"
+    ece: float  # expected calibration error, 15 bins (Guo et al. 2017, arXiv 1706.04599)
+
+    @property
+    def choice(self) -> tuple[float, float]:
+        """What a checkpoint is chosen by: worst group first, average to break ties."""
+        return self.worst_group, self.average
+
+
+def group_name(label: str, group: str | None) -> str:
+    return label if group is None else f"{label} on {group}"
+
+
+def score(logits: Tensor, classes: Sequence[str], labels: Sequence[str], groups: Sequence[str | None]) -> Score:
+    """Score logits (n, classes). Without group labels a class is a group: the stated proxy."""
+    truth = np.array([classes.index(label) for label in labels])
+    shares = logits.double().softmax(dim=1).numpy()
+    right = shares.argmax(axis=1) == truth
+    names = np.array([group_name(label, group) for label, group in zip(labels, groups, strict=True)])
+    by_group = {str(name): float(right[names == name].mean()) for name in sorted(set(names))}
+    return Score(float(right.mean()), min(by_group.values()), by_group, calibration_error(shares.max(axis=1), right))
+
+
+def calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int = 15) -> float:
+    """Mean distance between confidence and accuracy over equal bins, weighted by their size: 0..1."""
+    number = np.minimum((confidence * bins).astype(int), bins - 1)
+    members = [number == b for b in range(bins) if (number == b).any()]
+    return float(sum(m.mean() * abs(confidence[m].mean() - right[m].mean()) for m in members))
+
+
+def summary(values: Sequence[float]) -> dict[str, float | list[float]]:
+    """Mean and sample standard deviation over seeds, with the values themselves."""
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    return {"mean": float(np.mean(values)), "std": spread, "values": list(values)}

@@ -1,0 +1,112 @@
+"""What the stages of one version work with: the source, the store and the models, each opened once, when first needed."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+from safetensors.torch import load, save
+
+from pipelines import paths
+from pipelines.chance import derive
+from pipelines.diffusion.model import DiffusionModel
+from pipelines.errors import SourceError
+from pipelines.progress import Progress
+from pipelines.records import Image, Item, Mask
+from pipelines.source import Source, open_source
+from pipelines.spec import VersionSpec
+from pipelines.store import Store, digest
+from pipelines.tensors import choose_device
+from pipelines.training.fit import Examples, Feed, fit
+from pipelines.vision.classifier import Classifier, probabilities
+from pipelines.vision.segmentation import Segmenter, open_segmenter
+
+BATCH = 64  # images segmented at a time
+
+
+class Workbench:
+    def __init__(self, spec: VersionSpec, store: Store, progress: Progress, number: int = 1) -> None:
+        self.spec, self.store, self.progress = spec, store, progress
+        self.root = paths.version(spec.name, number)
+
+    @cached_property
+    def source(self) -> Source:
+        return open_source(self.spec.source)
+
+    @cached_property
+    def model(self) -> DiffusionModel:
+        return DiffusionModel(self.spec.models.text_to_image, self.spec.models.device)
+
+    @cached_property
+    def resolution(self) -> int:
+        """Pixels a side of every image that goes into, or comes out of, the diffusion model."""
+        return self.spec.models.resolution or self.model.resolution
+
+    @cached_property
+    def segmenter(self) -> Segmenter:
+        return open_segmenter(self.spec.models.segmenter, self.model, self.spec.models.device)
+
+    def images(self, items: Sequence[Item]) -> list[Image]:
+        return [self.source.image(item, self.resolution) for item in items]
+
+    def objects(self, items: Sequence[Item], word: str | None) -> list[Mask | None]:
+        """Where `word` is in each image, None where it is not found; no word: everywhere."""
+        images = self.images(items)
+        if word is None:
+            return [np.ones(image.shape[:2], dtype=np.bool_) for image in images]
+        batches = [images[i : i + BATCH] for i in range(0, len(images), BATCH)]
+        return [mask for batch in batches for mask in self.segmenter.segment(batch, word)]
+
+    def examples(self, split: str) -> Examples:
+        items = self.source.splits[split]
+        return Examples(self.images(items), [i.label for i in items], [i.group for i in items])
+
+    @cached_property
+    def validation(self) -> Examples:
+        """The images that checkpoints are chosen on. Raises SourceError when there are none."""
+        if not self.source.splits["validation"]:
+            raise SourceError("source: no validation images; add a validation/ folder with a folder for each class")
+        return self.examples("validation")
+
+    @cached_property
+    def judge(self) -> Classifier:
+        """A plain classifier of the real images (ERM), shortcut and all: it ranks the source and judges candidates.
+
+        Learned once for a source, resolution and classifier; its validation score plays no part in what it is used for.
+        """
+        source, spec = self.source, self.spec.classifier
+        key = digest(
+            {"source": source.fingerprint, "side": self.resolution, "spec": spec.model_dump(), "seed": self.spec.seed}
+        )
+        file = paths.concept("classifier", key, "model.safetensors")
+        if self.store.exists(file):
+            classifier = Classifier(source.classes, spec.checkpoint)
+            classifier.load_state_dict(load(self.store.get(file)))
+            return classifier.eval().to(choose_device(self.spec.models.device))
+        stage = self.progress.stage("learn: plain classifier", spec.steps)
+        feed = Feed(self.examples("train"), source.classes)
+        seed = derive(self.spec.seed, "judge")
+        device = self.spec.models.device
+        classifier, _ = fit(
+            spec,
+            source.classes,
+            feed,
+            None,
+            self.validation,
+            gamma=1,
+            seed=seed,
+            device=device,
+            progress=stage,
+            select=False,
+        )
+        self.store.create(file, save({k: v.cpu().contiguous() for k, v in classifier.state_dict().items()}))
+        return classifier
+
+    @cached_property
+    def ranking(self) -> dict[str, list[tuple[Item, float]]]:
+        """Training images of each class with the judge's probability of their own class, most typical first."""
+        ranked = {}
+        for label in self.source.classes:
+            items = self.source.of(label)
+            own = probabilities(self.judge.scores(self.images(items)))[:, self.source.classes.index(label)]
+            ranked[label] = sorted(zip(items, own.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0].id))
+        return ranked
