@@ -1,0 +1,258 @@
+"""The dataset card of a version, for Hugging Face, and its Croissant description, for everything else."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatch
+from typing import Any
+
+import mlcroissant as mlc
+import yaml
+from pydantic import BaseModel
+
+from pipelines.report import figures
+from pipelines.report.page import caveats, headline
+from pipelines.spec import VersionSpec
+
+COLUMNS: dict[str, str] = {
+    "image": "the generated image",
+    "label": "what it was made to show: an index into the classes",
+    "group": "the spurious attribute, carried over from the source image: its background, for example; null if unknown",
+    "index": "its place in the plan",
+    "attempt": "which try this was, from 0; earlier ones were dropped",
+    "seed": "of its noise, derived from the version's seed, index and attempt",
+    "origin": "class of the source image it was painted on; null if none was used",
+    "source_id": "that image in the source; null if none was used",
+    "source_sha256": "of that image's encoded bytes; null if none was used",
+    "method": "how it was made",
+    "prompt": "what the model was asked for",
+    "concept": "address of the learned token in the store; null if none was used",
+    "strength": "share of the noise schedule that was run, above 0 up to 1",
+    "guidance": "classifier-free guidance scale; 1 is off",
+    "steps": "denoising steps of the full schedule",
+    "model": "the text-to-image checkpoint",
+    "revision": "of that checkpoint; null if unknown",
+    "scores": 'every filter\'s score as JSON text: {"filter.score": value}',
+    "reason": "why it was dropped; null if it was kept",
+}
+TYPES = {  # all others are text
+    "image": mlc.DataType.IMAGE_OBJECT,
+    **dict.fromkeys(("label", "index", "attempt", "seed", "steps"), mlc.DataType.INTEGER),
+    **dict.fromkeys(("strength", "guidance"), mlc.DataType.FLOAT),
+}
+PARQUET = "application/x-parquet"
+FILES = {"default": "data/*.parquet", "rejected": "rejected/*.parquet"}
+WARNING = "These images are synthetic. Do not use them as real ones: not as a source, not for validation, not for tests."
+
+
+def text(value: object) -> str:
+    """Any value as one line of Markdown that shows it as it is, also in a table."""
+    flat = " ".join(str(value).split())
+    return re.sub(r"[&<>|`*\[\]\\]", lambda match: f"&#{ord(match[0])};", flat)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
+
+
+def meaning(model: BaseModel) -> str:
+    """What a part of the spec is, in its own words, its paper linked."""
+    return re.sub(r"arXiv (\d{4}\.\d{4,5})", r"[arXiv \1](https://arxiv.org/abs/\1)", text(type(model).__doc__ or ""))
+
+
+def settings(model: BaseModel, prefix: str = "") -> list[tuple[str, str, str]]:
+    """Every setting, in order: name, value, meaning. Those of an inner model are named after it."""
+    rows = []
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            rows += [(prefix + name, "", meaning(value)), *settings(value, f"{prefix}{name}.")]
+        elif name != "type":
+            shown = ", ".join(map(str, value)) if isinstance(value, tuple) else "none" if value is None else value
+            rows.append((prefix + name, text(shown), text(field.description or "")))
+    return rows
+
+
+def front_matter(spec: VersionSpec, kept: int, title: str, licence: str | None) -> str:
+    """What the Hugging Face Hub reads."""
+    sizes = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+    value = {
+        "pretty_name": title,
+        **({"license": licence} if licence else {}),
+        "task_categories": ["image-classification"],
+        "size_categories": [next((name for limit, name in sizes if kept < limit), "1M<n<10M")],
+        "annotations_creators": ["machine-generated"],
+        "tags": ["synthetic", "counterpoise", spec.method.type],
+        "configs": [{"config_name": name, "data_files": [{"split": "train", "path": glob}]} for name, glob in FILES.items()],
+    }
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+
+
+def evaluation(counts: Mapping[str, Any], quality: Mapping[str, Any]) -> str:
+    """The headline with all that speaks against it, then the accuracies."""
+    if not quality.get("arms"):
+        return "Measured once the version is there: see `evaluation.json` beside this card, if the spec asked for it."
+    summary = {"gap_closed": None, "probe_auc": None, **quality, "counts": counts}
+    lines = [f"**{headline(summary)}.**", *(f"- {caveat}" for caveat in caveats(summary))]
+    rows = [
+        (text(figures.ARMS.get(arm, arm)), figures.percent(result["worst_group"]), figures.percent(result["average"]))
+        for arm, result in ((arm, quality["arms"][arm]) for arm in figures.ordered(quality["arms"]))
+    ]
+    lines += ["", table(("trained on", "worst group", "average"), rows)]
+    if (probe := summary["probe_auc"]) is not None:
+        lines += ["", f"A probe tells real from generated within one class and group with an AUC of {probe:.2f} (0.5: not)."]
+    return "\n".join(lines)
+
+
+def card(
+    spec: VersionSpec,
+    counts: Mapping[str, Any],
+    quality: Mapping[str, Any],
+    classes: Sequence[str],
+    *,
+    version: int | None = None,
+    revision: str | None = None,
+    licence: str | None = None,
+) -> str:
+    """README.md of a version. `counts` is as in its summary; `quality` may hold `mean_scores`, and `arms` with what goes
+    with them."""
+    title = spec.name if version is None else f"{spec.name}, version {version}"
+    filters = "\n".join(
+        f"- **{each.type}**: {meaning(each)} {'; '.join(f'{name} {value}' for name, value, _ in settings(each))}"
+        for each in spec.filters
+    )
+    outcomes = {"kept": counts["kept"], **dict(sorted(counts["reasons"].items(), key=lambda reason: (-reason[1], reason)))}
+    skipped = [(f"source image skipped: {text(reason)}", f"{n:,}") for reason, n in sorted(counts["skipped"].items())]
+    labels = counts.get("labels", {})
+    scores = table(("score", "mean of the kept"), ((text(k), f"{v:.3g}") for k, v in quality.get("mean_scores", {}).items()))
+    sheet = "\n![Kept images](figures/samples.png)\n" if counts["kept"] else ""
+    return f"""---
+{front_matter(spec, counts["kept"], title, licence)}---
+
+# {title}
+
+> **{WARNING}**
+
+{counts["kept"]:,} generated images of {len(classes)} classes, made by Counterpoise to train an image classifier on, together
+with the real images of the source.
+{sheet}
+## Is a model trained on it better?
+
+{evaluation(counts, quality)}
+
+## What is in it
+
+- `data/*.parquet`: the images, their labels and how each was made
+- `rejected/*.parquet`: what was dropped, and why; the same columns
+
+{table(("label", "class", "images"), ((str(i), text(c), f"{labels.get(c, 0):,}") for i, c in enumerate(classes)))}
+
+{table(("outcome", "images"), [*((text(name), f"{n:,}") for name, n in outcomes.items()), *skipped])}
+
+{counts["planned"]:,} images were planned and {counts["generated"]:,} generated: a dropped image is tried again, at most
+{spec.max_attempts} times in all.
+
+{table(("column", "meaning"), ((f"`{name}`", text(what)) for name, what in COLUMNS.items()))}
+
+## How to load it
+
+```python
+from datasets import load_dataset
+
+images = load_dataset("parquet", data_files="data/*.parquet", split="train")
+images.features["label"].names
+```
+
+The same works with `streaming=True`, and with the full address of the files, such as
+`s3://bucket/datasets/{spec.name}/v{version or 1}/data/*.parquet`.
+
+## How it was made
+
+**{spec.method.type}**: {meaning(spec.method)}
+
+{table(("setting", "value", "meaning"), settings(spec.method))}
+
+Model: {text(spec.models.text_to_image)}{f", revision {text(revision)}" if revision else ""}. Seed: {spec.seed}; every random
+choice derives from it.
+
+### Source
+
+**{spec.source.type}**: {meaning(spec.source)}
+
+{table(("setting", "value", "meaning"), settings(spec.source))}
+
+### Filters, in this order
+
+{filters or "None: every image was kept."}
+
+{scores if quality.get("mean_scores") else ""}
+
+## Limits
+
+- A label is what an image was made to show. The filters checked it; no person did.
+- Whatever the model and the source are biased towards, these images are too.
+- Where a source image was painted on, the pixels around the repainted region are its own: its licence, and the privacy of
+  whoever it shows, extend to this dataset. So may the licence of the model.
+- Trained on alone, without the real images, they are likely to do worse.
+- The Counterpoise service refuses them as a real source: models that feed on their own images degrade.
+"""
+
+
+def field(context: mlc.Context, records: str, column: str, classes: Sequence[str]) -> mlc.Field:
+    named = f": {', '.join(f'{i} {name}' for i, name in enumerate(classes))}" if column == "label" else ""
+    # an image is stored as datasets stores it: a struct of bytes and path
+    transforms = [mlc.Transform(ctx=context, json_path="bytes")] if column == "image" else []
+    return mlc.Field(
+        ctx=context,
+        id=f"{records}/{column}",
+        name=column,
+        description=COLUMNS[column] + named,
+        data_types=[TYPES.get(column, mlc.DataType.TEXT)],
+        source=mlc.Source(
+            ctx=context,
+            file_set=f"{records}-files",
+            extract=mlc.Extract(ctx=context, column=column),
+            transforms=transforms,
+        ),
+    )
+
+
+def croissant(
+    spec: VersionSpec,
+    classes: Sequence[str],
+    files: Sequence[Mapping[str, Any]],
+    *,
+    version: int | None = None,
+    licence: str | None = None,
+) -> bytes:
+    """croissant.json of a version: its Parquet `files`, each a path, size and sha256, and their columns.
+
+    Raises mlcroissant.ValidationError.
+    """
+    context = mlc.Context()
+    parts = {name: glob for name, glob in FILES.items() if any(fnmatch(file["path"], glob) for file in files)}
+    objects = [
+        mlc.FileObject(ctx=context, id=file["path"], name=file["path"], content_url=file["path"], encoding_formats=[PARQUET],
+                       content_size=f"{file['size']} B", sha256=file["sha256"])
+        for file in files
+    ]  # fmt: skip
+    sets = [
+        mlc.FileSet(ctx=context, id=f"{name}-files", name=f"{name}-files", includes=[glob], encoding_formats=[PARQUET])
+        for name, glob in parts.items()
+    ]
+    records = [
+        mlc.RecordSet(ctx=context, id=name, name=name, fields=[field(context, name, column, classes) for column in COLUMNS])
+        for name in parts
+    ]
+    metadata = mlc.Metadata(
+        ctx=context,
+        name=spec.name,
+        version=None if version is None else f"{version}.0.0",
+        description=f"Generated images of {len(classes)} classes. {WARNING}",
+        license=[licence] if licence else None,
+        keywords=["synthetic", "counterpoise", spec.method.type],
+        data_limitations=[WARNING],
+        distribution=[*objects, *sets],
+        record_sets=records,
+    )
+    return (json.dumps(metadata.to_json(), indent=1, ensure_ascii=False) + "\n").encode()

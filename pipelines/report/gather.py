@@ -1,0 +1,68 @@
+"""Collecting from a finished version what its page shows."""
+
+import json
+from typing import Any
+
+import yaml
+
+from pipelines import paths, rows
+from pipelines.methods import Method
+from pipelines.methods.spurious_removal import SpuriousRemovalMethod
+from pipelines.plan import Plan
+from pipelines.report.page import Page, Shown
+from pipelines.source import decode
+from pipelines.vision.segmentation import region
+from pipelines.workbench import Workbench
+
+EACH = 12  # samples shown of the kept, and of each reason
+
+
+def some(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A few of each (reason, label, origin), in turn, so that every kind is seen."""
+    kinds: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in found:
+        kinds.setdefault((row["reason"], row["label"], row["origin"]), []).append(row)
+    by_reason: dict[Any, int] = {}
+    for reason, *_ in kinds:
+        by_reason[reason] = by_reason.get(reason, 0) + 1
+    return [row for (reason, *_), group in kinds.items() for row in group[: max(1, EACH // by_reason[reason])]]
+
+
+def shown(bench: Workbench, method: Method, found: list[dict[str, Any]]) -> list[Shown]:
+    """Rows beside their source image and the region that was repainted."""
+    by_id = {item.id: item for item in bench.source.splits["train"]}
+    items = [by_id.get(row["source_id"]) for row in found]
+    masks: dict[str, Any] = {}
+    if isinstance(method, SpuriousRemovalMethod):
+        used = [item for item in items if item is not None]
+        for item, mask in zip(used, bench.objects(used, method.word), strict=True):
+            masks[item.id] = None if mask is None else region(mask, method.spec.region, method.spec.grow)
+    return [
+        Shown(
+            source=None if item is None else bench.images([item])[0],
+            mask=None if item is None else masks.get(item.id),
+            generated=decode(row["image"], allow_synthetic=True),
+            label=bench.source.classes[row["label"]],
+            origin=row["origin"],
+            kept=row["reason"] is None,
+            reason=row["reason"],
+            scores=json.loads(row["scores"]),
+            prompt=row["prompt"],
+            id=f"{row['index']}.{row['attempt']}",
+        )
+        for row, item in zip(found, items, strict=True)
+    ]
+
+
+def gather(bench: Workbench, plan: Plan, method: Method, summary: dict[str, Any]) -> Page:
+    numbers = range(plan.shards)
+    keys = [f(bench.root, n, plan.shards) for f in (paths.data, paths.rejected) for n in numbers]
+    found = [row for key in keys for row in rows.read(bench.store.get(key))]
+    tokens = method.tokens.learned
+    return Page(
+        title=f"{bench.spec.name}, version {summary['version']}",
+        summary=summary,
+        samples=shown(bench, method, some(found)),
+        curves={token.name: list(enumerate(token.losses, start=1)) for token in tokens.values()},
+        spec_yaml=yaml.safe_dump(bench.spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
+    )

@@ -1,0 +1,210 @@
+"""The page that shows what one version is worth: self-contained HTML, every image and chart inside."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import hypot
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image as Pillow
+
+from pipelines.records import Image, Mask
+from pipelines.report import figures
+from pipelines.report.figures import ARMS, Spread
+
+LARGEST = 256  # pixels a side; a larger image is shrunk for the page
+TINT = np.array([255, 0, 170], dtype=np.uint8)  # a colour that few photographs have
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One judged image, with all there is to see of it."""
+
+    source: Image | None
+    mask: Mask | None  # where the source was repainted
+    generated: Image
+    label: str
+    origin: str | None  # class of the source image
+    kept: bool
+    reason: str | None  # "filter: why", of a dropped one
+    scores: Mapping[str, float]  # "filter.score" -> value
+    prompt: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    title: str
+    summary: Mapping[str, Any]  # summary.json
+    samples: Sequence[Shown]
+    curves: dict[str, list[tuple[int, float]]]  # token -> (step, loss)
+    spec_yaml: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The images dropped for one reason: how many, and some of them."""
+
+    reason: str
+    count: int
+    samples: list[Shown]
+
+
+def share(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def headline(summary: Mapping[str, Any]) -> str:
+    """What came of it, in one sentence. A difference smaller than the seeds' own spread is no success."""
+    arms, counts = summary["arms"], summary["counts"]
+    if "counterpoise" not in arms:
+        return f"Not evaluated: {counts['kept']:,} images kept of {counts['generated']:,} generated"
+    after: Spread = arms["counterpoise"]["worst_group"]
+    if "erm" not in arms:
+        return f"Worst-group accuracy {share(after['mean'])}; training on real data alone was not evaluated"
+    before: Spread = arms["erm"]["worst_group"]
+    change, gap = after["mean"] - before["mean"], summary["gap_closed"]
+    result = f"Worst-group accuracy {share(before['mean'])} → {share(after['mean'])}"
+    if abs(change) <= hypot(before["std"], after["std"]):
+        return f"{result}: no clear effect, the seeds differ as much"
+    if change < 0:
+        return f"{result}: {-100 * change:.1f} points worse than real data alone"
+    if gap is None or gap <= 0:
+        return f"{result}: {100 * change:.1f} points better than real data alone"
+    closed = "the whole" if gap >= 1 else f"{100 * gap:.0f} % of the"
+    return f"{result}: {closed} gap to balanced real data closed"
+
+
+def caveats(summary: Mapping[str, Any]) -> list[str]:
+    """What a reader must know before believing the headline."""
+    found, arms, probe = [], summary["arms"], summary["probe_auc"]
+    version, real, plain = arms.get("counterpoise"), arms.get("erm"), arms.get("text_to_image")
+    if version and len(version["worst_group"]["values"]) < 2:
+        found.append("Trained with one seed only: the difference may be chance.")
+    if version and plain and plain["worst_group"]["mean"] >= version["worst_group"]["mean"]:
+        found.append(
+            f"Plain text-to-image does as well or better: {share(plain['worst_group']['mean'])} in the worst group."
+        )
+    if version and real and version["average"]["mean"] < real["average"]["mean"]:
+        before, after = (share(arm["average"]["mean"]) for arm in (real, version))
+        found.append(f"Average accuracy went down: {before} → {after}.")
+    if probe is not None and probe >= 0.75:
+        found.append(
+            f"A probe tells real from generated images of one class and group with an AUC of {probe:.2f}: "
+            "a classifier may learn that difference instead of the classes."
+        )
+    return found
+
+
+def tiles(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """The figures below the headline: name, value, what it means."""
+    arms, counts, probe = summary["arms"], summary["counts"], summary["probe_auc"]
+    shown = []
+    averages = [f"{100 * arms[arm]['average']['mean']:.1f}" for arm in ("erm", "counterpoise") if arm in arms]
+    if averages:
+        shown.append(("Average accuracy", " → ".join(averages) + " %", "on real test images"))
+    shown.append(
+        ("Images kept", f"{counts['kept']:,}", f"of {counts['generated']:,} generated, {counts['planned']:,} planned")
+    )
+    if probe is not None:
+        shown.append(("Real or generated?", f"{probe:.2f}", "AUC of a probe; 0.5: cannot be told apart"))
+    return [*shown, ("Time", duration(summary["seconds"]["total"]), "from plan to report")]
+
+
+def duration(seconds: float) -> str:
+    """'42 s', '12 min', '3 h 05 min'."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
+
+
+def cell(spread: Spread | None) -> tuple[str, str]:
+    """Mean and standard deviation in percent; one seed has no deviation."""
+    if spread is None:
+        return "-", ""
+    return f"{100 * spread['mean']:.1f}", f"± {100 * spread['std']:.1f}" if len(spread["values"]) > 1 else ""
+
+
+def table(arms: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
+    """Rows of the accuracy table: name -> a cell an arm, in the order of the chart."""
+    order = [arms[arm] for arm in figures.ordered(arms)]
+    groups = dict.fromkeys(group for arm in order for group in arm.get("groups", {}))
+    return {
+        "Worst group": [cell(arm["worst_group"]) for arm in order],
+        "Average": [cell(arm["average"]) for arm in order],
+        **{group: [cell(arm.get("groups", {}).get(group)) for arm in order] for group in groups},
+    }
+
+
+def dropped(summary: Mapping[str, Any], samples: Sequence[Shown]) -> list[Group]:
+    """Every reason with its count, the most frequent first, even when no image of it is at hand."""
+    shown: dict[str, list[Shown]] = {reason: [] for reason in summary["counts"]["reasons"]}
+    for sample in samples:
+        if not sample.kept:
+            shown.setdefault(sample.reason or "no reason given", []).append(sample)
+    counts = {reason: summary["counts"]["reasons"].get(reason, len(shown[reason])) for reason in shown}
+    return [Group(reason, counts[reason], shown[reason]) for reason in sorted(shown, key=lambda r: (-counts[r], r))]
+
+
+def overlay(source: Image, mask: Mask) -> Image:
+    """The source, the region to repaint tinted and outlined, the rest faded to grey."""
+    thick = max(1, max(mask.shape) // 96)
+    inner = mask.copy()
+    for axis in (0, 1):
+        for step in range(-thick, thick + 1):
+            inner &= np.roll(np.pad(mask, thick), step, axis)[thick:-thick, thick:-thick]
+    grey = source.mean(axis=2, keepdims=True)
+    tinted: Image = np.where(mask[..., None], 0.6 * source + 0.4 * TINT, 0.25 * source + 0.75 * grey).astype(np.uint8)
+    tinted[mask & ~inner] = TINT
+    return tinted
+
+
+def solid(text: str) -> str:
+    """Keeps numbers, their arrow and their percent signs on one line."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%").replace(" → ", "\N{NO-BREAK SPACE}→\N{NO-BREAK SPACE}")
+
+
+def uri(image: Image) -> str:
+    """The image as a PNG data URI."""
+    picture, buffer = Pillow.fromarray(image), io.BytesIO()
+    picture.thumbnail((LARGEST, LARGEST), Pillow.Resampling.LANCZOS)
+    picture.save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+TEMPLATES.filters |= {"uri": uri, "duration": duration, "solid": solid}
+TEMPLATES.globals |= {"overlay": overlay}
+
+
+def render(page: Page) -> str:
+    """The whole page. Same page, same bytes."""
+    summary, counts = page.summary, page.summary["counts"]
+    arms = summary["arms"]
+    return TEMPLATES.get_template("page.html.j2").render(
+        page=page,
+        counts=counts,
+        seconds=summary["seconds"],
+        headline=headline(summary),
+        caveats=caveats(summary),
+        tiles=tiles(summary),
+        arms={arm: ARMS.get(arm, arm) for arm in figures.ordered(arms)},
+        rows=table(arms),
+        kept=[sample for sample in page.samples if sample.kept],
+        dropped=dropped(summary, page.samples),
+        arms_chart=Markup(figures.arms(arms)),  # our own SVG, in which matplotlib escaped every name
+        reasons_chart=Markup(figures.reasons({"kept": counts["kept"], **counts["reasons"]})),
+        curves_chart=Markup(figures.learning_curves(page.curves)),
+    )
