@@ -1,0 +1,1 @@
+"""The service: the `counterpoise` command, and the API to come. Imports no torch."""

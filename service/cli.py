@@ -1,0 +1,77 @@
+"""The `counterpoise` command. What needs torch is imported when it is run, not before."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.errors import CounterpoiseError
+from pipelines.spec import load
+
+app = typer.Typer(help="Makes the training images a dataset lacks.", no_args_is_help=True, add_completion=False)
+EXAMPLES = ("spurious", "few-shot", "long-tail")
+ARMS = {
+    "erm": "real images alone (ERM)",
+    "text_to_image": "+ as many plain text-to-image",
+    "counterpoise": "+ this version",
+    "real_balanced": "+ as many real, balanced (ceiling)",
+}
+
+
+def fail(message: str) -> typer.Exit:
+    Console(stderr=True, highlight=False).print(message, style="red", markup=False)
+    return typer.Exit(2)
+
+
+@app.command()
+def example(name: Annotated[str, typer.Argument(help=f"One of: {', '.join(EXAMPLES)}.")]) -> None:
+    """Print a ready spec."""
+    if name not in EXAMPLES:
+        raise fail(f"example {name!r} does not exist; there are {', '.join(EXAMPLES)}")
+    typer.echo((files("service") / "examples" / f"{name}.yaml").read_text(encoding="utf-8"), nl=False)
+
+
+@app.command()
+def run(
+    spec: Annotated[Path, typer.Argument(help="The spec, YAML or JSON.")],
+    out: Annotated[Path, typer.Option(help="Folder for the version, summary.json and report.html.")],
+) -> None:
+    """Make a version in this process. Stopped and started again, it goes on where it was."""
+    try:
+        checked = load(spec)
+        from pipelines.progress import bars
+        from pipelines.run import run as run_spec
+
+        with bars() as progress:
+            summary = run_spec(checked, out, progress)
+    except CounterpoiseError as error:
+        raise fail(str(error)) from None
+    console = Console(highlight=False)
+    if summary["arms"]:
+        table = Table("trained on", "average", "worst group", title=f"Accuracy on real test images: {checked.name}")
+        for arm, found in summary["arms"].items():
+            cells = [f"{100 * found[k]['mean']:.1f} ± {100 * found[k]['std']:.1f} %" for k in ("average", "worst_group")]
+            table.add_row(ARMS[arm], *cells)
+        console.print(table)
+    if summary["gap_closed"] is not None:
+        console.print(f"{summary['gap_closed']:.0%} of the worst-group gap to the ceiling is closed.")
+    counts = summary["counts"]
+    console.print(f"{counts['kept']} of {counts['generated']} generated images kept; {summary['seconds']['total']:.0f} s.")
+    console.print(f"Look at {out / 'report.html'}", soft_wrap=True)
+
+
+@app.command()
+def validate(spec: Annotated[Path, typer.Argument(help="The spec, YAML or JSON.")]) -> None:
+    """Check a spec and say what it would make."""
+    try:
+        checked = load(spec)
+    except CounterpoiseError as error:
+        raise fail(str(error)) from None
+    typer.echo(f"{checked.name}: {checked.method.type}, {checked.amount.per_class} images a class. The spec is valid.")
+
+
+if __name__ == "__main__":
+    app()
