@@ -1,0 +1,112 @@
+"""The one training loop of the bundle: seeded, resumable, cosine-decayed, with a bar and a log of what it took."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+
+SAVE_EVERY = 60.0  # seconds
+
+
+def schedule(step: int, steps: int, warmup: int = 100) -> float:
+    """Linear warm-up, then cosine down to a hundredth."""
+    if step < warmup:
+        return (step + 1) / warmup
+    progress = (step - warmup) / max(1, steps - warmup)
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+class Average:
+    """Exponential moving average of parameters, short at first: decay min(d, (1 + n) / (10 + n))."""
+
+    def __init__(self, modules: Iterable[nn.Module], decay: float) -> None:
+        self.decay, self.count = decay, 0
+        self.live = [p for m in modules for p in m.parameters()]
+        self.shadow = [p.detach().clone() for p in self.live]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        self.count += 1
+        weight = 1 - min(self.decay, (1 + self.count) / (10 + self.count))
+        torch._foreach_lerp_(self.shadow, [p.detach() for p in self.live], weight)
+
+    @torch.no_grad()
+    def copy_to_live(self) -> None:
+        for live, shadow in zip(self.live, self.shadow, strict=True):
+            live.copy_(shadow)
+
+
+def train(
+    name: str,
+    folder: Path,
+    modules: dict[str, nn.Module],
+    loss: Callable[[torch.Generator], Tensor],
+    *,
+    steps: int,
+    lr: float,
+    seed: int,
+    decay: float = 0.999,
+    weight_decay: float = 0.0,
+) -> None:
+    """Minimise `loss(generator)`; on return the modules hold the averaged weights.
+
+    State is saved to `folder/name.pt` every minute, and a rerun goes on from there. The random numbers of a step
+    depend on the seed and the step alone. `folder/name.json` records steps, seconds and the curve of the loss.
+    """
+    torch.manual_seed(seed)
+    parameters = [p for m in modules.values() for p in m.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, betas=(0.9, 0.99))
+    average = Average(modules.values(), decay)
+    state_file, log_file = folder / f"{name}.pt", folder / f"{name}.json"
+    step, seconds, curve = 0, 0.0, []
+    if state_file.exists():
+        state = torch.load(state_file, weights_only=True)
+        for key, module in modules.items():
+            module.load_state_dict(state["modules"][key])
+        optimizer.load_state_dict(state["optimizer"])
+        average.shadow, average.count = state["shadow"], state["step"]
+        step, seconds, curve = state["step"], state["seconds"], state["curve"]
+
+    def save() -> None:
+        state = {
+            "modules": {key: module.state_dict() for key, module in modules.items()},
+            "optimizer": optimizer.state_dict(),
+            "shadow": average.shadow,
+            "step": step,
+            "seconds": seconds,
+            "curve": curve,
+        }
+        torch.save(state, state_file.with_suffix(".tmp"))
+        state_file.with_suffix(".tmp").replace(state_file)
+        log_file.write_text(json.dumps({"steps": step, "seconds": round(seconds), "seed": seed, "curve": curve[-200:]}))
+
+    columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[loss]}"))
+    recent, saved = 0.0, time.monotonic()
+    with Progress(*columns) as bar:
+        task = bar.add_task(name, total=steps, completed=step, loss="")
+        while step < steps:
+            began = time.monotonic()
+            for group in optimizer.param_groups:
+                group["lr"] = lr * schedule(step, steps)
+            value = loss(torch.Generator().manual_seed(seed * 1_000_003 + step))
+            optimizer.zero_grad(set_to_none=True)
+            value.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            average.update()
+            step += 1
+            seconds += time.monotonic() - began
+            recent = value.item() if step == 1 else 0.98 * recent + 0.02 * value.item()
+            if step % 50 == 0:
+                curve.append([step, round(recent, 5)])
+                bar.update(task, completed=step, loss=f"loss {recent:.4f}")
+            if time.monotonic() - saved > SAVE_EVERY:
+                save()
+                saved = time.monotonic()
+        save()
+    average.copy_to_live()

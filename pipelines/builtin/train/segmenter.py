@@ -1,0 +1,92 @@
+"""Train the segmenter: CLIPSeg (Lüddecke and Ecker 2022, arXiv 2112.10003), a small decoder on the frozen bundled CLIP.
+
+The patches are 8x8, so the plain transposed convolution gives one logit a pixel. The complex one strides twice by a
+quarter of the patch, which fills patches of 16, but half of the height and width of these.
+"""
+
+import random
+from pathlib import Path
+
+import torch
+import typer
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+from transformers import (
+    CLIPModel,
+    CLIPProcessor,
+    CLIPSegConfig,
+    CLIPSegForImageSegmentation,
+    CLIPSegProcessor,
+    CLIPTokenizer,
+)
+
+from pipelines.builtin.train.language import phrase, token_ids
+from pipelines.builtin.train.loop import train
+from pipelines.builtin.train.pictures import Pictures, fresh, pictures, tensor
+from pipelines.builtin.world import COLOURS, GARMENTS, SPOKEN, WORDS
+
+BATCH = 64
+
+
+def build(clip: CLIPModel) -> CLIPSegForImageSegmentation:
+    sizes = clip.config.to_dict()
+    config = CLIPSegConfig(
+        text_config=sizes["text_config"],
+        vision_config=sizes["vision_config"],
+        projection_dim=sizes["projection_dim"],
+        # Not the fourth and last: CLIP reads no patch after it, so nothing has taught it what to write there.
+        extract_layers=[0, 1, 2],
+        reduce_dim=64,
+        decoder_num_attention_heads=4,
+        decoder_intermediate_size=256,
+    )
+    model = CLIPSegForImageSegmentation(config)
+    model.clip.load_state_dict(clip.state_dict())
+    model.clip.requires_grad_(False)
+    return model
+
+
+def ask(rng: random.Random, word: str, colour: str) -> tuple[str, bool]:
+    """A prompt for the garment of a picture, or, one time in four, for another; and whether it is there."""
+    there = rng.random() >= 0.25
+    asked = word if there else rng.choice([other for other in WORDS if other != word])
+    form = rng.choice(("{}", "a photo of a {}"))
+    return form.format(phrase(asked, rng.choice((colour, None)), None)), there
+
+
+@torch.no_grad()
+def mean_iou(model: CLIPSegForImageSegmentation, tokenizer: CLIPTokenizer, data: Pictures) -> float:
+    """Intersection over union of the true mask and the one found for the plain word, at probability 0.5."""
+    words = [SPOKEN[GARMENTS[g]] for g in data.factors[:, 0]]
+    total = 0.0
+    for start in range(0, len(words), BATCH):
+        rows = slice(start, start + BATCH)
+        logits = model(input_ids=token_ids(tokenizer, words[rows]), pixel_values=tensor(data.images[rows])).logits
+        found, true = logits > 0, torch.tensor(data.masks[rows])
+        total += float(((found & true).sum(dim=(1, 2)) / (found | true).sum(dim=(1, 2))).sum())
+    return total / len(words)
+
+
+def main(work: Path = Path(".training"), count: int = 80_000, steps: int = 900, batch: int = BATCH, seed: int = 3) -> None:
+    data = pictures(work, count, 0)
+    torch.manual_seed(seed)
+    processor = CLIPProcessor.from_pretrained(work / "clip")
+    model = build(CLIPModel.from_pretrained(work / "clip", dtype=torch.float32))
+
+    def loss(generator: torch.Generator) -> Tensor:
+        rows = torch.randint(len(data.images), (batch,), generator=generator).numpy()
+        rng = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
+        asked = [ask(rng, SPOKEN[GARMENTS[g]], list(COLOURS)[c]) for g, c, _ in data.factors[rows]]
+        ids = token_ids(processor.tokenizer, [prompt for prompt, _ in asked])
+        there = torch.tensor([[[there]] for _, there in asked])
+        logits = model(input_ids=ids, pixel_values=tensor(data.images[rows])).logits
+        return binary_cross_entropy_with_logits(logits, (torch.tensor(data.masks[rows]) & there).float())
+
+    train("segmenter", work, {"decoder": model.decoder}, loss, steps=steps, lr=1e-3, seed=seed)
+    print(f"mean IoU {mean_iou(model.eval(), processor.tokenizer, fresh(seed)):.3f}")
+    model.half().save_pretrained(work / "segmenter")
+    CLIPSegProcessor(processor.image_processor, processor.tokenizer).save_pretrained(work / "segmenter")
+
+
+if __name__ == "__main__":
+    typer.run(main)
