@@ -28,6 +28,10 @@ MAX_PIXELS = 50_000_000
 SPLITS = ("train", "validation", "test")
 
 
+class BadImage(ValueError):
+    """What is wrong with an image, and the remedy."""
+
+
 @dataclass(frozen=True)
 class Source:
     """An opened source. `splits` always has train, validation and test; only built-in ones have a reserve."""
@@ -61,20 +65,39 @@ def square(image: Image, resolution: int) -> Image:
 
 
 def decode(data: bytes, *, allow_synthetic: bool = False) -> Image:
-    """Decode one image of an allowed format, upright and in RGB. Raises ValueError that says what is wrong with it."""
+    """Decode one image of an allowed format, upright and in RGB. Raises BadImage."""
     try:
         with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"{image.width}x{image.height} pixels: more than {MAX_PIXELS}; scale it down")
+                raise BadImage(f"{image.width}x{image.height} pixels: more than {MAX_PIXELS}; scale it down")
+            if image.mode.startswith("I"):
+                raise BadImage("more than 8 bits a channel; save it with 8")
+            image.load()  # a PNG may carry its mark after its pixels
             if not allow_synthetic and is_synthetic(image):
-                raise ValueError(
+                raise BadImage(
                     "marked as generated: models that eat their own images collapse; remove it, or allow_synthetic"
                 )
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except BadImage:
+        raise
     except PIL.UnidentifiedImageError:
-        raise ValueError(f"not a readable {', '.join(FORMATS)} image; convert it") from None
-    except (OSError, SyntaxError, PIL.Image.DecompressionBombError) as error:
-        raise ValueError(f"damaged image ({error}); replace it") from None
+        raise BadImage(f"not a readable {', '.join(FORMATS)} image; convert it") from None
+    except Exception as error:  # a decoder may raise anything on damaged bytes
+        raise BadImage(f"damaged image ({error}); replace it") from None
+
+
+def fetch(path: Path, root: Path, *, allow_synthetic: bool) -> bytes:
+    """The bytes of a usable image file inside `root`. Raises BadImage."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise BadImage(f"suffix {path.suffix!r} is not one of {', '.join(sorted(SUFFIXES))}; convert or remove it")
+    try:
+        if root.resolve() not in path.resolve().parents:
+            raise BadImage("is a link out of the source's folder; copy the file into it")
+        data = path.read_bytes()
+    except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself
+        raise BadImage(f"cannot be read ({type(error).__name__}); make it a readable file, or remove it") from None
+    decode(data, allow_synthetic=allow_synthetic)
+    return data
 
 
 def groups(folder: Path) -> dict[str, str]:
@@ -82,8 +105,11 @@ def groups(folder: Path) -> dict[str, str]:
     table = folder / "metadata.csv"
     if not table.exists():
         return {}
-    with table.open(newline="", encoding="utf-8") as lines:
-        rows = list(csv.DictReader(lines))
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as lines:
+            rows = list(csv.DictReader(lines))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SourceError(f"{table}: cannot be read ({error}); save it as CSV in UTF-8") from None
     if rows and not {"file_name", "group"} <= rows[0].keys():
         raise SourceError(f"{table}: needs the columns file_name and group, has {', '.join(rows[0])}")
     return {row["file_name"]: row["group"] for row in rows}
@@ -107,16 +133,9 @@ def open_folder(spec: FolderSource) -> Source:
         group_of = groups(part) if part.is_dir() else {}
         for path in sorted(part.glob("*/*")):
             name, inside = path.relative_to(root).as_posix(), path.relative_to(part).as_posix()
-            if path.suffix.lower() not in SUFFIXES:
-                problems.append(Problem(name, f"suffix {path.suffix!r} is not one of {', '.join(sorted(SUFFIXES))}"))
-                continue
-            if root.resolve() not in path.resolve().parents:
-                problems.append(Problem(name, "is a link out of the source's folder; copy the file into it"))
-                continue
             try:
-                data = path.read_bytes()
-                decode(data, allow_synthetic=spec.allow_synthetic)
-            except (OSError, ValueError) as error:
+                data = fetch(path, root, allow_synthetic=spec.allow_synthetic)
+            except BadImage as error:
                 problems.append(Problem(name, str(error)))
                 continue
             sha256 = hashlib.sha256(data).hexdigest()
@@ -126,8 +145,12 @@ def open_folder(spec: FolderSource) -> Source:
     def read(item: Item) -> Image:
         return decode((root / item.id).read_bytes(), allow_synthetic=True)
 
-    good = sum(map(len, splits.values()))
     classes = tuple(sorted({item.label for item in splits["train"]}))
+    for split, items in splits.items():
+        splits[split] = [item for item in items if item.label in classes]
+        untaught = [item for item in items if item.label not in classes]
+        problems += [Problem(i.id, f"class {i.label!r} has no training images; add some, or remove it") for i in untaught]
+    good = sum(map(len, splits.values()))
     if len(classes) < 2:
         raise SourceError(
             f"source.path: {root} has {len(classes)} classes with readable training images; at least 2 are needed"
@@ -153,7 +176,7 @@ def open_builtin(spec: builtin.BuiltinSpec) -> Source:
             name = f"{split}/{picture.garment}/{counted[picture.garment]:05d}.png"
             counted[picture.garment] += 1
             factors[name] = picture
-            sha256 = digest([repr(picture), stock[picture.garment][picture.item].tobytes().hex()])
+            sha256 = hashlib.sha256(repr(picture).encode() + stock[picture.garment][picture.item].tobytes()).hexdigest()
             splits[split].append(Item(name, sha256, picture.garment, picture.scene))
 
     def scene(item: Item) -> Factors:

@@ -4,18 +4,29 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipelines.errors import SpecError
 
+Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Garment = Literal["t-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
 SceneName = Literal["grass", "water", "sand", "brick", "snow", "night", "wood", "tiles"]
 
 
+def distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(set(values)) != len(values):
+        raise ValueError(f"{', '.join(map(str, values))} must differ from each other; name each once")
+    return values
+
+
+Garments = Annotated[tuple[Garment, ...], Field(min_length=2), AfterValidator(distinct)]
+Scenes = Annotated[tuple[SceneName, ...], Field(min_length=1), AfterValidator(distinct)]
+
+
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 # --- source ---------------------------------------------------------------------------------------------------------
@@ -35,8 +46,8 @@ class SpuriousSource(Strict):
     """Fashion Scenes with a shortcut: each class stands mostly on its own scene. Validation and test are balanced."""
 
     type: Literal["spurious"]
-    classes: tuple[Garment, ...] = Field(("boot", "sneaker"), min_length=2, description="Garments to tell apart.")
-    scenes: tuple[SceneName, ...] = Field(("grass", "brick"), min_length=2, description="The scene of each class.")
+    classes: Garments = Field(("boot", "sneaker"), description="Garments to tell apart.")
+    scenes: Scenes = Field(("grass", "brick"), description="The scene of each class.")
     ratio: float = Field(0.95, gt=0.5, le=1, description="Share of a class's training images on its own scene.")
     train: int = Field(1000, ge=20, description="Training images, all classes together.")
     validation: int = Field(400, ge=8, description="Validation images, all groups together.")
@@ -45,10 +56,8 @@ class SpuriousSource(Strict):
 
     @model_validator(mode="after")
     def one_scene_each(self) -> "SpuriousSource":
-        if len(self.classes) != len(self.scenes) or len(set(self.classes)) != len(self.classes):
-            raise ValueError(f"scenes must name one scene for each of the {len(self.classes)} distinct classes")
-        if len(set(self.scenes)) != len(self.scenes):
-            raise ValueError(f"scenes {self.scenes} must differ from each other")
+        if len(self.classes) != len(self.scenes):
+            raise ValueError(f"scenes must name one scene for each of the {len(self.classes)} classes")
         return self
 
 
@@ -56,8 +65,8 @@ class FewShotSource(Strict):
     """Fashion Scenes with few images a class, on any scene."""
 
     type: Literal["few-shot"]
-    classes: tuple[Garment, ...] = Field(("sandal", "sneaker", "boot"), min_length=2, description="Garments to tell apart.")
-    scenes: tuple[SceneName, ...] = Field(
+    classes: Garments = Field(("sandal", "sneaker", "boot"), description="Garments to tell apart.")
+    scenes: Scenes = Field(
         ("grass", "water", "sand", "brick", "snow", "night", "wood", "tiles"), description="Scenes they stand on."
     )
     shots: int = Field(8, ge=1, description="Training images a class.")
@@ -70,12 +79,11 @@ class LongTailSource(Strict):
     """Fashion Scenes whose class sizes fall exponentially from `head` to `head / imbalance`."""
 
     type: Literal["long-tail"]
-    classes: tuple[Garment, ...] = Field(
+    classes: Garments = Field(
         ("t-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"),
-        min_length=2,
         description="Garments to tell apart, the most frequent first.",
     )
-    scenes: tuple[SceneName, ...] = Field(
+    scenes: Scenes = Field(
         ("grass", "water", "sand", "brick", "snow", "night", "wood", "tiles"), description="Scenes they stand on."
     )
     head: int = Field(200, ge=2, description="Training images of the largest class.")
@@ -184,9 +192,14 @@ class NearDuplicateFilter(Strict):
 
 
 class LabelAgreementFilter(Strict):
-    """The prediction head of DDB: the classifier must not go on seeing the class that was painted over."""
+    """The prediction head of DDB: a judge must no longer see the class that was painted over."""
 
     type: Literal["label_agreement"]
+    view: Literal["image", "object"] = Field(
+        "image",
+        description="What the judge sees: the image, as in the paper, or the object alone, so that the background cannot "
+        "speak for the class that was painted over.",
+    )
     max_origin: Share | None = Field(
         None, description="Largest probability of the painted-over class; none: its mean over that class's typical images."
     )
@@ -224,9 +237,15 @@ Arm = Literal["erm", "text_to_image", "counterpoise", "real_balanced"]
 class Evaluation(Strict):
     """Train a classifier with and without the version; compare on the real test split."""
 
-    arms: tuple[Arm, ...] = Field(("erm", "counterpoise"), min_length=1, description="What to compare.")
-    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="Seeds of the trainings.")
-    gamma: float = Field(4.0, gt=0, description="Weight of a generated image's loss against a real one's.")
+    arms: Annotated[tuple[Arm, ...], AfterValidator(distinct)] = Field(
+        ("erm", "counterpoise"), min_length=1, description="What to compare."
+    )
+    seeds: Annotated[tuple[int, ...], AfterValidator(distinct)] = Field(
+        (0, 1, 2), min_length=1, description="Seeds of the trainings."
+    )
+    gamma: Positive | dict[str, Positive] = Field(
+        4.0, description="Weight of a generated image's loss against a real one's, for all classes or for each by name."
+    )
     reencode: Share = Field(
         0.5,
         description="Share of real images that are passed through the generator's autoencoder when trained beside generated "
@@ -246,18 +265,25 @@ class Amount(Strict):
 class VersionSpec(Strict):
     """One version of a dataset: this source, this method, this many, these filters."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1] = Field(1, description="Version of this format.")
     name: Name = Field(description="Name of the dataset: lower case letters, digits, '.', '_' and '-'.")
-    source: SourceSpec
-    models: Models = Models()
-    method: MethodSpec
-    amount: Amount
+    source: SourceSpec = Field(description="The real images.")
+    models: Models = Field(Models(), description="The checkpoints to use.")
+    method: MethodSpec = Field(description="How images are made.")
+    amount: Amount = Field(description="How many.")
     filters: tuple[FilterSpec, ...] = Field((), description="In the order in which they are asked; cheap ones first.")
     max_attempts: int = Field(3, ge=1, description="How often an image is tried before its place stays empty.")
     shard_size: int = Field(100, ge=1, description="Images of the plan in one shard.")
-    classifier: Classifier = Classifier()
+    classifier: Classifier = Field(Classifier(), description="What judges images, and what the evaluation trains.")
     evaluation: Evaluation | None = Field(None, description="None: not evaluated.")
     seed: int = Field(0, ge=0, description="Seed of every random choice.")
+
+    @model_validator(mode="after")
+    def one_filter_of_a_type(self) -> "VersionSpec":
+        types = [each.type for each in self.filters]
+        if len(set(types)) != len(types):
+            raise ValueError(f"filters: {', '.join(types)} must differ from each other; name each once")
+        return self
 
 
 def explain(error: ValidationError) -> str:
@@ -265,8 +291,9 @@ def explain(error: ValidationError) -> str:
     lines = []
     for each in error.errors():
         field = ".".join(str(part) for part in each["loc"]) or "spec"
-        given = "" if each["type"] in ("missing", "extra_forbidden") else f" (given: {each['input']!r:.80})"
-        hint = ": no such field" if each["type"] == "extra_forbidden" else f": {each['msg']}"
+        given = "" if each["type"] == "missing" else f" (given: {each['input']!r:.80})"
+        unknown = each["type"] == "extra_forbidden"
+        hint = ": no such field; correct its name, or remove it" if unknown else f": {each['msg']}"
         lines.append(f"{field}{hint}{given}")
     return "\n".join(lines)
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from pipelines.builtin import wardrobe
 from pipelines.builtin.world import Factors, draw
+from pipelines.chance import derive
 from pipelines.errors import SourceError
 from pipelines.plan import divided
 from pipelines.spec import FewShotSource, LongTailSource, SpuriousSource
@@ -28,11 +29,7 @@ class Dresser:
         for scene in scenes:
             item = self.next.get(garment, 0)
             self.next[garment] = item + 1
-            yield draw(np.random.default_rng([self.seed, hash_of(garment), item]), garment, item, scene=scene)
-
-
-def hash_of(word: str) -> int:
-    return int.from_bytes(word.encode(), "big") % 2**31
+            yield draw(np.random.default_rng(derive(self.seed, garment, item)), garment, item, scene=scene)
 
 
 def alternating(scenes: tuple[str, ...], count: int) -> list[str]:
@@ -57,10 +54,14 @@ def shortcut(dresser: Dresser, spec: SpuriousSource) -> Split:
     return pictures
 
 
+def tail_sizes(spec: LongTailSource) -> list[int]:
+    last = len(spec.classes) - 1
+    return [max(1, round(spec.head * spec.imbalance ** (-i / last))) for i in range(len(spec.classes))]
+
+
 def tail(dresser: Dresser, spec: LongTailSource) -> Split:
-    last = max(1, len(spec.classes) - 1)
-    sizes = [max(1, round(spec.head * spec.imbalance ** (-i / last))) for i in range(len(spec.classes))]
-    return [f for g, n in zip(spec.classes, sizes, strict=True) for f in dresser.pictures(g, alternating(spec.scenes, n))]
+    sizes = zip(spec.classes, tail_sizes(spec), strict=True)
+    return [f for garment, n in sizes for f in dresser.pictures(garment, alternating(spec.scenes, n))]
 
 
 def needed(spec: BuiltinSpec) -> dict[str, int]:
@@ -71,7 +72,7 @@ def needed(spec: BuiltinSpec) -> dict[str, int]:
     elif isinstance(spec, FewShotSource):
         train = [spec.shots] * parts
     else:
-        train = [spec.head] * parts
+        train = tail_sizes(spec)
     held_out = [v + t for v, t in zip(divided(spec.validation, parts), divided(spec.test, parts), strict=True)]
     return {g: a + b for g, a, b in zip(spec.classes, train, held_out, strict=True)}
 

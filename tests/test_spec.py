@@ -1,0 +1,120 @@
+"""The spec: strict, documented, and errors that say which field, which value and what would be right."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from pipelines.errors import SpecError
+from pipelines.spec import Strict, VersionSpec, load, parse
+from tests.benches import document
+
+REMOVAL = {"type": "spurious_removal", "superclass": "shoe"}
+
+
+def models(base: type[Strict] = Strict) -> list[type[Strict]]:
+    return [each for child in base.__subclasses__() for each in (child, *models(child))]
+
+
+@pytest.mark.parametrize("model", models(), ids=lambda model: model.__name__)
+def test_every_field_is_described_and_every_type_says_what_it_is(model: type[Strict]) -> None:
+    undescribed = [name for name, field in model.model_fields.items() if name != "type" and not field.description]
+    assert undescribed == []
+    assert model.__doc__
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"name": "Shoes!"}, ["name:", "'Shoes!'", "pattern"]),
+        ({"amount": {"per_class": 0}}, ["amount.per_class:", "given: 0", "greater than or equal to 1"]),
+        ({"amount": {"per_clas": 3}}, ["amount.per_clas:", "no such field", "given: 3", "correct its name, or remove it"]),
+        ({"amount": {}}, ["amount.per_class:", "required"]),
+        ({"source": {"type": "folders"}}, ["source:", "folders", "'folder', 'spurious', 'few-shot', 'long-tail'"]),
+        ({"source": {"type": "spurious", "ratio": 0.5}}, ["source.spurious.ratio:", "given: 0.5", "greater than 0.5"]),
+        ({"source": {"type": "spurious", "scenes": ["grass"]}}, ["source.spurious:", "one scene for each of the 2 classes"]),
+        (
+            {"source": {"type": "few-shot", "classes": ["boot", "boot"]}},
+            ["few-shot.classes:", "boot, boot", "name each once"],
+        ),
+        ({"source": {"type": "few-shot", "classes": ["boot", "hat"]}}, ["few-shot.classes.1:", "'hat'", "'sandal'"]),
+        ({"source": {"type": "long-tail", "scenes": []}}, ["long-tail.scenes:", "at least 1 item"]),
+        ({"method": {**REMOVAL, "region": "circle"}}, ["spurious_removal.region:", "'circle'", "'box', 'mask' or 'whole'"]),
+        ({"method": {**REMOVAL, "strength": 0}}, ["spurious_removal.strength:", "given: 0", "greater than 0"]),
+        ({"method": {**REMOVAL, "guidance": float("inf")}}, ["spurious_removal.guidance:", "inf", "finite number"]),
+        ({"method": {"type": "text_to_image", "inversion": {}}}, ["text_to_image:", "superclass must say", "'bird'"]),
+        ({"filters": [{"type": "quality", "max_saturated": 2}]}, ["filters.0.quality.max_saturated:", "given: 2", "to 1"]),
+        ({"filters": [{"type": "quality"}] * 2}, ["filters: quality, quality", "name each once"]),
+        ({"models": {"resolution": 65}}, ["models.resolution:", "given: 65", "multiple of 8"]),
+        ({"evaluation": {"seeds": [0, 0]}}, ["evaluation.seeds:", "0, 0", "name each once"]),
+        ({"evaluation": {"arms": ["ddb"]}}, ["evaluation.arms.0:", "'ddb'", "'counterpoise'"]),
+        ({"schema_version": 2}, ["schema_version:", "given: 2", "should be 1"]),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_value_and_remedy(changes: dict[str, Any], said: list[str]) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse(document(**changes))
+    assert [part for part in said if part not in str(caught.value)] == [], str(caught.value)
+
+
+def test_all_mistakes_are_told_at_once_one_a_line() -> None:
+    with pytest.raises(SpecError) as caught:
+        parse(document(name="", seed=-1, colour="red"))
+    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == ["name", "seed", "colour"]
+
+
+@pytest.mark.parametrize("value", [None, "shoes", 3, ["name"]])
+def test_what_is_no_mapping_is_no_spec(value: Any) -> None:
+    with pytest.raises(SpecError, match=r"^spec: .*dictionary"):
+        parse(value)
+
+
+def test_a_spec_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        parse(document()).seed = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("source", ["spurious", "few-shot", "long-tail"])
+@pytest.mark.parametrize("method", [REMOVAL, {"type": "text_to_image"}], ids=["removal", "text_to_image"])
+def test_a_spec_survives_being_stored(source: str, method: dict[str, Any]) -> None:
+    spec = parse(document(source={"type": source}, method=method, filters=[{"type": "attribution"}], evaluation={}))
+    assert parse(json.loads(json.dumps(spec.model_dump(mode="json")))) == spec
+
+
+def test_yaml_and_json_are_read_alike(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(document()))
+    (tmp_path / "a.json").write_text(json.dumps(document()))
+    assert load(tmp_path / "a.yaml") == load(tmp_path / "a.json") == parse(document())
+
+
+@pytest.mark.parametrize("given", ["photos", "../photos", "./a/../photos"])
+def test_a_relative_folder_is_taken_from_the_specs_own_place(tmp_path: Path, given: str) -> None:
+    file = tmp_path / "specs" / "a.yaml"
+    file.parent.mkdir()
+    file.write_text(yaml.safe_dump(document(source={"type": "folder", "path": given})))
+    source: Any = load(file).source
+    assert source.path == str((tmp_path / "specs" / given).resolve())
+
+
+def test_an_absolute_folder_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(document(source={"type": "folder", "path": "/photos"})))
+    source: Any = load(tmp_path / "a.yaml").source
+    assert source.path == "/photos"
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"name: [", b"\xff\xfe", b"name: a\n\tb: c"], ids=["missing", "cut", "utf16", "tab"]
+)
+def test_a_file_that_is_no_yaml_is_named(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "a.yaml").write_bytes(content)
+    with pytest.raises(SpecError, match=r"a\.yaml: (cannot be read|not valid YAML or JSON)"):
+        load(tmp_path / "a.yaml")
+
+
+def test_only_the_asked_for_must_be_said() -> None:
+    required = {name for name, field in VersionSpec.model_fields.items() if field.is_required()}
+    assert required == {"name", "source", "method", "amount"}
