@@ -1,6 +1,6 @@
 """What the stages of one version work with: the source, the store and the models, each opened once, when first needed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -9,7 +9,7 @@ from safetensors.torch import load, save
 from pipelines import paths
 from pipelines.chance import derive
 from pipelines.diffusion.model import DiffusionModel
-from pipelines.errors import SourceError
+from pipelines.errors import SourceError, SpecError
 from pipelines.progress import Progress
 from pipelines.records import Image, Item, Mask
 from pipelines.source import Source, open_source
@@ -23,9 +23,14 @@ from pipelines.vision.segmentation import Segmenter, open_segmenter
 BATCH = 64  # images segmented at a time
 
 
+def isolated(image: Image, mask: Mask) -> Image:
+    """The object on plain grey."""
+    return np.where(mask[..., None], image, 127).astype(np.uint8)
+
+
 class Workbench:
     def __init__(self, spec: VersionSpec, store: Store, progress: Progress, number: int = 1) -> None:
-        self.spec, self.store, self.progress = spec, store, progress
+        self.spec, self.store, self.progress, self.number = spec, store, progress, number
         self.root = paths.version(spec.name, number)
 
     @cached_property
@@ -49,10 +54,14 @@ class Workbench:
         return [self.source.image(item, self.resolution) for item in items]
 
     def objects(self, items: Sequence[Item], word: str | None) -> list[Mask | None]:
-        """Where `word` is in each image, None where it is not found; no word: everywhere."""
+        """Where `word` is in each source image, None where it is not found; no word: everywhere."""
         images = self.images(items)
         if word is None:
             return [np.ones(image.shape[:2], dtype=np.bool_) for image in images]
+        return self.find(images, word)
+
+    def find(self, images: Sequence[Image], word: str) -> list[Mask | None]:
+        """Where `word` is in each image, None where it is not found."""
         batches = [images[i : i + BATCH] for i in range(0, len(images), BATCH)]
         return [mask for batch in batches for mask in self.segmenter.segment(batch, word)]
 
@@ -69,35 +78,50 @@ class Workbench:
 
     @cached_property
     def judge(self) -> Classifier:
-        """A plain classifier of the real images (ERM), shortcut and all: it ranks the source and judges candidates.
+        """A plain classifier of the real images (ERM), shortcut and all: it ranks the source and judges candidates."""
+        return self.learn_judge("image", lambda: self.examples("train"))
 
-        Learned once for a source, resolution and classifier; its validation score plays no part in what it is used for.
-        """
-        source, spec = self.source, self.spec.classifier
-        key = digest(
-            {"source": source.fingerprint, "side": self.resolution, "spec": spec.model_dump(), "seed": self.spec.seed}
-        )
-        file = paths.concept("classifier", key, "model.safetensors")
+    @cached_property
+    def object_judge(self) -> Classifier:
+        """The same of the objects alone, cut out by the segmenter, so that no background can speak for a class."""
+        return self.learn_judge("object", self.cut_out)
+
+    def cut_out(self) -> Examples:
+        items = self.source.splits["train"]
+        found = self.objects(items, self.superclass)
+        pairs = [(i, isolated(x, m)) for i, x, m in zip(items, self.images(items), found, strict=True) if m is not None]
+        if not pairs:
+            raise SourceError(
+                f"method.superclass: no {self.superclass!r} was found in any training image; choose another word"
+            )
+        return Examples([x for _, x in pairs], [i.label for i, _ in pairs], [i.group for i, _ in pairs])
+
+    @property
+    def superclass(self) -> str:
+        if self.spec.method.superclass is None:
+            raise SpecError("method.superclass: a filter that looks at the object must know what the classes are: 'bird'")
+        return self.spec.method.superclass
+
+    def learn_judge(self, view: str, examples: Callable[[], Examples]) -> Classifier:
+        """Learned once for a source, a view of it, a resolution and a classifier; no group label plays a part."""
+        source, spec, device = self.source, self.spec.classifier, self.spec.models.device
+        facts = {
+            "source": source.fingerprint,
+            "view": view,
+            "segmenter": self.spec.models.segmenter if view == "object" else None,
+            "superclass": self.superclass if view == "object" else None,
+            "side": self.resolution,
+            "spec": spec.model_dump(),
+            "seed": self.spec.seed,
+        }
+        file = paths.concept("classifier", digest(facts), "model.safetensors")
         if self.store.exists(file):
             classifier = Classifier(source.classes, spec.checkpoint)
             classifier.load_state_dict(load(self.store.get(file)))
-            return classifier.eval().to(choose_device(self.spec.models.device))
-        stage = self.progress.stage("learn: plain classifier", spec.steps)
-        feed = Feed(self.examples("train"), source.classes)
-        seed = derive(self.spec.seed, "judge")
-        device = self.spec.models.device
-        classifier, _ = fit(
-            spec,
-            source.classes,
-            feed,
-            None,
-            self.validation,
-            gamma=1,
-            seed=seed,
-            device=device,
-            progress=stage,
-            select=False,
-        )
+            return classifier.eval().to(choose_device(device))
+        stage = self.progress.stage(f"learn: judge of the {view}", spec.steps)
+        feed, seed = Feed(examples(), source.classes), derive(self.spec.seed, "judge", view)
+        classifier = fit(spec, source.classes, feed, None, None, gamma=1, seed=seed % 2**31, device=device, progress=stage)
         self.store.create(file, save({k: v.cpu().contiguous() for k, v in classifier.state_dict().items()}))
         return classifier
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipelines.records import Candidate, Verdict
 from pipelines.spec import LabelAgreementFilter
 from pipelines.vision.classifier import probabilities
-from pipelines.workbench import Workbench
+from pipelines.workbench import Workbench, isolated
 
 TYPICAL = 300  # images a class over which the default threshold is averaged
 
@@ -29,8 +29,17 @@ class LabelAgreement:
         return {c: float(np.mean([p for _, p in ranked[:TYPICAL]])) for c, ranked in self.bench.ranking.items()}
 
     def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Verdict]:
-        shares = probabilities(self.bench.judge.scores([c.image for c in candidates]))
-        return [self.one(c, row) for c, row in zip(candidates, shares, strict=True)]
+        images = [c.image for c in candidates]
+        if self.spec.view == "image":
+            return [self.one(c, p) for c, p in zip(candidates, probabilities(self.bench.judge.scores(images)), strict=True)]
+        word = self.bench.superclass
+        found = self.bench.find(images, word)
+        alone = [image if mask is None else isolated(image, mask) for image, mask in zip(images, found, strict=True)]
+        shares = probabilities(self.bench.object_judge.scores(alone))
+        return [
+            Verdict(reason=f"no {word} found") if mask is None else self.one(candidate, share)
+            for candidate, mask, share in zip(candidates, found, shares, strict=True)
+        ]
 
     def one(self, candidate: Candidate, share: NDArray[np.float64]) -> Verdict:
         classes = self.bench.source.classes

@@ -12,7 +12,7 @@ import torch
 from pipelines import paths, rows
 from pipelines.chance import derive
 from pipelines.diffusion.engine import Engine
-from pipelines.errors import SourceError
+from pipelines.errors import SourceError, SpecError
 from pipelines.filters import Panel
 from pipelines.methods.text_to_image import TextToImageMethod
 from pipelines.plan import Plan
@@ -35,6 +35,11 @@ class Evaluator:
 
     def __init__(self, bench: Workbench, plan: Plan, spec: Evaluation) -> None:
         self.bench, self.plan, self.spec = bench, plan, spec
+        classes = bench.source.classes
+        if isinstance(spec.gamma, dict) and set(spec.gamma) != set(classes):
+            raise SpecError(
+                f"evaluation.gamma: needs a weight for each of {', '.join(classes)}; has {', '.join(spec.gamma)}"
+            )
 
     @cached_property
     def kept(self) -> list[Row]:
@@ -113,7 +118,7 @@ class Evaluator:
         generated = arm in ("text_to_image", "counterpoise")
         twins = self.twins if generated and self.spec.reencode else None
         stage = bench.progress.stage(f"train: {arm}, seed {seed}", bench.spec.classifier.steps)
-        model, _ = fit(
+        model = fit(
             bench.spec.classifier,
             classes,
             Feed(self.real, classes, twins, self.spec.reencode),

@@ -1,7 +1,7 @@
 """Fit a classifier on real images, alone or half and half with generated ones."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,18 +68,17 @@ def fit(
     classes: Sequence[str],
     real: Feed,
     generated: Feed | None,
-    validation: Examples,
+    validation: Examples | None,
     *,
-    gamma: float,
+    gamma: float | Mapping[str, float],
     seed: int,
     device: str,
     progress: Stage,
-    select: bool = True,
-) -> tuple[Classifier, Score]:
-    """Train for `spec.steps` and return the checkpoint that did best on the validation images, with its score.
+) -> Classifier:
+    """Train for `spec.steps`; return the checkpoint that did best on the validation images, or the last without them.
 
-    Without `select` the last checkpoint is returned, so that no group label plays a part. With `generated`, half of each
-    batch is generated and its loss counts `gamma` times (DDB, arXiv 2503.17226).
+    With `generated`, half of each batch is generated and its loss counts `gamma` times, or as often as `gamma` says for
+    its class (DDB, arXiv 2503.17226).
     """
     torch.manual_seed(seed)
     where = choose_device(device)
@@ -87,16 +86,11 @@ def fit(
     optimizer = torch.optim.AdamW(model.parameters(), lr=spec.learning_rate, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, spec.learning_rate, total_steps=spec.steps)
     generator = torch.Generator().manual_seed(seed)
-    best, best_score = copy.deepcopy(model.state_dict()), None
+    gammas = torch.tensor([gamma[c] if isinstance(gamma, Mapping) else gamma for c in classes], dtype=torch.float32)
+    best: tuple[Score, dict[str, Tensor]] | None = None
     for step in range(1, spec.steps + 1):
         model.train()
-        if generated is None:
-            x, y = real.draw(spec.batch, generator)
-            weight = torch.ones(len(y))
-        else:
-            parts = (real.draw(spec.batch // 2, generator), generated.draw(spec.batch - spec.batch // 2, generator))
-            x, y = (torch.cat(pair) for pair in zip(*parts, strict=True))
-            weight = torch.cat([torch.ones(len(parts[0][1])), torch.full((len(parts[1][1]),), gamma)])
+        x, y, weight = mixed(real, generated, spec.batch, gammas, generator)
         losses = F.cross_entropy(model(x.to(where)), y.to(where), reduction="none", label_smoothing=0.05)
         loss = (losses * weight.to(where)).sum() / weight.sum()
         optimizer.zero_grad()
@@ -104,10 +98,22 @@ def fit(
         optimizer.step()
         schedule.step()
         progress(1)
-        if step % max(1, spec.steps // CHECKS) == 0 or step == spec.steps:
+        if validation is not None and (step % max(1, spec.steps // CHECKS) == 0 or step == spec.steps):
             now = score(model.scores(validation.images), classes, validation.labels, validation.groups)
-            if best_score is None or not select or now.choice > best_score.choice:
-                best, best_score = copy.deepcopy(model.state_dict()), now
-    assert best_score is not None
-    model.load_state_dict(best)
-    return model.eval(), best_score
+            if best is None or now.choice > best[0].choice:
+                best = now, copy.deepcopy(model.state_dict())
+    if best is not None:
+        model.load_state_dict(best[1])
+    return model.eval()
+
+
+def mixed(
+    real: Feed, generated: Feed | None, batch: int, gammas: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """A batch with the weight of each loss: all real, or half generated. `gammas` has the weight of each class."""
+    if generated is None:
+        x, y = real.draw(batch, generator)
+        return x, y, torch.ones(len(y))
+    parts = real.draw(batch // 2, generator), generated.draw(batch - batch // 2, generator)
+    weight = torch.cat([torch.ones(len(parts[0][1])), gammas[parts[1][1]]])
+    return torch.cat([parts[0][0], parts[1][0]]), torch.cat([parts[0][1], parts[1][1]]), weight

@@ -15,10 +15,11 @@ from pipelines.vision.classifier import Classifier
 STEPS, BATCH = 150, 64
 
 
-def probe_auc(real: Examples, generated: Examples, seed: int) -> float:
+def probe_auc(real: Examples, generated: Examples, seed: int) -> float | None:
     """Area under the ROC curve of a small network on unseen halves: 0.5 cannot be told apart, 1 always can.
 
-    Only real images of the same classes and groups as the generated ones are used, equally many of each kind.
+    Only real images of the same classes and groups as the generated ones are used, equally many of each kind. None when
+    that leaves fewer than two pairs: one to learn from, one to test on.
     """
     rng = np.random.default_rng(seed)
     pairs: list[tuple[int, int]] = []
@@ -27,6 +28,8 @@ def probe_auc(real: Examples, generated: Examples, seed: int) -> float:
             [i for i, k in enumerate(zip(e.labels, map(str, e.groups), strict=True)) if k == kind] for e in (real, generated)
         ]
         pairs += list(zip(rng.permutation(same[0]), rng.permutation(same[1]), strict=False))
+    if len(pairs) < 2:
+        return None
     chosen = rng.permutation(len(pairs))
     x = tensor([images for n in chosen for images in (real.images[pairs[n][0]], generated.images[pairs[n][1]])])
     y = torch.tensor([0, 1] * len(pairs))

@@ -1,0 +1,121 @@
+"""The prediction head: own thresholds for the painted-over and the painted class, own-class repaints only for the latter."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines.filters.label_agreement import LabelAgreement
+from pipelines.records import Candidate, Item, Verdict
+from pipelines.spec import LabelAgreementFilter
+from pipelines.workbench import Workbench
+from tests.benches import bench, candidate, noise
+
+BOOT, SNEAKER = (
+    Item("train/boot/0.png", "0" * 64, "boot", "grass"),
+    Item("train/sneaker/0.png", "1" * 64, "sneaker", "brick"),
+)
+
+
+@pytest.fixture(scope="module")
+def workbench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+    return bench(tmp_path_factory.mktemp("store"))
+
+
+def filtered(workbench: Workbench, **settings: Any) -> LabelAgreement:
+    return LabelAgreement(workbench, LabelAgreementFilter(type="label_agreement", **settings))
+
+
+def said(workbench: Workbench, made: Candidate, boot: float, **settings: Any) -> Verdict:
+    """The verdict on a candidate that the judge takes for a boot with probability `boot`."""
+    return filtered(workbench, **settings).one(made, np.array([boot, 1 - boot]))
+
+
+OVER_SNEAKER = candidate(noise(0), label="boot", source=SNEAKER)
+
+
+@pytest.mark.parametrize(
+    ("boot", "settings", "reason"),
+    [
+        (0.8, {"max_origin": 0.3}, None),
+        (0.6, {"max_origin": 0.3}, "still looks like a sneaker"),
+        (0.72, {"max_origin": 0.3, "min_target": 0.75}, "does not look like a boot"),
+        (0.8, {"max_origin": 0.3, "min_target": 0.75}, None),
+        (0.2, {"max_origin": 1.0, "min_target": 0.1}, None),
+        (0.2, {"max_origin": 1.0, "min_target": 0.3}, "does not look like a boot"),
+    ],
+)
+def test_the_painted_over_and_the_painted_class_have_thresholds_of_their_own(
+    workbench: Workbench, boot: float, settings: dict[str, float], reason: str | None
+) -> None:
+    verdict = said(workbench, OVER_SNEAKER, boot, **settings)
+    assert verdict.reason == reason
+    assert verdict.scores == pytest.approx({"target": boot, "origin": 1 - boot})
+
+
+@pytest.mark.parametrize("source", [BOOT, None], ids=["own class", "from nothing"])
+def test_what_was_painted_over_nothing_else_cannot_still_look_like_it(workbench: Workbench, source: Item | None) -> None:
+    made = candidate(noise(0), label="boot", source=source)
+    verdict = said(workbench, made, 0.1, max_origin=0.0)
+    assert verdict.reason is None
+    assert verdict.scores == pytest.approx({"target": 0.1})
+    assert said(workbench, made, 0.1, max_origin=0.0, min_target=0.5).reason == "does not look like a boot"
+
+
+def test_by_default_a_class_may_look_as_much_like_itself_as_its_typical_images_do(workbench: Workbench) -> None:
+    thresholds = filtered(workbench).max_origin
+    for number, label in enumerate(workbench.source.classes):
+        logits = workbench.judge.scores(workbench.images(workbench.source.of(label))).double().numpy()
+        shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        assert thresholds[label] == pytest.approx(shares[:, number].mean())
+    assert thresholds["boot"] != thresholds["sneaker"]
+
+
+def test_each_painted_over_class_is_held_to_its_own_threshold(workbench: Workbench) -> None:
+    panel = filtered(workbench)
+    panel.__dict__["max_origin"] = {"boot": 0.9, "sneaker": 0.2}
+    over_boot = candidate(noise(0), label="sneaker", source=BOOT)
+    assert panel.one(OVER_SNEAKER, np.array([0.5, 0.5])).reason == "still looks like a sneaker"
+    assert panel.one(over_boot, np.array([0.5, 0.5])).reason is None
+
+
+def test_the_judge_is_asked_of_each_candidate_in_order(workbench: Workbench) -> None:
+    images = workbench.images(workbench.source.splits["test"])
+    made = [candidate(image, label=("boot", "sneaker")[i % 2], source=SNEAKER) for i, image in enumerate(images)]
+    logits = workbench.judge.scores(images).double().numpy()
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    verdicts = filtered(workbench, max_origin=0.5).judge(made, [])
+    assert [v.scores["target"] for v in verdicts] == pytest.approx([shares[i, i % 2] for i in range(len(images))])
+    assert filtered(workbench, max_origin=0.5).judge([], []) == []
+
+
+def test_asked_of_the_object_alone_the_background_does_not_speak(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    workbench = bench(
+        tmp_path,
+        models={"text_to_image": str(tiny_checkpoint), "segmenter": "cross-attention", "device": "cpu"},
+        method={"type": "spurious_removal", "superclass": "shoe", "inversion": None},
+    )
+    image = workbench.images(workbench.source.splits["test"][:1])[0]
+    panel = filtered(workbench, view="object", max_origin=1.0)
+    (mask,) = workbench.find([image], "shoe")
+    assert mask is not None
+    assert 0 < mask.sum() < mask.size
+    alone = np.where(mask[..., None], image, 127).astype(np.uint8)
+    logits = workbench.object_judge.scores([alone]).double().numpy()[0]
+    (verdict,) = panel.judge([candidate(image, label="boot", source=SNEAKER)], [])
+    assert verdict.scores["target"] == pytest.approx(np.exp(logits[0]) / np.exp(logits).sum())
+
+
+def test_where_the_object_is_not_found_the_candidate_is_dropped(
+    tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workbench = bench(
+        tmp_path,
+        models={"text_to_image": str(tiny_checkpoint), "segmenter": "cross-attention", "device": "cpu"},
+        method={"type": "spurious_removal", "superclass": "shoe", "inversion": None},
+    )
+    panel = filtered(workbench, view="object", max_origin=1.0)
+    panel.judge([candidate(noise(0))], [])  # learns its judge
+    monkeypatch.setattr(workbench, "find", lambda images, word: [None] * len(images))
+    assert [v.reason for v in panel.judge([candidate(noise(0))], [])] == ["no shoe found"]

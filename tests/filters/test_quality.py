@@ -1,0 +1,92 @@
+"""Blank, blurred and saturated images, measured inside the region that was repainted."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter, zoom
+
+from pipelines.filters.quality import Quality, crop
+from pipelines.records import Image, Mask
+from pipelines.spec import QualityFilter
+from pipelines.workbench import Workbench
+from tests.benches import bench, candidate, flat, noise
+
+FILTER = QualityFilter(type="quality")
+
+
+@pytest.fixture(scope="module")
+def workbench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+    return bench(tmp_path_factory.mktemp("store"))
+
+
+def window(rows: slice, columns: slice) -> Mask:
+    mask = np.zeros((32, 32), dtype=np.bool_)
+    mask[rows, columns] = True
+    return mask
+
+
+def ramp() -> Image:
+    """Contrast without any edge."""
+    return np.repeat(np.linspace(0, 255, 32).astype(np.uint8)[None, :, None], 32, axis=0).repeat(3, axis=2)
+
+
+def checker(low: int, high: int) -> Image:
+    return np.where((np.indices((32, 32)).sum(axis=0) % 2)[..., None], high, low).astype(np.uint8).repeat(3, axis=2)
+
+
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [
+        (flat(), "blank"),
+        (flat(0), "blank"),
+        (ramp(), "blurred"),
+        (np.clip(gaussian_filter(noise(0).astype(float), (6, 6, 0)) * 20 - 2400, 0, 255).astype(np.uint8), "blurred"),
+        (checker(0, 255), "saturated"),
+        (noise(0), None),
+        (checker(100, 140), None),
+    ],
+    ids=["grey", "black", "ramp", "soft", "black and white", "noise", "checker"],
+)
+def test_what_is_wrong_is_said(workbench: Workbench, image: Image, reason: str | None) -> None:
+    (verdict,) = Quality(workbench, FILTER).judge([candidate(image)], [])
+    assert verdict.reason == reason
+    assert set(verdict.scores) == {"contrast", "sharpness", "saturated"}
+
+
+def test_the_scores_are_what_they_are_called(workbench: Workbench) -> None:
+    (verdict,) = Quality(workbench, FILTER).judge([candidate(checker(51, 153))], [])
+    assert verdict.scores["contrast"] == pytest.approx(0.2)  # half at 0.2, half at 0.6
+    assert verdict.scores["saturated"] == 0
+    half = flat(255)
+    half[:16] = noise(0)[:16]
+    (verdict,) = Quality(workbench, FILTER).judge([candidate(half)], [])
+    assert verdict.scores["saturated"] == pytest.approx(0.5, abs=0.01)
+
+
+def test_only_the_region_counts(workbench: Workbench) -> None:
+    image, mask = noise(0), window(slice(8, 24), slice(4, 20))
+    image[mask] = 128
+    judged = Quality(workbench, FILTER).judge([candidate(image), candidate(image, mask=mask)], [])
+    assert [verdict.reason for verdict in judged] == [None, "blank"]
+
+
+def test_a_threshold_of_the_spec_is_the_one_that_is_used(workbench: Workbench) -> None:
+    image = checker(100, 140)  # contrast 0.078
+    for limit, reason in ((0.07, None), (0.09, "blank")):
+        (verdict,) = Quality(workbench, QualityFilter(type="quality", min_contrast=limit)).judge([candidate(image)], [])
+        assert verdict.reason == reason
+
+
+def test_a_crop_is_the_box_around_the_region() -> None:
+    image, mask = noise(0), np.zeros((32, 32), dtype=np.bool_)
+    mask[3, 9] = mask[17, 30] = True
+    assert np.array_equal(crop(image, mask), image[3:18, 9:31])
+    assert crop(image, None) is image
+
+
+def test_enlarging_a_picture_lowers_its_sharpness(workbench: Workbench) -> None:
+    small = noise(0)[:8, :8]
+    scores = [
+        Quality(workbench, FILTER).judge([candidate(zoom(small, (n, n, 1), order=1))], [])[0].scores["sharpness"]
+        for n in (1, 2, 4)
+    ]
+    assert scores == sorted(scores, reverse=True)

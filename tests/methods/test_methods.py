@@ -1,0 +1,169 @@
+"""What the methods ask of the engine, without and with a segmenter."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+
+from pipelines import spec as specs
+from pipelines.chance import derive
+from pipelines.errors import SourceError
+from pipelines.methods import METHODS, open_method
+from pipelines.methods.spurious_removal import SpuriousRemovalMethod
+from pipelines.plan import cells
+from pipelines.records import Request, Slot
+from pipelines.workbench import Workbench
+from tests.benches import bench
+
+WHOLE = {"type": "spurious_removal", "superclass": "shoe", "region": "whole", "inversion": None, "majority": 6}
+SOURCE = {"type": "spurious", "train": 40, "validation": 16, "test": 16}
+
+
+def slots(workbench: Workbench) -> list[Slot]:
+    made: list[Slot] = []
+    for cell in cells(workbench.spec.method, workbench.spec.amount.per_class, workbench.source.classes):
+        made += [Slot(len(made) + rank, cell.label, cell.origin, rank) for rank in range(cell.count)]
+    return made
+
+
+def asked(workbench: Workbench, attempt: int = 0) -> list[Request]:
+    method = open_method(workbench)
+    method.learn()
+    return method.requests(slots(workbench), attempt)
+
+
+def test_the_table_has_every_method_of_the_spec() -> None:
+    union = get_args(get_args(specs.MethodSpec)[0])
+    assert {get_args(each.model_fields["type"].annotation)[0] for each in union} == set(METHODS)
+
+
+@pytest.fixture
+def repainting(tmp_path: Path) -> Workbench:
+    return bench(tmp_path, method=WHOLE, amount={"per_class": 16})
+
+
+def test_a_slot_becomes_a_request_for_its_label_on_a_picture_of_its_origin(repainting: Workbench) -> None:
+    for slot, request in zip(slots(repainting), asked(repainting), strict=True):
+        assert (request.index, request.label) == (slot.index, slot.label)
+        assert request.source is not None
+        assert request.source.label == slot.origin
+        assert request.prompt == f"a photo of a {slot.label}"
+        assert request.image is not None
+        assert np.array_equal(request.image, repainting.images([request.source])[0])
+        assert request.mask is not None
+        assert request.mask.all()
+        assert request.seed == derive(0, "image", slot.index, 0)
+
+
+def test_the_settings_of_the_spec_reach_the_engine(tmp_path: Path) -> None:
+    method = {**WHOLE, "strength": 0.5, "guidance": 3.5, "steps": 7}
+    asked_for = {(r.strength, r.guidance, r.steps, r.concept) for r in asked(bench(tmp_path, method=method))}
+    assert asked_for == {(0.5, 3.5, 7, None)}
+
+
+def test_only_the_most_typical_images_are_repainted_each_as_often(repainting: Workbench) -> None:
+    used = Counter(r.source.id for r in asked(repainting) if r.source is not None)
+    typical = {item.id for ranked in repainting.ranking.values() for item, _ in ranked[:6]}
+    assert set(used) == typical
+    for label in repainting.source.classes:
+        counts = [n for name, n in used.items() if name.startswith(f"train/{label}/")]
+        assert max(counts) - min(counts) <= 2
+
+
+def test_no_request_is_asked_for_twice_and_none_depends_on_its_neighbours(repainting: Workbench) -> None:
+    method, every = open_method(repainting), slots(repainting)
+    together = method.requests(every, 1)
+    assert len({request.seed for request in together}) == len(every)
+    for slot, request in zip(every[::5], together[::5], strict=True):
+        (alone,) = method.requests([slot], 1)
+        assert (alone.index, alone.seed, alone.source, alone.prompt) == (
+            request.index, request.seed, request.source, request.prompt,
+        )  # fmt: skip
+        assert alone.image is not None
+        assert request.image is not None
+        assert np.array_equal(alone.image, request.image)
+
+
+def test_another_attempt_has_other_noise_on_the_same_picture(repainting: Workbench) -> None:
+    for first, second in zip(asked(repainting, 0), asked(repainting, 1), strict=True):
+        assert first.seed != second.seed
+        assert (first.source, first.label, first.prompt) == (second.source, second.label, second.prompt)
+        assert (first.attempt, second.attempt) == (0, 1)
+
+
+def test_the_group_of_what_is_repainted_is_mostly_the_shortcut(repainting: Workbench) -> None:
+    """Boots on brick are what the dataset lacks: sneakers' typical pictures, repainted as boots, supply them."""
+    made = Counter((r.label, r.source.group) for r in asked(repainting) if r.source is not None)
+    assert made["boot", "brick"] >= 6
+    assert made["sneaker", "grass"] >= 6
+
+
+def test_text_to_image_asks_for_no_picture(tmp_path: Path) -> None:
+    for slot, request in zip(slots(plain := bench(tmp_path)), asked(plain), strict=True):
+        assert (request.source, request.image, request.mask, request.concept) == (None, None, None, None)
+        assert (request.label, request.prompt) == (slot.label, f"a photo of a {slot.label}")
+    assert "judge" not in vars(plain), "nothing is learned where nothing is needed"
+
+
+def segmented(tmp_path: Path, tiny_checkpoint: Path, **changes: Any) -> Workbench:
+    models = {"text_to_image": str(tiny_checkpoint), "segmenter": "cross-attention", "device": "cpu"}
+    return bench(tmp_path, models=models, method={**WHOLE, "region": "box", **changes})
+
+
+def test_what_is_repainted_is_a_box_around_what_the_segmenter_found(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    workbench = segmented(tmp_path, tiny_checkpoint, grow=0.0)
+    for request in asked(workbench):
+        assert request.source is not None
+        assert request.mask is not None
+        (found,) = workbench.objects([request.source], "shoe")
+        assert found is not None
+        rows, columns = np.flatnonzero(request.mask.any(axis=1)), np.flatnonzero(request.mask.any(axis=0))
+        assert request.mask.sum() == len(rows) * len(columns)
+        assert len(rows) == len(columns)
+        assert not (found & ~request.mask).any()
+
+
+def test_what_the_segmenter_finds_in_an_image_does_not_depend_on_the_others(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    workbench = segmented(tmp_path, tiny_checkpoint)
+    items = workbench.source.splits["train"][:9]
+    together = workbench.objects(items, "shoe")
+    for item, mask in zip(items, together, strict=True):
+        (alone,) = workbench.objects([item], "shoe")
+        assert mask is not None
+        assert alone is not None
+        assert (alone != mask).mean() < 0.01  # but for rounding
+
+
+def test_images_without_the_object_are_skipped_and_counted(
+    tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workbench = segmented(tmp_path, tiny_checkpoint)
+    typical = {label: [item for item, _ in ranked[:6]] for label, ranked in workbench.ranking.items()}
+    lost = {items[0].id for items in typical.values()}
+    seen = workbench.objects
+    monkeypatch.setattr(
+        workbench,
+        "objects",
+        lambda items, word: [None if i.id in lost else m for i, m in zip(items, seen(items, word), strict=True)],
+    )
+    method = open_method(workbench)
+    assert isinstance(method, SpuriousRemovalMethod)
+    method.learn()
+    assert {problem.id for problem in method.skipped} == lost
+    assert {problem.reason for problem in method.skipped} == {"no shoe found"}
+    assert {label: len(items) for label, items in method.majority.items()} == {"boot": 5, "sneaker": 5}
+    used = {r.source.id for r in method.requests(slots(workbench), 0) if r.source is not None}
+    assert not used & lost
+
+
+def test_where_nothing_is_found_at_all_another_word_is_asked_for(
+    tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workbench = segmented(tmp_path, tiny_checkpoint)
+    monkeypatch.setattr(workbench, "objects", lambda items, word: [None] * len(items))
+    with pytest.raises(
+        SourceError, match=r"no 'shoe' was found in any image of class 'boot'; choose another word, or region"
+    ):
+        open_method(workbench).learn()

@@ -1,0 +1,84 @@
+"""What an evaluation makes of its runs. (The runs themselves: test_run.py.)"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines import paths
+from pipelines.errors import SourceError
+from pipelines.plan import Plan
+from pipelines.records import Cell
+from pipelines.spec import Arm, Evaluation
+from pipelines.store import canonical
+from pipelines.training.evaluate import Evaluator, aggregate, gap_closed
+from tests.benches import bench
+
+
+def found(worst: float) -> dict[str, Any]:
+    return {"average": worst + 0.1, "worst_group": worst, "ece": 0.05, "groups": {"boot on grass": worst}}
+
+
+def test_every_figure_of_every_arm_is_summed_up_over_its_seeds() -> None:
+    arms = aggregate({"erm": [found(0.2), found(0.4)], "counterpoise": [found(0.8)]})
+    assert arms["erm"]["worst_group"] == {"mean": pytest.approx(0.3), "std": pytest.approx(0.02**0.5), "values": [0.2, 0.4]}
+    assert arms["erm"]["groups"]["boot on grass"]["mean"] == pytest.approx(0.3)
+    assert arms["counterpoise"]["average"] == {"mean": pytest.approx(0.9), "std": 0.0, "values": [pytest.approx(0.9)]}
+
+
+@pytest.mark.parametrize(
+    ("worst", "closed"),
+    [
+        ({"erm": 0.4, "counterpoise": 0.7, "real_balanced": 0.8}, 0.75),
+        ({"erm": 0.4, "counterpoise": 0.3, "real_balanced": 0.8}, -0.25),
+        ({"erm": 0.4, "counterpoise": 0.9, "real_balanced": 0.8}, 1.25),
+        ({"erm": 0.8, "counterpoise": 0.9, "real_balanced": 0.8}, None),
+        ({"erm": 0.4, "counterpoise": 0.7}, None),
+    ],
+)
+def test_the_gap_to_the_ceiling_is_closed_by_a_share(worst: dict[Arm, float], closed: float | None) -> None:
+    share = gap_closed(aggregate({arm: [found(value)] for arm, value in worst.items()}))
+    assert share == (None if closed is None else pytest.approx(closed))
+
+
+def evaluator(tmp_path: Path, kept: list[dict[str, Any]], **changes: Any) -> Evaluator:
+    workbench = bench(tmp_path, **changes)
+    made = Evaluator(workbench, Plan("", "", (Cell("boot", None, 1),), 1), Evaluation())
+    made.__dict__["kept"] = kept
+    return made
+
+
+def test_the_ceiling_has_one_unused_real_image_for_each_that_was_kept(tmp_path: Path) -> None:
+    kept = [{"label": 0, "group": "brick"}] * 3 + [{"label": 1, "group": "grass"}] * 2
+    made = evaluator(tmp_path, kept)
+    assert list(zip(made.balanced.labels, made.balanced.groups, strict=True)) == [
+        *[("boot", "brick")] * 3, *[("sneaker", "grass")] * 2,
+    ]  # fmt: skip
+    used = {image.tobytes() for split in ("train", "validation", "test") for image in made.bench.examples(split).images}
+    assert not used & {image.tobytes() for image in made.balanced.images}
+
+
+def test_a_ceiling_that_cannot_be_had_says_what_is_missing(tmp_path: Path) -> None:
+    made = evaluator(tmp_path, [{"label": 0, "group": "snow"}])
+    with pytest.raises(
+        SourceError, match=r"real_balanced needs 1 unused real images of boot on snow, the source has 0; leave"
+    ):
+        made.balanced  # noqa: B018  (made on first use)
+
+
+def test_a_run_that_was_made_is_not_made_again(tmp_path: Path) -> None:
+    made = evaluator(tmp_path, [])
+    made.bench.store.create(paths.run(made.bench.root, "erm", 7), canonical(found(0.5)))
+    assert made.run("erm", 7) == found(0.5)
+
+
+def test_an_arm_learns_from_the_real_images_and_is_measured_on_the_test_images(tmp_path: Path) -> None:
+    made = evaluator(tmp_path, [])
+    result = made.run("erm", 0)
+    assert set(result["groups"]) == {f"{c} on {g}" for c in ("boot", "sneaker") for g in ("grass", "brick")}
+    assert result["worst_group"] == min(result["groups"].values())
+    assert made.bench.store.json(paths.run(made.bench.root, "erm", 0)) == result
+
+
+def test_nothing_repainted_as_itself_leaves_nothing_to_probe(tmp_path: Path) -> None:
+    assert evaluator(tmp_path, [{"label": 0, "origin": "sneaker"}, {"label": 0, "origin": None}]).probe() is None

@@ -1,0 +1,170 @@
+"""Fitting: it learns, chooses its checkpoint by the worst group, and weighs generated images as asked."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines.progress import Silent
+from pipelines.records import Image
+from pipelines.spec import Classifier as ClassifierSpec
+from pipelines.training import fit as module
+from pipelines.training.fit import Examples, Feed, augment, fit
+from pipelines.training.metrics import Score, score
+from pipelines.vision.classifier import Classifier
+
+CLASSES = ("dark", "bright")
+SIDE = 16
+
+
+def shade(level: int, seed: int) -> Image:
+    return np.random.default_rng(seed).integers(level, level + 80, (SIDE, SIDE, 3), dtype=np.uint8)
+
+
+def separable(size: int, seed: int = 0, *, swapped: bool = False) -> Examples:
+    """Dark and bright pictures, named so or, if swapped, the other way round."""
+    levels = [(20, 150)[i % 2] for i in range(size)]
+    labels = [CLASSES[(i + swapped) % 2] for i in range(size)]
+    return Examples([shade(level, seed * 1000 + i) for i, level in enumerate(levels)], labels, [None] * size)
+
+
+def random_labels(size: int, seed: int) -> Examples:
+    """Nothing to learn: what does well on it does so by luck."""
+    rng = np.random.default_rng(seed)
+    groups = [("grass", "brick")[i // 2 % 2] for i in range(size)]
+    return Examples([shade(int(rng.integers(150)), i) for i in range(size)], [CLASSES[i % 2] for i in range(size)], groups)
+
+
+def trained(real: Examples, validation: Examples | None, generated: Examples | None = None, **changes: Any) -> Classifier:
+    settings = {"gamma": 1.0, "seed": 0, "device": "cpu", **changes}
+    steps = int(settings.pop("steps", 20))
+    return fit(
+        ClassifierSpec(steps=steps, batch=16),
+        CLASSES,
+        Feed(real, CLASSES),
+        None if generated is None else Feed(generated, CLASSES),
+        validation,
+        progress=Silent().stage("fit", steps),
+        **settings,
+    )
+
+
+def scored(model: Classifier, examples: Examples) -> Score:
+    return score(model.scores(examples.images), CLASSES, examples.labels, examples.groups)
+
+
+def test_it_learns_what_is_plain_to_see() -> None:
+    model = trained(separable(40), separable(20, 1))
+    assert scored(model, separable(40, 2)).average == 1
+    assert not model.training
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_others() -> None:
+    first, second, other = (trained(separable(20), None, seed=seed, steps=4).state_dict() for seed in (3, 3, 4))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def watched(monkeypatch: pytest.MonkeyPatch) -> list[Score]:
+    """The real scores of all checkpoints, in order."""
+    seen: list[Score] = []
+
+    def watch(*arguments: Any) -> Score:
+        seen.append(score(*arguments))
+        return seen[-1]
+
+    monkeypatch.setattr(module, "score", watch)
+    return seen
+
+
+def test_the_checkpoint_with_the_best_worst_group_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
+    validation, earlier = random_labels(24, 1), 0
+    for seed in range(3):
+        seen = watched(monkeypatch)
+        model = trained(random_labels(24, 2), validation, seed=seed)
+        assert len(seen) == 10
+        best = max(seen, key=lambda each: (each.worst_group, each.average))
+        assert scored(model, validation) == best
+        earlier += best.choice > seen[-1].choice
+    assert earlier > 0, "the last checkpoint was always the best: this showed nothing"
+
+
+def test_without_validation_images_the_last_checkpoint_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = watched(monkeypatch)
+    trained(random_labels(24, 2), random_labels(24, 1))
+    checkpoints = list(seen)
+    last = trained(random_labels(24, 2), None)
+    assert len(seen) == len(checkpoints), "no validation image was looked at"
+    assert scored(last, random_labels(24, 1)) == checkpoints[-1]
+
+
+@pytest.mark.parametrize(("gamma", "name"), [(50.0, "generated"), (0.02, "real")])
+def test_gamma_decides_whom_it_believes_where_real_and_generated_disagree(gamma: float, name: str) -> None:
+    model = trained(separable(40), None, separable(40, 1, swapped=True), gamma=gamma, steps=25)
+    assert scored(model, separable(40, 2, swapped=name == "generated")).average > 0.9
+
+
+def test_gamma_may_differ_from_class_to_class() -> None:
+    model = trained(separable(40), None, separable(40, 1, swapped=True), gamma={"dark": 50.0, "bright": 0.02}, steps=25)
+    seen = model.scores(separable(40, 2).images).argmax(dim=1)
+    # bright pictures are dark ones to the generated images, which are believed there; dark ones are real
+    assert (seen == CLASSES.index("dark")).float().mean() > 0.9
+
+
+def test_half_of_each_batch_is_generated() -> None:
+    generator = torch.Generator().manual_seed(0)
+    dark = Examples([shade(20, i) for i in range(8)], ["dark"] * 8, [None] * 8)
+    bright = Examples([shade(150, i) for i in range(8)], ["bright"] * 8, [None] * 8)
+    x, y, weight = module.mixed(Feed(dark, CLASSES), Feed(bright, CLASSES), 9, torch.tensor([3.0, 4.0]), generator)
+    assert y.tolist() == [0] * 4 + [1] * 5
+    assert weight.tolist() == [1.0] * 4 + [4.0] * 5
+    assert x[:4].max() < x[4:].min()
+    x, y, weight = module.mixed(Feed(dark, CLASSES), None, 9, torch.tensor([3.0, 4.0]), generator)
+    assert (y.tolist(), weight.tolist()) == ([0] * 9, [1.0] * 9)
+
+
+def test_every_step_is_told_and_one_step_is_enough() -> None:
+    told: list[int] = []
+    fit(
+        ClassifierSpec(steps=1, batch=2), CLASSES, Feed(separable(4), CLASSES), None, separable(4),
+        gamma=1, seed=0, device="cpu", progress=lambda done: told.append(done),
+    )  # fmt: skip
+    assert told == [1]
+
+
+# --- batches --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("share", "low", "high"), [(0.0, 0, 0), (0.5, 60, 140), (1.0, 200, 200)])
+def test_twins_take_the_place_of_their_share_of_the_images(share: float, low: int, high: int) -> None:
+    real, twins = [shade(20, i) for i in range(6)], [shade(150, i) for i in range(6)]
+    feed = Feed(Examples(real, ["dark"] * 6, [None] * 6), CLASSES, twins, share)
+    x, y = feed.draw(200, torch.Generator().manual_seed(0))
+    assert low <= int((x.mean(dim=(1, 2, 3)) > 0).sum()) <= high
+    assert set(y.tolist()) == {0}
+
+
+def test_labels_stay_with_their_images_in_minus_one_to_one() -> None:
+    x, y = Feed(separable(20), CLASSES).draw(100, torch.Generator().manual_seed(0))
+    assert (x.shape, x.dtype) == ((100, 3, SIDE, SIDE), torch.float32)
+    assert x.min() >= -1
+    assert x.max() <= 1
+    assert ((x.mean(dim=(1, 2, 3)) > 0).long() == y).all()
+    assert 0.3 < y.float().mean() < 0.7
+
+
+def test_augmentation_mirrors_and_displaces_by_whole_pixels_and_nothing_else() -> None:
+    side, most = 32, 2  # a sixteenth of the side
+    picture = torch.rand(3, side, side, generator=torch.Generator().manual_seed(0))
+    padded = np.pad(picture.numpy(), ((0, 0), (most, most), (most, most)), mode="symmetric")
+    known = {}
+    for mirrored in (False, True):
+        for dy in range(2 * most + 1):
+            for dx in range(2 * most + 1):
+                window = padded[:, dy : dy + side, dx : dx + side]
+                known[(window[:, :, ::-1] if mirrored else window).tobytes()] = (mirrored, dy, dx)
+    augmented = augment(picture.expand(300, -1, -1, -1), torch.Generator().manual_seed(1)).numpy()
+    found = [known[each.tobytes()] for each in augmented]
+    assert 0.35 < np.mean([mirrored for mirrored, _, _ in found]) < 0.65
+    assert {dy for _, dy, _ in found} == {dx for _, _, dx in found} == set(range(2 * most + 1))
