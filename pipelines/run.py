@@ -15,6 +15,7 @@ from pipelines.plan import make_plan
 from pipelines.progress import Progress
 from pipelines.report.gather import gather
 from pipelines.report.page import render
+from pipelines.report.strip import strip
 from pipelines.shard import run_shard
 from pipelines.spec import VersionSpec
 from pipelines.store import Store, canonical, digest
@@ -71,5 +72,9 @@ def run(spec: VersionSpec, out: Path, progress: Progress) -> dict[str, Any]:
             found = evaluate(bench, plan, spec.evaluation)
     summary = {"name": spec.name, "version": 1, **found, "counts": manifest["counts"], "seconds": clock.seconds}
     (out / "summary.json").write_bytes(canonical(summary))
-    (out / "report.html").write_text(render(gather(bench, plan, method, summary)), encoding="utf-8")
+    page = gather(bench, plan, method, summary)
+    (out / "report.html").write_text(render(page), encoding="utf-8")
+    picture = strip(page.samples)
+    if picture is not None:
+        (out / "samples.png").write_bytes(picture)
     return summary

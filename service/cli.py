@@ -22,7 +22,7 @@ ARMS = {
 
 
 def fail(message: str) -> typer.Exit:
-    Console(stderr=True, highlight=False).print(message, style="red", markup=False)
+    Console(stderr=True, highlight=False).print(message, style="red", markup=False, soft_wrap=True)
     return typer.Exit(2)
 
 
@@ -61,6 +61,35 @@ def run(
     counts = summary["counts"]
     console.print(f"{counts['kept']} of {counts['generated']} generated images kept; {summary['seconds']['total']:.0f} s.")
     console.print(f"Look at {out / 'report.html'}", soft_wrap=True)
+
+
+@app.command()
+def ablate(
+    spec: Annotated[Path, typer.Argument(help="A spec with spurious_removal on a built-in source.")],
+    out: Annotated[Path, typer.Option(help="Folder for the versions and ablation.json.")],
+    variants: Annotated[str, typer.Option(help="Which to run, comma-separated; all if not given.")] = "",
+) -> None:
+    """Run a spec without each of its parts, and say what each is worth."""
+    try:
+        checked = load(spec)
+        from pipelines.ablation import VARIANTS
+        from pipelines.ablation import ablate as ablate_spec
+        from pipelines.progress import bars
+
+        with bars() as progress:
+            found = ablate_spec(checked, out, variants.split(",") if variants else list(VARIANTS), progress)
+    except CounterpoiseError as error:
+        raise fail(str(error)) from None
+    table = Table("variant", "worst group", "average", "kept", "oracle: wrong", "after pruning", "probe AUC")
+    for name, row in found["variants"].items():
+        accuracy = [f"{100 * row[k]['mean']:.1f} ± {100 * row[k]['std']:.1f}" for k in ("worst_group", "average")]
+        rates = [
+            "-" if row[k] is None else f"{row[k]:.2f}" for k in ("oracle_wrong_before", "oracle_wrong_after", "probe_auc")
+        ]
+        table.add_row(name, *accuracy, f"{row['kept']}/{row['generated']}", *rates)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print("overlap with the true masks (IoU): " + ", ".join(f"{k} {v:.2f}" for k, v in found["iou"].items()))
 
 
 @app.command()

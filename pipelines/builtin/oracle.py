@@ -1,0 +1,25 @@
+"""The oracle: an independent classifier of Fashion Scenes, trained on renders alone, that knows every garment by name.
+
+It measures the methods on built-in sources; no method or filter ever asks it.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from transformers import ResNetForImageClassification
+
+from pipelines.builtin.bundle import resolve
+from pipelines.records import Image
+from pipelines.tensors import tensor
+
+
+class Oracle:
+    def __init__(self) -> None:
+        self.model = ResNetForImageClassification.from_pretrained(resolve("builtin", "oracle"), dtype=torch.float32).eval()
+
+    @torch.inference_mode()
+    def garments(self, images: Sequence[Image], among: Sequence[str]) -> list[str]:
+        """The likeliest of some garments in each image."""
+        columns = [self.model.config.label2id[f"garment: {name}"] for name in among]
+        batches = [self.model(tensor(images[i : i + 256])).logits[:, columns] for i in range(0, len(images), 256)]
+        return [among[int(row)] for batch in batches for row in batch.argmax(dim=1)]
