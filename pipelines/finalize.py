@@ -83,12 +83,23 @@ def finalize(bench: Workbench, plan: Plan, method: Method) -> dict[str, Any]:
         kept = [r for n in range(plan.shards) for r in rows.read(store.get(paths.data(root, n, plan.shards)))]
         found = quality(counts, kept, [*bench.source.problems, *method.skipped])
         store.create(paths.quality(root), canonical(found))
-        store.create(paths.card(root), card(bench.spec, counts, found, bench.source.classes).encode())
+        store.create(
+            paths.card(root),
+            card(
+                bench.spec, counts, found, bench.source.classes, version=bench.number, revision=bench.model.revision
+            ).encode(),
+        )
         if kept:
             sheet = contact_sheet([decode(row["image"], allow_synthetic=True) for row in kept[:SHEET]], columns=8)
             store.create(paths.figure(root, "samples.png"), sheet)
-        data = [f for f in manifest(store, root, {})["files"] if f["path"].startswith("data/")]
-        store.create(paths.croissant(root), croissant(bench.spec, bench.source.classes, data))
-        facts = {"name": bench.spec.name, "spec": plan.spec, "source": plan.source, "counts": counts, "complete": True}
+        data = [f for f in manifest(store, root, {})["files"] if f["path"].startswith(("data/", "rejected/"))]
+        store.create(paths.croissant(root), croissant(bench.spec, bench.source.classes, data, version=bench.number))
+        facts = {
+            "name": bench.spec.name,
+            "version": bench.number,
+            "spec": plan.spec,
+            "source": plan.source,
+            "counts": counts,
+        }
         store.create(paths.manifest(root), canonical(manifest(store, root, facts)))
     return dict(store.json(paths.manifest(root)))

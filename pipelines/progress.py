@@ -45,6 +45,16 @@ class Silent:
         return None
 
 
+def quiet() -> None:
+    """Let the libraries draw no bars into ours, and speak only of errors."""
+    import diffusers
+    import transformers
+
+    for library in (diffusers, transformers):
+        library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()
+
+
 @contextmanager
 def bars() -> Iterator[Progress]:
     columns = (

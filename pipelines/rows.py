@@ -75,7 +75,9 @@ def parquet(samples: Sequence[Sample], bench: Workbench) -> bytes:
     """A Parquet file of samples. Same samples, same bytes."""
     table = pa.Table.from_pylist([row(sample, bench) for sample in samples], features(bench.source.classes).arrow_schema)
     data = io.BytesIO()
-    pq.write_table(table, data, compression="zstd", row_group_size=100)
+    with pq.ParquetWriter(data, table.schema, compression="zstd") as writer:
+        if len(table):  # datasets cannot read a row group without rows
+            writer.write_table(table, row_group_size=100)
     return data.getvalue()
 
 

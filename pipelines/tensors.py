@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pipelines.records import Image, Mask
 
 
-def tensor(images: Sequence[Image]) -> Tensor:
+def tensor(images: Sequence[Image] | NDArray[np.uint8]) -> Tensor:
     """float32 (n, 3, h, w) in -1..1."""
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.from_numpy(np.stack([*images])).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def images(batch: Tensor) -> list[Image]:

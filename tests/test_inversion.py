@@ -111,7 +111,9 @@ def test_stopped_and_resumed_gives_the_same_bytes(tiny_checkpoint: Path, tmp_pat
             raise Killed
 
     with pytest.raises(Killed):
-        inversion.learn(inverter(DiffusionModel(str(tiny_checkpoint), "cpu")), store, "d", {"label": "boot"}, kill_after_five)
+        inversion.learn(
+            inverter(DiffusionModel(str(tiny_checkpoint), "cpu")), store, "d", {"label": "boot"}, kill_after_five
+        )
     assert store.exists(paths.concept("token", "d", PROGRESS))
     assert inversion.cached(store, "d") is None
     assert finish(DiffusionModel(str(tiny_checkpoint), "cpu"), store) == whole

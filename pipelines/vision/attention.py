@@ -40,7 +40,8 @@ def word_attention(model: DiffusionModel, pictures: Tensor, prompt: str, word: s
     columns = [i for i, token in enumerate(ids) if token in spelled]
     latents = model.encode(pictures)
     context = model.read([prompt]).expand(len(latents), -1, -1)
-    eps = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0)).to(latents)
+    # The same noise for every picture, so that an answer does not depend on what else is asked.
+    eps = torch.randn(latents.shape[1:], generator=torch.Generator().manual_seed(0)).to(latents).expand_as(latents)
     usual = dict(model.unet.attn_processors)
     recorder = Recorder()
     model.unet.set_attn_processor(recorder)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pipelines.builtin.train.loop import train
 from pipelines.builtin.train.pictures import pictures
+from pipelines.tensors import tensor
 
 CHANNELS = 32
 LATENTS = 4
@@ -46,7 +47,7 @@ def main(work: Path = Path(".training"), count: int = 80_000, steps: int = 1700,
 
     def loss(generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(data.images), (batch,), generator=generator).numpy()
-        x = torch.from_numpy(data.images[rows]).permute(0, 3, 1, 2).float() / 127.5 - 1
+        x = tensor(data.images[rows])
         z = model.encoder(x)
         noise = 0.05 * torch.randn(z.shape, generator=generator)
         spread = z.mean(dim=(0, 2, 3)).square().mean() + (z.std(dim=(0, 2, 3)) - 1).square().mean()

@@ -15,8 +15,9 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProce
 
 from pipelines.builtin.train.language import MAX_LENGTH, build_tokenizer, describe, token_ids
 from pipelines.builtin.train.loop import train
-from pipelines.builtin.train.pictures import pictures, tensor
+from pipelines.builtin.train.pictures import pictures
 from pipelines.builtin.world import COLOURS, GARMENTS, RESOLUTION, SCENES, SPOKEN
+from pipelines.tensors import tensor
 
 WIDTH = 128
 

@@ -86,7 +86,7 @@ def train(
         log_file.write_text(json.dumps({"steps": step, "seconds": round(seconds), "seed": seed, "curve": curve[-200:]}))
 
     columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[loss]}"))
-    recent, saved = 0.0, time.monotonic()
+    recent, saved = curve[-1][1] if curve else float("nan"), time.monotonic()
     with Progress(*columns) as bar:
         task = bar.add_task(name, total=steps, completed=step, loss="")
         while step < steps:
@@ -101,7 +101,7 @@ def train(
             average.update()
             step += 1
             seconds += time.monotonic() - began
-            recent = value.item() if step == 1 else 0.98 * recent + 0.02 * value.item()
+            recent = value.item() if math.isnan(recent) else 0.98 * recent + 0.02 * value.item()
             if step % 50 == 0:
                 curve.append([step, round(recent, 5)])
                 bar.update(task, completed=step, loss=f"loss {recent:.4f}")

@@ -15,8 +15,9 @@ from torch.nn.functional import cross_entropy, pad
 from transformers import ResNetConfig, ResNetForImageClassification
 
 from pipelines.builtin.train.loop import train
-from pipelines.builtin.train.pictures import fresh, pictures, tensor
+from pipelines.builtin.train.pictures import fresh, pictures
 from pipelines.builtin.world import COLOURS, GARMENTS, RESOLUTION, SCENES, SPOKEN, WORDS
+from pipelines.tensors import tensor
 
 FACTORS = {"garment": GARMENTS, "colour": tuple(COLOURS), "scene": SCENES}
 SIZES = [len(values) for values in FACTORS.values()]

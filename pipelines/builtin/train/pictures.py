@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from pipelines.builtin import wardrobe
 from pipelines.builtin.render import render
@@ -60,8 +58,3 @@ def pictures(folder: Path, count: int, seed: int) -> Pictures:
 def fresh(seed: int, rounds: int = 1) -> Pictures:
     """Every combination `rounds` times, of garments that no bundled model was trained on."""
     return chunk(seed, 0, rounds * COMBINATIONS, held_out=True)
-
-
-def tensor(images: NDArray[np.uint8]) -> Tensor:
-    """Pictures as models take them: float32 (n, 3, 64, 64) in -1..1."""
-    return torch.tensor(images).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -15,9 +15,10 @@ from transformers import CLIPSegForImageSegmentation, CLIPTokenizer, ResNetForIm
 
 from pipelines.builtin.train.language import phrase
 from pipelines.builtin.train.oracle import rates, recognise, spoken
-from pipelines.builtin.train.pictures import fresh, tensor
+from pipelines.builtin.train.pictures import fresh
 from pipelines.builtin.train.segmenter import mean_iou
 from pipelines.builtin.world import COLOURS, GARMENTS, RESOLUTION, SCENES, WORDS
+from pipelines.tensors import tensor
 
 HOME = Path(__file__).parent.parent
 STEPS, GUIDANCE, BATCH = 25, 4.0, 32

@@ -20,6 +20,7 @@ from pipelines.builtin.train.language import MAX_LENGTH, build_tokenizer, descri
 from pipelines.builtin.train.loop import train
 from pipelines.builtin.train.pictures import Pictures, pictures
 from pipelines.builtin.world import COLOURS, GARMENTS, SCENES, SPOKEN
+from pipelines.tensors import tensor
 
 WIDTH = 128
 GAMMA = 5.0
@@ -31,7 +32,7 @@ def build_unet() -> UNet2DConditionModel:
         in_channels=4,
         out_channels=4,
         block_out_channels=(48, 96, 144),
-        layers_per_block=2,
+        layers_per_block=1,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         attention_head_dim=4,
@@ -78,7 +79,7 @@ def encode(work: Path, vae: AutoencoderTiny, data: Pictures) -> NDArray[np.float
     if not file.exists():
         latents = np.empty((len(data.images), 4, 16, 16), np.float16)
         for start in track(range(0, len(latents), 64), "latents"):
-            x = torch.from_numpy(data.images[start : start + 64]).permute(0, 3, 1, 2).float() / 127.5 - 1
+            x = tensor(data.images[start : start + 64])
             latents[start : start + 64] = vae.encode(x).latents.numpy()
         np.save(file, latents)
     stored: NDArray[np.float16] = np.load(file, mmap_mode="r")

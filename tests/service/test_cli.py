@@ -1,0 +1,104 @@
+"""The `counterpoise` command: what it prints, where, and with which exit code."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from pipelines.spec import Arm, parse
+from service.cli import ARMS, EXAMPLES, app
+from tests.benches import document
+
+ROOT = Path(__file__).parents[2]
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(each) for each in arguments])
+
+
+def written(folder: Path, **changes: Any) -> Path:
+    file = folder / "spec.yaml"
+    file.write_text(yaml.safe_dump(document(**changes)))
+    return file
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_is_printed_as_a_spec_that_is_valid(name: str, tmp_path: Path) -> None:
+    done = call("example", name)
+    assert done.exit_code == 0
+    spec = parse(yaml.safe_load(done.stdout))
+    (tmp_path / "spec.yaml").write_text(done.stdout)
+    checked = call("validate", tmp_path / "spec.yaml")
+    assert checked.exit_code == 0
+    assert checked.stdout == f"{spec.name}: {spec.method.type}, {spec.amount.per_class} images a class. The spec is valid.\n"
+
+
+def test_an_unknown_example_names_those_there_are() -> None:
+    done = call("example", "nothing")
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert "'nothing' does not exist; there are spurious, few-shot, long-tail" in done.stderr
+
+
+@pytest.mark.parametrize("command", [["validate"], ["run", "--out", "out"]], ids=["validate", "run"])
+def test_a_bad_spec_ends_with_2_and_names_every_wrong_field(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = call(*command, written(tmp_path, amount={"per_class": 0}, colour="red"))
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    first, second = done.stderr.splitlines()
+    assert first.startswith("amount.per_class: ")
+    assert "given: 0" in first
+    assert second.startswith("colour: no such field")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_is_not_there_is_named_unbroken(tmp_path: Path) -> None:
+    missing = tmp_path / ("long " * 30) / "spec.yaml"
+    done = call("validate", missing)
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"{missing}: cannot be read")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_square_brackets_in_a_message_are_no_markup(tmp_path: Path) -> None:
+    done = call("validate", written(tmp_path, name="[red]"))
+    assert "'[red]'" in done.stderr
+
+
+def test_a_source_that_cannot_be_opened_ends_with_2_and_the_remedy(tmp_path: Path) -> None:
+    source = {"type": "folder", "path": "photos"}
+    done = call("run", written(tmp_path, source=source), "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert f"source.path: {tmp_path / 'photos'} is not a folder; give one that holds <class>/" in done.stderr
+
+
+def test_a_version_that_is_there_already_is_not_overwritten(tmp_path: Path) -> None:
+    folder = tmp_path / "out/datasets/shoes/v1"
+    folder.mkdir(parents=True)
+    (folder / "spec.json").write_text("{}")
+    done = call("run", written(tmp_path), "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "A version never changes: choose another output" in done.stderr
+    assert (folder / "spec.json").read_text() == "{}"
+
+
+def test_every_arm_has_a_name_in_the_table() -> None:
+    assert set(ARMS) == set(Arm.__args__)  # type: ignore[attr-defined]
+
+
+def test_the_command_runs_as_a_program() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "service.cli", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert {"example", "run", "validate"} <= set(done.stdout.replace("│", " ").split())
+
+
+def test_without_a_command_it_shows_its_help() -> None:
+    assert "Usage:" in call().output

@@ -1,0 +1,74 @@
+"""The example specs: valid, described, and possible on a machine that has nothing but the package."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.builtin import wardrobe
+from pipelines.filters import FILTERS
+from pipelines.methods import METHODS
+from pipelines.plan import cells
+from pipelines.source import open_source
+from pipelines.spec import FolderSource, VersionSpec, load
+from service.cli import EXAMPLES
+
+FOLDER = Path(__file__).parents[2] / "service/examples"
+
+
+def example(name: str) -> VersionSpec:
+    return load(FOLDER / f"{name}.yaml")
+
+
+@pytest.fixture
+def sample_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """As on a machine that has no Fashion-MNIST."""
+    assert wardrobe.SAMPLE.exists(), f"{wardrobe.SAMPLE} is missing: run python -m pipelines.builtin.train.sample"
+    monkeypatch.setenv("COUNTERPOISE_FASHION_MNIST", str(tmp_path))
+    wardrobe.for_sources.cache_clear()
+    yield
+    wardrobe.for_sources.cache_clear()
+
+
+def test_every_file_is_an_example_of_the_command() -> None:
+    assert {file.stem for file in FOLDER.iterdir()} == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_it_needs_nothing_but_the_package(name: str) -> None:
+    spec = example(name)
+    assert not isinstance(spec.source, FolderSource)
+    assert (spec.models.text_to_image, spec.models.segmenter, spec.models.device) == ("builtin", "builtin", "auto")
+    assert spec.method.type in METHODS
+    assert {each.type for each in spec.filters} <= FILTERS.keys()
+    assert spec.evaluation is not None
+    assert {"erm", "counterpoise"} <= set(spec.evaluation.arms)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_it_says_in_its_first_line_what_it_is_for(name: str) -> None:
+    assert (FOLDER / f"{name}.yaml").read_text(encoding="utf-8").startswith("# ")
+
+
+@pytest.mark.usefixtures("sample_alone")
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_bundled_sample_is_enough_for_its_source(name: str) -> None:
+    spec = example(name)
+    source = open_source(spec.source)
+    assert wardrobe.for_sources().origin == "bundled sample"
+    assert {len(source.splits[split]) > 0 for split in ("train", "validation", "test")} == {True}
+    planned = cells(spec.method, spec.amount.per_class, source.classes)
+    assert Counter(cell.label for cell in planned) == dict.fromkeys(source.classes, len(planned) // len(source.classes))
+
+
+@pytest.mark.usefixtures("sample_alone")
+def test_the_ceiling_of_the_spurious_example_can_be_had_whatever_is_kept() -> None:
+    """At worst every image painted on one class's pictures stands on one scene."""
+    spec = example("spurious")
+    assert spec.evaluation is not None
+    assert "real_balanced" in spec.evaluation.arms
+    source = open_source(spec.source)
+    unused = Counter((item.label, item.group) for item in source.splits["reserve"])
+    assert min(unused.values()) >= spec.amount.per_class
+    assert len(unused) == 4

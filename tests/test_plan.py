@@ -1,0 +1,95 @@
+"""The plan: exact counts, every slot in one shard, every shard a fair mixture, and the same bytes each time."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from pipelines.plan import Plan, cells, divided, make_plan
+from pipelines.records import Cell, Slot
+from pipelines.spec import SpuriousRemoval, TextToImage
+from pipelines.store import canonical
+from tests.benches import spec
+
+THREE = ("boot", "sandal", "sneaker")
+PLAIN = TextToImage(type="text_to_image")
+
+
+def removal(**changes: bool) -> SpuriousRemoval:
+    return SpuriousRemoval(type="spurious_removal", superclass="shoe", **changes)
+
+
+def random_plans(count: int) -> list[Plan]:
+    rng = np.random.default_rng(0)
+    plans = []
+    for _ in range(count):
+        made = tuple(Cell(f"c{i}", None, int(rng.integers(1, 40))) for i in range(rng.integers(1, 8)))
+        plans.append(Plan("spec", "source", made, int(rng.integers(1, 50))))
+    return plans
+
+
+@pytest.mark.parametrize(("total", "parts"), [(10, 3), (2, 3), (0, 2), (9, 3), (7, 1)])
+def test_division_is_exact_and_even(total: int, parts: int) -> None:
+    found = divided(total, parts)
+    assert sum(found) == total
+    assert len(found) == parts
+    assert max(found) - min(found) <= 1
+
+
+def test_each_class_is_painted_on_every_class() -> None:
+    assert cells(removal(), 7, THREE) == [
+        Cell("boot", "boot", 3), Cell("boot", "sandal", 2), Cell("boot", "sneaker", 2),
+        Cell("sandal", "boot", 3), Cell("sandal", "sandal", 2), Cell("sandal", "sneaker", 2),
+        Cell("sneaker", "boot", 3), Cell("sneaker", "sandal", 2), Cell("sneaker", "sneaker", 2),
+    ]  # fmt: skip
+
+
+def test_without_repaint_own_no_class_is_painted_on_itself() -> None:
+    found = cells(removal(repaint_own=False), 7, THREE)
+    assert {(cell.label, cell.origin) for cell in found} == {(a, b) for a in THREE for b in THREE if a != b}
+
+
+def test_text_to_image_needs_no_source_image() -> None:
+    assert cells(PLAIN, 7, THREE) == [Cell(label, None, 7) for label in THREE]
+
+
+@pytest.mark.parametrize("method", [PLAIN, removal(), removal(repaint_own=False)], ids=["plain", "all", "others"])
+@pytest.mark.parametrize("classes", [THREE[:2], THREE], ids=["two", "three"])
+@pytest.mark.parametrize("per_class", [1, 2, 7, 100])
+def test_every_label_gets_exactly_what_was_asked(
+    method: SpuriousRemoval | TextToImage, classes: tuple[str, ...], per_class: int
+) -> None:
+    plan = Plan("", "", tuple(cells(method, per_class, classes)), 9)
+    slots = [slot for n in range(plan.shards) for slot in plan.shard(n)]
+    assert Counter(slot.label for slot in slots) == dict.fromkeys(classes, per_class)
+    assert min(cell.count for cell in plan.cells) > 0
+
+
+@pytest.mark.parametrize("plan", random_plans(30), ids=str)
+def test_shards_hold_every_slot_once_and_none_is_too_large(plan: Plan) -> None:
+    shards = [plan.shard(n) for n in range(plan.shards)]
+    expected = [(cell.label, rank) for cell in plan.cells for rank in range(cell.count)]
+    slots = sorted((slot for shard in shards for slot in shard), key=lambda slot: slot.index)
+    assert slots == [Slot(i, label, None, rank) for i, (label, rank) in enumerate(expected)]
+    assert 0 < min(map(len, shards)) <= max(map(len, shards)) <= plan.shard_size
+
+
+@pytest.mark.parametrize("plan", random_plans(30), ids=str)
+def test_every_shard_is_a_fair_mixture(plan: Plan) -> None:
+    for cell in plan.cells:
+        shares = [sum(slot.label == cell.label for slot in plan.shard(n)) for n in range(plan.shards)]
+        assert max(shares) - min(shares) <= 1
+
+
+def test_the_same_spec_and_source_give_the_same_bytes() -> None:
+    plans = [make_plan(spec(shard_size=3), "spec", "source", ("boot", "sneaker")) for _ in range(2)]
+    assert canonical(plans[0].as_json()) == canonical(plans[1].as_json())
+    assert plans[0].as_json()["planned"] == 10
+    assert plans[0].as_json()["shards"] == 4
+    assert [plans[0].shard(n) for n in range(4)] == [plans[1].shard(n) for n in range(4)]
+
+
+def test_another_spec_or_source_gives_another_plan() -> None:
+    first = make_plan(spec(), "a", "b", THREE).as_json()
+    others = [make_plan(spec(), "x", "b", THREE), make_plan(spec(), "a", "x", THREE), make_plan(spec(), "a", "b", THREE[:2])]
+    assert all(canonical(first) != canonical(other.as_json()) for other in others)
