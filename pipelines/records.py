@@ -17,7 +17,7 @@ class Item:
     """One real image of a source."""
 
     id: str  # unique and stable within the source: its relative path
-    sha256: str  # of the encoded bytes
+    sha256: str  # of the encoded bytes; of a rendered image, of all that determines it
     label: str  # one of the source's classes
     group: str | None  # the spurious attribute, where the source knows it: "grass"
 

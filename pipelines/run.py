@@ -19,7 +19,7 @@ from pipelines.report.strip import strip
 from pipelines.shard import run_shard
 from pipelines.spec import VersionSpec
 from pipelines.store import Store, canonical, digest
-from pipelines.training.evaluate import evaluate
+from pipelines.training.evaluate import Evaluator, evaluate
 from pipelines.workbench import Workbench
 
 
@@ -58,6 +58,7 @@ def run(spec: VersionSpec, out: Path, progress: Progress) -> dict[str, Any]:
     with clock.time("plan"):
         plan = make_plan(spec, digest(document), bench.source.fingerprint, bench.source.classes)
         store.create(paths.plan(bench.root), canonical(plan.as_json()))
+    evaluator = None if spec.evaluation is None else Evaluator(bench, plan, spec.evaluation)
     method = open_method(bench)
     with clock.time("learn"):
         method.learn()
@@ -67,9 +68,9 @@ def run(spec: VersionSpec, out: Path, progress: Progress) -> dict[str, Any]:
             run_shard(bench, plan, number, method, engine, panel)
         manifest = finalize(bench, plan, method)
     found: dict[str, Any] = {"arms": {}, "gap_closed": None, "probe_auc": None}
-    if spec.evaluation is not None:
+    if evaluator is not None:
         with clock.time("train"):
-            found = evaluate(bench, plan, spec.evaluation)
+            found = evaluate(evaluator)
     summary = {"name": spec.name, "version": 1, **found, "counts": manifest["counts"], "seconds": clock.seconds}
     (out / "summary.json").write_bytes(canonical(summary))
     page = gather(bench, plan, method, summary)

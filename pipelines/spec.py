@@ -285,6 +285,13 @@ class VersionSpec(Strict):
             raise ValueError(f"filters: {', '.join(types)} must differ from each other; name each once")
         return self
 
+    @model_validator(mode="after")
+    def object_has_a_word(self) -> "VersionSpec":
+        looks = any(isinstance(each, LabelAgreementFilter) and each.view == "object" for each in self.filters)
+        if looks and not self.method.superclass:
+            raise ValueError("method.superclass must say what the classes are when a filter looks at the object: 'bird'")
+        return self
+
 
 def explain(error: ValidationError) -> str:
     """One line a mistake: the field, what is wrong, and the value that was given."""

@@ -9,6 +9,8 @@ from PIL.PngImagePlugin import PngInfo
 from pipelines.records import Image
 
 MARK = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+# Of a photograph with a generated part; recognised too.
+COMPOSITE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
     '<rdf:Description xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
@@ -29,4 +31,5 @@ def png(image: Image, *, synthetic: bool) -> bytes:
 def is_synthetic(image: PIL.Image.Image) -> bool:
     """Whether an opened file carries the mark."""
     texts: list[Any] = [image.info.get("xmp", b""), image.info.get("XML:com.adobe.xmp", "")]
-    return any(MARK in (t.decode("utf-8", "replace") if isinstance(t, bytes) else str(t)) for t in texts)
+    plain = [t.decode("utf-8", "replace") if isinstance(t, bytes) else str(t) for t in texts]
+    return any(mark in text for text in plain for mark in (MARK, COMPOSITE))

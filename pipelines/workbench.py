@@ -9,7 +9,7 @@ from safetensors.torch import load, save
 from pipelines import paths
 from pipelines.chance import derive
 from pipelines.diffusion.model import DiffusionModel
-from pipelines.errors import SourceError, SpecError
+from pipelines.errors import SourceError
 from pipelines.progress import Progress
 from pipelines.records import Image, Item, Mask
 from pipelines.source import Source, open_source
@@ -71,9 +71,7 @@ class Workbench:
 
     @cached_property
     def validation(self) -> Examples:
-        """The images that checkpoints are chosen on. Raises SourceError when there are none."""
-        if not self.source.splits["validation"]:
-            raise SourceError("source: no validation images; add a validation/ folder with a folder for each class")
+        """The images that checkpoints are chosen on."""
         return self.examples("validation")
 
     @cached_property
@@ -98,8 +96,7 @@ class Workbench:
 
     @property
     def superclass(self) -> str:
-        if self.spec.method.superclass is None:
-            raise SpecError("method.superclass: a filter that looks at the object must know what the classes are: 'bird'")
+        assert self.spec.method.superclass is not None  # the spec was checked
         return self.spec.method.superclass
 
     def learn_judge(self, view: str, examples: Callable[[], Examples]) -> Classifier:
@@ -108,7 +105,7 @@ class Workbench:
         facts = {
             "source": source.fingerprint,
             "view": view,
-            "segmenter": self.spec.models.segmenter if view == "object" else None,
+            "segmenter": self.segmenter.revision if view == "object" else None,
             "superclass": self.superclass if view == "object" else None,
             "side": self.resolution,
             "spec": spec.model_dump(),

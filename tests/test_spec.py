@@ -118,3 +118,10 @@ def test_a_file_that_is_no_yaml_is_named(tmp_path: Path, content: bytes | None) 
 def test_only_the_asked_for_must_be_said() -> None:
     required = {name for name, field in VersionSpec.model_fields.items() if field.is_required()}
     assert required == {"name", "source", "method", "amount"}
+
+
+def test_a_filter_that_looks_at_the_object_needs_its_word() -> None:
+    looking = {"filters": [{"type": "label_agreement", "view": "object"}]}
+    with pytest.raises(SpecError, match=r"method\.superclass must say what the classes are"):
+        parse(document(**looking))
+    parse(document(**looking, method=REMOVAL))

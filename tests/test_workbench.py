@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image as Pillow
 
-from pipelines.errors import SourceError, SpecError
+from pipelines.errors import SourceError
 from pipelines.progress import Silent, Stage
 from pipelines.workbench import Workbench, isolated
 from tests.benches import bench, noise
@@ -85,26 +84,12 @@ def test_where_nothing_is_looked_for_the_object_is_everywhere(tmp_path: Path) ->
     assert all(mask is not None and mask.all() and mask.shape == (32, 32) for mask in masks)
 
 
-def test_without_validation_images_it_says_what_to_add(tmp_path: Path) -> None:
-    for number, label in enumerate(("boot", "sneaker")):
-        (tmp_path / "shoes/train" / label).mkdir(parents=True)
-        Pillow.fromarray(noise(number)).save(tmp_path / "shoes/train" / label / "0.png")
-    workbench = bench(tmp_path / "store", source={"type": "folder", "path": str(tmp_path / "shoes")})
-    with pytest.raises(SourceError, match=r"no validation images; add a validation/ folder"):
-        workbench.validation  # noqa: B018
-
-
 def test_a_judge_of_objects_that_are_nowhere_asks_for_another_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     method = {"type": "text_to_image", "superclass": "shoe"}
     workbench = bench(tmp_path, method=method)
     monkeypatch.setattr(workbench, "find", lambda images, word: [None] * len(images))
     with pytest.raises(SourceError, match=r"no 'shoe' was found in any training image; choose another word"):
         workbench.object_judge  # noqa: B018
-
-
-def test_a_judge_of_objects_needs_their_word(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match=r"method\.superclass: .* must know what the classes are"):
-        bench(tmp_path).object_judge  # noqa: B018
 
 
 def test_both_judges_are_kept_apart(tmp_path: Path, tiny_checkpoint: Path) -> None:

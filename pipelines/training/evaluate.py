@@ -1,6 +1,5 @@
 """Is a model trained on the version truly better? The same classifier, trained with and without it, on real test images."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -35,10 +34,23 @@ class Evaluator:
 
     def __init__(self, bench: Workbench, plan: Plan, spec: Evaluation) -> None:
         self.bench, self.plan, self.spec = bench, plan, spec
-        classes = bench.source.classes
-        if isinstance(spec.gamma, dict) and set(spec.gamma) != set(classes):
+        self.check()
+
+    def check(self) -> None:
+        """Say what is missing before anything is learned. Raises SpecError or SourceError."""
+        source, spec = self.bench.source, self.spec
+        if isinstance(spec.gamma, dict) and set(spec.gamma) != set(source.classes):
             raise SpecError(
-                f"evaluation.gamma: needs a weight for each of {', '.join(classes)}; has {', '.join(spec.gamma)}"
+                f"evaluation.gamma: needs a weight for each of {', '.join(source.classes)}; has {', '.join(spec.gamma)}"
+            )
+        for split in ("validation", "test"):
+            if not source.splits[split]:
+                raise SourceError(
+                    f"source: no {split} images to evaluate with; add a {split}/ folder with a folder for each class"
+                )
+        if "real_balanced" in spec.arms and not source.splits.get("reserve"):
+            raise SourceError(
+                "evaluation.arms: real_balanced needs unused real images, which built-in sources alone have; leave it out"
             )
 
     @cached_property
@@ -48,8 +60,6 @@ class Evaluator:
 
     @cached_property
     def test(self) -> Examples:
-        if not self.bench.source.splits["test"]:
-            raise SourceError("source: no test images to evaluate on; add a test/ folder with a folder for each class")
         return self.bench.examples("test")
 
     @cached_property
@@ -160,11 +170,11 @@ def gap_closed(arms: dict[str, Any]) -> float | None:
     return float((mid - low) / (high - low)) if high > low else None
 
 
-def evaluate(bench: Workbench, plan: Plan, spec: Evaluation) -> dict[str, Any]:
+def evaluate(evaluator: Evaluator) -> dict[str, Any]:
     """Run every arm and seed that has not been run; return, and store, the evaluation."""
+    bench, spec = evaluator.bench, evaluator.spec
     if not bench.store.exists(paths.evaluation(bench.root)):
-        evaluator = Evaluator(bench, plan, spec)
         arms = aggregate({arm: [evaluator.run(arm, seed) for seed in spec.seeds] for arm in spec.arms})
         found = {"arms": arms, "gap_closed": gap_closed(arms), "probe_auc": evaluator.probe()}
         bench.store.create(paths.evaluation(bench.root), canonical(found))
-    return dict(json.loads(bench.store.get(paths.evaluation(bench.root))))
+    return dict(bench.store.json(paths.evaluation(bench.root)))

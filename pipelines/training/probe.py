@@ -33,13 +33,14 @@ def probe_auc(real: Examples, generated: Examples, seed: int) -> float | None:
     chosen = rng.permutation(len(pairs))
     x = tensor([images for n in chosen for images in (real.images[pairs[n][0]], generated.images[pairs[n][1]])])
     y = torch.tensor([0, 1] * len(pairs))
+    steps = min(STEPS, 10 * len(pairs))
     half = len(pairs) // 2 * 2
     torch.manual_seed(seed)
     model = Classifier(["real", "generated"])
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=STEPS)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
     generator = torch.Generator().manual_seed(seed)
-    for _ in range(STEPS):
+    for _ in range(steps):
         batch = torch.randint(half, (BATCH,), generator=generator)
         loss = F.cross_entropy(model(augment(x[batch], generator)), y[batch])
         optimizer.zero_grad()

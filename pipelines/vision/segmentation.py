@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from pipelines.builtin.bundle import resolve
-from pipelines.diffusion.model import DiffusionModel
+from pipelines.diffusion.model import DiffusionModel, fingerprint
 from pipelines.errors import ModelError
 from pipelines.records import Image, Mask
 from pipelines.tensors import choose_device, tensor
@@ -29,6 +29,8 @@ PREFIX = "a photo of a {}"
 
 
 class Segmenter(Protocol):
+    revision: str  # of the weights: what was learned from its masks depends on them
+
     def segment(self, images: Sequence[Image], word: str) -> list[Mask | None]:
         """The region that `word` names in each image, at the image's size; None where there is none."""
 
@@ -48,7 +50,7 @@ class ClipSeg:
             self.tokenizer = AutoTokenizer.from_pretrained(path)
         except (OSError, ValueError) as error:
             raise ModelError(f"models.segmenter: {checkpoint!r} is no CLIPSeg checkpoint ({error})") from None
-        self.threshold = threshold
+        self.threshold, self.revision = threshold, fingerprint(self.model)
         self.side = int(self.model.config.vision_config.image_size)
         builtin = checkpoint == "builtin"
         self.mean = torch.tensor([0.5] * 3 if builtin else [0.485, 0.456, 0.406], device=self.device).view(1, 3, 1, 1)
@@ -72,7 +74,7 @@ class CrossAttention:
     """The diffusion model's own cross-attention to the word (after DAAM, Tang et al. 2023, arXiv 2210.04885)."""
 
     def __init__(self, model: DiffusionModel) -> None:
-        self.model = model
+        self.model, self.revision = model, model.revision
 
     def segment(self, images: Sequence[Image], word: str) -> list[Mask | None]:
         maps = word_attention(self.model, tensor(images), PREFIX.format(word), word)
@@ -93,6 +95,7 @@ class GroundedSam:
             self.sam = SamModel.from_pretrained(sam).eval().to(self.device)
         except (OSError, ValueError) as error:
             raise ModelError(f"models.segmenter: cannot load {detector!r} + {sam!r} ({error})") from None
+        self.revision = fingerprint(self.detector) + fingerprint(self.sam)
 
     @torch.inference_mode()
     def segment(self, images: Sequence[Image], word: str) -> list[Mask | None]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pipelines import paths
-from pipelines.errors import SourceError
+from pipelines.errors import SourceError, SpecError
 from pipelines.plan import Plan
 from pipelines.records import Cell
 from pipelines.spec import Arm, Evaluation
@@ -82,3 +82,23 @@ def test_an_arm_learns_from_the_real_images_and_is_measured_on_the_test_images(t
 
 def test_nothing_repainted_as_itself_leaves_nothing_to_probe(tmp_path: Path) -> None:
     assert evaluator(tmp_path, [{"label": 0, "origin": "sneaker"}, {"label": 0, "origin": None}]).probe() is None
+
+
+def test_a_weight_for_some_classes_alone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"evaluation\.gamma: needs a weight for each of boot, sneaker; has boot"):
+        Evaluator(bench(tmp_path), Plan("", "", (), 1), Evaluation(gamma={"boot": 2.0}))
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_missing_split_is_named_before_anything_is_learned(tmp_path: Path, split: str) -> None:
+    workbench = bench(tmp_path)
+    workbench.source.splits[split].clear()
+    with pytest.raises(SourceError, match=f"add a {split}/ folder"):
+        Evaluator(workbench, Plan("", "", (), 1), Evaluation())
+
+
+def test_a_ceiling_without_a_reserve_is_refused_before_anything_is_learned(tmp_path: Path) -> None:
+    workbench = bench(tmp_path)
+    del workbench.source.splits["reserve"]
+    with pytest.raises(SourceError, match="real_balanced needs unused real images"):
+        Evaluator(workbench, Plan("", "", (), 1), Evaluation(arms=("erm", "real_balanced")))
