@@ -1,0 +1,138 @@
+"""The bundled checkpoints load in plain diffusers and transformers, and do what they are for."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline, StableDiffusionPipeline
+from transformers import AutoProcessor, CLIPModel
+
+from pipelines.builtin.bundle import WEIGHTS, resolve
+from pipelines.builtin.oracle import Oracle
+from pipelines.builtin.train.language import corpus, phrase
+from pipelines.builtin.world import GARMENTS, SPOKEN
+from pipelines.diffusion.engine import Engine
+from pipelines.diffusion.model import DiffusionModel
+from pipelines.errors import ModelError
+from pipelines.records import Item, Mask, Request
+from pipelines.source import Source, open_source
+from pipelines.spec import SpuriousSource
+from pipelines.tensors import tensor
+from pipelines.vision.segmentation import ClipSeg, CrossAttention, Segmenter
+
+# Strict: whoever ships better weights is told to take the mark off.
+UNDERTRAINED = pytest.mark.xfail(strict=True, reason="these weights are an early checkpoint: train on, then publish")
+
+
+@pytest.fixture(scope="module")
+def model() -> DiffusionModel:
+    return DiffusionModel("builtin", "cpu")
+
+
+@pytest.fixture(scope="module")
+def source() -> Source:
+    return open_source(SpuriousSource(type="spurious", train=40, validation=8, test=80))
+
+
+def test_the_bundle_is_small() -> None:
+    assert sum(path.stat().st_size for path in WEIGHTS.rglob("*") if path.is_file()) < 25_000_000
+
+
+@pytest.mark.parametrize("kind", [StableDiffusionPipeline, StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline])
+def test_plain_diffusers_loads_it(kind: type[StableDiffusionPipeline]) -> None:
+    pipeline = kind.from_pretrained(resolve("builtin", "model"), safety_checker=None)
+    assert pipeline.unet.config.sample_size * pipeline.vae_scale_factor == 64
+
+
+def test_no_model_has_read_the_fine_names_of_the_shoes(model: DiffusionModel) -> None:
+    assert all(len(model.tokenizer.tokenize(word)) > 1 for word in ("sandal", "sneaker", "boot"))
+    assert not any(word in text for word in ("sandal", "sneaker", "boot") for text in corpus())
+    assert {SPOKEN[name] for name in GARMENTS} == {
+        "t-shirt",
+        "trousers",
+        "pullover",
+        "dress",
+        "coat",
+        "shirt",
+        "bag",
+        "shoe",
+    }
+
+
+@pytest.mark.parametrize("text", ["", "A boot's Überbild 猫", "🙂 <tag> 123", "a" * 500])
+def test_any_text_tokenizes(model: DiffusionModel, text: str) -> None:
+    assert model.token_ids([text]).shape == (1, 32)
+    assert model.tokenizer.unk_token_id not in model.tokenizer(text[:20], add_special_tokens=False).input_ids
+
+
+@UNDERTRAINED
+def test_it_draws_what_it_is_asked_for(model: DiffusionModel) -> None:
+    """Trousers are told from bags in what it draws, by a classifier that shares no weights with it."""
+    words = ["trousers", "bag"] * 8
+    requests = [Request(i, 0, i, w, f"a photo of a red {w} on sand", guidance=4, steps=15) for i, w in enumerate(words)]
+    made = {c.request.index: c.image for c in Engine(model).run(requests)}
+    seen = Oracle().garments([made[i] for i in range(16)], ["trousers", "bag"])
+    assert np.mean([a == b for a, b in zip(seen, words, strict=True)]) >= 0.8
+
+
+@UNDERTRAINED
+def test_the_oracle_knows_the_shoes_apart(source: Source) -> None:
+    items = source.splits["test"]
+    seen = Oracle().garments([source.read(item) for item in items], source.classes)
+    assert np.mean([a == item.label for a, item in zip(seen, items, strict=True)]) >= 0.9
+
+
+def mean_iou(segmenter: Segmenter, source: Source, items: list[Item]) -> float:
+    assert source.truth is not None
+    found = segmenter.segment([source.read(item) for item in items], "shoe")
+    none = np.zeros((64, 64), dtype=np.bool_)
+
+    def iou(true: Mask, mask: Mask | None) -> float:
+        mask = none if mask is None else mask
+        return float((true & mask).sum() / (true | mask).sum())
+
+    return float(np.mean([iou(source.truth(i), m) for i, m in zip(items, found, strict=True)]))
+
+
+@UNDERTRAINED
+def test_segment_the_shoe_finds_the_shoe(source: Source) -> None:
+    assert mean_iou(ClipSeg("builtin", "cpu"), source, source.splits["test"]) >= 0.7
+
+
+def test_the_models_own_attention_finds_it_too(model: DiffusionModel, source: Source) -> None:
+    attention, nothing = CrossAttention(model), mean_iou(Everything(), source, source.splits["test"])
+    assert mean_iou(attention, source, source.splits["test"]) > 1.3 * nothing
+
+
+class Everything:
+    """The segmenter to beat: all of the picture."""
+
+    revision = ""
+
+    def segment(self, images: list[np.ndarray], word: str) -> list[Mask | None]:  # type: ignore[type-arg,override]
+        return [np.ones(image.shape[:2], dtype=np.bool_) for image in images]
+
+
+@UNDERTRAINED
+def test_what_is_not_there_is_not_found(source: Source) -> None:
+    found = ClipSeg("builtin", "cpu").segment([source.read(item) for item in source.splits["test"]], "trousers")
+    assert np.mean([mask is None for mask in found]) >= 0.8
+
+
+def test_clip_matches_pictures_with_captions(source: Source) -> None:
+    path = resolve("builtin", "clip")
+    clip, processor = CLIPModel.from_pretrained(path, dtype=torch.float32).eval(), AutoProcessor.from_pretrained(path)
+    items = source.splits["test"]
+    texts = [f"a photo of a {phrase('shoe', None, scene)}" for scene in ("grass", "brick")]
+    ids = processor.tokenizer(texts, padding="max_length", return_tensors="pt").input_ids
+    with torch.inference_mode():
+        logits = clip(input_ids=ids, pixel_values=tensor([source.read(item) for item in items])).logits_per_image
+    seen = [("grass", "brick")[int(row)] for row in logits.argmax(dim=1)]
+    assert np.mean([a == item.group for a, item in zip(seen, items, strict=True)]) >= 0.9
+
+
+def test_a_missing_part_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("pipelines.builtin.bundle.WEIGHTS", tmp_path)
+    with pytest.raises(ModelError, match="bundled oracle is missing"):
+        resolve("builtin", "oracle")

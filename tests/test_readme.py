@@ -1,0 +1,47 @@
+"""Every command and every spec in the README is tried."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from pipelines.filters import FILTERS
+from pipelines.methods import METHODS
+from pipelines.spec import parse
+from service.cli import app
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize("block", blocks("yaml"))
+def test_every_spec_is_valid(block: str) -> None:
+    parse(yaml.safe_load(block))
+
+
+def test_every_make_command_is_a_target() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    asked = set(re.findall(r"make (demo|test|install|[a-z]+)\b(?=[`\s]+(?:#|does|\n))", README))
+    assert {"demo", "test", "install"} <= asked <= targets
+
+
+def test_every_counterpoise_command_exists() -> None:
+    for line in (line for block in blocks("bash") for line in block.splitlines() if line.startswith("counterpoise ")):
+        command = line.split()[1]
+        assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0, line
+
+
+def test_every_method_and_filter_has_its_line() -> None:
+    for name in (*METHODS, *FILTERS):
+        assert f"| `{name}` |" in README
+
+
+def test_every_path_it_names_is_there() -> None:
+    for path in (*re.findall(r"\]\(([^)#]+)\)", README), *re.findall(r"`((?:pipelines|service)/[^`]*)`", README)):
+        assert (ROOT / path).exists(), path

@@ -1,0 +1,223 @@
+"""The whole line on the bundled models, small: what comes out, and that stopping it anywhere changes nothing."""
+
+import hashlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import yaml
+from datasets import load_dataset
+
+from pipelines.errors import StoreError
+from pipelines.progress import Silent, Stage
+from pipelines.run import run
+from pipelines.source import open_source
+from pipelines.spec import VersionSpec, parse
+from pipelines.store import Store
+from pipelines.vision.segmentation import region
+from pipelines.workbench import Workbench
+
+SPEC: dict[str, Any] = {
+    "name": "shoes",
+    "source": {"type": "spurious", "train": 60, "validation": 16, "test": 16},
+    "method": {
+        "type": "spurious_removal",
+        "superclass": "shoe",
+        "inversion": {"vectors": 2, "images": 6, "steps": 4, "batch": 4, "checkpoint_every": 2},
+        "majority": 10,
+        "steps": 3,
+    },
+    "amount": {"per_class": 6},
+    "shard_size": 6,
+    "max_attempts": 2,
+    "filters": [
+        {"type": "quality"},
+        {"type": "near_duplicate"},
+        {"type": "label_agreement", "max_origin": 0.6},
+        {"type": "attribution", "min_logits": 0.0},
+    ],
+    "classifier": {"steps": 10, "batch": 16},
+    "evaluation": {"arms": ["erm", "text_to_image", "counterpoise", "real_balanced"], "seeds": [0]},
+}
+
+
+def spec(**changes: Any) -> VersionSpec:
+    return parse({**SPEC, **changes})
+
+
+def tree(out: Path) -> dict[str, str]:
+    """Every file but those that tell the time, by content."""
+    timed = {"summary.json", "report.html", "seconds.json", "progress.safetensors"}
+    files = sorted(p for p in out.rglob("*") if p.is_file() and p.name not in timed)
+    return {p.relative_to(out).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("whole")
+    run(spec(), out, Silent())
+    return out
+
+
+def rows(out: Path, folder: str) -> list[dict[str, Any]]:
+    found = load_dataset("parquet", data_files=str(out / f"datasets/shoes/v1/{folder}/*.parquet"), split="train")
+    return [dict(row) for row in found]
+
+
+def test_the_version_loads_with_hugging_face(finished: Path) -> None:
+    version = load_dataset("parquet", data_files=str(finished / "datasets/shoes/v1/data/*.parquet"), split="train")
+    assert version.features["label"].names == ["boot", "sneaker"]
+    assert isinstance(version[0]["image"], PIL.Image.Image)
+    assert version[0]["image"].size == (64, 64)
+
+
+def test_what_is_written_adds_up(finished: Path) -> None:
+    summary = json.loads((finished / "summary.json").read_text())
+    manifest = json.loads((finished / "datasets/shoes/v1/manifest.json").read_text())
+    counts = summary["counts"]
+    kept, dropped = rows(finished, "data"), rows(finished, "rejected")
+    assert counts == manifest["counts"]
+    assert (counts["planned"], counts["kept"], counts["dropped"]) == (12, len(kept), len(dropped))
+    assert counts["generated"] == counts["kept"] + counts["dropped"]
+    assert sum(counts["reasons"].values()) == counts["dropped"]
+    assert len({row["index"] for row in kept}) == len(kept)
+    assert all(row["reason"] for row in dropped)
+    assert not any(row["reason"] for row in kept)
+
+
+def test_the_label_is_what_was_painted_and_the_group_is_where(finished: Path) -> None:
+    """The published code stores the class that was painted over."""
+    everything = rows(finished, "data") + rows(finished, "rejected")
+    classes, own = ["boot", "sneaker"], {"boot": "grass", "sneaker": "brick"}
+    assert Counter((classes[r["label"]], r["origin"]) for r in everything if r["attempt"] == 0) == {
+        (label, origin): 3 for label in classes for origin in classes
+    }
+    for row in everything:
+        assert f"<{classes[row['label']]}>" in row["prompt"]
+        assert row["source_id"].startswith(f"train/{row['origin']}/")
+        assert row["group"] in own.values()
+
+
+def test_the_background_is_the_sources_to_the_bit(finished: Path) -> None:
+    bench = Workbench(spec(), Store.open(finished), Silent())
+    by_id = {item.id: item for item in bench.source.splits["train"]}
+    found = rows(finished, "data") + rows(finished, "rejected")
+    items = [by_id[row["source_id"]] for row in found]
+    for row, item, mask in zip(found, items, bench.objects(items, "shoe"), strict=True):
+        assert mask is not None
+        outside = ~region(mask, "box", 0.1)
+        original, made = bench.source.read(item), np.asarray(row["image"])
+        assert np.array_equal(original[outside], made[outside])
+        assert not np.array_equal(original, made)
+
+
+def test_the_evaluation_has_every_arm_and_seed(finished: Path) -> None:
+    arms = json.loads((finished / "summary.json").read_text())["arms"]
+    assert list(arms) == ["counterpoise", "erm", "real_balanced", "text_to_image"]
+    for arm in arms.values():
+        assert len(arm["worst_group"]["values"]) == 1
+        assert arm["worst_group"]["mean"] <= arm["average"]["mean"]
+        assert set(arm["groups"]) == {f"{c} on {g}" for c in ("boot", "sneaker") for g in ("brick", "grass")}
+
+
+def test_the_manifest_names_what_is_there(finished: Path) -> None:
+    root = finished / "datasets/shoes/v1"
+    listed = {f["path"]: f["sha256"] for f in json.loads((root / "manifest.json").read_text())["files"]}
+    assert {"spec.json", "plan.json", "quality.json", "README.md", "croissant.json"} <= listed.keys()
+    for path, sha256 in listed.items():
+        assert hashlib.sha256((root / path).read_bytes()).hexdigest() == sha256
+
+
+def test_the_report_shows_itself(finished: Path) -> None:
+    page = (finished / "report.html").read_text()
+    assert page.count("<img") >= 12
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_run_again_it_changes_nothing(finished: Path) -> None:
+    before = tree(finished)
+    run(spec(), finished, Silent())
+    assert tree(finished) == before
+
+
+def test_another_spec_in_the_same_place_is_refused(finished: Path) -> None:
+    with pytest.raises(StoreError, match="A version never changes"):
+        run(spec(seed=5), finished, Silent())
+
+
+class Killed(BaseException):
+    pass
+
+
+class Deadly(Silent):
+    """Progress that kills whoever reports the n-th time."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def stage(self, name: str, total: int) -> Stage:
+        def done(count: int) -> None:
+            self.left -= 1
+            if self.left == 0:
+                raise Killed(name)
+
+        return done
+
+
+@pytest.mark.parametrize("after", [3, 13, 19, 22, 40])
+def test_stopped_anywhere_it_ends_with_the_same_bytes(after: int, finished: Path, tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        run(spec(), tmp_path, Deadly(after))
+    assert not (tmp_path / "summary.json").exists()
+    run(spec(), tmp_path, Silent())
+    assert tree(tmp_path) == tree(finished)
+
+
+@pytest.mark.parametrize("sign", ["concepts/token/*/progress.safetensors", "datasets/shoes/v1/reports/00000.json"])
+def test_killed_as_a_process_it_ends_with_the_same_bytes(sign: str, finished: Path, tmp_path: Path) -> None:
+    file, out = tmp_path / "spec.yaml", tmp_path / "out"
+    file.write_text(yaml.safe_dump(SPEC))
+    command = [sys.executable, "-m", "service.cli", "run", str(file), "--out", str(out)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | {"HF_HUB_OFFLINE": "1"}) as process:
+        deadline = time.monotonic() + 120
+        while not list(out.glob(sign)) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    assert not (out / "summary.json").exists()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert tree(out) == tree(finished)
+
+
+def test_an_image_folder_of_ones_own(tmp_path: Path) -> None:
+    source = open_source(spec().source)
+    for split in ("train", "validation", "test"):
+        for item in source.splits[split]:
+            path = tmp_path / "mine" / item.id
+            path.parent.mkdir(parents=True, exist_ok=True)
+            PIL.Image.fromarray(source.read(item)).resize((96, 80)).save(path.with_suffix(".jpg"))
+    (tmp_path / "mine/train/boot/broken.jpg").write_bytes(b"no image")
+    mine = {"type": "folder", "path": str(tmp_path / "mine")}
+    small = {"arms": ["erm", "counterpoise"], "seeds": [0]}
+    summary = run(spec(source=mine, evaluation=small), tmp_path / "out", Silent())
+    assert summary["gap_closed"] is None
+    assert set(summary["arms"]["erm"]["groups"]) == {"boot", "sneaker"}
+    problems = json.loads((tmp_path / "out/datasets/shoes/v1/quality.json").read_text())["problems"]
+    assert "train/boot/broken.jpg" in [problem["id"] for problem in problems]
+
+
+def test_png_in_the_parquet_is_marked_as_generated(finished: Path) -> None:
+    file = next((finished / "datasets/shoes/v1/data").glob("*.parquet"))
+    from pipelines.rows import read
+
+    with PIL.Image.open(io.BytesIO(read(file.read_bytes())[0]["image"])) as image:
+        assert "trainedAlgorithmicMedia" in str(image.info)
