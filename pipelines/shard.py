@@ -42,6 +42,8 @@ def make(bench: Workbench, method: Method, engine: Engine, panel: Panel, slots: 
     for attempt in range(bench.spec.max_attempts):
         made = list(engine.run(requests(method, slots, attempt, engine.slots)))
         made.sort(key=lambda candidate: candidate.request.index)
+        if [candidate.request.index for candidate in made] != sorted(slot.index for slot in slots):
+            raise RuntimeError(f"asked for {len(slots)} images, got {len(made)}: the engine lost or repeated some")
         samples = panel.judge(made, [sample.candidate for sample in kept])
         kept += [sample for sample in samples if sample.verdict.kept]
         dropped += [sample for sample in samples if not sample.verdict.kept]

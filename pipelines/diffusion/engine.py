@@ -7,6 +7,7 @@ forward, moves each by its own solver step, and gives the slots of those that fi
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import PIL.Image
@@ -57,7 +58,8 @@ class Engine:
         active: list[Slot] = []
         finished: list[Slot] = []
         while True:
-            entering = [r for _, r in zip(range(self.slots - len(active)), stream, strict=False)]
+            free = self.slots - len(active)
+            entering = list(islice(stream, free))
             active += self.admit(entering)
             if active:
                 self.tick(active)
@@ -66,7 +68,7 @@ class Engine:
             if finished and (len(finished) >= self.slots or not active):
                 yield from self.develop(finished)
                 finished = []
-            if not active and not entering:
+            if not active and len(entering) < free:
                 return
 
     def admit(self, requests: list[Request]) -> list[Slot]:

@@ -176,6 +176,12 @@ def test_the_stream_is_read_no_further_than_there_are_slots(tiny_model: Diffusio
     assert len(read) <= 8
 
 
+@pytest.mark.parametrize("count", [1, 4, 5, 8, 13])
+def test_requests_that_all_finish_at_once_are_followed_by_the_rest(tiny_model: DiffusionModel, count: int) -> None:
+    made = Engine(tiny_model, slots=4).run(request(i, steps=2) for i in range(count))
+    assert sorted(c.request.index for c in made) == list(range(count))
+
+
 def test_nothing_in_nothing_out(tiny_model: DiffusionModel) -> None:
     assert list(Engine(tiny_model).run([])) == []
 
