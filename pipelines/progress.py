@@ -57,6 +57,7 @@ def quiet() -> None:
 
 @contextmanager
 def bars() -> Iterator[Progress]:
+    quiet()
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

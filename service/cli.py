@@ -43,9 +43,10 @@ def run(
     try:
         checked = load(spec)
         from pipelines.progress import bars
-        from pipelines.run import run as run_spec
 
-        with bars() as progress:
+        with bars() as progress:  # first, since the libraries talk while they are imported
+            from pipelines.run import run as run_spec
+
             summary = run_spec(checked, out, progress)
     except CounterpoiseError as error:
         raise fail(str(error)) from None
@@ -72,11 +73,12 @@ def ablate(
     """Run a spec without each of its parts, and say what each is worth."""
     try:
         checked = load(spec)
-        from pipelines.ablation import VARIANTS
-        from pipelines.ablation import ablate as ablate_spec
         from pipelines.progress import bars
 
         with bars() as progress:
+            from pipelines.ablation import VARIANTS
+            from pipelines.ablation import ablate as ablate_spec
+
             found = ablate_spec(checked, out, variants.split(",") if variants else list(VARIANTS), progress)
     except CounterpoiseError as error:
         raise fail(str(error)) from None

@@ -88,7 +88,7 @@ class Evaluator:
             counts = Counter(row["label"] for row in self.kept)
             cells = tuple(Cell(name, None, counts[n]) for n, name in enumerate(bench.source.classes) if counts[n])
             plan = Plan("", "", cells, sum(counts.values()))
-            method = TextToImageMethod(bench, TextToImage(type="text_to_image"))
+            method = TextToImageMethod(bench, TextToImage(type="text_to_image", steps=bench.spec.method.steps))
             unfiltered = Panel(bench)
             unfiltered.filters = {}
             outcome = make(bench, method, Engine(bench.model), unfiltered, plan.shard(0))
