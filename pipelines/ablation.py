@@ -92,8 +92,7 @@ def measure(spec: VersionSpec, out: Path, progress: Progress, oracle: Oracle) ->
     summary = run(spec, out, progress)
     bench = Workbench(spec, Store.open(out), progress)
     total = bench.store.json(paths.plan(bench.root))["shards"]
-    kept = [r for n in range(total) for r in rows.read(bench.store.get(paths.data(bench.root, n, total)))]
-    dropped = [r for n in range(total) for r in rows.read(bench.store.get(paths.rejected(bench.root, n, total)))]
+    kept, dropped = (rows.read_shards(bench.store, bench.root, total, rejected=r) for r in (False, True))
     first = [row for row in kept + dropped if row["attempt"] == 0]
     classes = bench.source.classes
     return {

@@ -80,7 +80,7 @@ def finalize(bench: Workbench, plan: Plan, method: Method) -> dict[str, Any]:
     store, root = bench.store, bench.root
     if not store.exists(paths.manifest(root)):
         counts = totals(reports(store, root, plan), method.skipped)
-        kept = [r for n in range(plan.shards) for r in rows.read(store.get(paths.data(root, n, plan.shards)))]
+        kept = rows.read_shards(store, root, plan.shards)
         found = quality(counts, kept, [*bench.source.problems, *method.skipped])
         store.create(paths.quality(root), canonical(found))
         store.create(

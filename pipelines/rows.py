@@ -9,7 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Features, Image, Value
 
+from pipelines import paths
 from pipelines.records import Sample
+from pipelines.store import Store
 from pipelines.synthetic import png
 from pipelines.workbench import Workbench
 
@@ -85,3 +87,9 @@ def read(data: bytes) -> list[dict[str, Any]]:
     """The rows of such a file; `image` as its encoded bytes."""
     found: list[dict[str, Any]] = pq.read_table(io.BytesIO(data)).to_pylist()
     return [{**each, "image": each["image"]["bytes"]} for each in found]
+
+
+def read_shards(store: Store, root: str, shards: int, *, rejected: bool = False) -> list[dict[str, Any]]:
+    """The kept, or else the rejected, rows of all shards of a version, in their order."""
+    key = paths.rejected if rejected else paths.data
+    return [row for number in range(shards) for row in read(store.get(key(root, number, shards)))]

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from pipelines import paths, rows
+from pipelines import rows
 from pipelines.methods import Method
 from pipelines.methods.spurious_removal import SpuriousRemovalMethod
 from pipelines.plan import Plan
@@ -55,14 +55,12 @@ def shown(bench: Workbench, method: Method, found: list[dict[str, Any]]) -> list
 
 
 def gather(bench: Workbench, plan: Plan, method: Method, summary: dict[str, Any]) -> Page:
-    numbers = range(plan.shards)
-    keys = [f(bench.root, n, plan.shards) for f in (paths.data, paths.rejected) for n in numbers]
-    found = [row for key in keys for row in rows.read(bench.store.get(key))]
+    kept, dropped = (rows.read_shards(bench.store, bench.root, plan.shards, rejected=r) for r in (False, True))
     tokens = method.tokens.learned
     return Page(
         title=f"{bench.spec.name}, version {summary['version']}",
         summary=summary,
-        samples=shown(bench, method, some(found)),
+        samples=shown(bench, method, some(kept + dropped)),
         curves={token.name: list(enumerate(token.losses, start=1)) for token in tokens.values()},
         spec_yaml=yaml.safe_dump(bench.spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
     )

@@ -55,8 +55,7 @@ class Evaluator:
 
     @cached_property
     def kept(self) -> list[Row]:
-        bench, shards = self.bench, self.plan.shards
-        return [r for n in range(shards) for r in rows.read(bench.store.get(paths.data(bench.root, n, shards)))]
+        return rows.read_shards(self.bench.store, self.bench.root, self.plan.shards)
 
     @cached_property
     def test(self) -> Examples:
