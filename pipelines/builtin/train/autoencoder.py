@@ -40,21 +40,28 @@ def reconstruction(y: Tensor, x: Tensor) -> Tensor:
     return (y - x).abs().mean() + edges
 
 
-def main(work: Path = Path(".training"), count: int = 80_000, steps: int = 1700, batch: int = 32, seed: int = 0) -> None:
+def main(
+    work: Path = Path(".training"),
+    count: int = 80_000,
+    steps: int = 8000,
+    batch: int = 32,
+    seed: int = 0,
+    bfloat16: bool = False,
+) -> None:
     data = pictures(work, count, seed)
     torch.manual_seed(seed)
     model = build().to(memory_format=torch.channels_last)
 
     def loss(generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(data.images), (batch,), generator=generator).numpy()
-        x = tensor(data.images[rows])
-        z = model.encoder(x)
+        x = tensor(data.images[rows]).contiguous(memory_format=torch.channels_last)
+        z = model.encoder(x).float()
         noise = 0.05 * torch.randn(z.shape, generator=generator)
         spread = z.mean(dim=(0, 2, 3)).square().mean() + (z.std(dim=(0, 2, 3)) - 1).square().mean()
-        total: Tensor = reconstruction(model.decoder(z + noise), x) + 0.02 * spread
+        total: Tensor = reconstruction(model.decoder(z + noise).float(), x) + 0.02 * spread
         return total
 
-    train("autoencoder", work, {"vae": model}, loss, steps=steps, lr=1.5e-3, seed=seed)
+    train("autoencoder", work, {"vae": model}, loss, steps=steps, lr=1.5e-3, seed=seed, bfloat16=bfloat16)
     model.save_pretrained(work / "vae")
 
 

@@ -53,7 +53,14 @@ def contrast(logits: Tensor, ids: Tensor) -> Tensor:
     return (cross_entropy(logits, target) + cross_entropy(logits.T, target)) / 2
 
 
-def main(work: Path = Path(".training"), count: int = 80_000, steps: int = 600, batch: int = 192, seed: int = 2) -> None:
+def main(
+    work: Path = Path(".training"),
+    count: int = 80_000,
+    steps: int = 1500,
+    batch: int = 192,
+    seed: int = 2,
+    bfloat16: bool = False,
+) -> None:
     data = pictures(work, count, 0)
     torch.manual_seed(seed)
     tokenizer = build_tokenizer()
@@ -66,7 +73,7 @@ def main(work: Path = Path(".training"), count: int = 80_000, steps: int = 600, 
         ids = token_ids(tokenizer, captions)
         return contrast(model(input_ids=ids, pixel_values=tensor(data.images[rows])).logits_per_image, ids)
 
-    train("clip", work, {"clip": model}, loss, steps=steps, lr=1e-3, seed=seed, weight_decay=1e-2)
+    train("clip", work, {"clip": model}, loss, steps=steps, lr=1e-3, seed=seed, weight_decay=1e-2, bfloat16=bfloat16)
     model.half().save_pretrained(work / "clip")
     CLIPProcessor(build_image_processor(), tokenizer).save_pretrained(work / "clip")
 

@@ -52,8 +52,11 @@ def train(
     seed: int,
     decay: float = 0.999,
     weight_decay: float = 0.0,
+    bfloat16: bool = False,
 ) -> None:
     """Minimise `loss(generator)`; on return the modules hold the averaged weights.
+
+    `bfloat16` computes in mixed precision: nearly twice as fast on a processor with AVX512-BF16, far slower on others.
 
     State is saved to `folder/name.pt` every minute, and a rerun goes on from there. The random numbers of a step
     depend on the seed and the step alone. `folder/name.json` records steps, seconds and the curve of the loss.
@@ -93,7 +96,8 @@ def train(
             began = time.monotonic()
             for group in optimizer.param_groups:
                 group["lr"] = lr * schedule(step, steps)
-            value = loss(torch.Generator().manual_seed(seed * 1_000_003 + step))
+            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+                value = loss(torch.Generator().manual_seed(seed * 1_000_003 + step))
             optimizer.zero_grad(set_to_none=True)
             value.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(parameters, 1.0)

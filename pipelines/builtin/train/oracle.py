@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 from transformers import ResNetConfig, ResNetForImageClassification
 
+from pipelines.builtin.oracle import enlarged
 from pipelines.builtin.train.loop import train
 from pipelines.builtin.train.pictures import fresh, pictures
 from pipelines.builtin.world import COLOURS, GARMENTS, RESOLUTION, SCENES, SPOKEN, WORDS
@@ -49,7 +50,7 @@ def shifted(x: Tensor, generator: torch.Generator) -> Tensor:
 @torch.no_grad()
 def recognise(model: ResNetForImageClassification, images: NDArray[np.uint8]) -> NDArray[np.int64]:
     """The likeliest garment, colour and scene of each picture: indices (n, 3), as in `Pictures.factors`."""
-    batches = [model(tensor(images[i : i + BATCH])).logits for i in range(0, len(images), BATCH)]
+    batches = [model(enlarged(tensor(images[i : i + BATCH]))).logits for i in range(0, len(images), BATCH)]
     heads = torch.split(torch.cat(batches), SIZES, dim=1)
     return torch.stack([head.argmax(dim=1) for head in heads], dim=1).numpy()
 
@@ -68,20 +69,38 @@ def rates(seen: NDArray[np.int64], true: NDArray[np.int64]) -> dict[str, float]:
     return {name: round(float(share), 4) for name, share in shares.items()}
 
 
-def main(work: Path = Path(".training"), count: int = 80_000, steps: int = 2500, batch: int = BATCH, seed: int = 4) -> None:
+def main(
+    work: Path = Path(".training"),
+    count: int = 80_000,
+    steps: int = 4000,
+    batch: int = BATCH,
+    seed: int = 4,
+    bfloat16: bool = False,
+) -> None:
     data = pictures(work, count, 0)
     torch.manual_seed(seed)
     model = build().to(memory_format=torch.channels_last)
 
     def loss(generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(data.images), (batch,), generator=generator).numpy()
-        x = shifted(tensor(data.images[rows]), generator).contiguous(memory_format=torch.channels_last)
+        x = enlarged(shifted(tensor(data.images[rows]), generator)).contiguous(memory_format=torch.channels_last)
         heads = torch.split(model(x).logits, SIZES, dim=1)
         targets = torch.tensor(data.factors[rows]).long().unbind(dim=1)
         return torch.stack([cross_entropy(head, target) for head, target in zip(heads, targets, strict=True)]).sum()
 
     # A short average: the statistics of the batch normalisation are those of the live weights.
-    train("oracle", work, {"oracle": model}, loss, steps=steps, lr=2e-3, seed=seed, decay=0.99, weight_decay=1e-3)
+    train(
+        "oracle",
+        work,
+        {"oracle": model},
+        loss,
+        steps=steps,
+        lr=2e-3,
+        seed=seed,
+        decay=0.99,
+        weight_decay=1e-3,
+        bfloat16=bfloat16,
+    )
     unseen = fresh(seed, rounds=3)
     seen = recognise(model.eval(), unseen.images)
     print(f"fine garment: {(seen[:, 0] == unseen.factors[:, 0]).mean():.3f}")

@@ -69,7 +69,14 @@ def mean_iou(model: CLIPSegForImageSegmentation, tokenizer: CLIPTokenizer, data:
     return total / len(words)
 
 
-def main(work: Path = Path(".training"), count: int = 80_000, steps: int = 600, batch: int = BATCH, seed: int = 3) -> None:
+def main(
+    work: Path = Path(".training"),
+    count: int = 80_000,
+    steps: int = 4000,
+    batch: int = BATCH,
+    seed: int = 3,
+    bfloat16: bool = False,
+) -> None:
     data = pictures(work, count, 0)
     torch.manual_seed(seed)
     processor = CLIPProcessor.from_pretrained(work / "clip")
@@ -84,7 +91,7 @@ def main(work: Path = Path(".training"), count: int = 80_000, steps: int = 600, 
         logits = model(input_ids=ids, pixel_values=tensor(data.images[rows])).logits
         return binary_cross_entropy_with_logits(logits, (torch.tensor(data.masks[rows]) & there).float())
 
-    train("segmenter", work, {"segmenter": model}, loss, steps=steps, lr=6e-4, seed=seed)
+    train("segmenter", work, {"segmenter": model}, loss, steps=steps, lr=6e-4, seed=seed, bfloat16=bfloat16)
     print(f"mean IoU {mean_iou(model.eval(), processor.tokenizer, fresh(seed)):.3f}")
     model.half().save_pretrained(work / "segmenter")
     CLIPSegProcessor(processor.image_processor, processor.tokenizer).save_pretrained(work / "segmenter")

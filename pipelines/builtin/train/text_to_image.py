@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import typer
 from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
 from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor
@@ -86,14 +87,23 @@ def encode(work: Path, vae: AutoencoderTiny, data: Pictures) -> NDArray[np.float
     return stored
 
 
-def main(work: Path = Path(".training"), count: int = 80_000, steps: int = 7000, batch: int = 48, seed: int = 1) -> None:
+def main(
+    work: Path = Path(".training"),
+    count: int = 80_000,
+    steps: int = 12_000,
+    batch: int = 96,
+    seed: int = 1,
+    bfloat16: bool = False,
+) -> None:
     data = pictures(work, count, 0)
     vae = AutoencoderTiny.from_pretrained(work / "vae").eval()
     latents = encode(work, vae, data)
     torch.manual_seed(seed)
     tokenizer = build_tokenizer()
     text_encoder = build_text_encoder(len(tokenizer), tokenizer.convert_tokens_to_ids("<|endoftext|>"))
-    unet = build_unet().to(memory_format=torch.channels_last)
+    unet = build_unet()
+    # On CPUs the backward pass of the fused attention is slower in bfloat16 than these plain products.
+    unet.set_attn_processor(AttnProcessor())
     scheduler = build_scheduler()
     alphas = scheduler.alphas_cumprod
 
@@ -110,13 +120,24 @@ def main(work: Path = Path(".training"), count: int = 80_000, steps: int = 7000,
         t = torch.randint(1000, (batch,), generator=generator)
         a = alphas[t][:, None, None, None]
         xt, v = a.sqrt() * x0 + (1 - a).sqrt() * noise, a.sqrt() * noise - (1 - a).sqrt() * x0
-        predicted = unet(xt.contiguous(memory_format=torch.channels_last), t, context).sample
+        predicted = unet(xt, t, context).sample.float()
         snr_plus_one = 1 / (1 - a)
         errors: Tensor = ((predicted - v).square() * snr_plus_one.clamp(max=GAMMA) / snr_plus_one).mean()
         return errors
 
     modules = {"unet": unet, "text_encoder": text_encoder}
-    train("text_to_image", work, modules, loss, steps=steps, lr=8e-4, seed=seed, decay=0.9995, weight_decay=1e-3)
+    train(
+        "text_to_image",
+        work,
+        modules,
+        loss,
+        steps=steps,
+        lr=8e-4,
+        seed=seed,
+        decay=0.9995,
+        weight_decay=1e-3,
+        bfloat16=bfloat16,
+    )
     StableDiffusionPipeline(
         vae=vae,
         text_encoder=text_encoder,
