@@ -14,7 +14,8 @@ from pipelines.errors import StoreError
 from pipelines.methods import Method
 from pipelines.plan import Plan
 from pipelines.records import Problem
-from pipelines.report.card import card, croissant
+from pipelines.report.card import card
+from pipelines.report.croissant import croissant
 from pipelines.report.figures import contact_sheet
 from pipelines.source import decode
 from pipelines.store import Store, canonical

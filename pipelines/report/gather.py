@@ -7,11 +7,9 @@ import yaml
 
 from pipelines import rows
 from pipelines.methods import Method
-from pipelines.methods.spurious_removal import SpuriousRemovalMethod
 from pipelines.plan import Plan
 from pipelines.report.page import Page, Shown
 from pipelines.source import decode
-from pipelines.vision.segmentation import region
 from pipelines.workbench import Workbench
 
 EACH = 12  # samples shown of the kept, and of each reason
@@ -32,11 +30,8 @@ def shown(bench: Workbench, method: Method, found: list[dict[str, Any]]) -> list
     """Rows beside their source image and the region that was repainted."""
     by_id = {item.id: item for item in bench.source.splits["train"]}
     items = [by_id.get(row["source_id"]) for row in found]
-    masks: dict[str, Any] = {}
-    if isinstance(method, SpuriousRemovalMethod):
-        used = [item for item in items if item is not None]
-        for item, mask in zip(used, bench.objects(used, method.word), strict=True):
-            masks[item.id] = None if mask is None else region(mask, method.spec.region, method.spec.grow)
+    used = [item for item in items if item is not None]
+    masks = {item.id: mask for item, mask in zip(used, method.regions(used), strict=True)}
     return [
         Shown(
             source=None if item is None else bench.images([item])[0],

@@ -13,7 +13,8 @@ import yaml
 from huggingface_hub import DatasetCard
 from PIL import Image as Pillow
 
-from pipelines.report.card import COLUMNS, card, croissant
+from pipelines.report.card import COLUMNS, card
+from pipelines.report.croissant import croissant
 from pipelines.spec import VersionSpec, parse
 
 CLASSES = ["boot", "sneaker"]
