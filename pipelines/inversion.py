@@ -30,6 +30,7 @@ class Token:
     """A learned concept: its name in prompts, its embedding, and how it got there."""
 
     name: str  # "<boot>"
+    digest: str  # of all that it was learned from
     vectors: Tensor  # float32 (n, width)
     losses: list[float]  # one a step
 
@@ -144,7 +145,7 @@ def learn(inverter: Inverter, store: Store, digest: str, facts: dict[str, object
     }
     store.create(paths.concept("token", digest, EMBEDS), save({name: vectors}))
     store.create(paths.concept("token", digest, CURVE), (json.dumps(record, sort_keys=True) + "\n").encode())
-    return Token(name, vectors, inverter.losses)
+    return Token(name, digest, vectors, inverter.losses)
 
 
 def cached(store: Store, digest: str) -> Token | None:
@@ -153,4 +154,4 @@ def cached(store: Store, digest: str) -> Token | None:
         return None
     record = store.json(paths.concept("token", digest, CURVE))
     vectors = load(store.get(paths.concept("token", digest, EMBEDS)))[record["token"]]
-    return Token(record["token"], vectors, record["losses"])
+    return Token(record["token"], digest, vectors, record["losses"])

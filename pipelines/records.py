@@ -57,6 +57,7 @@ class Request:
     attempt: int  # 0..max_attempts - 1
     seed: int  # derived from (version seed, index, attempt)
     label: str
+    method: str
     prompt: str
     source: Item | None = None
     image: Image | None = None  # the source image at the model's resolution

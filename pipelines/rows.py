@@ -60,7 +60,7 @@ def row(sample: Sample, bench: Workbench) -> dict[str, Any]:
         "origin": source.label if source else None,
         "source_id": source.id if source else None,
         "source_sha256": source.sha256 if source else None,
-        "method": bench.spec.method.type,
+        "method": request.method,
         "prompt": request.prompt,
         "concept": request.concept,
         "strength": request.strength,

@@ -248,8 +248,8 @@ class Evaluation(Strict):
     )
     reencode: Share = Field(
         0.5,
-        description="Share of real images that are passed through the generator's autoencoder when trained beside generated "
-        "ones, so that real and generated cannot be told apart by it.",
+        description="Share of real images whose object is passed through the generator's autoencoder when trained beside "
+        "generated ones, so that real and generated cannot be told apart by it.",
     )
 
 

@@ -4,7 +4,7 @@ from functools import cached_property
 
 import numpy as np
 
-from pipelines import inversion
+from pipelines import inversion, paths
 from pipelines.chance import derive
 from pipelines.inversion import Inverter, Token
 from pipelines.prompts import TEMPLATES, noun
@@ -61,6 +61,6 @@ class Tokens:
             return TEMPLATES[0].format(label)
         return TEMPLATES[0].format(noun(self.learned[label].name, self.spec.vectors, self.superclass))
 
-    def name(self, label: str) -> str | None:
-        """What is recorded as the concept of an image."""
-        return self.learned[label].name if self.spec else None
+    def address(self, label: str) -> str | None:
+        """Where the token of a class lies in the store; None where classes are said by their names."""
+        return paths.concept("token", self.learned[label].digest, inversion.EMBEDS) if self.spec else None

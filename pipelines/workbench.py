@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors.torch import load, save
 
 from pipelines import paths
@@ -32,6 +33,7 @@ class Workbench:
     def __init__(self, spec: VersionSpec, store: Store, progress: Progress, number: int = 1) -> None:
         self.spec, self.store, self.progress, self.number = spec, store, progress, number
         self.root = paths.version(spec.name, number)
+        self.found: dict[tuple[str, str], NDArray[np.uint8] | None] = {}  # masks by (item, word), eight pixels a byte
 
     @cached_property
     def source(self) -> Source:
@@ -55,10 +57,14 @@ class Workbench:
 
     def objects(self, items: Sequence[Item], word: str | None) -> list[Mask | None]:
         """Where `word` is in each source image, None where it is not found; no word: everywhere."""
-        images = self.images(items)
         if word is None:
-            return [np.ones(image.shape[:2], dtype=np.bool_) for image in images]
-        return self.find(images, word)
+            return [np.ones((self.resolution, self.resolution), dtype=np.bool_) for _ in items]
+        new = [item for item in items if (item.id, word) not in self.found]
+        for item, mask in zip(new, self.find(self.images(new), word), strict=True):
+            self.found[item.id, word] = None if mask is None else np.packbits(mask)
+        shape = self.resolution, self.resolution
+        packed = [self.found[item.id, word] for item in items]
+        return [None if bits is None else np.unpackbits(bits).astype(np.bool_).reshape(shape) for bits in packed]
 
     def find(self, images: Sequence[Image], word: str) -> list[Mask | None]:
         """Where `word` is in each image, None where it is not found."""

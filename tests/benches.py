@@ -48,7 +48,7 @@ def flat(value: int = 128, side: int = SIDE) -> Image:
 
 def candidate(painted: Image, **changes: Any) -> Candidate:
     """A generated boot, made from nothing unless `changes` say otherwise."""
-    plain = Request(index=0, attempt=0, seed=0, label="boot", prompt="a photo of a boot")
+    plain = Request(index=0, attempt=0, seed=0, label="boot", method="text_to_image", prompt="a photo of a boot")
     return Candidate(replace(plain, **changes), painted)
 
 

@@ -25,7 +25,8 @@ from tests.benches import bench, candidate, noise
 ORIGIN = Item("train/sneaker/00007.png", "ab" * 32, "sneaker", "brick")
 REPAINTED = candidate(
     noise(1), index=4, attempt=2, seed=2**62 + 1, source=ORIGIN, image=noise(2), prompt="a photo of a <boot> shoe",
-    concept="<boot>", strength=0.75, guidance=4.5, steps=15,
+    method="spurious_removal", concept="concepts/token/0123/learned_embeds.safetensors",
+    strength=0.75, guidance=4.5, steps=15,
 )  # fmt: skip
 FROM_NOTHING = candidate(noise(3), index=5, label="sneaker")
 SAMPLES = [
@@ -54,7 +55,8 @@ def test_hugging_face_loads_images_classes_and_provenance(workbench: Workbench, 
     assert np.array_equal(np.asarray(table[0]["image"]), REPAINTED.image)
     expected = {
         "index": 4, "attempt": 2, "seed": 2**62 + 1, "origin": "sneaker", "source_id": ORIGIN.id,
-        "source_sha256": ORIGIN.sha256, "method": "text_to_image", "prompt": "a photo of a <boot> shoe", "concept": "<boot>",
+        "source_sha256": ORIGIN.sha256, "method": "spurious_removal", "prompt": "a photo of a <boot> shoe",
+        "concept": "concepts/token/0123/learned_embeds.safetensors",
         "strength": 0.75, "guidance": 4.5, "steps": 15, "model": workbench.spec.models.text_to_image,
         "revision": workbench.model.revision, "scores": '{"quality.contrast": 0.25}', "reason": None,
     }  # fmt: skip

@@ -17,9 +17,11 @@ import PIL.Image
 import pytest
 import yaml
 from datasets import load_dataset
+from safetensors.torch import load
 
 from pipelines.errors import StoreError
 from pipelines.progress import Silent, Stage
+from pipelines.rows import read
 from pipelines.run import run
 from pipelines.source import open_source
 from pipelines.spec import VersionSpec, parse
@@ -106,6 +108,14 @@ def test_the_label_is_what_was_painted_and_the_group_is_where(finished: Path) ->
         assert f"<{classes[row['label']]}>" in row["prompt"]
         assert row["source_id"].startswith(f"train/{row['origin']}/")
         assert row["group"] in own.values()
+
+
+def test_every_row_says_how_it_was_made(finished: Path) -> None:
+    for row in rows(finished, "data") + rows(finished, "rejected"):
+        assert row["method"] == "spurious_removal"
+        assert list(load((finished / row["concept"]).read_bytes())) == [f"<{['boot', 'sneaker'][row['label']]}>"]
+    plain = read((finished / "datasets/shoes/v1/evaluation/text_to_image.parquet").read_bytes())
+    assert {(row["method"], row["concept"]) for row in plain} <= {("text_to_image", None)}
 
 
 def test_the_background_is_the_sources_to_the_bit(finished: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from pipelines.methods.spurious_removal import SpuriousRemovalMethod
 from pipelines.methods.text_to_image import TextToImageMethod
-from pipelines.records import Problem, Request, Slot
+from pipelines.records import Item, Mask, Problem, Request, Slot
 from pipelines.tokens import Tokens
 from pipelines.workbench import Workbench
 
@@ -16,6 +16,9 @@ class Method(Protocol):
 
     def learn(self) -> None:
         """Learn what generation needs, or find it in the store. Resumable; running it again costs nothing."""
+
+    def regions(self, items: Sequence[Item]) -> list[Mask | None]:
+        """Where it would paint in each source image, None where it cannot."""
 
     def requests(self, slots: Sequence[Slot], attempt: int) -> list[Request]:
         """What to ask of the engine for these slots, at this attempt."""

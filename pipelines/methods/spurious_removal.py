@@ -11,7 +11,7 @@ from functools import cached_property
 
 from pipelines.chance import derive
 from pipelines.errors import SourceError
-from pipelines.records import Item, Problem, Request, Slot
+from pipelines.records import Item, Mask, Problem, Request, Slot
 from pipelines.spec import SpuriousRemoval
 from pipelines.tokens import Tokens
 from pipelines.vision.segmentation import region
@@ -48,27 +48,30 @@ class SpuriousRemovalMethod:
             self.skipped += [Problem(item.id, f"no {self.spec.superclass} found") for item in missing]
         return chosen
 
+    def regions(self, items: Sequence[Item]) -> list[Mask | None]:
+        """What is repainted in each image, None where no object was found."""
+        found = self.bench.objects(items, self.word)
+        return [None if mask is None else region(mask, self.spec.region, self.spec.grow) for mask in found]
+
     def requests(self, slots: Sequence[Slot], attempt: int) -> list[Request]:
         origins = [self.majority[slot.origin or slot.label] for slot in slots]
         items = [typical[slot.rank % len(typical)] for slot, typical in zip(slots, origins, strict=True)]
-        images, objects = self.bench.images(items), self.bench.objects(items, self.word)
-        made = []
-        for slot, item, image, mask in zip(slots, items, images, objects, strict=True):
-            assert mask is not None  # the segmenter is deterministic: it found the object before
-            made.append(
-                Request(
-                    index=slot.index,
-                    attempt=attempt,
-                    seed=derive(self.bench.spec.seed, "image", slot.index, attempt),
-                    label=slot.label,
-                    prompt=self.tokens.prompt(slot.label),
-                    source=item,
-                    image=image,
-                    mask=region(mask, self.spec.region, self.spec.grow),
-                    concept=self.tokens.name(slot.label),
-                    strength=self.spec.strength,
-                    guidance=self.spec.guidance,
-                    steps=self.spec.steps,
-                )
+        images, regions = self.bench.images(items), self.regions(items)
+        return [
+            Request(
+                index=slot.index,
+                attempt=attempt,
+                seed=derive(self.bench.spec.seed, "image", slot.index, attempt),
+                label=slot.label,
+                method=self.spec.type,
+                prompt=self.tokens.prompt(slot.label),
+                source=item,
+                image=image,
+                mask=mask,
+                concept=self.tokens.address(slot.label),
+                strength=self.spec.strength,
+                guidance=self.spec.guidance,
+                steps=self.spec.steps,
             )
-        return made
+            for slot, item, image, mask in zip(slots, items, images, regions, strict=True)
+        ]

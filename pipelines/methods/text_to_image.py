@@ -6,7 +6,7 @@ Guidance about 2 suits training data better than what suits the eye (StableRep, 
 from collections.abc import Sequence
 
 from pipelines.chance import derive
-from pipelines.records import Problem, Request, Slot
+from pipelines.records import Item, Mask, Problem, Request, Slot
 from pipelines.spec import TextToImage
 from pipelines.tokens import Tokens
 from pipelines.workbench import Workbench
@@ -22,6 +22,10 @@ class TextToImageMethod:
         """Learn the tokens, if any are asked for."""
         self.tokens.learned  # noqa: B018  (learned on first use)
 
+    def regions(self, items: Sequence[Item]) -> list[Mask | None]:
+        """Everywhere."""
+        return self.bench.objects(items, None)
+
     def requests(self, slots: Sequence[Slot], attempt: int) -> list[Request]:
         return [
             Request(
@@ -29,8 +33,9 @@ class TextToImageMethod:
                 attempt=attempt,
                 seed=derive(self.bench.spec.seed, "image", slot.index, attempt),
                 label=slot.label,
+                method=self.spec.type,
                 prompt=self.tokens.prompt(slot.label),
-                concept=self.tokens.name(slot.label),
+                concept=self.tokens.address(slot.label),
                 guidance=self.spec.guidance,
                 steps=self.spec.steps,
             )

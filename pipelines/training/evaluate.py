@@ -10,9 +10,10 @@ import torch
 
 from pipelines import paths, rows
 from pipelines.chance import derive
-from pipelines.diffusion.engine import Engine
+from pipelines.diffusion.engine import Engine, paste
 from pipelines.errors import SourceError, SpecError
 from pipelines.filters import Panel
+from pipelines.methods import Method
 from pipelines.methods.text_to_image import TextToImageMethod
 from pipelines.plan import Plan
 from pipelines.records import Cell, Image
@@ -32,8 +33,8 @@ Row = dict[str, Any]
 class Evaluator:
     """Holds what the arms share: the kept samples, and the real images with their re-encoded twins."""
 
-    def __init__(self, bench: Workbench, plan: Plan, spec: Evaluation) -> None:
-        self.bench, self.plan, self.spec = bench, plan, spec
+    def __init__(self, bench: Workbench, plan: Plan, method: Method, spec: Evaluation) -> None:
+        self.bench, self.plan, self.method, self.spec = bench, plan, method, spec
         self.check()
 
     def check(self) -> None:
@@ -66,12 +67,22 @@ class Evaluator:
         return self.bench.examples("train")
 
     @cached_property
-    def twins(self) -> list[Image]:
+    def coded(self) -> list[Image]:
         """The real training images, once through the generator's autoencoder."""
         pixels = self.real.images
         with torch.inference_mode():
             parts = [self.bench.model.encode(tensor(pixels[i : i + 64])) for i in range(0, len(pixels), 64)]
             return [image for part in parts for image in images(self.bench.model.decode(part))]
+
+    def twins(self, arm: Arm) -> Sequence[Image] | None:
+        """The real training images as the generator would have left them: coded where the arm's images are painted."""
+        if not self.spec.reencode or arm not in ("text_to_image", "counterpoise"):
+            return None
+        if arm == "text_to_image":
+            return self.coded
+        regions = self.method.regions(self.bench.source.splits["train"])
+        triples = zip(self.real.images, self.coded, regions, strict=True)
+        return [real if mask is None else paste(real, coded, mask) for real, coded, mask in triples]
 
     def examples(self, found: Sequence[Row]) -> Examples:
         names = self.bench.source.classes
@@ -124,13 +135,11 @@ class Evaluator:
         if bench.store.exists(key):
             return dict(bench.store.json(key))
         extra = self.added(arm)
-        generated = arm in ("text_to_image", "counterpoise")
-        twins = self.twins if generated and self.spec.reencode else None
         stage = bench.progress.stage(f"train: {arm}, seed {seed}", bench.spec.classifier.steps)
         model = fit(
             bench.spec.classifier,
             classes,
-            Feed(self.real, classes, twins, self.spec.reencode),
+            Feed(self.real, classes, self.twins(arm), self.spec.reencode),
             None if extra is None or not len(extra) else Feed(extra, classes),
             bench.validation,
             gamma=self.spec.gamma,

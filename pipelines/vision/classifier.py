@@ -57,11 +57,6 @@ class Classifier(nn.Module):
         parts = [self(tensor(images[i : i + batch]).to(device)).cpu() for i in range(0, len(images), batch)]
         return torch.cat(parts) if parts else torch.zeros(0, len(self.classes))
 
-    def losses(self, images: Sequence[Image], labels: Sequence[str]) -> Tensor:
-        """Cross-entropy of each image for itself (never a batch's mean): float32 (n,)."""
-        targets = torch.tensor([self.classes.index(label) for label in labels])
-        return F.cross_entropy(self.scores(images), targets, reduction="none")
-
 
 def probabilities(logits: Tensor) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
     """Softmax in double precision, so that confident rows still differ."""

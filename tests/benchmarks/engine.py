@@ -21,7 +21,9 @@ def mixture(count: int) -> list[Request]:
     item = Item("a", "0" * 64, "shoe", None)
     strengths = rng.permutation(np.resize([0.25, 0.5, 0.75, 1.0], count))
     return [
-        Request(i, 0, i, "shoe", "a photo of a shoe", item, image, strength=float(s), guidance=1.0 + 3 * (i % 2), steps=20)
+        Request(
+            i, 0, i, "shoe", "", "a photo of a shoe", item, image, strength=float(s), guidance=1.0 + 3 * (i % 2), steps=20
+        )
         for i, s in enumerate(strengths)
     ]
 

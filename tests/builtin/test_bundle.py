@@ -70,7 +70,7 @@ def test_any_text_tokenizes(model: DiffusionModel, text: str) -> None:
 def test_it_draws_what_it_is_asked_for(model: DiffusionModel) -> None:
     """Trousers are told from bags in what it draws, by a classifier that shares no weights with it."""
     words = ["trousers", "bag"] * 8
-    requests = [Request(i, 0, i, w, f"a photo of a red {w} on sand", guidance=4, steps=15) for i, w in enumerate(words)]
+    requests = [Request(i, 0, i, w, "", f"a photo of a red {w} on sand", guidance=4, steps=15) for i, w in enumerate(words)]
     made = {c.request.index: c.image for c in Engine(model).run(requests)}
     seen = Oracle().garments([made[i] for i in range(16)], ["trousers", "bag"])
     assert np.mean([a == b for a, b in zip(seen, words, strict=True)]) >= 0.8

@@ -35,7 +35,7 @@ def square() -> Mask:
 
 
 def request(index: int = 0, **changes: object) -> Request:
-    plain = Request(index, 0, seed=100 + index, label="boot", prompt="a photo of a red shoe", guidance=3.0, steps=6)
+    plain = Request(index, 0, 100 + index, "boot", "text_to_image", "a photo of a red shoe", guidance=3.0, steps=6)
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 

@@ -1,6 +1,7 @@
 """What the methods ask of the engine, without and with a segmenter."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,7 +14,7 @@ from pipelines.errors import SourceError
 from pipelines.methods import METHODS, open_method
 from pipelines.methods.spurious_removal import SpuriousRemovalMethod
 from pipelines.plan import cells
-from pipelines.records import Request, Slot
+from pipelines.records import Image, Mask, Request, Slot
 from pipelines.workbench import Workbench
 from tests.benches import bench
 
@@ -130,10 +131,30 @@ def test_what_the_segmenter_finds_in_an_image_does_not_depend_on_the_others(tmp_
     items = workbench.source.splits["train"][:9]
     together = workbench.objects(items, "shoe")
     for item, mask in zip(items, together, strict=True):
-        (alone,) = workbench.objects([item], "shoe")
+        (alone,) = workbench.find(workbench.images([item]), "shoe")
         assert mask is not None
         assert alone is not None
         assert (alone != mask).mean() < 0.01  # but for rounding
+
+
+def test_an_image_is_searched_once_for_a_word(
+    tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workbench = segmented(tmp_path, tiny_checkpoint)
+    items = workbench.source.splits["train"][:3]
+    searched: list[tuple[int, str]] = []
+    find = workbench.find
+
+    def noted(images: Sequence[Image], word: str) -> list[Mask | None]:
+        searched.append((len(images), word))
+        return find(images, word)
+
+    monkeypatch.setattr(workbench, "find", noted)
+    first = workbench.objects(items, "shoe")
+    again = workbench.objects(items[::-1], "shoe")[::-1]
+    workbench.objects(items[:1], "bag")
+    assert searched == [(3, "shoe"), (0, "shoe"), (1, "bag")]
+    assert [None if m is None else m.tolist() for m in first] == [None if m is None else m.tolist() for m in again]
 
 
 def test_images_without_the_object_are_skipped_and_counted(

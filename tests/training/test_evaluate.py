@@ -3,15 +3,18 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipelines import paths
 from pipelines.errors import SourceError, SpecError
+from pipelines.methods import open_method
 from pipelines.plan import Plan
 from pipelines.records import Cell
 from pipelines.spec import Arm, Evaluation
 from pipelines.store import canonical
 from pipelines.training.evaluate import Evaluator, aggregate, gap_closed
+from pipelines.workbench import Workbench
 from tests.benches import bench
 
 
@@ -41,9 +44,12 @@ def test_the_gap_to_the_ceiling_is_closed_by_a_share(worst: dict[Arm, float], cl
     assert share == (None if closed is None else pytest.approx(closed))
 
 
+def opened(workbench: Workbench, **changes: Any) -> Evaluator:
+    return Evaluator(workbench, Plan("", "", (Cell("boot", None, 1),), 1), open_method(workbench), Evaluation(**changes))
+
+
 def evaluator(tmp_path: Path, kept: list[dict[str, Any]], **changes: Any) -> Evaluator:
-    workbench = bench(tmp_path, **changes)
-    made = Evaluator(workbench, Plan("", "", (Cell("boot", None, 1),), 1), Evaluation())
+    made = opened(bench(tmp_path, **changes))
     made.__dict__["kept"] = kept
     return made
 
@@ -86,7 +92,7 @@ def test_nothing_repainted_as_itself_leaves_nothing_to_probe(tmp_path: Path) -> 
 
 def test_a_weight_for_some_classes_alone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"evaluation\.gamma: needs a weight for each of boot, sneaker; has boot"):
-        Evaluator(bench(tmp_path), Plan("", "", (), 1), Evaluation(gamma={"boot": 2.0}))
+        opened(bench(tmp_path), gamma={"boot": 2.0})
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
@@ -94,11 +100,27 @@ def test_a_missing_split_is_named_before_anything_is_learned(tmp_path: Path, spl
     workbench = bench(tmp_path)
     workbench.source.splits[split].clear()
     with pytest.raises(SourceError, match=f"add a {split}/ folder"):
-        Evaluator(workbench, Plan("", "", (), 1), Evaluation())
+        opened(workbench)
 
 
 def test_a_ceiling_without_a_reserve_is_refused_before_anything_is_learned(tmp_path: Path) -> None:
     workbench = bench(tmp_path)
     del workbench.source.splits["reserve"]
     with pytest.raises(SourceError, match="real_balanced needs unused real images"):
-        Evaluator(workbench, Plan("", "", (), 1), Evaluation(arms=("erm", "real_balanced")))
+        opened(workbench, arms=("erm", "real_balanced"))
+
+
+def test_twins_differ_from_the_real_images_only_where_the_method_paints(tmp_path: Path) -> None:
+    repainting = {"type": "spurious_removal", "superclass": "shoe", "inversion": None, "majority": 6}
+    made = evaluator(tmp_path, [], method=repainting)
+    real, regions = made.real.images, made.method.regions(made.bench.source.splits["train"])
+    twins, whole = made.twins("counterpoise"), made.twins("text_to_image")
+    assert twins is not None
+    assert whole is not None
+    for image, mask, twin, coded in zip(real, regions, twins, whole, strict=True):
+        inside = np.zeros(image.shape[:2], np.bool_) if mask is None else mask
+        assert np.array_equal(twin[~inside], image[~inside])
+        assert mask is None or not np.array_equal(twin[inside], image[inside])
+        assert not np.array_equal(coded, image)
+    assert made.twins("erm") is None
+    assert made.twins("real_balanced") is None
