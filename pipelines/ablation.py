@@ -9,16 +9,24 @@ import numpy as np
 from pipelines import paths, rows
 from pipelines.builtin.oracle import Oracle
 from pipelines.errors import SpecError
+from pipelines.filters import FILTERS
+from pipelines.methods import open_method
+from pipelines.plan import make_plan
 from pipelines.progress import Progress
-from pipelines.records import Mask
+from pipelines.records import Candidate, Mask
 from pipelines.run import run
 from pipelines.source import decode
-from pipelines.spec import SpuriousRemoval, VersionSpec
+from pipelines.spec import AttributionFilter, FilterSpec, LabelAgreementFilter, SpuriousRemoval, VersionSpec
 from pipelines.store import Store, canonical
 from pipelines.vision.segmentation import open_segmenter
 from pipelines.workbench import Workbench
 
 SEGMENTERS = ("builtin", "cross-attention")
+HEADS: dict[str, FilterSpec] = {
+    "label_agreement": LabelAgreementFilter(type="label_agreement"),
+    "label_agreement of the object": LabelAgreementFilter(type="label_agreement", view="object", min_target=0.5),
+    "attribution": AttributionFilter(type="attribution"),
+}
 MASKS = 200  # images a segmenter is measured on
 
 
@@ -103,7 +111,37 @@ def measure(spec: VersionSpec, out: Path, progress: Progress, oracle: Oracle) ->
         "generated": summary["counts"]["generated"],
         "oracle_wrong_before": wrong(oracle, first, classes),
         "oracle_wrong_after": wrong(oracle, kept, classes),
+        "heads": heads(bench, first, oracle),
     }
+
+
+def candidates(bench: Workbench, found: list[dict[str, Any]]) -> list[Candidate]:
+    """Rows of the first attempt as they came from the engine, beside what was asked for."""
+    plan, method = make_plan(bench.spec, "", "", bench.source.classes), open_method(bench)
+    method.learn()
+    asked = method.requests([plan.slot(row["index"]) for row in found], attempt=0)
+    return [Candidate(r, decode(row["image"], allow_synthetic=True)) for r, row in zip(asked, found, strict=True)]
+
+
+def heads(bench: Workbench, first: list[dict[str, Any]], oracle: Oracle) -> dict[str, dict[str, float]]:
+    """How far each pruning head, asked alone about every image whose class was changed, agrees with the oracle.
+
+    `kept`: the share it keeps; `right`: the share of those that the oracle takes for their label; `agreement`: the share
+    of all on which head and oracle say the same.
+    """
+    classes = bench.source.classes
+    made = candidates(bench, [row for row in first if row["origin"] not in (None, classes[row["label"]])])
+    seen = oracle.garments([c.image for c in made], classes)
+    right = np.array([name == c.request.label for name, c in zip(seen, made, strict=True)])
+    found = {}
+    for name, head in HEADS.items():
+        kept = np.array([verdict.kept for verdict in FILTERS[head.type](bench, head).judge(made, [])])
+        found[name] = {
+            "kept": float(kept.mean()),
+            "right": float(right[kept].mean()) if kept.any() else 0.0,
+            "agreement": float((kept == right).mean()),
+        }
+    return found
 
 
 def ablate(spec: VersionSpec, out: Path, variants: list[str], progress: Progress) -> dict[str, Any]:

@@ -91,6 +91,10 @@ def ablate(
         table.add_row(name, *accuracy, f"{row['kept']}/{row['generated']}", *rates)
     console = Console(highlight=False)
     console.print(table)
+    table = Table("head, alone", "kept", "of those right", "agrees with the oracle", title="Pruning, first variant")
+    for name, row in next(iter(found["variants"].values()))["heads"].items():
+        table.add_row(name, *(f"{row[k]:.2f}" for k in ("kept", "right", "agreement")))
+    console.print(table)
     console.print("overlap with the true masks (IoU): " + ", ".join(f"{k} {v:.2f}" for k, v in found["iou"].items()))
 
 
