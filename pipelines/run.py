@@ -7,20 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import paths
-from pipelines.diffusion.engine import Engine
-from pipelines.filters import Panel
-from pipelines.finalize import finalize
-from pipelines.methods import open_method
-from pipelines.plan import make_plan
+from pipelines.job import Job
 from pipelines.progress import Progress
 from pipelines.report.gather import gather
 from pipelines.report.page import render
 from pipelines.report.strip import strip
-from pipelines.shard import run_shard
 from pipelines.spec import VersionSpec
-from pipelines.store import Store, canonical, digest
-from pipelines.training.evaluate import Evaluator, evaluate
-from pipelines.workbench import Workbench
+from pipelines.store import Store, canonical
 
 
 class Clock:
@@ -51,29 +44,22 @@ def run(spec: VersionSpec, out: Path, progress: Progress) -> dict[str, Any]:
     Stopped anywhere and run again, it goes on where it was and ends with the same bytes.
     """
     store = Store.open(out)
-    bench = Workbench(spec, store, progress)
-    clock = Clock(store, bench.root)
-    document = spec.model_dump(mode="json")
-    store.create(paths.spec(bench.root), canonical(document))
+    job = Job(spec, store, progress)
+    clock = Clock(store, job.bench.root)
     with clock.time("plan"):
-        plan = make_plan(spec, digest(document), bench.source.fingerprint, bench.source.classes)
-        store.create(paths.plan(bench.root), canonical(plan.as_json()))
-    evaluator = None if spec.evaluation is None else Evaluator(bench, plan, spec.evaluation)
-    method = open_method(bench)
+        plan = job.plan
+    job.check()
     with clock.time("learn"):
-        method.learn()
+        job.learn()
     with clock.time("generate"):
-        engine, panel = Engine(bench.model), Panel(bench)
         for number in range(plan.shards):
-            run_shard(bench, plan, number, method, engine, panel)
-        manifest = finalize(bench, plan, method)
-    found: dict[str, Any] = {"arms": {}, "gap_closed": None, "probe_auc": None}
-    if evaluator is not None:
-        with clock.time("train"):
-            found = evaluate(evaluator)
+            job.generate(number)
+        manifest = job.finalize()
+    with clock.time("train"):
+        found = job.evaluate()
     summary = {"name": spec.name, "version": 1, **found, "counts": manifest["counts"], "seconds": clock.seconds}
     (out / "summary.json").write_bytes(canonical(summary))
-    page = gather(bench, plan, method, summary)
+    page = gather(job.bench, plan, job.method, summary)
     (out / "report.html").write_text(render(page), encoding="utf-8")
     picture = strip(page.samples)
     if picture is not None:

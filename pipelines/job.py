@@ -1,0 +1,72 @@
+"""One version of a dataset, in the pieces that different processes may do. Each can be done again, with the same bytes."""
+
+from functools import cached_property
+from typing import Any
+
+from pipelines import paths
+from pipelines.diffusion.engine import Engine
+from pipelines.filters import Panel
+from pipelines.finalize import finalize
+from pipelines.methods import Method, open_method
+from pipelines.plan import Plan, make_plan
+from pipelines.progress import Progress
+from pipelines.shard import run_shard
+from pipelines.spec import VersionSpec
+from pipelines.store import Store, canonical, digest
+from pipelines.training.evaluate import Evaluator, evaluate
+from pipelines.workbench import Workbench
+
+
+class Job:
+    """What a piece needs is opened when it is first needed: a planner loads no model."""
+
+    def __init__(self, spec: VersionSpec, store: Store, progress: Progress, number: int = 1) -> None:
+        self.spec, self.store = spec, store
+        self.bench = Workbench(spec, store, progress, number)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The plan, put into the store with the spec. Raises SourceError when the source cannot be read."""
+        document, source = self.spec.model_dump(mode="json"), self.bench.source
+        plan = make_plan(self.spec, digest(document), source.fingerprint, source.classes)
+        self.store.create(paths.spec(self.bench.root), canonical(document))
+        self.store.create(paths.plan(self.bench.root), canonical(plan.as_json()))
+        return plan
+
+    @cached_property
+    def method(self) -> Method:
+        return open_method(self.bench)
+
+    @cached_property
+    def engine(self) -> Engine:
+        return Engine(self.bench.model)
+
+    @cached_property
+    def panel(self) -> Panel:
+        return Panel(self.bench)
+
+    @cached_property
+    def evaluator(self) -> Evaluator | None:
+        """Raises SpecError or SourceError when the evaluation that was asked for lacks something."""
+        return None if self.spec.evaluation is None else Evaluator(self.bench, self.plan, self.method, self.spec.evaluation)
+
+    def check(self) -> None:
+        """Find out now what could not be done at the end. Raises SpecError or SourceError."""
+        self.evaluator  # noqa: B018  (checked when made)
+
+    def learn(self) -> None:
+        self.method.learn()
+
+    def generate(self, shard: int) -> dict[str, Any]:
+        """Make a shard; return its report."""
+        return run_shard(self.bench, self.plan, shard, self.method, self.engine, self.panel)
+
+    def finalize(self) -> dict[str, Any]:
+        """Publish the version; return its manifest."""
+        return finalize(self.bench, self.plan, self.method)
+
+    def evaluate(self) -> dict[str, Any]:
+        """Train with and without the version; return what came of it."""
+        if self.evaluator is None:
+            return {"arms": {}, "gap_closed": None, "probe_auc": None}
+        return evaluate(self.evaluator)
