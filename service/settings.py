@@ -1,0 +1,27 @@
+"""What an operator sets, by environment variables COUNTERPOISE_*. The defaults are one machine without anything else."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="COUNTERPOISE_", frozen=True)
+
+    state_dir: Path = Field(Path(".counterpoise"), description="Folder of whatever has no address of its own.")
+    database_url: str = Field(
+        "", description="sqlite:///FILE or postgresql+psycopg://...; empty: a file in the state folder."
+    )
+    broker_url: str = Field("", description="redis://...; empty: an embedded Valkey, started by `counterpoise up`.")
+    store_url: str = Field("", description="Folder or s3://bucket/prefix of all versions; empty: in the state folder.")
+    lease_seconds: float = Field(60, gt=0, description="After so long without a sign of life a worker's unit is another's.")
+    sweep_seconds: float = Field(5, gt=0, description="How often the scheduler looks for work that nobody was told of.")
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.state_dir.resolve() / 'state.db'}"
+
+    @property
+    def store(self) -> str:
+        return self.store_url or str(self.state_dir.resolve() / "store")

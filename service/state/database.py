@@ -1,0 +1,49 @@
+"""Opening the database: SQLite in a file, or PostgreSQL."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.orm import Session
+
+BUSY = 30_000  # milliseconds that a writer waits for another
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    engine: Engine
+
+    @classmethod
+    def open(cls, url: str) -> "Database":
+        """Open `sqlite:///file` or `postgresql+psycopg://...`."""
+        if not url.startswith("sqlite"):
+            return cls(create_engine(url, pool_pre_ping=True))
+        engine = create_engine(url)
+        event.listen(engine, "connect", prepare)
+        event.listen(engine, "begin", begin)
+        return cls(engine)
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction, committed at the end of the block unless it raises."""
+        with Session(self.engine) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A snapshot. What is read stays usable after the block."""
+        with Session(self.engine.execution_options(reading=True), expire_on_commit=False) as session:
+            yield session
+
+
+def prepare(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # we begin transactions ourselves, in `begin`
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={BUSY}", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def begin(connection: Connection) -> None:
+    """A writer takes its lock at once: of two that begin as readers and go on to write, SQLite lets one fail, not wait."""
+    connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get("reading") else "BEGIN IMMEDIATE")

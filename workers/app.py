@@ -1,0 +1,46 @@
+"""The Celery worker: `celery -A workers.app worker -Q cpu,gpu`.
+
+The parent never touches torch: a process that is forked after it has would hang, or find its GPU broken.
+"""
+
+import multiprocessing
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+from celery.signals import worker_process_init, worker_shutting_down
+
+from service.queue import KINDS, TASK, Kind, open_queue, wake
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from workers.work import Worker
+
+settings = Settings()
+queue = open_queue(settings.broker_url)
+stopping = multiprocessing.Event()  # set in the parent, seen by its children
+worker: "Worker | None" = None
+
+
+@worker_process_init.connect
+def begin(**_: Any) -> None:
+    global worker
+    from service.state.database import Database
+    from workers.work import Worker
+
+    name = f"{socket.gethostname()}-{os.getpid()}"
+    worker = Worker(settings, Database.open(settings.database), name, stopping.is_set)
+
+
+@worker_shutting_down.connect
+def end(**_: Any) -> None:
+    stopping.set()
+
+
+@queue.task(name=TASK)
+def work(kind: Kind) -> None:
+    """Do one unit of this kind, then look again: there may be more, or the next stage's."""
+    assert worker is not None
+    if worker.work(kind) and not stopping.is_set():
+        for each in KINDS:
+            wake(queue, each, settings.sweep_seconds)
