@@ -2,16 +2,32 @@
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from click import Context
 from rich.console import Console
 from rich.table import Table
+from typer.core import TyperGroup
 
 from pipelines.errors import CounterpoiseError
 from pipelines.spec import load
+from service import operate, remote
 
-app = typer.Typer(help="Makes the training images a dataset lacks.", no_args_is_help=True, add_completion=False)
+
+class Commands(TyperGroup):
+    """Every mistake that a user can mend ends a command with one red line and exit code 2."""
+
+    def invoke(self, ctx: Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CounterpoiseError as error:
+            raise fail(str(error)) from None
+
+
+app = typer.Typer(
+    help="Makes the training images a dataset lacks.", no_args_is_help=True, add_completion=False, cls=Commands
+)
 EXAMPLES = ("spurious", "few-shot", "long-tail")
 ARMS = {
     "erm": "real images alone (ERM)",
@@ -40,16 +56,13 @@ def run(
     out: Annotated[Path, typer.Option(help="Folder for the version, summary.json and report.html.")],
 ) -> None:
     """Make a version in this process. Stopped and started again, it goes on where it was."""
-    try:
-        checked = load(spec)
-        from pipelines.progress import bars
+    checked = load(spec)
+    from pipelines.progress import bars
 
-        with bars() as progress:  # first, since the libraries talk while they are imported
-            from pipelines.run import run as run_spec
+    with bars() as progress:  # first, since the libraries talk while they are imported
+        from pipelines.run import run as run_spec
 
-            summary = run_spec(checked, out, progress)
-    except CounterpoiseError as error:
-        raise fail(str(error)) from None
+        summary = run_spec(checked, out, progress)
     console = Console(highlight=False)
     if summary["arms"]:
         table = Table("trained on", "average", "worst group", title=f"Accuracy on real test images: {checked.name}")
@@ -71,17 +84,14 @@ def ablate(
     variants: Annotated[str, typer.Option(help="Which to run, comma-separated; all if not given.")] = "",
 ) -> None:
     """Run a spec without each of its parts, and say what each is worth."""
-    try:
-        checked = load(spec)
-        from pipelines.progress import bars
+    checked = load(spec)
+    from pipelines.progress import bars
 
-        with bars() as progress:
-            from pipelines.ablation import VARIANTS
-            from pipelines.ablation import ablate as ablate_spec
+    with bars() as progress:
+        from pipelines.ablation import VARIANTS
+        from pipelines.ablation import ablate as ablate_spec
 
-            found = ablate_spec(checked, out, variants.split(",") if variants else list(VARIANTS), progress)
-    except CounterpoiseError as error:
-        raise fail(str(error)) from None
+        found = ablate_spec(checked, out, variants.split(",") if variants else list(VARIANTS), progress)
     table = Table("variant", "worst group", "average", "kept", "oracle: wrong", "after pruning", "probe AUC")
     for name, row in found["variants"].items():
         accuracy = [f"{100 * row[k]['mean']:.1f} ± {100 * row[k]['std']:.1f}" for k in ("worst_group", "average")]
@@ -101,11 +111,20 @@ def ablate(
 @app.command()
 def validate(spec: Annotated[Path, typer.Argument(help="The spec, YAML or JSON.")]) -> None:
     """Check a spec and say what it would make."""
-    try:
-        checked = load(spec)
-    except CounterpoiseError as error:
-        raise fail(str(error)) from None
+    checked = load(spec)
     typer.echo(f"{checked.name}: {checked.method.type}, {checked.amount.per_class} images a class. The spec is valid.")
+
+
+app.command()(operate.up)
+app.command()(operate.api)
+app.command()(operate.worker)
+app.command()(operate.scheduler)
+app.add_typer(operate.keys_app, name="keys")
+app.command()(remote.submit)
+app.command()(remote.status)
+app.command("list")(remote.list_versions)
+app.command()(remote.cancel)
+app.command()(remote.retry)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,11 @@ class Settings(BaseSettings):
     )
     broker_url: str = Field("", description="redis://...; empty: an embedded Valkey, started by `counterpoise up`.")
     store_url: str = Field("", description="Folder or s3://bucket/prefix of all versions; empty: in the state folder.")
+    source_roots: list[Path] = Field([], description="Folders that sources may be read from, as a JSON list.")
+    model_roots: list[Path] = Field([], description="Folders that checkpoints may be loaded from, as a JSON list.")
+    hub_organisations: list[str] = Field(
+        [], description="Hugging Face organisations whose checkpoints may be used, likewise."
+    )
     lease_seconds: float = Field(60, gt=0, description="After so long without a sign of life a worker's unit is another's.")
     sweep_seconds: float = Field(5, gt=0, description="How often the scheduler looks for work that nobody was told of.")
 

@@ -13,6 +13,7 @@ from pipelines.errors import CounterpoiseError
 from pipelines.job import Job
 from pipelines.spec import parse
 from pipelines.store import Store
+from service.limits import check
 from service.queue import Kind, stages
 from service.settings import Settings
 from service.state import leases, versions
@@ -41,8 +42,9 @@ class Worker:
             return self.last[1]
         version = versions.get(self.database, version_id)
         assert version is not None
-        store = Store.open(f"{self.settings.store}/{version.tenant}")
-        job = Job(parse(version.spec), store, pulse, version.number)
+        spec = parse(version.spec)
+        check(spec, self.settings)
+        job = Job(spec, Store.open(f"{self.settings.store}/{version.tenant}"), pulse, version.number)
         self.last = version_id, job
         return job
 

@@ -86,6 +86,7 @@ def complete(database: Database, lease: Lease, report: dict[str, Any], work: dic
         change(session, lease, state="done", owner=None, report=report, error=None)
         if work is not None:
             version.work = dict(work)
+        version.counts = versions.counted(version.counts, lease.stage, report)
         versions.note(session, lease.version, "unit", {"stage": lease.stage, "number": lease.number, "report": report})
         session.flush()
         versions.advance(session, lease.version)

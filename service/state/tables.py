@@ -59,6 +59,31 @@ class Version(Base):
     error: Mapped[str | None] = mapped_column(default=None)
 
 
+class Asked(Base):
+    """An Idempotency-Key that was used: the same request again is the same version."""
+
+    __tablename__ = "asked"
+
+    tenant: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    digest: Mapped[str]  # of the request's body and path
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"))
+
+
+class Key(Base):
+    """An API key. Only its hash is kept: 256 random bits need no salt and no slow hash."""
+
+    __tablename__ = "keys"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    hash: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    tenant: Mapped[str]
+    scopes: Mapped[list[str]] = mapped_column(JSON)
+    created: Mapped[float]
+    revoked: Mapped[float | None] = mapped_column(default=None)
+
+
 class Unit(Base):
     """A piece of a version's work that one worker does in minutes: a shard, a slice of learning, a training."""
 

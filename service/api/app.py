@@ -1,0 +1,22 @@
+"""The HTTP application: `uvicorn --factory service.api.app:create_app`. It never imports torch."""
+
+from fastapi import FastAPI
+
+from service.api import events, health, problems, versions
+from service.api.context import Context
+from service.queue import open_queue
+from service.settings import Settings
+from service.state.database import Database
+from service.state.tables import Base
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    settings = settings or Settings()
+    database = Database.open(settings.database)
+    Base.metadata.create_all(database.engine)
+    app = FastAPI(title="Counterpoise", summary="Makes the training images a dataset lacks.", version="1")
+    app.state.context = Context(settings, database, open_queue(settings.broker_url))
+    problems.install(app)
+    for part in (versions, events, health):
+        app.include_router(part.router)
+    return app

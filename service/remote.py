@@ -1,0 +1,92 @@
+"""Commands of whoever uses a service that runs somewhere: COUNTERPOISE_URL and COUNTERPOISE_KEY say where."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from pipelines.errors import CounterpoiseError
+from pipelines.spec import load
+from service.client import Client
+from service.schemas import VersionView
+
+console = Console(highlight=False)
+Dataset = Annotated[str, typer.Argument(help="Name of the dataset.")]
+Number = Annotated[int, typer.Argument(help="Number of the version.")]
+
+
+def described(version: VersionView) -> str:
+    names = ("planned", "generated", "kept", "dropped")
+    counts = ", ".join(f"{version.counts[name]} {name}" for name in names if name in version.counts)
+    return f"{version.dataset} {version.number}: {version.state}" + (f" ({counts})" if counts else "")
+
+
+def watch(client: Client, version: VersionView) -> VersionView:
+    """Bars of what is being done, until the version ends."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        tasks = {}
+        for happening in client.events(version.dataset, version.number):
+            data = happening.data
+            if happening.kind == "state":
+                progress.console.print(data["state"])
+            elif happening.kind == "progress" and "stage" in data:
+                if data["stage"] not in tasks:
+                    tasks[data["stage"]] = progress.add_task(data["stage"], total=data["total"])
+                progress.update(tasks[data["stage"]], completed=data["done"])
+            elif happening.kind == "progress":
+                progress.console.print(data["said"])
+    return client.version(version.dataset, version.number)
+
+
+def submit(
+    spec: Annotated[Path, typer.Argument(help="The spec, YAML or JSON.")],
+    follow: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
+) -> None:
+    """Ask the service for a version."""
+    with Client() as client:
+        version = client.submit(load(spec))
+        console.print(described(version))
+        if follow:
+            version = watch(client, version)
+            console.print(described(version))
+            if version.state != "completed":
+                raise CounterpoiseError(version.error or f"the version is {version.state}")
+
+
+def status(dataset: Dataset, number: Number) -> None:
+    """How far a version is."""
+    with Client() as client:
+        version = client.version(dataset, number)
+    console.print(described(version))
+    table = Table("stage", "done", "of")
+    for stage, units in version.units.items():
+        table.add_row(stage, str(units.done), str(units.of))
+    console.print(table)
+    if version.error:
+        console.print(version.error, style="red", markup=False)
+
+
+def cancel(dataset: Dataset, number: Number) -> None:
+    """Stop working on a version."""
+    with Client() as client:
+        console.print(described(client.cancel(dataset, number)))
+
+
+def retry(dataset: Dataset, number: Number) -> None:
+    """Go on with a version that failed or was cancelled."""
+    with Client() as client:
+        console.print(described(client.retry(dataset, number)))
+
+
+def list_versions(dataset: Annotated[str | None, typer.Option(help="Of this dataset alone.")] = None) -> None:
+    """All versions, the newest first."""
+    with Client() as client:
+        table = Table("dataset", "version", "state", "kept", "planned")
+        for each in client.versions(**({"dataset": dataset} if dataset else {})):
+            counts = [str(each.counts.get(name, "")) for name in ("kept", "planned")]
+            table.add_row(each.dataset, str(each.number), each.state, *counts)
+    console.print(table)

@@ -1,0 +1,127 @@
+"""`counterpoise up` and its users: the commands and the Python client, over HTTP, on one machine."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.spec import parse
+from service.client import Client, ServiceError
+from tests.test_run import SPEC
+
+ROOT = Path(__file__).parents[2]
+SMALL = {**SPEC, "evaluation": None, "amount": {"per_class": 2}, "max_attempts": 1}
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@dataclass
+class Service:
+    process: subprocess.Popen[str]
+    url: str
+    folder: Path
+
+    @property
+    def key(self) -> str:
+        return (self.folder / "admin.key").read_text().strip()
+
+    def command(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "COUNTERPOISE_URL": self.url, "COUNTERPOISE_KEY": self.key}
+        command = [sys.executable, "-m", "service.cli", *map(str, arguments)]
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200, check=False)
+
+    def family(self) -> list[int]:
+        """The process groups of everything it started."""
+        found = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True).stdout.split("\n")[1:]
+        parents = {int(pid): int(parent) for pid, parent in (line.split() for line in found if line)}
+        family = [self.process.pid]
+        for pid in family:
+            family += [child for child, parent in parents.items() if parent == pid]
+        return family
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder, port = tmp_path_factory.mktemp("up"), free_port()
+    command = [sys.executable, "-m", "service.cli", "up", "--port", str(port), "--state-dir", str(folder)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    assert f"http://127.0.0.1:{port}" in process.stdout.readline()
+    made = Service(process, f"http://127.0.0.1:{port}", folder)
+    yield made
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+    process.stdout.close()
+
+
+def test_the_key_is_its_owners_alone(service: Service) -> None:
+    assert (service.folder / "admin.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_version_is_submitted_and_watched_to_its_end(service: Service) -> None:
+    file = service.folder / "spec.yaml"
+    file.write_text(yaml.safe_dump(SMALL))
+    done = service.command("submit", file, "--watch")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for state in ("queued", "learning", "generating", "completed"):
+        assert state in done.stdout
+    assert (service.folder / "store/default/datasets/shoes/v1/manifest.json").exists()
+    told = service.command("status", "shoes", 1).stdout
+    assert "shoes 1: completed (4 planned" in told
+    assert "completed" in service.command("list").stdout
+
+
+def test_the_client_is_told_everything_in_order(service: Service) -> None:
+    with Client(service.url, service.key) as client:
+        version = client.submit(parse({**SMALL, "name": "again"}))
+        told = list(client.events("again", version.number))
+        assert [h.id for h in told] == sorted({h.id for h in told})
+        assert [h.data["state"] for h in told if h.kind == "state"][-1] == "completed"
+        finished = client.version("again", 1)
+        assert finished.counts["planned"] == 4
+        assert finished.counts["kept"] + finished.counts["dropped"] == finished.counts["generated"]
+        assert next(v.dataset for v in client.versions()) == "again"
+
+
+def test_what_is_wrong_is_said_in_one_line(service: Service, tmp_path: Path) -> None:
+    folder = {**SMALL, "source": {"type": "folder", "path": "/etc"}}
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(folder))
+    done = service.command("submit", tmp_path / "spec.yaml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "422: source.path: '/etc' is not allowed here" in done.stderr
+    assert "404: dataset 'shoes' has no version 77" in service.command("status", "shoes", 77).stderr
+    with pytest.raises(ServiceError, match="401: no valid API key"), Client(service.url, "cp_guess") as client:
+        client.version("shoes", 1)
+    with pytest.raises(ServiceError, match="does not answer"), Client("http://127.0.0.1:1", patience=1) as client:
+        client.version("shoes", 1)
+
+
+def test_it_ends_cleanly_and_starts_again_with_all_it_had(service: Service) -> None:
+    """Last: it stops the service that the others use."""
+    family = service.family()
+    assert len(family) >= 5
+    service.process.send_signal(signal.SIGINT)
+    assert service.process.wait(60) == 0
+    time.sleep(0.5)
+    alive = [pid for pid in family if Path(f"/proc/{pid}").exists()]
+    assert alive == []
+    port = int(service.url.rsplit(":", 1)[1])
+    command = [sys.executable, "-m", "service.cli", "up", "--port", str(port), "--state-dir", str(service.folder)]
+    again = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with Client(service.url, service.key) as client:
+        assert {v.dataset for v in client.versions(state="completed")} == {"shoes", "again"}
+    again.terminate()
+    assert again.wait(60) == 0
