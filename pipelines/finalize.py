@@ -68,7 +68,11 @@ def manifest(store: Store, root: str, facts: dict[str, Any]) -> dict[str, Any]:
     """Name every object of the version with its size and sha256, except what is derived from the version later."""
     files = []
     for key in store.keys(root):
-        if key == paths.manifest(root) or key.startswith(f"{root}/evaluation") or key == paths.seconds(root):
+        if (
+            key == paths.manifest(root)
+            or key.startswith((f"{root}/evaluation", f"{root}/report/"))
+            or key == paths.seconds(root)
+        ):
             continue
         data = store.get(key)
         name = key.removeprefix(f"{root}/")

@@ -1,6 +1,7 @@
 """Textual inversion (Gal et al. 2022, arXiv 2208.01618): learn a token whose embedding alone is trained.
 
-The loss is counted inside the object's mask, so that what always stands behind a class is not learned with it.
+Two losses: inside the object's mask, the image itself is the target; outside, the model's own answer to the plain word is.
+So what always stands behind a class is not learned with it, and yet the token is taught not to spill over the object's edge.
 """
 
 import json
@@ -46,6 +47,11 @@ def initial(model: DiffusionModel, word: str, vectors: int) -> Tensor:
     return row.detach().float().repeat(vectors, 1)
 
 
+def average(errors: Tensor, weight: Tensor) -> Tensor:
+    """Mean of errors (n, channels, h, w) with weights (n, 1, h, w)."""
+    return (errors.mean(dim=1, keepdim=True) * weight).sum() / weight.sum().clamp(min=1e-6)
+
+
 class Inverter:
     """One optimisation, in resumable steps. Step k's random numbers depend on (seed, k) alone."""
 
@@ -68,6 +74,7 @@ class Inverter:
         with torch.no_grad():
             self.x0 = model.encode(tensor(images))
             whole = torch.ones_like(self.x0[:, :1])
+            self.plain = model.read([template.format(word) for template in TEMPLATES])
             self.weight = whole if masks is None else F.avg_pool2d(mask_tensor(masks), model.scale).to(whole)
 
     def context(self, prompts: list[str]) -> Tensor:
@@ -87,7 +94,7 @@ class Inverter:
         return states.to(self.model.dtype)
 
     def step(self) -> float:
-        """One step of AdamW on the mean loss inside the masks."""
+        """One step of AdamW."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + len(self.losses))
         rows = torch.randint(len(self.x0), (self.spec.batch,), generator=generator)
         t = torch.randint(len(self.model.schedule.alphas_cumprod), (self.spec.batch,), generator=generator)
@@ -97,10 +104,13 @@ class Inverter:
         eps = torch.randn(x0.shape, generator=generator).to(x0)
         abar = levels(self.model.schedule.alphas_cumprod[t].tolist(), x0)
         context = self.context([TEMPLATES[i].format(phrase) for i in choice])
-        output = self.model.predict(noised(x0, eps, abar), t.to(x0.device), context)
-        wanted = target(x0, eps, abar, self.model.schedule.prediction)
-        errors = (output - wanted).square().mean(dim=1, keepdim=True)
-        loss = (errors * weight).sum() / weight.sum().clamp(min=1e-6)
+        xt, when = noised(x0, eps, abar), t.to(x0.device)
+        output = self.model.predict(xt, when, context)
+        loss = average((output - target(x0, eps, abar, self.model.schedule.prediction)).square(), weight)
+        if self.spec.masked:
+            with torch.no_grad():
+                plain = self.model.predict(xt, when, self.plain[choice])
+            loss = loss + average((output - plain).square(), 1 - weight)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()

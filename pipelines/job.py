@@ -10,6 +10,9 @@ from pipelines.finalize import finalize
 from pipelines.methods import Method, open_method
 from pipelines.plan import Plan, make_plan
 from pipelines.progress import Progress
+from pipelines.report.gather import gather
+from pipelines.report.page import render
+from pipelines.report.strip import strip
 from pipelines.shard import run_shard
 from pipelines.spec import VersionSpec
 from pipelines.store import Store, canonical, digest
@@ -70,3 +73,12 @@ class Job:
         if self.evaluator is None:
             return {"arms": {}, "gap_closed": None, "probe_auc": None}
         return evaluate(self.evaluator)
+
+    def report(self, evaluation: dict[str, Any], seconds: dict[str, float]) -> tuple[dict[str, Any], dict[str, bytes]]:
+        """The summary of a published version, and its files to look at, by name."""
+        counts, number = self.finalize()["counts"], self.bench.number
+        summary = {"name": self.spec.name, "version": number, **evaluation, "counts": counts, "seconds": seconds}
+        page = gather(self.bench, self.plan, self.method, summary)
+        files = {"summary.json": canonical(summary), "report.html": render(page).encode()}
+        picture = strip(page.samples)
+        return summary, files if picture is None else {**files, "samples.png": picture}

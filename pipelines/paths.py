@@ -58,6 +58,11 @@ def croissant(root: str) -> str:
     return f"{root}/croissant.json"
 
 
+def shown(root: str, name: str) -> str:
+    """What people look at: made from the version after it was published."""
+    return f"{root}/report/{name}"
+
+
 def seconds(root: str) -> str:
     """Time spent so far, over all runs: the one object of a version that differs from run to run."""
     return f"{root}/seconds.json"

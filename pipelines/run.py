@@ -9,9 +9,6 @@ from typing import Any
 from pipelines import paths
 from pipelines.job import Job
 from pipelines.progress import Progress
-from pipelines.report.gather import gather
-from pipelines.report.page import render
-from pipelines.report.strip import strip
 from pipelines.spec import VersionSpec
 from pipelines.store import Store, canonical
 
@@ -54,14 +51,10 @@ def run(spec: VersionSpec, out: Path, progress: Progress) -> dict[str, Any]:
     with clock.time("generate"):
         for number in range(plan.shards):
             job.generate(number)
-        manifest = job.finalize()
+        job.finalize()
     with clock.time("train"):
         found = job.evaluate()
-    summary = {"name": spec.name, "version": 1, **found, "counts": manifest["counts"], "seconds": clock.seconds}
-    (out / "summary.json").write_bytes(canonical(summary))
-    page = gather(job.bench, plan, job.method, summary)
-    (out / "report.html").write_text(render(page), encoding="utf-8")
-    picture = strip(page.samples)
-    if picture is not None:
-        (out / "samples.png").write_bytes(picture)
+    summary, files = job.report(found, clock.seconds)
+    for name, data in files.items():
+        (out / name).write_bytes(data)
     return summary

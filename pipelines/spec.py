@@ -123,9 +123,15 @@ class Inversion(Strict):
     images: int = Field(40, ge=1, description="Images a class, those that contradict the shortcut first.")
     steps: int = Field(300, ge=1, description="Optimisation steps.")
     batch: int = Field(16, ge=1, description="Images a step.")
-    learning_rate: float = Field(5e-3, gt=0, description="Of AdamW, as it is: not scaled by the batch.")
+    learning_rate: float = Field(3e-3, gt=0, description="Of AdamW, as it is: not scaled by the batch.")
     masked: bool = Field(
-        True, description="Count the loss inside the object's mask alone, so the background is not learned."
+        True,
+        description="Learn from the object alone: around it, the token must say no more than the superclass does.",
+    )
+    margin: Share = Field(
+        0.15,
+        description="How far around the object it is learned from, as a share of its longer side: where an object ends is "
+        "part of its shape.",
     )
     checkpoint_every: int = Field(100, ge=1, description="Steps after which progress is saved.")
 
@@ -169,6 +175,7 @@ class TextToImage(Strict):
         return self
 
 
+METHOD_SPECS = (SpuriousRemoval, TextToImage)
 MethodSpec = Annotated[SpuriousRemoval | TextToImage, Field(discriminator="type")]
 
 
@@ -176,11 +183,14 @@ MethodSpec = Annotated[SpuriousRemoval | TextToImage, Field(discriminator="type"
 
 
 class QualityFilter(Strict):
-    """Blank, blurred or saturated images, judged inside the repainted region."""
+    """Blank, blurred or saturated images, and repainted regions that do not fit their surroundings."""
 
     type: Literal["quality"]
     min_contrast: float = Field(0.03, ge=0, description="Least standard deviation of grey levels, 0..1.")
     min_sharpness: float = Field(0.0005, ge=0, description="Least variance of the Laplacian of grey levels.")
+    max_seam: float = Field(
+        0.06, ge=0, description="Largest change of mean colour, 0..1, along the inner edge of the repainted region."
+    )
     max_saturated: Share = Field(0.6, description="Largest share of pixels that are pure black or white.")
 
 
@@ -214,6 +224,7 @@ class AttributionFilter(Strict):
     steps: int = Field(16, ge=2, description="Steps of the integral.")
 
 
+FILTER_SPECS = (QualityFilter, NearDuplicateFilter, LabelAgreementFilter, AttributionFilter)
 FilterSpec = Annotated[
     QualityFilter | NearDuplicateFilter | LabelAgreementFilter | AttributionFilter, Field(discriminator="type")
 ]

@@ -10,6 +10,7 @@ from pipelines.inversion import Inverter, Token
 from pipelines.prompts import TEMPLATES, noun
 from pipelines.spec import Inversion
 from pipelines.store import digest
+from pipelines.vision.segmentation import region
 from pipelines.workbench import Workbench
 
 
@@ -35,7 +36,7 @@ class Tokens:
         contrary = [item for item, _ in reversed(bench.ranking[label])][: 2 * spec.images]
         found = bench.objects(contrary, self.superclass) if spec.masked else [None] * len(contrary)
         pairs = [(i, m) for i, m in zip(contrary, found, strict=True) if m is not None or not spec.masked][: spec.images]
-        masks = [mask for _, mask in pairs if mask is not None]
+        masks = [region(mask, "mask", spec.margin) for _, mask in pairs if mask is not None]
         facts = {
             "model": bench.model.revision,
             "resolution": bench.resolution,

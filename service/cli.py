@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from click import Context
 from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
@@ -18,7 +17,7 @@ from service import operate, remote
 class Commands(TyperGroup):
     """Every mistake that a user can mend ends a command with one red line and exit code 2."""
 
-    def invoke(self, ctx: Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except CounterpoiseError as error:
@@ -66,7 +65,8 @@ def run(
     console = Console(highlight=False)
     if summary["arms"]:
         table = Table("trained on", "average", "worst group", title=f"Accuracy on real test images: {checked.name}")
-        for arm, found in summary["arms"].items():
+        for arm in (arm for arm in ARMS if arm in summary["arms"]):
+            found = summary["arms"][arm]
             cells = [f"{100 * found[k]['mean']:.1f} ± {100 * found[k]['std']:.1f} %" for k in ("average", "worst_group")]
             table.add_row(ARMS[arm], *cells)
         console.print(table)
@@ -122,6 +122,7 @@ app.command()(operate.scheduler)
 app.add_typer(operate.keys_app, name="keys")
 app.command()(remote.submit)
 app.command()(remote.status)
+app.command()(remote.pull)
 app.command("list")(remote.list_versions)
 app.command()(remote.cancel)
 app.command()(remote.retry)

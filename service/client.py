@@ -11,6 +11,8 @@ import json
 import os
 import uuid
 from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -97,6 +99,30 @@ class Client:
 
     def retry(self, dataset: str, number: int) -> VersionView:
         return VersionView.model_validate(self.call("POST", f"/v1/datasets/{dataset}/versions/{number}/retry"))
+
+    def pull(self, dataset: str, number: int, folder: Path) -> Iterator[Path]:
+        """Download a published version; yield each file as it is there. What is there already, and right, is left alone.
+
+        Raises ServiceError when there is nothing yet, or when a file arrives other than it was published.
+        """
+        files = self.call("GET", f"/v1/datasets/{dataset}/versions/{number}/files")
+        if not files:
+            raise ServiceError(f"version {number} of {dataset!r} is not published yet; wait for 'completed'")
+        for each in files:
+            target = folder / each["path"]
+            if not (target.exists() and each["sha256"] and sha256(target.read_bytes()).hexdigest() == each["sha256"]):
+                data = self.retrying(self.download, each["url"])
+                if each["sha256"] and sha256(data).hexdigest() != each["sha256"]:
+                    raise ServiceError(f"{each['path']}: arrived damaged; pull again")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(data)
+            yield target
+
+    def download(self, url: str) -> bytes:
+        # A signed link carries its own permission, and must not be shown our key.
+        response = self.http.get(url) if url.startswith("/") else httpx.get(url, timeout=60)
+        response.raise_for_status()
+        return response.content
 
     def events(self, dataset: str, number: int, after: int = 0) -> Iterator[Happening]:
         """What happens to a version, until it ends; a broken connection is taken up where it broke."""

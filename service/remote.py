@@ -70,6 +70,14 @@ def status(dataset: Dataset, number: Number) -> None:
         console.print(version.error, style="red", markup=False)
 
 
+def pull(dataset: Dataset, number: Number, out: Annotated[Path, typer.Option(help="Folder to put it in.")] = Path()) -> None:
+    """Download a published version."""
+    folder = out / dataset / f"v{number}"
+    with Client() as client:
+        count = sum(1 for _ in client.pull(dataset, number, folder))
+    console.print(f"{count} files in {folder}", soft_wrap=True)
+
+
 def cancel(dataset: Dataset, number: Number) -> None:
     """Stop working on a version."""
     with Client() as client:

@@ -20,8 +20,10 @@ class Settings(BaseSettings):
     hub_organisations: list[str] = Field(
         [], description="Hugging Face organisations whose checkpoints may be used, likewise."
     )
-    lease_seconds: float = Field(60, gt=0, description="After so long without a sign of life a worker's unit is another's.")
-    sweep_seconds: float = Field(5, gt=0, description="How often the scheduler looks for work that nobody was told of.")
+    lease_seconds: float = Field(
+        60.0, gt=0, description="After so long without a sign of life a worker's unit is another's."
+    )
+    sweep_seconds: float = Field(5.0, gt=0, description="How often the scheduler looks for work that nobody was told of.")
 
     @property
     def database(self) -> str:

@@ -98,6 +98,15 @@ def test_what_stands_outside_the_mask_is_not_learned(tiny_model: DiffusionModel)
     assert torch.equal(inverter(tiny_model, masked=False).weight, torch.ones(2, 1, 8, 8))
 
 
+def test_outside_the_mask_the_token_is_held_to_what_the_plain_word_says(tiny_model: DiffusionModel) -> None:
+    """With an object that covers nothing, a token that reads like the plain word has nothing to learn."""
+    nothing = [np.zeros_like(mask) for mask in masks()]
+    one = Inverter(tiny_model, pictures(), nothing, "<boot>", "shoe", SPEC, seed=3)
+    assert one.step() > 0
+    one.plain = one.context([template.format(noun("<boot>", SPEC.vectors, "shoe")) for template in TEMPLATES]).detach()
+    assert one.step() == pytest.approx(0, abs=1e-9)
+
+
 def test_stopped_and_resumed_gives_the_same_bytes(tiny_checkpoint: Path, tmp_path: Path) -> None:
     whole = finish(DiffusionModel(str(tiny_checkpoint), "cpu"), Store.open(tmp_path / "whole"))
     store = Store.open(tmp_path / "cut")

@@ -11,6 +11,7 @@ from pipelines.filters import FILTERS
 from pipelines.methods import METHODS
 from pipelines.spec import parse
 from service.cli import app
+from service.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -37,11 +38,21 @@ def test_every_counterpoise_command_exists() -> None:
         assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0, line
 
 
+def test_every_setting_is_in_the_table_as_it_is() -> None:
+    for name, field in Settings.model_fields.items():
+        default = field.default if field.default not in ("", []) else "[]" if field.default == [] else ""
+        shown = f"`{default}`" if default != "" else ""
+        row = " | ".join(filter(None, (f"| `COUNTERPOISE_{name.upper()}`", shown or None)))
+        assert any(line.startswith(row) and line.endswith(f"| {field.description} |") for line in README.splitlines()), (
+            f"{row} ... {field.description}"
+        )
+
+
 def test_every_method_and_filter_has_its_line() -> None:
     for name in (*METHODS, *FILTERS):
         assert f"| `{name}` |" in README
 
 
 def test_every_path_it_names_is_there() -> None:
-    for path in (*re.findall(r"\]\(([^)#]+)\)", README), *re.findall(r"`((?:pipelines|service)/[^`]*)`", README)):
+    for path in (*re.findall(r"\]\(([^)#]+)\)", README), *re.findall(r"`((?:pipelines|service|workers)/[^`]*)`", README)):
         assert (ROOT / path).exists(), path

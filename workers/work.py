@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from pipelines import paths
 from pipelines.errors import CounterpoiseError
 from pipelines.job import Job
 from pipelines.spec import parse
@@ -84,7 +85,7 @@ class Worker:
 def plan(job: Job, _number: int) -> Done:
     found = job.plan
     job.check()
-    work = {"learn": 1, "generate": found.shards, "finalize": 1, "evaluate": int(job.spec.evaluation is not None)}
+    work = {"learn": 1, "generate": found.shards, "finalize": 1, "evaluate": 1}
     return {"planned": found.planned, "shards": found.shards}, work
 
 
@@ -103,6 +104,9 @@ def finalize(job: Job, _number: int) -> Done:
 
 def evaluate(job: Job, _number: int) -> Done:
     found = job.evaluate()
+    _, files = job.report(found, {})
+    for name, data in files.items():
+        job.store.put(paths.shown(job.bench.root, name), data)
     return {"gap_closed": found["gap_closed"], "probe_auc": found["probe_auc"]}, None
 
 

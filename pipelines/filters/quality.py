@@ -1,14 +1,16 @@
-"""Blank, blurred and saturated images, by plain statistics of the repainted region."""
+"""Blank, blurred and saturated images, and regions that do not fit in, by plain statistics of the repainted region."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import laplace
+from scipy.ndimage import binary_erosion, laplace
 
 from pipelines.records import Candidate, Mask, Verdict
 from pipelines.spec import QualityFilter
 from pipelines.workbench import Workbench
+
+EDGE = 1 / 16  # of the image's side: how wide the edge of a region is
 
 
 def crop(pixels: NDArray[np.generic], mask: Mask | None) -> NDArray[np.generic]:
@@ -17,6 +19,21 @@ def crop(pixels: NDArray[np.generic], mask: Mask | None) -> NDArray[np.generic]:
         return pixels
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def seam(candidate: Candidate) -> float:
+    """How far the mean colour just inside the region's edge is from the source's there: 0..1.
+
+    An edge of the picture is none of the region's: nothing has to fit there.
+    """
+    source, mask = candidate.request.image, candidate.request.mask
+    if source is None or mask is None:
+        return 0.0
+    edge = mask & ~binary_erosion(mask, iterations=max(1, round(EDGE * len(mask))), border_value=1)
+    if not edge.any():
+        return 0.0
+    before, after = (pixels[edge].mean(axis=0) / 255 for pixels in (source, candidate.image))
+    return float(np.abs(after - before).mean())
 
 
 class Quality:
@@ -34,6 +51,10 @@ class Quality:
             "sharpness": float(laplace(grey).var()),
             "saturated": float(((part == 0) | (part == 255)).all(axis=2).mean()),
         }
+        if candidate.request.mask is not None:
+            scores["seam"] = seam(candidate)
+            if scores["seam"] > self.spec.max_seam:
+                return Verdict(scores, "does not fit its surroundings")
         if scores["contrast"] < self.spec.min_contrast:
             return Verdict(scores, "blank")
         if scores["sharpness"] < self.spec.min_sharpness:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from scipy.ndimage import binary_dilation
+from scipy.ndimage import binary_dilation, label
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import (
@@ -25,6 +25,7 @@ from pipelines.tensors import choose_device, tensor
 from pipelines.vision.attention import word_attention
 
 LEAST_AREA = 0.01  # share of the picture below which a region is no detection
+SPECK = 0.2  # share of the largest part below which a part is none
 PREFIX = "a photo of a {}"
 
 
@@ -36,6 +37,11 @@ class Segmenter(Protocol):
 
 
 def accepted(mask: Mask) -> Mask | None:
+    """A mask without its specks, which would blow up the box around it; None if next to nothing is left."""
+    parts, count = label(mask)
+    if count > 1:
+        areas = np.bincount(parts.ravel())[1:]
+        mask = np.isin(parts, 1 + np.flatnonzero(areas >= SPECK * areas.max()))
     return mask if mask.mean() >= LEAST_AREA else None
 
 

@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from service.api import events, health, problems, versions
+from service.api import catalogue, events, files, health, problems, versions
 from service.api.context import Context
 from service.queue import open_queue
 from service.settings import Settings
@@ -17,6 +17,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(title="Counterpoise", summary="Makes the training images a dataset lacks.", version="1")
     app.state.context = Context(settings, database, open_queue(settings.broker_url))
     problems.install(app)
-    for part in (versions, events, health):
+    for part in (versions, events, files, catalogue, health):
         app.include_router(part.router)
     return app

@@ -39,7 +39,7 @@ def seconds_left(version: Version, shards: Done | None) -> float | None:
     """Of generation, at the rate so far; None before the first shard is done, and after the last."""
     if version.state != "generating" or shards is None or not shards.done:
         return None
-    return (time.time() - version.entered["generating"]) / shards.done * (shards.of - shards.done)
+    return float((time.time() - version.entered["generating"]) / shards.done * (shards.of - shards.done))
 
 
 def view(here: Context, version: Version) -> VersionView:

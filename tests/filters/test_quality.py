@@ -69,6 +69,24 @@ def test_only_the_region_counts(workbench: Workbench) -> None:
     assert [verdict.reason for verdict in judged] == [None, "blank"]
 
 
+def test_a_region_that_does_not_fit_its_surroundings_is_dropped(workbench: Workbench) -> None:
+    """What is painted in the middle of a region may have any colour; its edge has to look as it did."""
+    source, mask = noise(0), window(slice(8, 24), slice(4, 20))
+    fitting, foreign = source.copy(), source.copy()
+    fitting[12:20, 8:16] = 255 - noise(1)[12:20, 8:16] // 4
+    foreign[mask] = source[mask] // 2
+    judged = Quality(workbench, FILTER).judge([candidate(x, image=source, mask=mask) for x in (fitting, foreign)], [])
+    assert [verdict.reason for verdict in judged] == [None, "does not fit its surroundings"]
+    assert judged[0].scores["seam"] == 0
+    assert judged[1].scores["seam"] == pytest.approx(0.25, abs=0.03)
+
+
+def test_at_the_edge_of_the_picture_nothing_has_to_fit(workbench: Workbench) -> None:
+    source, everything = noise(0), np.ones((32, 32), np.bool_)
+    (verdict,) = Quality(workbench, FILTER).judge([candidate(noise(1), image=source, mask=everything)], [])
+    assert verdict.scores["seam"] == 0
+
+
 def test_a_threshold_of_the_spec_is_the_one_that_is_used(workbench: Workbench) -> None:
     image = checker(100, 140)  # contrast 0.078
     for limit, reason in ((0.07, None), (0.09, "blank")):

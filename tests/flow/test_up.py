@@ -1,5 +1,7 @@
 """`counterpoise up` and its users: the commands and the Python client, over HTTP, on one machine."""
 
+import hashlib
+import json
 import os
 import signal
 import socket
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from datasets import load_dataset
 
 from pipelines.spec import parse
 from service.client import Client, ServiceError
@@ -82,6 +85,22 @@ def test_a_version_is_submitted_and_watched_to_its_end(service: Service) -> None
     told = service.command("status", "shoes", 1).stdout
     assert "shoes 1: completed (4 planned" in told
     assert "completed" in service.command("list").stdout
+
+
+def test_a_version_is_pulled_and_loads(service: Service, tmp_path: Path) -> None:
+    done = service.command("pull", "shoes", 1, "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "shoes/v1"
+    published = json.loads((folder / "manifest.json").read_text())
+    for file in published["files"]:
+        assert hashlib.sha256((folder / file["path"]).read_bytes()).hexdigest() == file["sha256"]
+    data = load_dataset("parquet", data_files=str(folder / "data/*.parquet"), split="train")
+    assert len(data) == published["counts"]["kept"]
+    assert json.loads((folder / "report/summary.json").read_text())["counts"] == published["counts"]
+    assert "<html" in (folder / "report/report.html").read_text()
+    (folder / "plan.json").write_text("damaged")
+    assert service.command("pull", "shoes", 1, "--out", tmp_path).returncode == 0
+    assert json.loads((folder / "plan.json").read_text())["planned"] == 4
 
 
 def test_the_client_is_told_everything_in_order(service: Service) -> None:

@@ -16,6 +16,15 @@ def extent(mask: Mask) -> tuple[int, int]:
     return int(mask.any(axis=1).sum()), int(mask.any(axis=0).sum())
 
 
+def test_specks_are_no_part_of_an_object() -> None:
+    shoe, lace = blob(20, 10, 12, 30), blob(20, 45, 12, 10)
+    specks = shoe.copy()
+    specks[2:5, 60:63] = True
+    assert np.array_equal(accepted(specks), shoe)  # type: ignore[arg-type]
+    assert np.array_equal(accepted(shoe | lace), shoe | lace)  # type: ignore[arg-type]
+    assert accepted(np.zeros((64, 64), np.bool_)) is None
+
+
 def test_a_box_is_the_square_around_the_object() -> None:
     found = region(blob(20, 10, 12, 30), "box", 0.0)
     assert extent(found) == (30, 30)

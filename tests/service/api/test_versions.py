@@ -219,6 +219,28 @@ def test_events_are_followed_to_the_end_and_gone_on_with_anywhere(client: TestCl
     assert version.state == "completed"
 
 
+def test_nothing_can_be_had_of_a_version_that_is_not_published(client: TestClient) -> None:
+    client.post(SHOES, json=SPEC)
+    assert client.get(f"{SHOES}/1/files").json() == []
+    for path in ("data/x.parquet", "../../../../state.db", "%2e%2e/%2e%2e/state.db", "manifest.json"):
+        problem(client.get(f"{SHOES}/1/files/{path}"), 404)
+
+
+def test_what_can_be_asked_for_is_listed_with_its_settings(client: TestClient) -> None:
+    methods = {each["type"]: each for each in client.get("/v1/methods").json()}
+    assert methods["spurious_removal"]["parameters"]["properties"]["guidance"]["minimum"] == 1
+    filters = {each["type"] for each in client.get("/v1/filters").json()}
+    assert filters == {"quality", "near_duplicate", "label_agreement", "attribution"}
+
+
+def test_a_spec_is_checked_without_being_run(client: TestClient) -> None:
+    assert client.post("/v1/specs:validate", json=SPEC).json()["max_attempts"] == 3
+    assert problem(client.post("/v1/specs:validate", json={**SPEC, "seed": -1}), 422)["errors"][0]["field"] == "seed"
+    forbidden = {**SPEC, "models": {"text_to_image": "/models/sd"}}
+    assert "COUNTERPOISE_MODEL_ROOTS" in problem(client.post("/v1/specs:validate", json=forbidden), 422)["detail"]
+    assert client.get("/v1/versions").json()["items"] == []
+
+
 def test_a_version_is_taken_on_while_the_broker_is_away(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path, broker_url="redis://127.0.0.1:1/0")
     with TestClient(create_app(settings)) as client:
