@@ -3,6 +3,7 @@
 line -> lease -> job.plan | learn | generate | finalize | evaluate -> report, and the next stage in line
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -57,13 +58,24 @@ class Worker:
                 return True
         return False
 
+    def publish(self, job: Job, version_id: int) -> None:
+        """Put what people look at beside the version."""
+        version = versions.get(self.database, version_id)
+        assert version is not None
+        _, files = job.report(job.evaluate(), spent(version.entered))
+        for name, data in files.items():
+            job.store.put(paths.shown(job.bench.root, name), data)
+
     def do(self, lease: Lease) -> None:
         """Work on a unit that is held. Whatever happens, the database knows afterwards, or will when the lease runs out."""
         pulse = Pulse(self.database, lease, self.settings.lease_seconds, self.stopping)
         bound = log.bind(version=lease.version, stage=lease.stage, number=lease.number, attempt=lease.attempts)
         try:
             with pulse.beating():
-                report, work = PIECES[lease.stage](self.job(lease.version, pulse), lease.number)
+                job = self.job(lease.version, pulse)
+                report, work = PIECES[lease.stage](job, lease.number)
+                if lease.stage == "evaluate":
+                    self.publish(job, lease.version)
             leases.complete(self.database, lease, report, work)
             bound.info("done")
         except LeaseLost:
@@ -80,6 +92,18 @@ class Worker:
             self.last = None
             bound.exception("failed")
             leases.fail(self.database, lease, f"{type(error).__name__}: {error}", again=True)
+
+
+def spent(entered: dict[str, float]) -> dict[str, float]:
+    """Seconds in each stage of a version that is being evaluated, by when it entered its states."""
+    until = time.time()
+    seconds = {
+        "total": until - entered["planning"],
+        "learn": entered["generating"] - entered["learning"],
+        "generate": entered["evaluating"] - entered["generating"],
+        "train": until - entered["evaluating"],
+    }
+    return {stage: round(value, 1) for stage, value in seconds.items()}
 
 
 def plan(job: Job, _number: int) -> Done:
@@ -104,9 +128,6 @@ def finalize(job: Job, _number: int) -> Done:
 
 def evaluate(job: Job, _number: int) -> Done:
     found = job.evaluate()
-    _, files = job.report(found, {})
-    for name, data in files.items():
-        job.store.put(paths.shown(job.bench.root, name), data)
     return {"gap_closed": found["gap_closed"], "probe_auc": found["probe_auc"]}, None
 
 

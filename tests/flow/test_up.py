@@ -21,7 +21,7 @@ from service.client import Client, ServiceError
 from tests.test_run import SPEC
 
 ROOT = Path(__file__).parents[2]
-SMALL = {**SPEC, "evaluation": None, "amount": {"per_class": 2}, "max_attempts": 1}
+SMALL = {**SPEC, "evaluation": None, "amount": {"per_class": 2}, "filters": []}
 
 
 def free_port() -> int:

@@ -52,7 +52,7 @@ class Deployment:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
-    def watch(self, version: int, until: Callable[[str], bool], seconds: float = 200) -> str:
+    def watch(self, version: int, until: Callable[[str], bool], seconds: float = 120) -> str:
         """Sweep, as the scheduler does, until the version's state is as wanted."""
         queue, end = open_queue(self.settings.broker_url), time.monotonic() + seconds
         while time.monotonic() < end:
