@@ -62,6 +62,7 @@ class Job:
 
     def generate(self, shard: int) -> dict[str, Any]:
         """Make a shard; return its report."""
+        self.learn()  # in another process, perhaps: what the engine opened in inference mode could not be differentiated
         return run_shard(self.bench, self.plan, shard, self.method, self.engine, self.panel)
 
     def finalize(self) -> dict[str, Any]:
