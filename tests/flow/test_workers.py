@@ -21,7 +21,12 @@ from service.state.database import Database
 from service.state.tables import Base
 from tests.test_run import SPEC
 
-SPOKEN = {"seconds.json", "progress.safetensors"}  # files that tell of the way, not of the result
+SPOKEN = {
+    "seconds.json",
+    "progress.safetensors",
+    "summary.json",
+    "report.html",
+}  # files that tell of the way, not of the result
 ROOT = Path(__file__).parents[2]
 
 
