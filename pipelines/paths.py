@@ -66,3 +66,17 @@ def shown(root: str, name: str) -> str:
 def seconds(root: str) -> str:
     """Time spent so far, over all runs: the one object of a version that differs from run to run."""
     return f"{root}/seconds.json"
+
+
+def blob(sha256: str) -> str:
+    """An uploaded image, by its content; shared by every source that holds it."""
+    return f"blobs/{sha256[:2]}/{sha256}"
+
+
+def index(source: str, digest: str) -> str:
+    """What an uploaded source held at one time."""
+    return f"sources/{source}/{digest}.json"
+
+
+def newest(source: str) -> str:
+    return f"sources/{source}/newest.json"

@@ -12,14 +12,15 @@ import numpy as np
 import PIL.Image
 from PIL import ImageOps
 
+from pipelines import paths
 from pipelines.builtin import sources as builtin
 from pipelines.builtin import wardrobe
 from pipelines.builtin.render import render
 from pipelines.builtin.world import Factors
 from pipelines.errors import SourceError
 from pipelines.records import Image, Item, Mask, Problem
-from pipelines.spec import FolderSource, SourceSpec
-from pipelines.store import digest
+from pipelines.spec import FolderSource, SourceSpec, UploadedSource
+from pipelines.store import Store, digest
 from pipelines.synthetic import is_synthetic
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
@@ -145,6 +146,33 @@ def open_folder(spec: FolderSource) -> Source:
     def read(item: Item) -> Image:
         return decode((root / item.id).read_bytes(), allow_synthetic=True)
 
+    return checked(splits, problems, read, f"source.path: {root}", spec.max_problems)
+
+
+def open_uploaded(spec: UploadedSource, store: Store) -> Source:
+    """Open images that were uploaded. Raises SourceError when there are none, no two classes, or too many bad ones."""
+    key = paths.newest(spec.name)
+    if spec.digest is None and not store.exists(key):
+        raise SourceError(f"source.name: nothing was uploaded as {spec.name!r}; send it to /v1/sources/{spec.name} first")
+    key = paths.index(spec.name, spec.digest or store.json(key)["digest"])
+    if not store.exists(key):
+        raise SourceError(f"source.digest: {spec.name!r} has no state {spec.digest!r}; leave it out for the newest")
+    index = store.json(key)
+    splits: dict[str, list[Item]] = {split: [] for split in SPLITS}
+    for row in index["items"]:
+        splits[row["split"]].append(Item(row["id"], row["sha256"], row["label"], row["group"]))
+
+    def read(item: Item) -> Image:
+        return decode(store.get(paths.blob(item.sha256)), allow_synthetic=True)
+
+    problems = [Problem(each["id"], each["reason"]) for each in index["problems"]]
+    return checked(splits, problems, read, f"source.name: {spec.name}", spec.max_problems)
+
+
+def checked(
+    splits: dict[str, list[Item]], problems: list[Problem], read: Callable[[Item], Image], where: str, most: float
+) -> Source:
+    """A source of real images. Raises SourceError unless it has two classes and few enough problems."""
     classes = tuple(sorted({item.label for item in splits["train"]}))
     for split, items in splits.items():
         splits[split] = [item for item in items if item.label in classes]
@@ -152,14 +180,12 @@ def open_folder(spec: FolderSource) -> Source:
         problems += [Problem(i.id, f"class {i.label!r} has no training images; add some, or remove it") for i in untaught]
     good = sum(map(len, splits.values()))
     if len(classes) < 2:
-        raise SourceError(
-            f"source.path: {root} has {len(classes)} classes with readable training images; at least 2 are needed"
-        )
-    if len(problems) > spec.max_problems * (good + len(problems)):
+        raise SourceError(f"{where} has {len(classes)} classes with readable training images; at least 2 are needed")
+    if len(problems) > most * (good + len(problems)):
         listed = "; ".join(f"{p.id}: {p.reason}" for p in problems[:5])
         raise SourceError(
-            f"source.path: {len(problems)} of {good + len(problems)} files in {root} cannot be used, more than "
-            f"max_problems = {spec.max_problems:.0%}: {listed}"
+            f"{where}: {len(problems)} of {good + len(problems)} files cannot be used, more than "
+            f"max_problems = {most:.0%}: {listed}"
         )
     return Source(classes, splits, read, problems)
 
@@ -191,6 +217,12 @@ def open_builtin(spec: builtin.BuiltinSpec) -> Source:
     return Source(tuple(spec.classes), splits, read, truth=truth)
 
 
-def open_source(spec: SourceSpec) -> Source:
-    """Open any source. Raises SourceError with the remedy."""
-    return open_folder(spec) if isinstance(spec, FolderSource) else open_builtin(spec)
+def open_source(spec: SourceSpec, store: Store | None = None) -> Source:
+    """Open any source; uploaded ones lie in a store. Raises SourceError with the remedy."""
+    if isinstance(spec, FolderSource):
+        return open_folder(spec)
+    if not isinstance(spec, UploadedSource):
+        return open_builtin(spec)
+    if store is None:
+        raise SourceError("source.type: uploaded images lie in a service's store; submit the spec there")
+    return open_uploaded(spec, store)

@@ -42,6 +42,17 @@ class FolderSource(Strict):
     allow_synthetic: bool = Field(False, description="Take generated images as real ones.")
 
 
+class UploadedSource(Strict):
+    """Images that were sent to the service as a tar, zip or Parquet file: `PUT /v1/sources/{name}`."""
+
+    type: Literal["uploaded"]
+    name: Name = Field(description="Name that the images were sent under.")
+    digest: str | None = Field(
+        None, pattern=r"^[0-9a-f]{16}$", description="Which state of it; none: the newest when the version is asked for."
+    )
+    max_problems: Share = Field(0.1, description="Share of refused images above which the source is refused.")
+
+
 class SpuriousSource(Strict):
     """Fashion Scenes with a shortcut: each class stands mostly on its own scene. Validation and test are balanced."""
 
@@ -93,7 +104,9 @@ class LongTailSource(Strict):
     seed: int = Field(0, ge=0, description="Seed of the rendering.")
 
 
-SourceSpec = Annotated[FolderSource | SpuriousSource | FewShotSource | LongTailSource, Field(discriminator="type")]
+SourceSpec = Annotated[
+    FolderSource | UploadedSource | SpuriousSource | FewShotSource | LongTailSource, Field(discriminator="type")
+]
 
 
 # --- models ---------------------------------------------------------------------------------------------------------

@@ -1,16 +1,32 @@
 """The object store: a thin, typed view of obstore, local folder or s3://."""
 
+import contextlib
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, NotFoundError
+from obstore.exceptions import AlreadyExistsError, GenericError, NotFoundError
 from obstore.store import LocalStore, ObjectStore, from_url
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from pipelines.errors import StoreError
+
+T = TypeVar("T")
+
+
+@retry(
+    retry=retry_if_exception_type(GenericError),
+    stop=stop_after_attempt(6),
+    wait=wait_random_exponential(0.1, 5),
+    reraise=True,
+)
+def again(call: Callable[[], T]) -> T:
+    """Do it, and again when the store has failed: every write of ours may be done twice."""
+    return call()
 
 
 def canonical(value: Any) -> bytes:
@@ -36,12 +52,12 @@ class Store:
         return cls(LocalStore(Path(url).resolve()))
 
     def put(self, key: str, data: bytes) -> None:
-        obstore.put(self.objects, key, data)
+        again(lambda: obstore.put(self.objects, key, data))
 
     def create(self, key: str, data: bytes) -> None:
         """Put if absent. The same bytes again are fine; other bytes raise StoreError: nothing is ever overwritten."""
         try:
-            obstore.put(self.objects, key, data, mode="create")
+            again(lambda: obstore.put(self.objects, key, data, mode="create"))
         except AlreadyExistsError:
             if self.get(key) != data:
                 raise StoreError(
@@ -52,16 +68,21 @@ class Store:
     def get(self, key: str) -> bytes:
         """Raises StoreError when there is no such object."""
         try:
-            return bytes(obstore.get(self.objects, key).bytes())
+            return again(lambda: bytes(obstore.get(self.objects, key).bytes()))
         except (NotFoundError, FileNotFoundError):
             raise StoreError(f"{key}: no such object") from None
 
     def exists(self, key: str) -> bool:
         try:
-            obstore.head(self.objects, key)
+            again(lambda: obstore.head(self.objects, key))
         except (NotFoundError, FileNotFoundError):
             return False
         return True
+
+    def delete(self, key: str) -> None:
+        """Gone afterwards, whether it was there or not."""
+        with contextlib.suppress(NotFoundError, FileNotFoundError):
+            again(lambda: obstore.delete(self.objects, key))
 
     def json(self, key: str) -> Any:
         return json.loads(self.get(key))

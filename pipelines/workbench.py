@@ -37,7 +37,7 @@ class Workbench:
 
     @cached_property
     def source(self) -> Source:
-        return open_source(self.spec.source)
+        return open_source(self.spec.source, self.store)
 
     @cached_property
     def model(self) -> DiffusionModel:

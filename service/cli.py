@@ -126,6 +126,7 @@ app.command()(remote.pull)
 app.command("list")(remote.list_versions)
 app.command()(remote.cancel)
 app.command()(remote.retry)
+app.command()(remote.delete)
 
 
 if __name__ == "__main__":

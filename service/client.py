@@ -9,6 +9,7 @@ with Client("http://127.0.0.1:8000", key) as client:
 
 import json
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from hashlib import sha256
@@ -20,9 +21,11 @@ import httpx
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
 from pipelines.errors import CounterpoiseError
+from pipelines.pack import pack
 from pipelines.spec import VersionSpec
-from service.schemas import Happening, VersionPage, VersionView
+from service.schemas import Happening, SourceView, VersionPage, VersionView
 
+CHUNK = 2**20  # bytes of an upload that are sent at a time
 PATIENCE = 60.0  # seconds for which a service that does not answer is tried again
 
 
@@ -62,12 +65,13 @@ class Client:
         self.http.close()
 
     def call(self, method: str, path: str, **options: Any) -> Any:
-        """Raises ServiceError with what the service says is wrong."""
+        """`content` is a function that makes what is sent. Raises ServiceError with what the service says is wrong."""
 
         def once() -> Any:
-            response = self.http.request(method, path, **options)
+            content = options.get("content")
+            response = self.http.request(method, path, **{**options, "content": content() if content else None})
             response.raise_for_status()
-            return response.json()
+            return response.json() if response.content else None
 
         try:
             return self.retrying(once)
@@ -80,6 +84,26 @@ class Client:
         """Ask for a version. Sent twice by a retry, it is still one."""
         options = {"json": spec.model_dump(mode="json"), "headers": {"Idempotency-Key": str(uuid.uuid4())}}
         return VersionView.model_validate(self.call("POST", f"/v1/datasets/{spec.name}/versions", **options))
+
+    def upload(self, name: str, folder: Path, *, allow_synthetic: bool = False) -> SourceView:
+        """Send the images of a folder as source `name`. Raises ServiceError when nothing in it is usable."""
+        with tempfile.TemporaryFile() as file:
+            pack(folder, file)
+            size = file.tell()
+            headers = {"Content-Type": "application/x-tar", "Content-Length": str(size)}
+
+            def chunks() -> Iterator[bytes]:
+                file.seek(0)
+                while chunk := file.read(CHUNK):
+                    yield chunk
+
+            # A generator is used up by an attempt: `call` is given a fresh one each time.
+            params = {"allow_synthetic": allow_synthetic}
+            options = {"content": chunks, "headers": headers, "params": params, "timeout": 600}
+            return SourceView.model_validate(self.call("PUT", f"/v1/sources/{name}", **options))
+
+    def source(self, name: str) -> SourceView:
+        return SourceView.model_validate(self.call("GET", f"/v1/sources/{name}"))
 
     def version(self, dataset: str, number: int) -> VersionView:
         return VersionView.model_validate(self.call("GET", f"/v1/datasets/{dataset}/versions/{number}"))
@@ -99,6 +123,10 @@ class Client:
 
     def retry(self, dataset: str, number: int) -> VersionView:
         return VersionView.model_validate(self.call("POST", f"/v1/datasets/{dataset}/versions/{number}/retry"))
+
+    def delete(self, dataset: str, number: int) -> None:
+        """Remove a version that has ended, with its files."""
+        self.call("DELETE", f"/v1/datasets/{dataset}/versions/{number}")
 
     def pull(self, dataset: str, number: int, folder: Path) -> Iterator[Path]:
         """Download a published version; yield each file as it is there. What is there already, and right, is left alone.

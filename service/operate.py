@@ -1,28 +1,46 @@
 """Commands of whoever runs the service: all of it on one machine, or each process by itself."""
 
+import ipaddress
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Thread
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
+
+from pipelines.errors import SpecError
+
+if TYPE_CHECKING:
+    from service.state.database import Database
 
 console = Console(highlight=False)
 keys_app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
 GRACE = 30  # seconds that a process has to end by itself
 
 
-def listen(port: int, host: str) -> None:
-    """The API alone."""
-    import uvicorn
+def loopback(host: str) -> bool:
+    """Whether nobody but this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
-    uvicorn.run("service.api.app:create_app", factory=True, host=host, port=port, log_level="warning")
+
+def opened(state_dir: Path | None = None) -> "Database":
+    """The database, with its tables."""
+    from service.settings import Settings
+    from service.state.database import Database
+
+    database = Database.open((Settings(state_dir=state_dir) if state_dir else Settings()).database)
+    database.create()
+    return database
 
 
 def api(
@@ -30,7 +48,15 @@ def api(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
 ) -> None:
     """Answer HTTP requests. Settings: COUNTERPOISE_DATABASE_URL, COUNTERPOISE_BROKER_URL, COUNTERPOISE_STORE_URL."""
-    listen(port, host)
+    import uvicorn
+
+    from service.settings import Settings
+
+    if not Settings().auth and not loopback(host):
+        raise SpecError(
+            f"--host: {host} can be reached from elsewhere, and COUNTERPOISE_AUTH is off; turn it on, or use 127.0.0.1"
+        )
+    uvicorn.run("service.api.app:create_app", factory=True, host=host, port=port, log_level="warning")
 
 
 def worker(
@@ -45,10 +71,11 @@ def scheduler() -> None:
     """Find work that no worker was told of. One is enough; several do no harm."""
     from service.queue import open_queue, sweep
     from service.settings import Settings
-    from service.state.database import Database
+    from service.webhooks import keep_delivering
 
     settings = Settings()
-    database, queue = Database.open(settings.database), open_queue(settings.broker_url)
+    database, queue = opened(), open_queue(settings.broker_url)
+    Thread(target=keep_delivering, args=(database, settings.private_webhooks, 1.0), daemon=True).start()
     while True:
         try:
             sweep(queue, database, settings.sweep_seconds)
@@ -59,15 +86,11 @@ def scheduler() -> None:
 
 def admin_key(state_dir: Path) -> Path:
     """A file with a key that may do everything, made when there is none; its owner alone can read it."""
-    from service.settings import Settings
     from service.state import keys
-    from service.state.database import Database
-    from service.state.tables import Base
 
     file = state_dir / "admin.key"
     if not file.exists():
-        database = Database.open(Settings(state_dir=state_dir).database)
-        Base.metadata.create_all(database.engine)
+        database = opened(state_dir)
         with open(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), "w") as written:
             written.write(keys.create(database, "admin", "default", keys.SCOPES) + "\n")
         database.engine.dispose()
@@ -136,28 +159,21 @@ def create_key(
     scopes: Annotated[str, typer.Option(help="Of read, submit, admin; comma-separated.")] = "read,submit",
 ) -> None:
     """Make a key and print it. It is not stored, and cannot be shown again."""
-    from service.settings import Settings
     from service.state import keys
-    from service.state.database import Database
-    from service.state.tables import Base
 
     wanted = [scope for scope in keys.SCOPES if scope in scopes.split(",")]
     if len(wanted) != len(scopes.split(",")):
         raise typer.BadParameter(f"{scopes!r}: a key has scopes of {', '.join(keys.SCOPES)}")
-    database = Database.open(Settings().database)
-    Base.metadata.create_all(database.engine)
-    typer.echo(keys.create(database, name, tenant, wanted))
+    typer.echo(keys.create(opened(), name, tenant, wanted))
 
 
 @keys_app.command("list")
 def list_keys() -> None:
     """All keys, those revoked included."""
-    from service.settings import Settings
     from service.state import keys
-    from service.state.database import Database
 
     table = Table("id", "name", "tenant", "scopes", "in force")
-    for key in keys.listed(Database.open(Settings().database)):
+    for key in keys.listed(opened()):
         table.add_row(str(key.id), key.name, key.tenant, ", ".join(key.scopes), "yes" if key.revoked is None else "revoked")
     console.print(table)
 
@@ -165,10 +181,8 @@ def list_keys() -> None:
 @keys_app.command("revoke")
 def revoke_key(key_id: Annotated[int, typer.Argument(help="As `keys list` shows it.")]) -> None:
     """Put a key out of force."""
-    from service.settings import Settings
     from service.state import keys
-    from service.state.database import Database
 
-    if not keys.revoke(Database.open(Settings().database), key_id):
+    if not keys.revoke(opened(), key_id):
         raise typer.BadParameter(f"no key {key_id} is in force")
     typer.echo(f"key {key_id} is revoked")

@@ -1,10 +1,14 @@
 """The queue. A message says only that there may be work of a kind; what it is, the database says.
 
-So no message is worth keeping: lost, late and doubled ones do no harm, and none lives longer than a sweep.
+So no message is worth keeping: lost, late and doubled ones do no harm, and none lives longer than a sweep. Previews alone
+are made of what the message says, and answered through the broker: whoever waits for one will ask again.
 """
 
-from typing import Literal, get_args
+import json
+from dataclasses import dataclass
+from typing import Any, Literal, cast, get_args
 
+import redis
 from celery import Celery
 
 from service.state import leases
@@ -15,6 +19,8 @@ Kind = Literal["cpu", "gpu"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 KIND: dict[Stage, Kind] = {"plan": "cpu", "learn": "gpu", "generate": "gpu", "finalize": "cpu", "evaluate": "gpu"}
 TASK = "counterpoise.work"
+PREVIEW = "counterpoise.preview"
+PATIENCE = 45  # seconds that a preview may take, waiting included
 MOST = 32  # messages of a kind that one sweep sends, however long the line
 
 
@@ -50,3 +56,26 @@ def sweep(queue: Celery, database: Database, seconds: float) -> dict[Kind, int]:
         for _ in range(count):
             wake(queue, kind, seconds)
     return sent
+
+
+def ask_preview(queue: Celery, number: str, tenant: str, spec: dict[str, Any], count: int) -> None:
+    """Ask any worker for a preview; its answer will lie under `number`."""
+    queue.send_task(PREVIEW, args=(number, tenant, spec, count), queue="gpu", expires=PATIENCE, retry=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Answers to previews, kept in the broker until they are fetched, for a minute at most."""
+
+    broker_url: str
+
+    def give(self, number: str, answer: dict[str, Any]) -> None:
+        with redis.Redis.from_url(self.broker_url) as client:
+            client.lpush(f"preview:{number}", json.dumps(answer))
+            client.expire(f"preview:{number}", 60)
+
+    def wait(self, number: str) -> dict[str, Any] | None:
+        """The answer, as soon as it is there; None if there is none in time."""
+        with redis.Redis.from_url(self.broker_url, socket_timeout=PATIENCE + 5) as client:
+            found = cast(tuple[bytes, bytes] | None, client.blpop([f"preview:{number}"], PATIENCE))
+        return None if found is None else json.loads(found[1])

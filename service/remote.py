@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from pipelines.errors import CounterpoiseError
-from pipelines.spec import load
+from pipelines.spec import FolderSource, UploadedSource, VersionSpec, load
 from service.client import Client
 from service.schemas import VersionView
 
@@ -42,13 +42,24 @@ def watch(client: Client, version: VersionView) -> VersionView:
     return client.version(version.dataset, version.number)
 
 
+def sent(client: Client, spec: VersionSpec, source: FolderSource) -> VersionSpec:
+    """The spec with its folder's images uploaded under the dataset's name."""
+    found = client.upload(spec.name, Path(source.path), allow_synthetic=source.allow_synthetic)
+    console.print(f"{found.images} images sent, {len(found.refused)} refused")
+    uploaded = UploadedSource(type="uploaded", name=spec.name, digest=found.digest, max_problems=source.max_problems)
+    return spec.model_copy(update={"source": uploaded})
+
+
 def submit(
     spec: Annotated[Path, typer.Argument(help="The spec, YAML or JSON.")],
     follow: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
 ) -> None:
-    """Ask the service for a version."""
+    """Ask the service for a version. A folder of images is sent along."""
+    wanted = load(spec)
     with Client() as client:
-        version = client.submit(load(spec))
+        if isinstance(wanted.source, FolderSource):
+            wanted = sent(client, wanted, wanted.source)
+        version = client.submit(wanted)
         console.print(described(version))
         if follow:
             version = watch(client, version)
@@ -88,6 +99,13 @@ def retry(dataset: Dataset, number: Number) -> None:
     """Go on with a version that failed or was cancelled."""
     with Client() as client:
         console.print(described(client.retry(dataset, number)))
+
+
+def delete(dataset: Dataset, number: Number) -> None:
+    """Remove a version that has ended, with its files."""
+    with Client() as client:
+        client.delete(dataset, number)
+    console.print(f"{dataset} {number} is removed")
 
 
 def list_versions(dataset: Annotated[str | None, typer.Option(help="Of this dataset alone.")] = None) -> None:

@@ -42,3 +42,20 @@ class Happening(BaseModel):
     id: int
     kind: str
     data: dict[str, Any]
+
+
+class Refused(BaseModel):
+    id: str
+    reason: str
+
+
+class SourceView(BaseModel):
+    """What was understood of a source."""
+
+    name: str
+    digest: str = Field(description="Of this state of it.")
+    images: int
+    classes: dict[str, int] = Field(description="Images of each class.")
+    groups: dict[str, int] = Field(description="Images of each group, where known.")
+    splits: dict[str, int]
+    refused: list[Refused] = Field(description="Images that cannot be used, and why: the first 1,000.")

@@ -25,6 +25,15 @@ class Settings(BaseSettings):
     )
     sweep_seconds: float = Field(5.0, gt=0, description="How often the scheduler looks for work that nobody was told of.")
 
+    auth: bool = Field(True, description="Whether an API key is asked for. Without, the API listens on loopback alone.")
+    private_webhooks: bool = Field(
+        False, description="Whether webhooks may go to private, loopback and link-local addresses."
+    )
+    max_upload_bytes: int = Field(
+        2 * 2**30, gt=0, description="Largest upload of a source, packed; unpacked four times that."
+    )
+    max_upload_images: int = Field(100_000, gt=0, description="Most images of an uploaded source.")
+
     @property
     def database(self) -> str:
         return self.database_url or f"sqlite:///{self.state_dir.resolve() / 'state.db'}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery.signals import worker_process_init, worker_shutting_down
 
-from service.queue import KINDS, TASK, Kind, open_queue, wake
+from service.queue import KINDS, PREVIEW, TASK, Answers, Kind, open_queue, wake
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,3 +44,10 @@ def work(kind: Kind) -> None:
     if worker.work(kind) and not stopping.is_set():
         for each in KINDS:
             wake(queue, each, settings.sweep_seconds)
+
+
+@queue.task(name=PREVIEW)
+def preview(number: str, tenant: str, spec: dict[str, Any], count: int) -> None:
+    """Make a preview, and answer whoever waits for it."""
+    assert worker is not None
+    Answers(settings.broker_url).give(number, worker.preview(tenant, spec, count))

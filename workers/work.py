@@ -3,6 +3,7 @@
 line -> lease -> job.plan | learn | generate | finalize | evaluate -> report, and the next stage in line
 """
 
+import base64
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,19 +14,20 @@ import structlog
 from pipelines import paths
 from pipelines.errors import CounterpoiseError
 from pipelines.job import Job
+from pipelines.preview import preview
+from pipelines.records import Candidate, Image
 from pipelines.spec import parse
 from pipelines.store import Store
+from pipelines.synthetic import png
 from service.limits import check
 from service.queue import Kind, stages
 from service.settings import Settings
 from service.state import leases, versions
 from service.state.database import Database
-from service.state.flow import Stage
 from service.state.leases import Lease, LeaseLost
 from workers.pulse import Pulse, Stopping
 
 log = structlog.get_logger()
-Done = tuple[dict[str, Any], dict[str, int] | None]
 
 
 @dataclass
@@ -58,13 +60,46 @@ class Worker:
                 return True
         return False
 
-    def publish(self, job: Job, version_id: int) -> None:
-        """Put what people look at beside the version."""
-        version = versions.get(self.database, version_id)
+    def piece(self, job: Job, lease: Lease) -> tuple[dict[str, Any], dict[str, int] | None]:
+        """Do it; return its report and, from planning, how many units each stage has."""
+        match lease.stage:
+            case "plan":
+                plan = job.plan
+                job.check()
+                work = {"learn": 1, "generate": plan.shards, "finalize": 1, "evaluate": 1}
+                return {"planned": plan.planned, "shards": plan.shards}, work
+            case "learn":
+                job.learn()
+                return {"tokens": sorted(token.name for token in job.method.tokens.learned.values())}, None
+            case "generate":
+                return job.generate(lease.number), None
+            case "finalize":
+                return job.finalize()["counts"], None
+            case "evaluate":
+                return self.evaluate(job, lease), None
+
+    def evaluate(self, job: Job, lease: Lease) -> dict[str, Any]:
+        """Train with and without the version, and put what people look at beside it."""
+        version = versions.get(self.database, lease.version)
         assert version is not None
-        _, files = job.report(job.evaluate(), spent(version.entered))
+        found = job.evaluate()
+        _, files = job.report(found, spent(version.entered))
         for name, data in files.items():
             job.store.put(paths.shown(job.bench.root, name), data)
+        return {"gap_closed": found["gap_closed"], "probe_auc": found["probe_auc"]}
+
+    def preview(self, tenant: str, spec: dict[str, Any], count: int) -> dict[str, Any]:
+        """A few images of a spec as an answer to whoever waits: data URLs, or an error that says what to mend."""
+        try:
+            checked = parse(spec)
+            check(checked, self.settings)
+            found = preview(checked, Store.open(f"{self.settings.store}/{tenant}"), count)
+        except CounterpoiseError as error:
+            return {"error": str(error)}
+        except Exception as error:
+            log.exception("preview failed")
+            return {"error": f"the preview failed ({type(error).__name__}: {error}); ask for a version to see more"}
+        return {"learned": found.learned, "images": [glimpse(candidate) for candidate in found.candidates]}
 
     def do(self, lease: Lease) -> None:
         """Work on a unit that is held. Whatever happens, the database knows afterwards, or will when the lease runs out."""
@@ -73,10 +108,9 @@ class Worker:
         try:
             with pulse.beating():
                 job = self.job(lease.version, pulse)
-                report, work = PIECES[lease.stage](job, lease.number)
-                if lease.stage == "evaluate":
-                    self.publish(job, lease.version)
-            leases.complete(self.database, lease, report, work)
+                began = time.monotonic()
+                report, work = self.piece(job, lease)
+            leases.complete(self.database, lease, report, work, seconds=time.monotonic() - began)
             bound.info("done")
         except LeaseLost:
             self.last = None
@@ -106,35 +140,16 @@ def spent(entered: dict[str, float]) -> dict[str, float]:
     return {stage: round(value, 1) for stage, value in seconds.items()}
 
 
-def plan(job: Job, _number: int) -> Done:
-    found = job.plan
-    job.check()
-    work = {"learn": 1, "generate": found.shards, "finalize": 1, "evaluate": 1}
-    return {"planned": found.planned, "shards": found.shards}, work
+def glimpse(candidate: Candidate) -> dict[str, Any]:
+    request = candidate.request
+    return {
+        "label": request.label,
+        "origin": request.source.label if request.source else None,
+        "prompt": request.prompt,
+        "image": data_url(candidate.image, synthetic=True),
+        "source": None if request.image is None else data_url(request.image, synthetic=False),
+    }
 
 
-def learn(job: Job, _number: int) -> Done:
-    job.learn()
-    return {"tokens": sorted(token.name for token in job.method.tokens.learned.values())}, None
-
-
-def generate(job: Job, number: int) -> Done:
-    return job.generate(number), None
-
-
-def finalize(job: Job, _number: int) -> Done:
-    return job.finalize()["counts"], None
-
-
-def evaluate(job: Job, _number: int) -> Done:
-    found = job.evaluate()
-    return {"gap_closed": found["gap_closed"], "probe_auc": found["probe_auc"]}, None
-
-
-PIECES: dict[Stage, Callable[[Job, int], Done]] = {
-    "plan": plan,
-    "learn": learn,
-    "generate": generate,
-    "finalize": finalize,
-    "evaluate": evaluate,
-}
+def data_url(image: Image, *, synthetic: bool) -> str:
+    return "data:image/png;base64," + base64.b64encode(png(image, synthetic=synthetic)).decode()

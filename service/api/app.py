@@ -2,21 +2,21 @@
 
 from fastapi import FastAPI
 
-from service.api import catalogue, events, files, health, problems, versions
+from service.api import catalogue, events, files, health, metrics, previews, problems, samples, sources, versions, webhooks
 from service.api.context import Context
 from service.queue import open_queue
 from service.settings import Settings
 from service.state.database import Database
-from service.state.tables import Base
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     database = Database.open(settings.database)
-    Base.metadata.create_all(database.engine)
+    database.create()
     app = FastAPI(title="Counterpoise", summary="Makes the training images a dataset lacks.", version="1")
     app.state.context = Context(settings, database, open_queue(settings.broker_url))
     problems.install(app)
-    for part in (versions, events, files, catalogue, health):
+    metrics.install(app, database)
+    for part in (versions, events, files, samples, sources, previews, webhooks, catalogue, health, metrics):
         app.include_router(part.router)
     return app

@@ -46,7 +46,7 @@ def listed(store: Store, root: str) -> list[dict[str, Any]]:
 
 def opened(here: Context, who: Caller, name: str, number: int) -> tuple[Store, str, str]:
     version = found(here, who, name, number)
-    return Store.open(f"{here.settings.store}/{who.tenant}"), paths.version(name, number), link(version)
+    return here.store(who), paths.version(name, number), link(version)
 
 
 @router.get("/datasets/{name}/versions/{number}/files")

@@ -7,17 +7,21 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Header, HTTPException, Path, Query, Response
 from kombu.exceptions import OperationalError
 
-from pipelines.spec import Name, VersionSpec
+from pipelines import paths
+from pipelines.errors import SpecError
+from pipelines.spec import Name, UploadedSource, VersionSpec
+from pipelines.store import Store
+from pipelines.upload import newest
 from service.api.context import Context, Here, Reader, Submitter
 from service.api.problems import documented
 from service.limits import check
 from service.queue import wake
 from service.schemas import Done, VersionPage, VersionView
 from service.state import versions
-from service.state.flow import State
+from service.state.flow import ENDED, State
 from service.state.keys import Caller
 from service.state.tables import Version
-from service.state.versions import KeyReused
+from service.state.versions import KeyReused, Once
 
 router = APIRouter(prefix="/v1", tags=["versions"], responses=documented(401, 403, 422))
 Dataset = Annotated[Name, Path(description="Name of the dataset.", examples=["shoes"])]
@@ -54,7 +58,14 @@ def view(here: Context, version: Version) -> VersionView:
         seconds_left=seconds_left(version, units.get("generate")),
         error=version.error,
         spec=version.spec,
-        links={"self": home, "events": f"{home}/events", "cancel": f"{home}/cancel", "retry": f"{home}/retry"},
+        links={
+            "self": home,
+            "events": f"{home}/events",
+            "cancel": f"{home}/cancel",
+            "retry": f"{home}/retry",
+            "files": f"{home}/files",
+            "samples": f"{home}/samples",
+        },
     )
 
 
@@ -72,6 +83,17 @@ def tell(here: Context) -> None:
         wake(here.queue, "cpu", here.settings.sweep_seconds)
 
 
+def pinned(spec: VersionSpec, store: Store) -> VersionSpec:
+    """The spec, with the state that its uploaded source has now. Raises SpecError when nothing was uploaded."""
+    source = spec.source
+    if not isinstance(source, UploadedSource):
+        return spec
+    digest = source.digest or newest(store, source.name)
+    if digest is None or not store.exists(paths.index(source.name, digest)):
+        raise SpecError(f"source.name: no such upload of {source.name!r}; send it to /v1/sources/{source.name} first")
+    return spec.model_copy(update={"source": source.model_copy(update={"digest": digest})})
+
+
 @router.post("/datasets/{name}/versions", status_code=202, responses=documented(409))
 def create(
     here: Here,
@@ -87,9 +109,10 @@ def create(
     if spec.name != name:
         raise HTTPException(409, f"name: the spec is of {spec.name!r}, the address of {name!r}; make them the same")
     check(spec, here.settings)
+    once = Once(idempotency_key, versions.digest([name, spec.model_dump(mode="json")])) if idempotency_key else None
     try:
-        document = spec.model_dump(mode="json")
-        version = versions.get(here.database, versions.create(here.database, who.tenant, name, document, idempotency_key))
+        document = pinned(spec, here.store(who)).model_dump(mode="json")
+        version = versions.get(here.database, versions.create(here.database, who.tenant, name, document, once))
     except KeyReused:
         raise HTTPException(409, "Idempotency-Key: was used for another request; use a new one") from None
     assert version is not None
@@ -141,3 +164,16 @@ def retry(here: Here, who: Submitter, name: Dataset, number: Number) -> VersionV
         )
     tell(here)
     return view(here, found(here, who, name, number))
+
+
+@router.delete("/datasets/{name}/versions/{number}", status_code=204, responses=documented(404, 409))
+def delete(here: Here, who: Submitter, name: Dataset, number: Number) -> None:
+    """Remove a version that has ended, with its files. Its number is not given again; what was learned for it stays."""
+    version, store = found(here, who, name, number), here.store(who)
+    if version.state not in ENDED:
+        raise HTTPException(409, f"version {number} of {name!r} is {version.state}; cancel it first")
+    keys = store.keys(paths.version(name, number) + "/")
+    for key in sorted(keys, key=lambda key: key != paths.manifest(paths.version(name, number))):  # first it is no version
+        store.delete(key)
+    if not versions.remove(here.database, version.id):
+        raise HTTPException(409, f"version {number} of {name!r} was tried again meanwhile; cancel it first")

@@ -8,6 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.orm import Session
 
+from service.state.tables import Base
+
 BUSY = 30_000  # milliseconds that a writer waits for another
 
 
@@ -24,6 +26,10 @@ class Database:
         event.listen(engine, "connect", prepare)
         event.listen(engine, "begin", begin)
         return cls(engine)
+
+    def create(self) -> None:
+        """Make the tables that are missing."""
+        Base.metadata.create_all(self.engine)
 
     @contextmanager
     def write(self) -> Iterator[Session]:

@@ -79,15 +79,18 @@ def renew(database: Database, lease: Lease, seconds: float) -> None:
             raise LeaseLost(f"{lease.stage} {lease.number}")
 
 
-def complete(database: Database, lease: Lease, report: dict[str, Any], work: dict[str, int] | None = None) -> None:
-    """The unit is done. `work`: what the plan found there is to do. Raises LeaseLost."""
+def complete(
+    database: Database, lease: Lease, report: dict[str, Any], work: dict[str, int] | None = None, seconds: float = 0.0
+) -> None:
+    """The unit is done, in so many seconds. `work`: what the plan found there is to do. Raises LeaseLost."""
     with database.write() as session:
         version = session.get_one(Version, lease.version, with_for_update=True)
         change(session, lease, state="done", owner=None, report=report, error=None)
         if work is not None:
             version.work = dict(work)
         version.counts = versions.counted(version.counts, lease.stage, report)
-        versions.note(session, lease.version, "unit", {"stage": lease.stage, "number": lease.number, "report": report})
+        said = {"stage": lease.stage, "number": lease.number, "report": {**report, "seconds": round(seconds, 1)}}
+        versions.note(session, lease.version, "unit", said)
         session.flush()
         versions.advance(session, lease.version)
         versions.settle(session, lease.version)
@@ -124,8 +127,15 @@ def in_line(database: Database, stages: Sequence[Stage] = STAGES, limit: int = 3
         return [(number, stage) for number, stage in session.execute(found).tuples()]
 
 
-def waiting(database: Database) -> dict[str, int]:
-    """How many units are ready or leased, by stage: what autoscaling goes by."""
+def census(database: Database) -> dict[tuple[str, str], int]:
+    """How many units of versions on their way there are, by stage and state."""
     with database.read() as session:
-        found = select(Unit.stage, func.count()).where(Unit.state.in_(("ready", "leased")), running()).group_by(Unit.stage)
-        return dict(session.execute(found).tuples().all())
+        found = select(Unit.stage, Unit.state, func.count()).where(running()).group_by(Unit.stage, Unit.state)
+        return {(stage, state): count for stage, state, count in session.execute(found).tuples()}
+
+
+def longest_wait(database: Database) -> float:
+    """Seconds since the first in line could have been taken up; 0 if nothing is in line."""
+    with database.read() as session:
+        waited = session.scalar(select(now() - func.min(Unit.due)).where(open_to_all()))
+        return float(waited or 0.0)

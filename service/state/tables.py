@@ -59,6 +59,16 @@ class Version(Base):
     error: Mapped[str | None] = mapped_column(default=None)
 
 
+class Dataset(Base):
+    """A dataset, and the number of its newest version: a number is never given twice."""
+
+    __tablename__ = "datasets"
+
+    tenant: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    last: Mapped[int] = mapped_column(default=0)
+
+
 class Asked(Base):
     """An Idempotency-Key that was used: the same request again is the same version."""
 
@@ -110,10 +120,42 @@ class Event(Base):
     """Something that a watcher of a version wants to know. Ids go up: a watcher goes on after the last it saw."""
 
     __tablename__ = "events"
-    __table_args__ = (Index("events_of_version", "version_id", "id"),)
+    __table_args__ = (
+        Index("events_of_version", "version_id", "id"),
+        Index("events_of_kind", "kind", "at"),
+    )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     version_id: Mapped[int] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"))
     at: Mapped[float]
     kind: Mapped[str]
     data: Mapped[dict[str, Any]]
+
+
+class Webhook(Base):
+    """An address that wants to be told when a version of its tenant has ended."""
+
+    __tablename__ = "webhooks"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    tenant: Mapped[str] = mapped_column(index=True)
+    url: Mapped[str]
+    secret: Mapped[str]  # signs what is sent, so it cannot be kept as a hash
+    created: Mapped[float]
+
+
+class Delivery(Base):
+    """Something that a webhook is told, written in the transaction in which it happened, sent later."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (Index("deliveries_in_line", "state", "due"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    webhook_id: Mapped[int] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"), index=True)
+    payload: Mapped[dict[str, Any]]
+    at: Mapped[float]
+    state: Mapped[str] = mapped_column(default="pending")  # pending, delivered, abandoned
+    due: Mapped[float]  # not before
+    attempts: Mapped[int] = mapped_column(default=0)
+    status: Mapped[int | None] = mapped_column(default=None)  # of the last answer
+    error: Mapped[str | None] = mapped_column(default=None)

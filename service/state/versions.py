@@ -4,14 +4,18 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import case, func, insert, select, update
+from sqlalchemy import case, delete, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from service.state import webhooks
 from service.state.database import Database
 from service.state.flow import DURING, ENDED, STAGE_OF, STAGES, Stage, State, following
-from service.state.tables import Asked, Event, Unit, Version, now
+from service.state.tables import Asked, Dataset, Event, Unit, Version, now
 
 
 class KeyReused(Exception):
@@ -22,10 +26,11 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def lock(session: Session, tenant: str, dataset: str) -> None:
-    """Two that ask for the next number of a dataset wait for each other. (SQLite has one writer anyway.)"""
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"{tenant}/{dataset}", 0))))
+def locked(session: Session, tenant: str, name: str) -> Dataset:
+    """The dataset's row, made when new. Two that ask for its next version wait for each other here."""
+    into = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    session.execute(into(Dataset).values(tenant=tenant, name=name, last=0).on_conflict_do_nothing())
+    return session.get_one(Dataset, (tenant, name), with_for_update=True)
 
 
 def clock(session: Session) -> float:
@@ -48,6 +53,9 @@ def move(session: Session, version: Version, to: State) -> bool:
     if moved.one_or_none() is None:
         return False
     note(session, version.id, "state", {"state": to})
+    if to in ENDED:
+        told = {"dataset": version.dataset, "version": version.number, "state": to, "counts": version.counts}
+        webhooks.announce(session, version.tenant, f"version.{to}", told)
     session.refresh(version)
     return True
 
@@ -59,34 +67,49 @@ def line_up(session: Session, version_id: int, stage: Stage, count: int) -> None
     session.execute(insert(Unit), rows)
 
 
-def create(database: Database, tenant: str, dataset: str, spec: dict[str, Any], idempotency_key: str | None = None) -> int:
+@dataclass(frozen=True, slots=True)
+class Once:
+    """An Idempotency-Key, and a digest of the request that it came with."""
+
+    key: str
+    body: str
+
+
+def create(database: Database, tenant: str, dataset: str, spec: dict[str, Any], once: Once | None = None) -> int:
     """Ask for the next version of a dataset; return its id. Its first unit is in line.
 
     The same request again, by its key, is the version that it made before. Raises KeyReused when it asks for another.
     """
+    try:
+        return created(database, tenant, dataset, spec, once)
+    except IntegrityError:  # another request has used the key meanwhile, for another dataset
+        return created(database, tenant, dataset, spec, once)
+
+
+def created(database: Database, tenant: str, dataset: str, spec: dict[str, Any], once: Once | None) -> int:
     with database.write() as session:
-        lock(session, tenant, dataset)
-        body = digest([dataset, spec])
-        if idempotency_key and (asked := session.get(Asked, (tenant, idempotency_key))):
-            if asked.digest != body:
-                raise KeyReused(idempotency_key)
+        row = locked(session, tenant, dataset)
+        if once and (asked := session.get(Asked, (tenant, once.key))):
+            if asked.digest != once.body:
+                raise KeyReused(once.key)
             return asked.version_id
-        last = session.scalar(select(func.max(Version.number)).where(Version.tenant == tenant, Version.dataset == dataset))
-        version = Version(
-            tenant=tenant,
-            dataset=dataset,
-            number=(last or 0) + 1,
-            state="queued",
-            entered={"queued": clock(session)},
-            spec=spec,
-        )
+        row.last += 1
+        entered = {"queued": clock(session)}
+        version = Version(tenant=tenant, dataset=dataset, number=row.last, state="queued", entered=entered, spec=spec)
         session.add(version)
         session.flush()
         line_up(session, version.id, "plan", 1)
         note(session, version.id, "state", {"state": "queued"})
-        if idempotency_key:
-            session.add(Asked(tenant=tenant, key=idempotency_key, digest=body, version_id=version.id))
+        if once:
+            session.add(Asked(tenant=tenant, key=once.key, digest=once.body, version_id=version.id))
         return version.id
+
+
+def remove(database: Database, version_id: int) -> bool:
+    """Forget a version that has ended; False if it has not."""
+    with database.write() as session:
+        gone = delete(Version).where(Version.id == version_id, Version.state.in_(ENDED)).returning(Version.id)
+        return session.scalar(gone) is not None
 
 
 def find(database: Database, tenant: str, dataset: str, number: int) -> Version | None:
@@ -118,6 +141,19 @@ def progress(database: Database, version_id: int) -> dict[str, dict[str, int]]:
 def get(database: Database, version_id: int) -> Version | None:
     with database.read() as session:
         return session.get(Version, version_id)
+
+
+def recent(database: Database, seconds: float) -> list[dict[str, Any]]:
+    """The reports of all shards that were generated in the last so many seconds."""
+    with database.read() as session:
+        found = select(Event.data).where(Event.kind == "unit", Event.at > now() - seconds)
+        return [data["report"] for data in session.scalars(found) if data["stage"] == "generate"]
+
+
+def by_state(database: Database) -> dict[str, int]:
+    """How many versions are in each state."""
+    with database.read() as session:
+        return dict(session.execute(select(Version.state, func.count()).group_by(Version.state)).tuples().all())
 
 
 def started(session: Session, version: Version, stage: Stage) -> None:

@@ -18,7 +18,6 @@ from service.queue import open_queue, sweep
 from service.settings import Settings
 from service.state import leases, versions
 from service.state.database import Database
-from service.state.tables import Base
 from tests.test_run import SPEC
 
 SPOKEN = {
@@ -83,7 +82,7 @@ def deployment(tmp_path: Path) -> Iterator[Deployment]:
     broker.start()
     settings = Settings(state_dir=tmp_path, broker_url=broker.connection_url, lease_seconds=3, sweep_seconds=1)
     database = Database.open(settings.database)
-    Base.metadata.create_all(database.engine)
+    database.create()
     made = Deployment(tmp_path, broker, settings, database)
     yield made
     for process in made.workers:

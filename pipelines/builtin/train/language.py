@@ -9,6 +9,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import CLIPTokenizer
 
+from pipelines.builtin.train.shapes import ADJECTIVES, VERY
 from pipelines.builtin.world import COLOURS, SCENES, WORDS, place
 from pipelines.prompts import TEMPLATES
 
@@ -22,6 +23,7 @@ def phrase(word: str, colour: str | None, scene: str | None) -> str:
 
 def corpus() -> list[str]:
     every = [phrase(w, c, s) for w in WORDS for c in COLOURS for s in SCENES]
+    every += [f"{VERY} {a} {w}" for w in WORDS for pair in ADJECTIVES for a in pair]
     return [t.format(p) for t in TEMPLATES for p in every]
 
 
@@ -40,7 +42,7 @@ def build_tokenizer() -> CLIPTokenizer:
 
 
 def describe(rng: random.Random, word: str, colour: str, scene: str) -> str:
-    """A caption that leaves out the colour, or the scene, three times in ten each."""
+    """A caption that leaves out the colour, or the scene, three times in ten each. `word` may have adjectives."""
     kept_colour = colour if rng.random() > 0.3 else None
     kept_scene = scene if rng.random() > 0.3 else None
     return rng.choice(TEMPLATES).format(phrase(word, kept_colour, kept_scene))

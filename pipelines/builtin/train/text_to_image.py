@@ -15,11 +15,12 @@ from diffusers.models.attention_processor import AttnProcessor
 from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from pipelines.builtin.train.language import MAX_LENGTH, build_tokenizer, describe, token_ids
 from pipelines.builtin.train.loop import train
 from pipelines.builtin.train.pictures import Pictures, pictures
+from pipelines.builtin.train.shapes import adjectives, levels
 from pipelines.builtin.world import COLOURS, GARMENTS, SCENES, SPOKEN
 from pipelines.tensors import tensor
 
@@ -87,14 +88,32 @@ def encode(work: Path, vae: AutoencoderTiny, data: Pictures) -> NDArray[np.float
     return stored
 
 
+@torch.no_grad()
+def go_on_from(start: Path, unet: UNet2DConditionModel, text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer) -> None:
+    """Take over a trained model, whose vocabulary may be another: words that both know keep their embedding."""
+    earlier = StableDiffusionPipeline.from_pretrained(start, dtype=torch.float32, safety_checker=None)
+    unet.load_state_dict(earlier.unet.state_dict())
+    known, table = earlier.tokenizer.get_vocab(), "embeddings.token_embedding.weight"
+    weights, own = earlier.text_encoder.state_dict(), text_encoder.state_dict()
+    key = next(name for name in own if name.endswith(table))
+    rows = own[key].clone()
+    for word, number in tokenizer.get_vocab().items():
+        if word in known:
+            rows[number] = weights[key][known[word]]
+    text_encoder.load_state_dict({**weights, key: rows})
+
+
 def main(
     work: Path = Path(".training"),
     count: int = 80_000,
     steps: int = 12_000,
     batch: int = 96,
     seed: int = 1,
+    lr: float = 8e-4,
+    start: Path | None = None,
     bfloat16: bool = False,
 ) -> None:
+    """`start`: a folder with a trained model to go on from, such as the bundle's own."""
     data = pictures(work, count, 0)
     vae = AutoencoderTiny.from_pretrained(work / "vae").eval()
     latents = encode(work, vae, data)
@@ -102,17 +121,22 @@ def main(
     tokenizer = build_tokenizer()
     text_encoder = build_text_encoder(len(tokenizer), tokenizer.convert_tokens_to_ids("<|endoftext|>"))
     unet = build_unet()
+    if start is not None:
+        go_on_from(start, unet, text_encoder, tokenizer)
     # On CPUs the backward pass of the fused attention is slower in bfloat16 than these plain products.
     unet.set_attn_processor(AttnProcessor())
     scheduler = build_scheduler()
     alphas = scheduler.alphas_cumprod
+    shapes = levels(data)
 
     def loss(generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(latents), (batch,), generator=generator).numpy()
         rng = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
         captions = [
-            "" if rng.random() < 0.1 else describe(rng, SPOKEN[GARMENTS[g]], list(COLOURS)[c], SCENES[s])
-            for g, c, s in data.factors[rows]
+            ""
+            if rng.random() < 0.1
+            else describe(rng, f"{adjectives(rng, shape)} {SPOKEN[GARMENTS[g]]}".strip(), list(COLOURS)[c], SCENES[s])
+            for (g, c, s), shape in zip(data.factors[rows], shapes[rows], strict=True)
         ]
         context = text_encoder(token_ids(tokenizer, captions)).last_hidden_state
         x0 = torch.from_numpy(latents[rows].astype(np.float32))
@@ -132,7 +156,7 @@ def main(
         modules,
         loss,
         steps=steps,
-        lr=8e-4,
+        lr=lr,
         seed=seed,
         decay=0.9995,
         weight_decay=1e-3,

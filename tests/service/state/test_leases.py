@@ -11,7 +11,6 @@ import pytest
 from service.state import leases, versions
 from service.state.database import Database
 from service.state.leases import Lease, LeaseLost
-from service.state.tables import Base
 
 WORK = {"learn": 1, "generate": 3, "finalize": 1, "evaluate": 2}
 
@@ -19,7 +18,7 @@ WORK = {"learn": 1, "generate": 3, "finalize": 1, "evaluate": 2}
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     opened = Database.open(f"sqlite:///{tmp_path}/state.db")
-    Base.metadata.create_all(opened.engine)
+    opened.create()
     yield opened
     opened.engine.dispose()
 
@@ -239,4 +238,10 @@ def test_numbers_of_a_dataset_count_up_and_events_are_read_on_from_anywhere(data
 def test_what_waits_is_counted_by_stage(database: Database, version: int) -> None:
     through(database, "generate")
     take(database)
-    assert leases.waiting(database) == {"generate": 3}
+    assert leases.census(database) == {
+        ("plan", "done"): 1,
+        ("learn", "done"): 1,
+        ("generate", "ready"): 2,
+        ("generate", "leased"): 1,
+    }
+    assert 0 <= leases.longest_wait(database) < 10

@@ -1,0 +1,122 @@
+"""Looking into a version's samples a page at a time, kept and dropped ones, with little memory and without torch."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import obstore
+import pyarrow.parquet as pq
+from obstore.exceptions import NotFoundError
+
+from pipelines import paths
+from pipelines.store import Store
+
+Verdict = Literal["kept", "dropped"]
+FILES = 50  # Parquet files that one page looks into at most
+# What cannot be read back from the image alone, in the order in which it is shown.
+COLUMNS = ("index", "attempt", "label", "group", "origin", "source_id", "source_sha256", "method", "prompt", "concept",
+           "seed", "strength", "guidance", "steps", "model", "revision", "scores", "reason")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    verdict: Verdict | None = None
+    reason: str | None = None  # how the reason begins: "quality", or all of it
+    label: str | None = None
+
+    def accepts(self, row: dict[str, Any]) -> bool:
+        if self.reason is not None and not (row["reason"] or "").startswith(self.reason):
+            return False
+        return self.label is None or row["label"] == self.label
+
+
+def opened(store: Store, key: str) -> pq.ParquetFile | None:
+    """A file of samples; None while its shard is not made."""
+    try:
+        return pq.ParquetFile(obstore.open_reader(store.objects, key))
+    except (NotFoundError, FileNotFoundError):
+        return None
+
+
+def class_names(file: pq.ParquetFile) -> list[str]:
+    described = json.loads(file.schema_arrow.metadata[b"huggingface"])
+    names: list[str] = described["info"]["features"]["label"]["names"]
+    return names
+
+
+def sample(row: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
+    return {**row, "id": f"{row['index']}-{row['attempt']}", "verdict": verdict, "scores": json.loads(row["scores"])}
+
+
+def rows(file: pq.ParquetFile) -> list[dict[str, Any]]:
+    names = class_names(file)
+    return [{**row, "label": names[row["label"]]} for row in file.read(columns=list(COLUMNS)).to_pylist()]
+
+
+def shards(store: Store, root: str) -> int:
+    """How many shards the version is planned in; 0 before it is planned."""
+    return int(store.json(paths.plan(root))["shards"]) if store.exists(paths.plan(root)) else 0
+
+
+def files(root: str, count: int, wanted: Wanted) -> list[tuple[str, Verdict]]:
+    """The files to look into, shard by shard."""
+    every: list[tuple[str, Verdict]] = []
+    for number in range(count):
+        if wanted.verdict != "dropped" and wanted.reason is None:
+            every.append((paths.data(root, number, count), "kept"))
+        if wanted.verdict != "kept":
+            every.append((paths.rejected(root, number, count), "dropped"))
+    return every
+
+
+def page(
+    store: Store, root: str, wanted: Wanted, start: tuple[int, int], limit: int
+) -> tuple[list[Any], tuple[int, int] | None]:
+    """Samples from (file, row) on, and where the next page starts; None after the last.
+
+    A page may hold fewer than `limit`, even none, though more follow: it looks into a bounded number of files.
+    """
+    every = files(root, shards(store, root), wanted)
+    found: list[dict[str, Any]] = []
+    first, offset = start
+    for number in range(first, min(first + FILES, len(every))):
+        key, verdict = every[number]
+        file = opened(store, key)
+        for row, values in enumerate([] if file is None else rows(file)):
+            if (number, row) < (first, offset) or not wanted.accepts(values):
+                continue
+            if len(found) == limit:
+                return found, (number, row)
+            found.append(sample(values, verdict))
+    return found, (first + FILES, 0) if first + FILES < len(every) else None
+
+
+def candidates(root: str, count: int, index: int) -> Iterator[str]:
+    """Where sample `index` may be: slots are dealt to shards in turn."""
+    yield paths.data(root, index % count, count)
+    yield paths.rejected(root, index % count, count)
+
+
+def image(store: Store, root: str, index: int, attempt: int) -> bytes | None:
+    """The PNG of one sample; None if there is no such sample."""
+    count = shards(store, root)
+    for key in candidates(root, count, index) if count else ():
+        if (file := opened(store, key)) is None:
+            continue
+        table = file.read(columns=["index", "attempt"])
+        for row, values in enumerate(table.to_pylist()):
+            if (values["index"], values["attempt"]) == (index, attempt):
+                return picture(file, row)
+    return None
+
+
+def picture(file: pq.ParquetFile, row: int) -> bytes:
+    """The image of a row, read from its row group alone."""
+    for group in range(file.num_row_groups):
+        size = file.metadata.row_group(group).num_rows
+        if row < size:
+            cell = file.read_row_group(group, columns=["image"]).column("image")[row].as_py()
+            return bytes(cell["bytes"])
+        row -= size
+    raise IndexError(row)
