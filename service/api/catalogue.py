@@ -101,7 +101,7 @@ def models(here: Here, _who: Reader) -> list[Checkpoint]:
     ]
 
 
-@router.post("/specs:validate", responses=documented(422))
+@router.post("/specs:validate", responses=documented(400, 422))
 def validate(here: Here, _who: Reader, spec: VersionSpec) -> VersionSpec:
     """Check a spec; the answer has every default filled in."""
     check(spec, here.settings)

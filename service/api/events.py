@@ -19,6 +19,15 @@ from service.state.flow import ENDED
 router = APIRouter(prefix="/v1", tags=["versions"], responses=documented(401, 403, 404, 422))
 PAUSE = 0.5  # seconds between looks at the database
 
+SHAPE = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "description": "Goes up."},
+        "event": {"type": "string", "enum": ["state", "progress", "unit"]},
+        "data": {"type": "string", "description": "JSON: `at`, and what happened."},
+    },
+}
+
 
 async def told(database: Database, version_id: int, after: int) -> AsyncIterator[ServerSentEvent]:
     """Events as they come, until the version has ended and all was told."""
@@ -37,7 +46,7 @@ async def told(database: Database, version_id: int, after: int) -> AsyncIterator
 @router.get(
     "/datasets/{name}/versions/{number}/events",
     response_class=EventSourceResponse,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "The events."}},
+    responses={200: {"content": {"text/event-stream": {"schema": SHAPE}}, "description": "The events."}},
 )
 def events(
     here: Here,

@@ -40,7 +40,7 @@ class PreviewView(BaseModel):
     images: list[Glimpse]
 
 
-@router.post("/previews")
+@router.post("/previews", responses=documented(400))
 def preview(
     here: Here,
     who: Submitter,

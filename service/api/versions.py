@@ -94,7 +94,7 @@ def pinned(spec: VersionSpec, store: Store) -> VersionSpec:
     return spec.model_copy(update={"source": source.model_copy(update={"digest": digest})})
 
 
-@router.post("/datasets/{name}/versions", status_code=202, responses=documented(409))
+@router.post("/datasets/{name}/versions", status_code=202, responses=documented(400, 409))
 def create(
     here: Here,
     who: Submitter,

@@ -40,7 +40,7 @@ class DeliveryView(BaseModel):
     error: str | None = Field(description="What went wrong at the last attempt.")
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses=documented(400))
 def create(here: Here, who: Submitter, wanted: Wanted) -> NewWebhook:
     """Be told of every version that ends: version.completed, version.failed, version.cancelled."""
     addresses(wanted.url, here.settings.private_webhooks)
