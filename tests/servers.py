@@ -1,0 +1,182 @@
+"""Real servers for tests, started on free ports and ended afterwards: PostgreSQL, an S3 object store, a faulty proxy."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+STRICT = os.environ.get("COUNTERPOISE_ALL_TESTS") == "1"  # CI: what is missing fails, instead of being skipped
+
+
+def free_port() -> int:
+    """A port that nothing listens on. Below 45,000: some servers take another one 10,000 above."""
+    while True:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = int(free.getsockname()[1])
+        if port < 45_000 or sys.platform != "linux":
+            return port
+
+
+def missing(what: str) -> None:
+    if STRICT:
+        pytest.fail(f"{what} is needed for this test, and COUNTERPOISE_ALL_TESTS asks for all of them")
+    pytest.skip(f"NOT TESTED: {what} is not installed here")
+
+
+def binaries() -> Path | None:
+    """The folder of PostgreSQL's programs."""
+    found = [Path(p).parent for p in [shutil.which("initdb")] if p]
+    found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return next((folder for folder in found if (folder / "initdb").exists()), None)
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
+    """A new PostgreSQL; yields its address for SQLAlchemy."""
+    programs = binaries()
+    if programs is None:
+        missing("PostgreSQL (Debian: apt-get install postgresql)")
+    assert programs is not None
+    # It refuses to run as root, and its user must be able to reach the folder.
+    user = "postgres" if os.geteuid() == 0 else None
+    folder, port = Path(tempfile.mkdtemp(prefix="pg-")), free_port()
+    if user is not None:
+        shutil.chown(folder, user)
+    options = {"user": user, "cwd": "/", "check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    data = str(folder / "data")
+    subprocess.run([programs / "initdb", "-D", data, "-U", "us", "-A", "trust", "--no-sync"], **options)  # type: ignore[call-overload]
+    say = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+    control = [programs / "pg_ctl", "-D", data, "-w", "-l", str(folder / "log"), "-o", say]
+    subprocess.run([*control, "start"], **options)  # type: ignore[call-overload]
+    try:
+        yield f"postgresql+psycopg://us@127.0.0.1:{port}/postgres"
+    finally:
+        subprocess.run([programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **options)  # type: ignore[call-overload]
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def s3(folder: Path) -> Iterator[int]:
+    """An S3 server with the bucket "bucket"; yields its port."""
+    program = Path(sys.executable).parent / "weed"
+    names = ("s3", "master", "volume", "filer", "admin")
+    ports = [f"-{name}.port={free_port()}" for name in names]
+    port = int(ports[0].split("=")[1])
+    off = ["-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"]
+    command = [str(program), "mini", f"-dir={folder}", "-ip=127.0.0.1", "-bucket=bucket", *ports, *off]
+    environment = {**os.environ, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+    with (folder / "weed.log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        end = time.monotonic() + 60
+        while b"Created bucket" not in (folder / "weed.log").read_bytes() and not answers(port):
+            if time.monotonic() > end or process.poll() is not None:
+                raise RuntimeError((folder / "weed.log").read_text()[-3000:])
+            time.sleep(0.1)
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def answers(port: int) -> bool:
+    try:
+        connection = HTTPConnection("127.0.0.1", port, timeout=1)
+        connection.request("GET", "/bucket")
+        return connection.getresponse().status in (200, 403)
+    except OSError:
+        return False
+
+
+def credentials(port: int) -> dict[str, str]:
+    """The environment by which a store finds the server."""
+    return {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_REGION": "us-east-1",
+        "AWS_ALLOW_HTTP": "true",
+    }
+
+
+@dataclass
+class Proxy:
+    """Passes HTTP on, and fails one write in `every`: half of those before, half of them after it was done."""
+
+    port: int
+    every: int
+    writes: int = 0
+    failed: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def fails(self) -> bool:
+        with self.lock:
+            self.writes += 1
+            bad = self.writes % self.every == 0
+            self.failed += bad
+            return bad
+
+
+@contextmanager
+def faulty(port: int, every: int) -> Iterator[Proxy]:
+    proxy = Proxy(0, every)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            bad = self.command in ("PUT", "POST") and proxy.fails()
+            if bad and proxy.failed % 2:
+                return self.answer(500, [], b"")
+            connection = HTTPConnection("127.0.0.1", port, timeout=30)
+            connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in self.headers.items():
+                connection.putheader(name, value)
+            connection.endheaders(body)
+            response = connection.getresponse()
+            data = response.read()
+            connection.close()
+            if bad:
+                return self.answer(503, [], b"")
+            return self.answer(response.status, response.getheaders(), data, len(data))
+
+        def answer(self, status: int, headers: list[tuple[str, str]], data: bytes, length: int = 0) -> None:
+            self.send_response(status)
+            dropped = ("content-length", "transfer-encoding", "connection", "date", "server")
+            said = next((value for name, value in headers if name.lower() == "content-length"), str(length))
+            for name, value in headers:
+                if name.lower() not in dropped:
+                    self.send_header(name, value)
+            self.send_header("content-length", said)
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    proxy.port = server.server_port
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
