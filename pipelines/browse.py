@@ -5,9 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import obstore
 import pyarrow.parquet as pq
-from obstore.exceptions import NotFoundError
 
 from pipelines import paths
 from pipelines.store import Store
@@ -33,10 +31,8 @@ class Wanted:
 
 def opened(store: Store, key: str) -> pq.ParquetFile | None:
     """A file of samples; None while its shard is not made."""
-    try:
-        return pq.ParquetFile(obstore.open_reader(store.objects, key))
-    except (NotFoundError, FileNotFoundError):
-        return None
+    file = store.file(key)
+    return None if file is None else pq.ParquetFile(file)
 
 
 def class_names(file: pq.ParquetFile) -> list[str]:

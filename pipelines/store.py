@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,6 +40,35 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value)).hexdigest()[:16]
 
 
+class Reader(io.RawIOBase):
+    """An object as a file that can be read in parts: only what is asked for is fetched."""
+
+    def __init__(self, objects: ObjectStore, key: str) -> None:
+        self.objects, self.key, self.place = objects, key, 0
+        self.size = int(again(lambda: obstore.head(objects, key))["size"])
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self.place
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self.place = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.place, io.SEEK_END: self.size}[whence]
+        return self.place
+
+    def readinto(self, buffer: Any) -> int:
+        count = max(0, min(len(buffer), self.size - self.place))
+        if count:
+            start = self.place
+            buffer[:count] = bytes(again(lambda: obstore.get_range(self.objects, self.key, start=start, length=count)))
+            self.place += count
+        return count
+
+
 @dataclass(frozen=True, slots=True)
 class Store:
     objects: ObjectStore
@@ -71,6 +101,13 @@ class Store:
             return again(lambda: bytes(obstore.get(self.objects, key).bytes()))
         except (NotFoundError, FileNotFoundError):
             raise StoreError(f"{key}: no such object") from None
+
+    def file(self, key: str) -> Reader | None:
+        """The object as a file; None when there is no such object."""
+        try:
+            return Reader(self.objects, key)
+        except (NotFoundError, FileNotFoundError):
+            return None
 
     def exists(self, key: str) -> bool:
         try:
