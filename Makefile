@@ -14,8 +14,7 @@ install: .venv/installed
 	touch $@
 
 demo: install
-	$(BIN)/counterpoise example spurious > .venv/demo.yaml
-	$(BIN)/counterpoise run .venv/demo.yaml --out $(OUT)
+	$(BIN)/counterpoise demo --out $(OUT)
 
 test: install
 	$(BIN)/pytest

@@ -13,7 +13,7 @@ from pipelines import paths, rows
 from pipelines.errors import StoreError
 from pipelines.methods import Method
 from pipelines.plan import Plan
-from pipelines.records import Problem
+from pipelines.records import Image, Problem
 from pipelines.report.card import card
 from pipelines.report.croissant import croissant
 from pipelines.report.figures import contact_sheet
@@ -50,16 +50,35 @@ def totals(found: Sequence[dict[str, Any]], skipped: Sequence[Problem]) -> dict[
     }
 
 
-def quality(counts: dict[str, Any], kept: Sequence[dict[str, Any]], problems: Sequence[Problem]) -> dict[str, Any]:
+def mean_scores(store: Store, root: str, shards: int) -> dict[str, float]:
+    """The mean of every score of the kept images, one shard in memory at a time."""
+    sums: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    for number in range(shards):
+        for scores in rows.column(store.get(paths.data(root, number, shards)), "scores"):
+            found = json.loads(scores)
+            sums.update(found)
+            counts.update(found.keys())
+    return {name: sums[name] / counts[name] for name in sorted(counts)}
+
+
+def first_images(store: Store, root: str, shards: int, count: int) -> list[Image]:
+    """Some kept images, from as few shards as hold them."""
+    found: list[Image] = []
+    for number in range(shards):
+        if len(found) >= count:
+            break
+        kept = rows.read(store.get(paths.data(root, number, shards)))
+        found += [decode(row["image"], allow_synthetic=True) for row in kept]
+    return found[:count]
+
+
+def quality(counts: dict[str, Any], scores: dict[str, float], problems: Sequence[Problem]) -> dict[str, Any]:
     """What can be said of the kept images without training on them: counts, mean scores, unusable source images."""
-    scores: dict[str, list[float]] = {}
-    for row in kept:
-        for name, value in json.loads(row["scores"]).items():
-            scores.setdefault(name, []).append(value)
     return {
         "counts": counts,
         "kept_ratio": counts["kept"] / counts["generated"] if counts["generated"] else 0.0,
-        "mean_scores": {name: sum(values) / len(values) for name, values in sorted(scores.items())},
+        "mean_scores": scores,
         "problems": [{"id": problem.id, "reason": problem.reason} for problem in problems],
     }
 
@@ -85,8 +104,8 @@ def finalize(bench: Workbench, plan: Plan, method: Method) -> dict[str, Any]:
     store, root = bench.store, bench.root
     if not store.exists(paths.manifest(root)):
         counts = totals(reports(store, root, plan), method.skipped)
-        kept = rows.read_shards(store, root, plan.shards)
-        found = quality(counts, kept, [*bench.source.problems, *method.skipped])
+        scores = mean_scores(store, root, plan.shards)
+        found = quality(counts, scores, [*bench.source.problems, *method.skipped])
         store.create(paths.quality(root), canonical(found))
         store.create(
             paths.card(root),
@@ -94,9 +113,8 @@ def finalize(bench: Workbench, plan: Plan, method: Method) -> dict[str, Any]:
                 bench.spec, counts, found, bench.source.classes, version=bench.number, revision=bench.model.revision
             ).encode(),
         )
-        if kept:
-            sheet = contact_sheet([decode(row["image"], allow_synthetic=True) for row in kept[:SHEET]], columns=8)
-            store.create(paths.figure(root, "samples.png"), sheet)
+        if shown := first_images(store, root, plan.shards, SHEET):
+            store.create(paths.figure(root, "samples.png"), contact_sheet(shown, columns=8))
         data = [f for f in manifest(store, root, {})["files"] if f["path"].startswith(("data/", "rejected/"))]
         store.create(paths.croissant(root), croissant(bench.spec, bench.source.classes, data, version=bench.number))
         facts = {

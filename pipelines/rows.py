@@ -89,6 +89,12 @@ def read(data: bytes) -> list[dict[str, Any]]:
     return [{**each, "image": each["image"]["bytes"]} for each in found]
 
 
+def column(data: bytes, name: str) -> list[Any]:
+    """One column of such a file."""
+    found: list[Any] = pq.read_table(io.BytesIO(data), columns=[name]).column(name).to_pylist()
+    return found
+
+
 def read_shards(store: Store, root: str, shards: int, *, rejected: bool = False) -> list[dict[str, Any]]:
     """The kept, or else the rejected, rows of all shards of a version, in their order."""
     key = paths.rejected if rejected else paths.data

@@ -133,7 +133,7 @@ class Inversion(Strict):
 
     vectors: int = Field(4, ge=1, le=8, description="Embedding vectors of a token.")
     initializer: str | None = Field(None, description="Word that the vectors start from; none: the superclass.")
-    images: int = Field(40, ge=1, description="Images a class, those that contradict the shortcut first.")
+    images: int = Field(40, ge=1, description="Images a class: half that contradict the shortcut, half that are typical.")
     steps: int = Field(300, ge=1, description="Optimisation steps.")
     batch: int = Field(16, ge=1, description="Images a step.")
     learning_rate: float = Field(3e-3, gt=0, description="Of AdamW, as it is: not scaled by the batch.")
@@ -142,9 +142,9 @@ class Inversion(Strict):
         description="Learn from the object alone: around it, the token must say no more than the superclass does.",
     )
     margin: Share = Field(
-        0.15,
+        0.8,
         description="How far around the object it is learned from, as a share of its longer side: where an object ends is "
-        "part of its shape.",
+        "part of its shape, and a token that never sees it learns to fill.",
     )
     checkpoint_every: int = Field(100, ge=1, description="Steps after which progress is saved.")
 
@@ -167,7 +167,13 @@ class SpuriousRemoval(Strict):
         description="Repaint each image as its own class as often as another's, so that the version is balanced in itself.",
     )
     majority: int = Field(300, ge=1, description="Source images a class: those with the lowest loss of a plain classifier.")
-    strength: float = Field(1.0, gt=0, le=1, description="Share of the noise schedule that is run.")
+    strength: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Share of the noise schedule that is run. A little less than all leaves a trace of the scene and of the "
+        "object's colour, too faint for its shape: what is painted fits its surroundings far more often.",
+    )
     guidance: float = Field(5.0, ge=1, description="Classifier-free guidance scale.")
     steps: int = Field(25, ge=1, le=1000, description="Denoising steps.")
 

@@ -1,5 +1,6 @@
 """One learned token a class: which images it is learned from, and how it is said in a prompt."""
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -8,10 +9,17 @@ from pipelines import inversion, paths
 from pipelines.chance import derive
 from pipelines.inversion import Inverter, Token
 from pipelines.prompts import TEMPLATES, noun
+from pipelines.records import Item
 from pipelines.spec import Inversion
 from pipelines.store import digest
 from pipelines.vision.segmentation import region
 from pipelines.workbench import Workbench
+
+
+def extremes(ranked: Sequence[Item], count: int) -> list[Item]:
+    """`count` items from both ends of a list in turn, the last first."""
+    count = min(count, len(ranked))
+    return [ranked[-1 - n // 2] if n % 2 == 0 else ranked[n // 2] for n in range(count)]
 
 
 class Tokens:
@@ -31,11 +39,15 @@ class Tokens:
         return found
 
     def learn(self, label: str, spec: Inversion) -> Token:
-        """Learn one class from the images that contradict the shortcut first: those that the judge likes least."""
+        """Learn one class half from what contradicts the shortcut, half from what is typical.
+
+        The images that the judge likes least are mostly those on another class's background, but atypical of their own
+        class, too: from them alone, a boot becomes something like a sneaker. From both, each background is as frequent.
+        """
         bench = self.bench
-        contrary = [item for item, _ in reversed(bench.ranking[label])][: 2 * spec.images]
-        found = bench.objects(contrary, self.superclass) if spec.masked else [None] * len(contrary)
-        pairs = [(i, m) for i, m in zip(contrary, found, strict=True) if m is not None or not spec.masked][: spec.images]
+        chosen = extremes([item for item, _ in bench.ranking[label]], 2 * spec.images)
+        found = bench.objects(chosen, self.superclass) if spec.masked else [None] * len(chosen)
+        pairs = [(i, m) for i, m in zip(chosen, found, strict=True) if m is not None or not spec.masked][: spec.images]
         masks = [region(mask, "mask", spec.margin) for _, mask in pairs if mask is not None]
         facts = {
             "model": bench.model.revision,

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from pipelines.errors import CounterpoiseError
 from pipelines.spec import load
 from service import operate, remote
+from service.demo import demo, show
 
 
 class Commands(TyperGroup):
@@ -28,12 +29,6 @@ app = typer.Typer(
     help="Makes the training images a dataset lacks.", no_args_is_help=True, add_completion=False, cls=Commands
 )
 EXAMPLES = ("spurious", "few-shot", "long-tail")
-ARMS = {
-    "erm": "real images alone (ERM)",
-    "text_to_image": "+ as many plain text-to-image",
-    "counterpoise": "+ this version",
-    "real_balanced": "+ as many real, balanced (ceiling)",
-}
 
 
 def fail(message: str) -> typer.Exit:
@@ -62,19 +57,7 @@ def run(
         from pipelines.run import run as run_spec
 
         summary = run_spec(checked, out, progress)
-    console = Console(highlight=False)
-    if summary["arms"]:
-        table = Table("trained on", "average", "worst group", title=f"Accuracy on real test images: {checked.name}")
-        for arm in (arm for arm in ARMS if arm in summary["arms"]):
-            found = summary["arms"][arm]
-            cells = [f"{100 * found[k]['mean']:.1f} ± {100 * found[k]['std']:.1f} %" for k in ("average", "worst_group")]
-            table.add_row(ARMS[arm], *cells)
-        console.print(table)
-    if summary["gap_closed"] is not None:
-        console.print(f"{summary['gap_closed']:.0%} of the worst-group gap to the ceiling is closed.")
-    counts = summary["counts"]
-    console.print(f"{counts['kept']} of {counts['generated']} generated images kept; {summary['seconds']['total']:.0f} s.")
-    console.print(f"Look at {out / 'report.html'}", soft_wrap=True)
+    show(summary, out / "report.html")
 
 
 @app.command()
@@ -115,6 +98,7 @@ def validate(spec: Annotated[Path, typer.Argument(help="The spec, YAML or JSON."
     typer.echo(f"{checked.name}: {checked.method.type}, {checked.amount.per_class} images a class. The spec is valid.")
 
 
+app.command()(demo)
 app.command()(operate.up)
 app.command()(operate.api)
 app.command()(operate.worker)

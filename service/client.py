@@ -80,9 +80,9 @@ class Client:
         except httpx.TransportError as error:
             raise ServiceError(f"{self.http.base_url} does not answer ({error}); is the service up?") from None
 
-    def submit(self, spec: VersionSpec) -> VersionView:
-        """Ask for a version. Sent twice by a retry, it is still one."""
-        options = {"json": spec.model_dump(mode="json"), "headers": {"Idempotency-Key": str(uuid.uuid4())}}
+    def submit(self, spec: VersionSpec, key: str | None = None) -> VersionView:
+        """Ask for a version. Sent twice by a retry, or with the same `key` by anyone, it is still one."""
+        options = {"json": spec.model_dump(mode="json"), "headers": {"Idempotency-Key": key or str(uuid.uuid4())}}
         return VersionView.model_validate(self.call("POST", f"/v1/datasets/{spec.name}/versions", **options))
 
     def upload(self, name: str, folder: Path, *, allow_synthetic: bool = False) -> SourceView:

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from pipelines import rows
+from pipelines import paths, rows
 from pipelines.methods import Method
 from pipelines.plan import Plan
 from pipelines.report.page import Page, Shown
@@ -13,6 +13,7 @@ from pipelines.source import decode
 from pipelines.workbench import Workbench
 
 EACH = 12  # samples shown of the kept, and of each reason
+SHARDS = 20  # that samples are taken from: each is a fair mixture
 
 
 def some(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -50,12 +51,17 @@ def shown(bench: Workbench, method: Method, found: list[dict[str, Any]]) -> list
 
 
 def gather(bench: Workbench, plan: Plan, method: Method, summary: dict[str, Any]) -> Page:
-    kept, dropped = (rows.read_shards(bench.store, bench.root, plan.shards, rejected=r) for r in (False, True))
+    found = [
+        row
+        for key in (paths.data, paths.rejected)
+        for number in range(min(SHARDS, plan.shards))
+        for row in rows.read(bench.store.get(key(bench.root, number, plan.shards)))
+    ]
     tokens = method.tokens.learned
     return Page(
         title=f"{bench.spec.name}, version {summary['version']}",
         summary=summary,
-        samples=shown(bench, method, some(kept + dropped)),
+        samples=shown(bench, method, some(found)),
         curves={token.name: list(enumerate(token.losses, start=1)) for token in tokens.values()},
         spec_yaml=yaml.safe_dump(bench.spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
     )

@@ -1,10 +1,11 @@
 """`counterpoise up` and its users: the commands and the Python client, over HTTP, on one machine."""
 
+import base64
 import hashlib
+import io
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,22 +13,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import PIL.Image
 import pytest
 import yaml
 from datasets import load_dataset
 
+from pipelines.source import open_source
 from pipelines.spec import parse
 from service.client import Client, ServiceError
+from tests.servers import free_port
 from tests.test_run import SPEC
 
 ROOT = Path(__file__).parents[2]
 SMALL = {**SPEC, "evaluation": None, "amount": {"per_class": 2}, "filters": []}
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @dataclass
@@ -115,17 +113,75 @@ def test_the_client_is_told_everything_in_order(service: Service) -> None:
         assert next(v.dataset for v in client.versions()) == "again"
 
 
+def test_a_preview_is_answered_in_seconds_and_leaves_nothing(service: Service) -> None:
+    before = sorted(path for path in (service.folder / "store").rglob("*") if path.is_file())
+    with Client(service.url, service.key) as client:
+        began = time.monotonic()
+        spec = {**SPEC, "name": "glance", "seed": 5}
+        found = client.call("POST", "/v1/previews", json={"spec": spec, "count": 5}, timeout=60)
+        seconds = time.monotonic() - began
+        assert found["learned"] is False
+        assert {(each["origin"], each["label"]) for each in found["images"]} == {
+            (a, b) for a in ("boot", "sneaker") for b in ("boot", "sneaker")
+        }
+        for each in found["images"]:
+            picture = PIL.Image.open(io.BytesIO(base64.b64decode(each["image"].removeprefix("data:image/png;base64,"))))
+            assert picture.size == (64, 64)
+        again = client.call("POST", "/v1/previews", json={"spec": {**SPEC, "evaluation": None}, "count": 2}, timeout=60)
+        assert again["learned"] is True  # the tokens that version 1 learned
+        nothing = {**SPEC, "method": {**SPEC["method"], "superclass": "shoe", "inversion": {"initializer": "two words"}}}
+        assert client.call("POST", "/v1/previews", json={"spec": nothing, "count": 1}, timeout=60)["learned"] is False
+    assert seconds < 20
+    assert sorted(path for path in (service.folder / "store").rglob("*") if path.is_file()) == before
+
+
+def test_a_folder_is_sent_along_and_can_be_removed(service: Service, tmp_path: Path) -> None:
+    source = open_source(parse(SMALL).source)
+    for item in [*source.splits["train"], *source.splits["validation"], *source.splits["test"]]:
+        file = tmp_path / "images" / item.id
+        file.parent.mkdir(parents=True, exist_ok=True)
+        PIL.Image.fromarray(source.read(item)).save(file)
+    (tmp_path / "images/train/boot/bad.png").write_bytes(b"bad")
+    (tmp_path / "spec.yaml").write_text(
+        yaml.safe_dump({**SMALL, "name": "own", "source": {"type": "folder", "path": "images", "max_problems": 0.5}})
+    )
+    done = service.command("submit", tmp_path / "spec.yaml", "--watch")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "92 images sent, 1 refused" in done.stdout
+    with Client(service.url, service.key) as client:
+        assert client.source("own").refused[0].id == "train/boot/bad.png"
+        assert client.version("own", 1).counts["planned"] == 4
+    assert service.command("delete", "own", 1).returncode == 0
+    assert "404" in service.command("status", "own", 1).stderr
+    assert not (service.folder / "store/default/datasets/own/v1").exists()
+
+
 def test_what_is_wrong_is_said_in_one_line(service: Service, tmp_path: Path) -> None:
-    folder = {**SMALL, "source": {"type": "folder", "path": "/etc"}}
-    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(folder))
+    foreign = {**SMALL, "models": {"text_to_image": "/etc"}}
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(foreign))
     done = service.command("submit", tmp_path / "spec.yaml")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "422: source.path: '/etc' is not allowed here" in done.stderr
+    assert "422: models.text_to_image: '/etc' is not allowed here" in done.stderr
     assert "404: dataset 'shoes' has no version 77" in service.command("status", "shoes", 77).stderr
     with pytest.raises(ServiceError, match="401: no valid API key"), Client(service.url, "cp_guess") as client:
         client.version("shoes", 1)
     with pytest.raises(ServiceError, match="does not answer"), Client("http://127.0.0.1:1", patience=1) as client:
         client.version("shoes", 1)
+
+
+def test_the_demo_does_it_all_and_does_nothing_twice(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(SPEC))
+    command = [sys.executable, "-m", "service.cli", "demo", str(tmp_path / "spec.yaml"), "--out", str(tmp_path / "out")]
+    for _ in range(2):
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=250, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "real images alone (ERM)" in done.stdout
+        summary = json.loads((tmp_path / "out/summary.json").read_text())
+        assert summary["version"] == 1
+        assert set(summary["arms"]) == {"erm", "text_to_image", "counterpoise", "real_balanced"}
+        assert summary["seconds"].keys() == {"total", "learn", "generate", "train"}
+        assert "<html" in (tmp_path / "out/report.html").read_text()
+        assert (tmp_path / "out/shoes/v1/manifest.json").exists()
 
 
 def test_it_ends_cleanly_and_starts_again_with_all_it_had(service: Service) -> None:

@@ -1,0 +1,70 @@
+"""Memory and time of bookkeeping alone: plan, make, list and finalize so many images, drawn by a stand-in for the engine.
+
+python -m tests.benchmarks.bookkeeping 10000
+python -m tests.benchmarks.bookkeeping 1000000
+"""
+
+import resource
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import typer
+
+from pipelines import browse
+from pipelines.filters import Panel
+from pipelines.job import Job
+from pipelines.progress import Silent
+from pipelines.records import Candidate, Request
+from pipelines.shard import run_shard
+from pipelines.spec import parse
+from pipelines.store import Store
+from tests.benches import document, flat
+
+
+class ConstantEngine:
+    """Stands in for the engine: every image is the same grey."""
+
+    slots = 32
+
+    def run(self, requests: Iterable[Request]) -> Iterator[Candidate]:
+        stream, image = iter(requests), flat()
+        while batch := list(islice(stream, self.slots)):
+            yield from (Candidate(request, image) for request in batch)
+
+
+def peak() -> float:
+    """MiB, of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main(count: int, shard_size: int = 1000) -> None:
+    began = time.perf_counter()
+
+    def say(what: str) -> None:
+        print(f"{count} images, {what}: {time.perf_counter() - began:.1f} s, peak {peak():.0f} MiB", flush=True)
+
+    with tempfile.TemporaryDirectory() as folder:
+        spec = parse(document(amount={"per_class": count // 2}, shard_size=shard_size))
+        job = Job(spec, Store.open(folder), Silent())
+        plan = job.plan
+        panel = Panel(job.bench)
+        say(f"planned in {plan.shards} shards")
+        for number in range(plan.shards):
+            run_shard(job.bench, plan, number, job.method, ConstantEngine(), panel)  # type: ignore[arg-type]
+        say("made")
+        pages, seen, start = 0, 0, (0, 0)
+        while start is not None:
+            items, start = browse.page(job.store, job.bench.root, browse.Wanted(), start, 1000)  # type: ignore[assignment]
+            pages, seen = pages + 1, seen + len(items)
+        say(f"listed, {seen} samples on {pages} pages")
+        manifest = job.finalize()
+        say(f"finalized, {len(manifest['files'])} files")
+        assert seen == manifest["counts"]["kept"] == plan.planned
+        assert len({path.name for path in Path(folder).rglob("*.parquet")}) == plan.shards
+
+
+if __name__ == "__main__":
+    typer.run(main)
