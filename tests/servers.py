@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -94,9 +94,9 @@ def s3(folder: Path) -> Iterator[int]:
 
 def answers(port: int) -> bool:
     try:
-        connection = HTTPConnection("127.0.0.1", port, timeout=1)
-        connection.request("GET", "/bucket")
-        return connection.getresponse().status in (200, 403)
+        with closing(HTTPConnection("127.0.0.1", port, timeout=1)) as connection:
+            connection.request("GET", "/bucket")
+            return connection.getresponse().status in (200, 403)
     except OSError:
         return False
 

@@ -33,7 +33,10 @@ def test_every_field_is_described_and_every_type_says_what_it_is(model: type[Str
         ({"amount": {"per_class": 0}}, ["amount.per_class:", "given: 0", "greater than or equal to 1"]),
         ({"amount": {"per_clas": 3}}, ["amount.per_clas:", "no such field", "given: 3", "correct its name, or remove it"]),
         ({"amount": {}}, ["amount.per_class:", "required"]),
-        ({"source": {"type": "folders"}}, ["source:", "folders", "'folder', 'spurious', 'few-shot', 'long-tail'"]),
+        (
+            {"source": {"type": "folders"}},
+            ["source:", "folders", "'folder', 'uploaded', 'spurious', 'few-shot', 'long-tail'"],
+        ),
         ({"source": {"type": "spurious", "ratio": 0.5}}, ["source.spurious.ratio:", "given: 0.5", "greater than 0.5"]),
         ({"source": {"type": "spurious", "scenes": ["grass"]}}, ["source.spurious:", "one scene for each of the 2 classes"]),
         (

@@ -153,7 +153,7 @@ def test_a_folder_is_sent_along_and_can_be_removed(service: Service, tmp_path: P
         assert client.version("own", 1).counts["planned"] == 4
     assert service.command("delete", "own", 1).returncode == 0
     assert "404" in service.command("status", "own", 1).stderr
-    assert not (service.folder / "store/default/datasets/own/v1").exists()
+    assert [path for path in (service.folder / "store/default/datasets/own").rglob("*") if path.is_file()] == []
 
 
 def test_what_is_wrong_is_said_in_one_line(service: Service, tmp_path: Path) -> None:

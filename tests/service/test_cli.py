@@ -10,7 +10,8 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from pipelines.spec import Arm, parse
-from service.cli import ARMS, EXAMPLES, app
+from service.cli import EXAMPLES, app
+from service.demo import ARMS
 from tests.benches import document
 
 ROOT = Path(__file__).parents[2]
