@@ -62,7 +62,6 @@ class Request:
     source: Item | None = None
     image: Image | None = None  # the source image at the model's resolution
     mask: Mask | None = None  # the region to repaint; None repaints everything
-    object: Mask | None = None  # the region the segmenter found, inside `mask`
     concept: str | None = None  # key of the learned token in the store
     strength: float = 1.0  # share of the noise schedule that is run, 0 < strength <= 1
     guidance: float = 7.5  # classifier-free guidance scale, >= 1; 1 turns it off

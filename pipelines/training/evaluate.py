@@ -74,15 +74,18 @@ class Evaluator:
             parts = [self.bench.model.encode(tensor(pixels[i : i + 64])) for i in range(0, len(pixels), 64)]
             return [image for part in parts for image in images(self.bench.model.decode(part))]
 
+    @cached_property
+    def repainted(self) -> list[Image]:
+        """The real training images, coded inside the region that the method would paint."""
+        regions = self.method.regions(self.bench.source.splits["train"])
+        triples = zip(self.real.images, self.coded, regions, strict=True)
+        return [real if mask is None else paste(real, coded, mask) for real, coded, mask in triples]
+
     def twins(self, arm: Arm) -> Sequence[Image] | None:
         """The real training images as the generator would have left them: coded where the arm's images are painted."""
         if not self.spec.reencode or arm not in ("text_to_image", "counterpoise"):
             return None
-        if arm == "text_to_image":
-            return self.coded
-        regions = self.method.regions(self.bench.source.splits["train"])
-        triples = zip(self.real.images, self.coded, regions, strict=True)
-        return [real if mask is None else paste(real, coded, mask) for real, coded, mask in triples]
+        return self.coded if arm == "text_to_image" else self.repainted
 
     def examples(self, found: Sequence[Row]) -> Examples:
         names = self.bench.source.classes

