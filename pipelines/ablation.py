@@ -60,6 +60,7 @@ VARIANTS: dict[str, Callable[[VersionSpec], VersionSpec]] = {
     "unmasked-inversion": unmasked,
     "no-mask": method(region="whole"),
     "outline": method(region="mask"),
+    "all-noise": method(strength=1.0),
     "no-prediction-head": without("label_agreement"),
     "no-attribution-head": without("attribution"),
     "no-pruning": without("label_agreement", "attribution"),
