@@ -1,17 +1,25 @@
 """Commands of whoever uses a service that runs somewhere: COUNTERPOISE_URL and COUNTERPOISE_KEY say where."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from pipelines.errors import CounterpoiseError
 from pipelines.spec import FolderSource, UploadedSource, VersionSpec, load
 from service.client import Client
-from service.schemas import VersionView
+from service.schemas import Happening, VersionView
 
 console = Console(highlight=False)
 Dataset = Annotated[str, typer.Argument(help="Name of the dataset.")]
@@ -24,21 +32,56 @@ def described(version: VersionView) -> str:
     return f"{version.dataset} {version.number}: {version.state}" + (f" ({counts})" if counts else "")
 
 
+class Watch:
+    """Bars of what is being done: each stage's, and one of all images with their rate, kept share and time left."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.tasks: dict[str, TaskID] = {}
+        self.generated = self.kept = 0
+
+    def bar(self, name: str, total: float | None) -> TaskID:
+        if name not in self.tasks:
+            self.tasks[name] = self.progress.add_task(name, total=total, said="")
+        return self.tasks[name]
+
+    def tell(self, happening: Happening) -> None:
+        data = happening.data
+        if happening.kind == "state":
+            self.progress.console.print(data["state"])
+        elif happening.kind == "progress" and "stage" in data:
+            self.progress.update(self.bar(data["stage"], data["total"]), completed=data["done"], total=data["total"])
+        elif happening.kind == "progress":
+            self.progress.console.print(data["said"])
+        elif data["stage"] == "plan":
+            self.bar("images", data["report"]["planned"])
+        elif data["stage"] == "generate":
+            self.count(data["report"])
+
+    def count(self, report: dict[str, Any]) -> None:
+        """Another shard is done."""
+        self.generated, self.kept = self.generated + report["generated"], self.kept + report["kept"]
+        task = self.bar("images", None)
+        self.progress.advance(task, report["planned"])
+        speed = self.progress.tasks[task].speed
+        rate = f"{speed:.1f} images/s, " if speed else ""
+        self.progress.update(task, said=f"{rate}{self.kept / max(1, self.generated):.0%} of {self.generated} kept")
+
+
 def watch(client: Client, version: VersionView) -> VersionView:
-    """Bars of what is being done, until the version ends."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    """Show what happens to a version until it ends."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[said]}"),
+    )
     with Progress(*columns, console=console) as progress:
-        tasks = {}
+        seen = Watch(progress)
         for happening in client.events(version.dataset, version.number):
-            data = happening.data
-            if happening.kind == "state":
-                progress.console.print(data["state"])
-            elif happening.kind == "progress" and "stage" in data:
-                if data["stage"] not in tasks:
-                    tasks[data["stage"]] = progress.add_task(data["stage"], total=data["total"])
-                progress.update(tasks[data["stage"]], completed=data["done"])
-            elif happening.kind == "progress":
-                progress.console.print(data["said"])
+            seen.tell(happening)
     return client.version(version.dataset, version.number)
 
 

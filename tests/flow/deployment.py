@@ -59,6 +59,33 @@ class Deployment:
         self.workers.append(process)
         return process
 
+    def api(self, port: int) -> subprocess.Popen[bytes]:
+        environment = {
+            **os.environ,
+            **self.environment,
+            "COUNTERPOISE_STATE_DIR": str(self.settings.state_dir),
+            "COUNTERPOISE_BROKER_URL": self.settings.broker_url,
+        }
+        command = [sys.executable, "-m", "service.cli", "api", "--port", str(port)]
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
+        self.workers.append(process)
+        return process
+
+    def caught(self, version: int, state: str, seconds: float = 120) -> None:
+        """Return as soon as the version is in this state, however short: to strike there."""
+        queue, end, swept = open_queue(self.settings.broker_url), time.monotonic() + seconds, 0.0
+        while time.monotonic() < end:
+            if time.monotonic() - swept > 0.5:
+                sweep(queue, self.database, self.settings.sweep_seconds)
+                swept = time.monotonic()
+            found = versions.get(self.database, version)
+            assert found is not None
+            if found.state == state:
+                return
+            assert not ended(found.state), f"{found.state} before {state} was seen: {found.error}"
+            time.sleep(0.01)
+        raise AssertionError(f"still {found.state}, not {state}, after {seconds} s")
+
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         """The worker and its child, without warning."""
         os.killpg(process.pid, signal.SIGKILL)

@@ -1,5 +1,6 @@
 """Versions made by worker processes over a real broker, undisturbed and disturbed."""
 
+import hashlib
 import signal
 import sqlite3
 import threading
@@ -7,15 +8,20 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
+from fastapi.testclient import TestClient
 
 from pipelines import paths
 from pipelines.rows import read_shards
+from pipelines.spec import parse
 from pipelines.store import Store
+from service.api.app import create_app
+from service.client import Client
 from service.queue import KINDS, open_queue, wake
-from service.state import leases, versions
+from service.state import keys, leases, versions
 from tests.flow.deployment import Deployment, ask, deployed, ended
-from tests.servers import credentials, faulty, postgresql, s3
+from tests.servers import credentials, faulty, free_port, postgresql, s3
 from tests.test_run import SPEC
 
 
@@ -30,14 +36,31 @@ def test_killed_in_every_stage_a_version_ends_with_the_same_bytes(deployment: De
     worker = deployment.start()
     assert deployment.watch(undisturbed, ended) == "completed"
     version = ask(deployment)
-    for stage in ("learning", "generating", "evaluating"):
-        deployment.watch(version, lambda state, stage=stage: state == stage)  # type: ignore[misc]
+    for state in ("planning", "learning", "generating", "finalizing", "evaluating"):
+        deployment.caught(version, state)
         deployment.kill(worker)
         worker = deployment.start()
     assert deployment.watch(version, ended) == "completed"
     first, second = deployment.tree("calm"), deployment.tree("team")
     assert len(first) > 10
     assert second == first
+
+
+def test_an_api_that_is_killed_and_started_again_goes_on_telling(deployment: Deployment) -> None:
+    port, database = free_port(), deployment.database
+    api = deployment.api(port)
+    deployment.start()
+    with Client(f"http://127.0.0.1:{port}", keys.create(database, "test", "team", keys.SCOPES)) as client:
+        version = client.submit(parse({**SPEC, "evaluation": None}))
+        told = []
+        for happening in client.events("shoes", version.number):
+            told.append(happening)
+            if happening.data.get("state") == "generating":
+                deployment.kill(api)
+                api = deployment.api(port)
+        (found,) = versions.page(database, "team", dataset=None, state=None, before=None, limit=5)
+        assert (found.state, client.version("shoes", 1).state) == ("completed", "completed")
+        assert [each.id for each in told] == [event.id for event in versions.events(database, found.id, 0)]
 
 
 def test_a_flushed_broker_loses_nothing(deployment: Deployment) -> None:
@@ -115,6 +138,21 @@ def test_a_database_that_is_locked_for_seconds_is_waited_for(deployment: Deploym
     assert deployment.watch(version, ended) == "completed"
 
 
+def downloaded(remote: Deployment) -> None:
+    """What the API lists can be fetched from the object store itself, by links that need no key."""
+    secret = keys.create(remote.database, "test", "team", keys.SCOPES)
+    with TestClient(create_app(remote.settings)) as client:
+        client.headers["Authorization"] = f"Bearer {secret}"
+        files = client.get("/v1/datasets/shoes/versions/1/files").json()
+        (plan,) = (file for file in files if file["path"] == "plan.json")
+        assert "/bucket/all/team/datasets/shoes/v1/plan.json?" in plan["url"]
+        assert hashlib.sha256(httpx.get(plan["url"]).content).hexdigest() == plan["sha256"]
+        assert httpx.get(plan["url"].split("?")[0]).status_code == 403
+        (sample, *_) = client.get("/v1/datasets/shoes/versions/1/samples").json()["items"]
+        assert client.get(sample["image"]).headers["content-type"] == "image/png"
+        client.app.state.context.database.engine.dispose()  # type: ignore[attr-defined]
+
+
 def test_on_postgresql_and_a_failing_s3_a_version_has_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,4 +176,5 @@ def test_on_postgresql_and_a_failing_s3_a_version_has_the_same_bytes(
             remote.start()
             assert remote.watch(version, ended) == "completed"
             assert remote.tree("team") == expected
+            downloaded(remote)
         assert proxy.failed >= 3
