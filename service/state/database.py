@@ -1,8 +1,9 @@
 """Opening the database: SQLite in a file, or PostgreSQL."""
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -16,6 +17,8 @@ BUSY = 30_000  # milliseconds that a writer waits for another
 @dataclass(frozen=True, slots=True)
 class Database:
     engine: Engine
+    # SQLite lets writers poll for its lock, and some wait long: those of one process queue up here instead.
+    turn: AbstractContextManager[Any] = field(default_factory=nullcontext)
 
     @classmethod
     def open(cls, url: str) -> "Database":
@@ -25,7 +28,7 @@ class Database:
         engine = create_engine(url)
         event.listen(engine, "connect", prepare)
         event.listen(engine, "begin", begin)
-        return cls(engine)
+        return cls(engine, threading.Lock())
 
     def create(self) -> None:
         """Make the tables that are missing."""
@@ -34,7 +37,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A transaction, committed at the end of the block unless it raises."""
-        with Session(self.engine) as session, session.begin():
+        with self.turn, Session(self.engine) as session, session.begin():
             yield session
 
     @contextmanager
