@@ -25,6 +25,7 @@ from pipelines.synthetic import is_synthetic
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
+METADATA = "metadata.csv"
 MAX_PIXELS = 50_000_000
 SPLITS = ("train", "validation", "test")
 
@@ -103,17 +104,24 @@ def fetch(path: Path, root: Path, *, allow_synthetic: bool) -> bytes:
 
 def groups(folder: Path) -> dict[str, str]:
     """The `group` of each file, from `metadata.csv` in a split's folder, by path relative to it."""
-    table = folder / "metadata.csv"
+    table = folder / METADATA
     if not table.exists():
         return {}
     try:
-        with table.open(newline="", encoding="utf-8-sig") as lines:
-            rows = list(csv.DictReader(lines))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        return read_groups(table.read_bytes(), str(table))
+    except OSError as error:
         raise SourceError(f"{table}: cannot be read ({error}); save it as CSV in UTF-8") from None
+
+
+def read_groups(data: bytes, where: str) -> dict[str, str]:
+    """`group` by `file_name`. Raises SourceError."""
+    try:
+        rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline="")))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SourceError(f"{where}: cannot be read ({error}); save it as CSV in UTF-8") from None
     if rows and not {"file_name", "group"} <= rows[0].keys():
-        raise SourceError(f"{table}: needs the columns file_name and group, has {', '.join(rows[0])}")
-    return {row["file_name"]: row["group"] for row in rows}
+        raise SourceError(f"{where}: needs the columns file_name and group, has {', '.join(map(str, rows[0]))}")
+    return {row["file_name"]: row["group"] for row in rows if row["file_name"]}
 
 
 def held_out(sha256: str) -> str:

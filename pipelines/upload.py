@@ -3,9 +3,7 @@
 What was sent is never trusted: not its paths, its sizes, nor that an image is one. A bad image is a Problem, left out.
 """
 
-import csv
 import hashlib
-import io
 import json
 import re
 import tarfile
@@ -22,11 +20,10 @@ import pyarrow.parquet as pq
 from pipelines import paths
 from pipelines.errors import SourceError
 from pipelines.records import Item, Problem
-from pipelines.source import SPLITS, SUFFIXES, BadImage, decode, held_out
+from pipelines.source import METADATA, SPLITS, SUFFIXES, BadImage, decode, held_out, read_groups
 from pipelines.store import Store, canonical, digest
 
 MAX_FILE = 64 * 2**20  # bytes of one image
-METADATA = "metadata.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +41,25 @@ class Sent:
     group: str | None = None
 
 
+def readable(name: str) -> str:
+    """A name that can be written down: bytes that are no UTF-8 come out of an archive as lone surrogates."""
+    return name.encode("utf-8", "replace").decode()
+
+
 def members_of_tar(file: IO[bytes]) -> Iterator[Sent]:
     with tarfile.open(fileobj=file, mode="r:*") as archive:
         for member in archive:
             if member.isdir():
                 continue
             if member.size > MAX_FILE:  # going on would unpack it, however large
-                raise SourceError(f"source: {member.name} has {member.size} bytes, more than {MAX_FILE}; leave it out")
+                raise SourceError(
+                    f"source: {readable(member.name)} has {member.size} bytes, more than {MAX_FILE}; leave it out"
+                )
             if not member.isreg():
-                yield Sent(member.name, b"")  # a link or a device: refused as no image
+                yield Sent(readable(member.name), b"")  # a link or a device: refused as no image
                 continue
             opened = archive.extractfile(member)
-            yield Sent(member.name, b"" if opened is None else opened.read(MAX_FILE + 1))
+            yield Sent(readable(member.name), b"" if opened is None else opened.read(MAX_FILE + 1))
 
 
 def members_of_zip(file: IO[bytes]) -> Iterator[Sent]:
@@ -64,7 +68,7 @@ def members_of_zip(file: IO[bytes]) -> Iterator[Sent]:
             if member.is_dir():
                 continue
             with archive.open(member) as opened:
-                yield Sent(member.filename, opened.read(MAX_FILE + 1))
+                yield Sent(readable(member.filename), opened.read(MAX_FILE + 1))
 
 
 def members_of_parquet(file: IO[bytes]) -> Iterator[Sent]:
@@ -79,10 +83,14 @@ def members_of_parquet(file: IO[bytes]) -> Iterator[Sent]:
         for row in batch.to_pylist():
             image, label = row["image"], row["label"]
             data = image.get("bytes") if isinstance(image, dict) else image
-            label = classes[label] if isinstance(label, int) and label < len(classes) else str(label)
+            label = classes[label] if isinstance(label, int) and 0 <= label < len(classes) else str(label)
             split = str(row.get("split") or "train")
             group = row.get("group")
-            yield Sent(f"{split}/{label}/{count:08d}.png", data or b"", None if group is None else str(group))
+            yield Sent(
+                f"{split}/{label}/{count:08d}.png",
+                data if isinstance(data, bytes) else b"",
+                None if group is None else str(group),
+            )
             count += 1
 
 
@@ -147,15 +155,6 @@ def accepted(sent: Sent, seen: dict[str, tuple[str, str]], allow_synthetic: bool
     return split or held_out(sha256), Item(sent.path, sha256, label, sent.group)
 
 
-def groups(data: bytes) -> dict[str, str]:
-    """`group` by file name from a metadata.csv. Raises SourceError."""
-    try:
-        rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"))))
-        return {row["file_name"]: row["group"] for row in rows}
-    except (UnicodeDecodeError, csv.Error, KeyError):
-        raise SourceError(f"source: {METADATA} needs the columns file_name and group, as CSV in UTF-8") from None
-
-
 def take_in(store: Store, name: str, sent: Iterable[Sent], limits: Limits, *, allow_synthetic: bool) -> dict[str, Any]:
     """Keep every usable image and make them the newest state of source `name`; return its index.
 
@@ -174,7 +173,9 @@ def take_in(store: Store, name: str, sent: Iterable[Sent], limits: Limits, *, al
             raise SourceError(f"source: more than {limits.images} files; send fewer")
         if PurePosixPath(each.path).name == METADATA:
             home = PurePosixPath(each.path).parent
-            group_of |= {(home / file).as_posix(): group for file, group in groups(each.data).items()}
+            group_of |= {
+                (home / file).as_posix(): group for file, group in read_groups(each.data, f"source: {each.path}").items()
+            }
             continue
         try:
             split, item = accepted(each, seen, allow_synthetic)

@@ -103,6 +103,26 @@ def test_each_bad_image_is_refused_with_its_reason(client: TestClient) -> None:
     assert client.put("/v1/sources/birds?allow_synthetic=true", content=packed).json()["images"] == 9
 
 
+def test_names_and_tables_of_any_bytes_are_survived(client: TestClient) -> None:
+    odd = tar(
+        {**GOOD, "train/boot/\udcff\udcfe.png": picture(90), "train/boot/\udcff.txt": b"x", "train/\x01/a.png": picture(91)}
+    )
+    found = client.put("/v1/sources/birds", content=odd).json()
+    assert (found["images"], len(found["refused"])) == (9, 2)
+    short = {**GOOD, "train/metadata.csv": b"group,file_name\ngrass\n\n,,,,\n"}
+    assert client.put("/v1/sources/birds", content=tar(short)).json()["images"] == 8
+    problem(client.put("/v1/sources/birds", content=tar({**GOOD, "train/metadata.csv": b"a,b\n1,2\n"})), 422)
+    problem(client.put("/v1/sources/birds", content=tar({**GOOD, "train/metadata.csv": b"\xff\xfe\x00"})), 422)
+
+
+@pytest.mark.parametrize("label", [-1, 7, None, "boot/../..", ["a"], 1.5, "\x00"])
+@pytest.mark.parametrize("image", ["text", {"bytes": None, "path": "/etc/passwd"}, None, {"bytes": b"x", "path": None}])
+def test_parquet_of_any_types_is_survived(client: TestClient, label: object, image: object) -> None:
+    data = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist([{"image": image, "label": label}]), data)
+    assert "no usable image" in problem(client.put("/v1/sources/birds", content=data.getvalue()), 422)["detail"]
+
+
 def test_links_are_not_followed(client: TestClient) -> None:
     data = io.BytesIO(tar(GOOD))
     with tarfile.open(fileobj=data, mode="a") as archive:
