@@ -1,10 +1,7 @@
 """Webhooks: signed, tried again, logged, and kept out of private networks."""
 
 import json
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from fastapi.testclient import TestClient
@@ -15,40 +12,14 @@ from pipelines.errors import SpecError
 from service.state import versions
 from service.state.tables import Delivery
 from service.webhooks import addresses, deliver
+from tests.servers import Receiver, receiving
 from tests.service.api.calls import SHOES, SPEC, as_, context, operated, problem
-
-
-@dataclass
-class Receiver:
-    """An HTTP server that keeps what it is sent, and answers as it is told."""
-
-    statuses: list[int]
-    got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
-    port: int = 0
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    made = Receiver([])
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            made.got.append(({k.lower(): v for k, v in self.headers.items()}, body))
-            self.send_response(made.statuses.pop(0) if made.statuses else 204)
-            self.send_header("content-length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None: ...
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    made.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield made
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with receiving() as made:
+        yield made
 
 
 @pytest.fixture
