@@ -42,8 +42,8 @@ class Sent:
 
 
 def readable(name: str) -> str:
-    """A name that can be written down: bytes that are no UTF-8 come out of an archive as lone surrogates."""
-    return name.encode("utf-8", "replace").decode()
+    """A name that can be written down, without "./": bytes that are no UTF-8 come out of an archive as lone surrogates."""
+    return PurePosixPath(name.encode("utf-8", "replace").decode()).as_posix()
 
 
 def members_of_tar(file: IO[bytes]) -> Iterator[Sent]:

@@ -22,7 +22,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_expone
 
 from pipelines.errors import CounterpoiseError
 from pipelines.pack import pack
-from pipelines.spec import VersionSpec
+from pipelines.spec import FolderSource, UploadedSource, VersionSpec
 from service.schemas import Happening, SourceView, VersionPage, VersionView
 
 CHUNK = 2**20  # bytes of an upload that are sent at a time
@@ -50,7 +50,8 @@ class Client:
     def __init__(self, url: str | None = None, key: str | None = None, patience: float = PATIENCE) -> None:
         url = url or os.environ.get("COUNTERPOISE_URL", "http://127.0.0.1:8000")
         key = key or os.environ.get("COUNTERPOISE_KEY", "")
-        self.http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self.http = httpx.Client(base_url=url, headers=headers, timeout=30)
         self.retrying = Retrying(
             retry=retry_if_exception(passing),
             stop=stop_after_delay(patience),
@@ -78,10 +79,13 @@ class Client:
         except httpx.HTTPStatusError as error:
             raise refused(error.response) from None
         except httpx.TransportError as error:
-            raise ServiceError(f"{self.http.base_url} does not answer ({error}); is the service up?") from None
+            raise ServiceError(
+                f"{self.http.base_url} does not answer ({error}); is the service up? COUNTERPOISE_URL says where it is"
+            ) from None
 
     def submit(self, spec: VersionSpec, key: str | None = None) -> VersionView:
-        """Ask for a version. Sent twice by a retry, or with the same `key` by anyone, it is still one."""
+        """Ask for a version; a folder of images is sent first. Sent twice, by a retry or with the same `key`, it is one."""
+        spec, _ = self.sent(spec)
         options = {"json": spec.model_dump(mode="json"), "headers": {"Idempotency-Key": key or str(uuid.uuid4())}}
         return VersionView.model_validate(self.call("POST", f"/v1/datasets/{spec.name}/versions", **options))
 
@@ -101,6 +105,15 @@ class Client:
             params = {"allow_synthetic": allow_synthetic}
             options = {"content": chunks, "headers": headers, "params": params, "timeout": 600}
             return SourceView.model_validate(self.call("PUT", f"/v1/sources/{name}", **options))
+
+    def sent(self, spec: VersionSpec) -> tuple[VersionSpec, SourceView | None]:
+        """The spec with its folder's images uploaded under the dataset's name, and what was understood of them."""
+        source = spec.source
+        if not isinstance(source, FolderSource):
+            return spec, None
+        found = self.upload(spec.name, Path(source.path), allow_synthetic=source.allow_synthetic)
+        uploaded = UploadedSource(type="uploaded", name=spec.name, digest=found.digest, max_problems=source.max_problems)
+        return spec.model_copy(update={"source": uploaded}), found
 
     def source(self, name: str) -> SourceView:
         return SourceView.model_validate(self.call("GET", f"/v1/sources/{name}"))

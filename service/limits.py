@@ -22,7 +22,8 @@ def check(spec: VersionSpec, settings: Settings) -> None:
     """Raises SpecError that names the field and what is allowed."""
     source = spec.source
     if isinstance(source, FolderSource) and not inside(source.path, settings.source_roots):
-        raise refuse("source.path", source.path, settings.source_roots, "COUNTERPOISE_SOURCE_ROOTS")
+        refused = refuse("source.path", source.path, settings.source_roots, "COUNTERPOISE_SOURCE_ROOTS")
+        raise SpecError(f"{refused}. Or send the images to /v1/sources/NAME, and name them: {{type: uploaded, name: NAME}}")
     named = {
         "models.text_to_image": [spec.models.text_to_image],
         "models.segmenter": spec.models.segmenter.split("+"),

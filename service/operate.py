@@ -125,7 +125,8 @@ def up(
     def asked(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, asked)
+    for each in (signal.SIGTERM, signal.SIGINT):  # a shell starts what it puts into the background with SIGINT ignored
+        signal.signal(each, asked)
     try:
         while all(process.poll() is None for process in processes.values()):
             time.sleep(0.2)

@@ -17,12 +17,14 @@ from rich.progress import (
 from rich.table import Table
 
 from pipelines.errors import CounterpoiseError
-from pipelines.spec import FolderSource, UploadedSource, VersionSpec, load
+from pipelines.spec import load
 from service.client import Client
 from service.schemas import Happening, VersionView
 
 console = Console(highlight=False)
 Dataset = Annotated[str, typer.Argument(help="Name of the dataset.")]
+SHOWN = 20  # refused images that are named
+PATIENCE = 10.0  # seconds that somebody in front of a terminal waits for a service that does not answer
 Number = Annotated[int, typer.Argument(help="Number of the version.")]
 
 
@@ -85,14 +87,6 @@ def watch(client: Client, version: VersionView) -> VersionView:
     return client.version(version.dataset, version.number)
 
 
-def sent(client: Client, spec: VersionSpec, source: FolderSource) -> VersionSpec:
-    """The spec with its folder's images uploaded under the dataset's name."""
-    found = client.upload(spec.name, Path(source.path), allow_synthetic=source.allow_synthetic)
-    console.print(f"{found.images} images sent, {len(found.refused)} refused")
-    uploaded = UploadedSource(type="uploaded", name=spec.name, digest=found.digest, max_problems=source.max_problems)
-    return spec.model_copy(update={"source": uploaded})
-
-
 def submit(
     spec: Annotated[Path, typer.Argument(help="The spec, YAML or JSON.")],
     follow: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
@@ -100,8 +94,11 @@ def submit(
     """Ask the service for a version. A folder of images is sent along."""
     wanted = load(spec)
     with Client() as client:
-        if isinstance(wanted.source, FolderSource):
-            wanted = sent(client, wanted, wanted.source)
+        wanted, found = client.sent(wanted)
+        if found is not None:
+            console.print(f"{found.images} images sent, {len(found.refused)} refused")
+            for each in found.refused[:SHOWN]:
+                console.print(f"  {each.id}: {each.reason}", markup=False)
         version = client.submit(wanted)
         console.print(described(version))
         if follow:
@@ -113,7 +110,7 @@ def submit(
 
 def status(dataset: Dataset, number: Number) -> None:
     """How far a version is."""
-    with Client() as client:
+    with Client(patience=PATIENCE) as client:
         version = client.version(dataset, number)
     console.print(described(version))
     table = Table("stage", "done", "of")
@@ -127,33 +124,33 @@ def status(dataset: Dataset, number: Number) -> None:
 def pull(dataset: Dataset, number: Number, out: Annotated[Path, typer.Option(help="Folder to put it in.")] = Path()) -> None:
     """Download a published version."""
     folder = out / dataset / f"v{number}"
-    with Client() as client:
+    with Client(patience=PATIENCE) as client:
         count = sum(1 for _ in client.pull(dataset, number, folder))
     console.print(f"{count} files in {folder}", soft_wrap=True)
 
 
 def cancel(dataset: Dataset, number: Number) -> None:
     """Stop working on a version."""
-    with Client() as client:
+    with Client(patience=PATIENCE) as client:
         console.print(described(client.cancel(dataset, number)))
 
 
 def retry(dataset: Dataset, number: Number) -> None:
     """Go on with a version that failed or was cancelled."""
-    with Client() as client:
+    with Client(patience=PATIENCE) as client:
         console.print(described(client.retry(dataset, number)))
 
 
 def delete(dataset: Dataset, number: Number) -> None:
     """Remove a version that has ended, with its files."""
-    with Client() as client:
+    with Client(patience=PATIENCE) as client:
         client.delete(dataset, number)
     console.print(f"{dataset} {number} is removed")
 
 
 def list_versions(dataset: Annotated[str | None, typer.Option(help="Of this dataset alone.")] = None) -> None:
     """All versions, the newest first."""
-    with Client() as client:
+    with Client(patience=PATIENCE) as client:
         table = Table("dataset", "version", "state", "kept", "planned")
         for each in client.versions(**({"dataset": dataset} if dataset else {})):
             counts = [str(each.counts.get(name, "")) for name in ("kept", "planned")]

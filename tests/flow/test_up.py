@@ -182,7 +182,9 @@ def test_the_readmes_calls_are_answered(service: Service, tmp_path: Path) -> Non
             file = tmp_path / f"shoes/train/{label}/{k}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
             PIL.Image.new("RGB", (32, 32), (100 * n, 50 * k, 9)).save(file)
-    (tmp_path / "spec.json").write_text(json.dumps({**SMALL, "name": "my-shoes"}))
+    source, method = {"type": "uploaded", "name": "shoes"}, {"type": "text_to_image", "steps": 2}
+    asked = {"name": "my-shoes", "source": source, "method": method, "amount": {"per_class": 1}}
+    (tmp_path / "spec.json").write_text(json.dumps(asked))
     define, *lines = (
         block.replace("localhost:8000", service.url).replace("https://example.com", "http://127.0.0.1:9").splitlines()
     )

@@ -174,8 +174,11 @@ def test_a_version_keeps_the_state_that_it_was_asked_for_with(client: TestClient
 
 def test_groups_come_from_metadata(client: TestClient) -> None:
     lines = "file_name,group\n" + "".join(f"{name.removeprefix('train/')},grass\n" for name in GOOD)
-    found = client.put("/v1/sources/birds", content=tar({**GOOD, "train/metadata.csv": lines.encode()})).json()
+    files = {**GOOD, "train/metadata.csv": lines.encode()}
+    found = client.put("/v1/sources/birds", content=tar(files)).json()
     assert found["groups"] == {"grass": 8}
+    dotted = tar({f"./{name}": data for name, data in files.items()})  # as `tar c .` packs them
+    assert client.put("/v1/sources/birds", content=dotted).json() == found
 
 
 def test_sources_are_the_tenants_own(client: TestClient) -> None:
