@@ -119,8 +119,9 @@ def members(file: IO[bytes]) -> Iterator[Sent]:
         RuntimeError,
         NotImplementedError,
     ) as error:
+        said = str(error).split("\n")[0]
         raise SourceError(
-            f"source: not a readable tar, zip or Parquet file ({error}); pack the folder again, without a password"
+            f"source: not a readable tar, zip or Parquet file ({said}); pack the folder again, without a password"
         ) from None
     except (ValueError, UnicodeError, KeyError, OverflowError) as error:
         raise SourceError(f"source: damaged archive ({type(error).__name__}: {error}); pack the folder again") from None

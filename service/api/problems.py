@@ -1,5 +1,6 @@
 """Errors as application/problem+json (RFC 9457): what was wrong, where, and what to do about it."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from starlette.exceptions import HTTPException
 from pipelines.errors import CounterpoiseError
 
 TYPE = "application/problem+json"
+FIELD = re.compile(r"[a-z_]+(\.[a-z_0-9]+)*")  # what our own errors begin with: models.segmenter
 
 
 class Mistake(BaseModel):
@@ -57,7 +59,7 @@ def answer(status: int, detail: str, errors: Sequence[Mistake] = (), headers: di
 def mistakes(error: RequestValidationError) -> list[Mistake]:
     found = []
     for each in error.errors():
-        where = [str(part) for part in each["loc"] if part != "body"]
+        where = [] if each["type"] == "json_invalid" else [str(part) for part in each["loc"] if part != "body"]
         unknown = each["type"] == "extra_forbidden"
         said = "no such field; correct its name, or remove it" if unknown else each["msg"]
         given = "" if each["type"] == "missing" else f" (given: {each['input']!r:.80})"
@@ -84,7 +86,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(CounterpoiseError)
     async def refused(_request: Request, error: CounterpoiseError) -> JSONResponse:
-        return answer(422, str(error))
+        field, _, message = str(error).partition(": ")
+        return answer(422, str(error), [Mistake(field=field, message=message)] if FIELD.fullmatch(field) else [])
 
     @app.exception_handler(HTTPException)
     async def http(_request: Request, error: HTTPException) -> JSONResponse:

@@ -140,8 +140,10 @@ def test_links_are_not_followed(client: TestClient) -> None:
 )
 def test_what_is_no_archive_changes_nothing(client: TestClient, content: bytes) -> None:
     before = client.put("/v1/sources/birds", content=tar(GOOD)).json()
-    said = problem(client.put("/v1/sources/birds", content=content), 422)["detail"]
-    assert said.startswith("source: ")
+    said = problem(client.put("/v1/sources/birds", content=content), 422)
+    assert said["detail"].startswith("source: ")
+    assert "\n" not in said["detail"]
+    assert said["errors"][0]["field"] == "source"
     assert client.get("/v1/sources/birds").json() == before
 
 
