@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines import paths
@@ -35,10 +36,13 @@ def opened(store: Store, key: str) -> pq.ParquetFile | None:
     return None if file is None else pq.ParquetFile(file)
 
 
-def class_names(file: pq.ParquetFile) -> list[str]:
-    described = json.loads(file.schema_arrow.metadata[b"huggingface"])
-    names: list[str] = described["info"]["features"]["label"]["names"]
-    return names
+def class_names(schema: pa.Schema) -> list[str]:
+    """The names of Hugging Face's ClassLabel in a schema; none where labels are their own names."""
+    try:
+        label = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]["label"]
+    except (ValueError, KeyError, TypeError):
+        return []
+    return [str(name) for name in label.get("names", [])] if isinstance(label, dict) else []
 
 
 def sample(row: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
@@ -46,7 +50,7 @@ def sample(row: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
 
 
 def rows(file: pq.ParquetFile) -> list[dict[str, Any]]:
-    names = class_names(file)
+    names = class_names(file.schema_arrow)
     return [{**row, "label": names[row["label"]]} for row in file.read(columns=list(COLUMNS)).to_pylist()]
 
 

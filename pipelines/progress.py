@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
 
@@ -55,15 +55,19 @@ def quiet() -> None:
         library.utils.logging.disable_progress_bar()
 
 
-@contextmanager
-def bars() -> Iterator[Progress]:
-    quiet()
-    columns = (
+def columns() -> tuple[ProgressColumn, ...]:
+    """What every bar of ours shows: its name, how far it is, how long it took and will take."""
+    return (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with RichProgress(*columns) as rich:
+
+
+@contextmanager
+def bars() -> Iterator[Progress]:
+    quiet()
+    with RichProgress(*columns()) as rich:
         yield Bars(rich)

@@ -4,7 +4,6 @@ What was sent is never trusted: not its paths, its sizes, nor that an image is o
 """
 
 import hashlib
-import json
 import re
 import tarfile
 import zipfile
@@ -18,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines import paths
+from pipelines.browse import class_names
 from pipelines.errors import SourceError
 from pipelines.records import Item, Problem
 from pipelines.source import METADATA, SPLITS, SUFFIXES, BadImage, decode, held_out, read_groups
@@ -92,15 +92,6 @@ def members_of_parquet(file: IO[bytes]) -> Iterator[Sent]:
                 None if group is None else str(group),
             )
             count += 1
-
-
-def class_names(schema: pa.Schema) -> list[str]:
-    """The names of Hugging Face's ClassLabel; none where labels are their own names."""
-    try:
-        label = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]["label"]
-    except (ValueError, KeyError, TypeError):
-        return []
-    return [str(name) for name in label.get("names", [])] if isinstance(label, dict) else []
 
 
 def members(file: IO[bytes]) -> Iterator[Sent]:

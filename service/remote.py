@@ -5,18 +5,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress, TaskID, TextColumn
 from rich.table import Table
 
 from pipelines.errors import CounterpoiseError
+from pipelines.progress import columns
 from pipelines.spec import load
 from service.client import Client
 from service.schemas import Happening, VersionView
@@ -72,15 +65,7 @@ class Watch:
 
 def watch(client: Client, version: VersionView) -> VersionView:
     """Show what happens to a version until it ends."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[said]}"),
-    )
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns(), TextColumn("{task.fields[said]}"), console=console) as progress:
         seen = Watch(progress)
         for happening in client.events(version.dataset, version.number):
             seen.tell(happening)

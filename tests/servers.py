@@ -112,6 +112,19 @@ def credentials(port: int) -> dict[str, str]:
     }
 
 
+@contextmanager
+def serving(server: HTTPServer) -> Iterator[None]:
+    """Answer requests in the background."""
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
 @dataclass
 class Proxy:
     """Passes HTTP on, and fails one write in `every`: half of those before, half of them after it was done."""
@@ -172,14 +185,8 @@ def faulty(port: int, every: int) -> Iterator[Proxy]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     proxy.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with serving(server):
         yield proxy
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @dataclass
@@ -207,11 +214,5 @@ def receiving() -> Iterator[Receiver]:
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
     made.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with serving(server):
         yield made
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

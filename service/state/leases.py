@@ -134,6 +134,13 @@ def census(database: Database) -> dict[tuple[str, str], int]:
         return {(stage, state): count for stage, state, count in session.execute(found).tuples()}
 
 
+def depth(database: Database) -> dict[str, int]:
+    """How many units anyone may take up now, by stage."""
+    with database.read() as session:
+        found = select(Unit.stage, func.count()).where(open_to_all()).group_by(Unit.stage)
+        return dict(session.execute(found).tuples().all())
+
+
 def longest_wait(database: Database) -> float:
     """Seconds since the first in line could have been taken up; 0 if nothing is in line."""
     with database.read() as session:
