@@ -1,5 +1,6 @@
 """What a user asks for: strict models, every field with its meaning and unit. Imports no torch."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -323,16 +324,29 @@ class VersionSpec(Strict):
         return self
 
 
+CHOICES = {"source": 1, "method": 1, "filters": 2}  # how far behind its name pydantic puts the type that was chosen
+
+
+def written(place: Sequence[int | str]) -> str:
+    """Where a mistake is, as the spec's author wrote it: without the types that pydantic puts in."""
+    parts = [str(part) for part in place]
+    for name, behind in CHOICES.items():
+        if name in parts:
+            del parts[parts.index(name) + behind : parts.index(name) + behind + 1]
+    return ".".join(parts)
+
+
+def mistake(error: Mapping[str, Any]) -> tuple[str, str]:
+    """One of pydantic's errors as the field, and what is wrong with the value that was given."""
+    unknown = error["type"] == "extra_forbidden"
+    said = "no such field; correct its name, or remove it" if unknown else error["msg"]
+    given = "" if error["type"] == "missing" else f" (given: {error['input']!r:.80})"
+    return written(error["loc"]), said + given
+
+
 def explain(error: ValidationError) -> str:
-    """One line a mistake: the field, what is wrong, and the value that was given."""
-    lines = []
-    for each in error.errors():
-        field = ".".join(str(part) for part in each["loc"]) or "spec"
-        given = "" if each["type"] == "missing" else f" (given: {each['input']!r:.80})"
-        unknown = each["type"] == "extra_forbidden"
-        hint = ": no such field; correct its name, or remove it" if unknown else f": {each['msg']}"
-        lines.append(f"{field}{hint}{given}")
-    return "\n".join(lines)
+    """One line a mistake."""
+    return "\n".join(f"{field or 'spec'}: {said}" for field, said in map(mistake, error.errors()))
 
 
 def parse(value: Any) -> VersionSpec:

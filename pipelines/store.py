@@ -124,6 +124,11 @@ class Store:
     def json(self, key: str) -> Any:
         return json.loads(self.get(key))
 
+    def folders(self, prefix: str) -> list[str]:
+        """The names right below a prefix that have keys below them, sorted."""
+        found = again(lambda: obstore.list_with_delimiter(self.objects, prefix))
+        return sorted(str(each).rstrip("/").rsplit("/", 1)[-1] for each in found["common_prefixes"])
+
     def keys(self, prefix: str) -> list[str]:
         """All keys under a prefix, sorted."""
         return sorted(str(meta["path"]) for batch in obstore.list(self.objects, prefix) for meta in batch)

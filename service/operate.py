@@ -63,7 +63,7 @@ def worker(
     queues: Annotated[str, typer.Option(help="Kinds of work to do: cpu, gpu, or both.")] = "cpu,gpu",
 ) -> None:
     """Do the work. Run one on each GPU."""
-    command = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", queues, "-l", "warning"]
+    command = [sys.executable, "-m", "celery", "-q", "-A", "workers.app", "worker", "-Q", queues, "-l", "warning"]
     os.execv(sys.executable, command)
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import httpx
+import structlog
 from standardwebhooks import Webhook
 
 from pipelines.errors import SpecError
@@ -15,6 +16,7 @@ from service.state import webhooks
 from service.state.database import Database
 from service.state.webhooks import Due
 
+log = structlog.get_logger()
 TIMEOUT = 10.0  # seconds that a receiver has to answer
 
 
@@ -89,5 +91,5 @@ def keep_delivering(database: Database, allow_private: bool, seconds: float) -> 
         try:
             deliver(database, allow_private)
         except Exception as error:
-            print(f"webhooks: {type(error).__name__}: {error}", flush=True)
+            log.warning("webhooks not sent", error=f"{type(error).__name__}: {error}")
         time.sleep(seconds)

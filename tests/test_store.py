@@ -47,6 +47,9 @@ def test_keys_are_sorted_and_a_prefix_is_a_whole_folder(store: Store) -> None:
         store.put(key, b"")
     assert store.keys("d/v1") == ["d/v1/a/b", "d/v1/y", "d/v1/z"]
     assert store.keys("nowhere") == []
+    assert store.folders("d") == ["v1", "v10"]
+    assert store.folders("d/v1") == ["a"]
+    assert store.folders("nowhere") == []
 
 
 def test_a_folder_holds_plain_files_that_a_second_store_sees(tmp_path: Path) -> None:

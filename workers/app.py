@@ -25,9 +25,11 @@ worker: "Worker | None" = None
 @worker_process_init.connect
 def begin(**_: Any) -> None:
     global worker
+    from pipelines.progress import quiet
     from service.state.database import Database
     from workers.work import Worker
 
+    quiet()
     name = f"{socket.gethostname()}-{os.getpid()}"
     worker = Worker(settings, Database.open(settings.database), name, stopping.is_set)
 

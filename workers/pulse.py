@@ -67,7 +67,7 @@ class Pulse:
             nonlocal so_far
             so_far += done
             self.check()
-            if time.monotonic() - self.told >= 1 or so_far == total:
+            if done and (time.monotonic() - self.told >= 1 or so_far == total):
                 self.told = time.monotonic()
                 self.tell({"stage": name, "done": so_far, "total": total})
 

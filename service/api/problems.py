@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from pipelines.errors import CounterpoiseError
+from pipelines.spec import mistake
 
 TYPE = "application/problem+json"
 FIELD = re.compile(r"[a-z_]+(\.[a-z_0-9]+)*")  # what our own errors begin with: models.segmenter
@@ -59,11 +60,9 @@ def answer(status: int, detail: str, errors: Sequence[Mistake] = (), headers: di
 def mistakes(error: RequestValidationError) -> list[Mistake]:
     found = []
     for each in error.errors():
-        where = [] if each["type"] == "json_invalid" else [str(part) for part in each["loc"] if part != "body"]
-        unknown = each["type"] == "extra_forbidden"
-        said = "no such field; correct its name, or remove it" if unknown else each["msg"]
-        given = "" if each["type"] == "missing" else f" (given: {each['input']!r:.80})"
-        found.append(Mistake(field=".".join(where) or "body", message=said + given))
+        where = [] if each["type"] == "json_invalid" else [part for part in each["loc"] if part != "body"]
+        field, said = mistake({**each, "loc": where})
+        found.append(Mistake(field=field or "body", message=said))
     return found
 
 

@@ -57,7 +57,7 @@ async def put(
 @router.get("")
 def listed(here: Here, who: Reader) -> list[str]:
     """The names of all sources."""
-    return sorted({key.split("/")[1] for key in here.store(who).keys("sources")})
+    return here.store(who).folders("sources")
 
 
 @router.get("/{name}", responses=documented(404))

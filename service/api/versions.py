@@ -73,7 +73,7 @@ def found(here: Context, who: Caller, name: str, number: int) -> Version:
     """A version of the caller's. Raises 404: of another tenant's version one learns nothing."""
     version = versions.find(here.database, who.tenant, name, number)
     if version is None:
-        raise HTTPException(404, f"dataset {name!r} has no version {number}")
+        raise HTTPException(404, f"dataset {name!r} has no version {number}; the list of versions names those there are")
     return version
 
 

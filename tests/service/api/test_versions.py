@@ -53,11 +53,11 @@ def test_of_many_at_once_each_gets_a_number_of_its_own(client: TestClient) -> No
     [
         (
             {"method": {"type": "text_to_image", "steps": 0}},
-            "method.text_to_image.steps",
+            "method.steps",
             "greater than or equal to 1 (given: 0)",
         ),
         ({"amuont": 5}, "amuont", "no such field; correct its name, or remove it"),
-        ({"source": {"type": "spurious", "ratio": 2}}, "source.spurious.ratio", "less than or equal to 1 (given: 2)"),
+        ({"source": {"type": "spurious", "ratio": 2}}, "source.ratio", "less than or equal to 1 (given: 2)"),
         ({"name": "No!"}, "name", "should match pattern"),
     ],
 )
