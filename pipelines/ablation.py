@@ -118,7 +118,7 @@ def measure(spec: VersionSpec, out: Path, progress: Progress, oracle: Oracle) ->
 
 def candidates(bench: Workbench, found: list[dict[str, Any]]) -> list[Candidate]:
     """Rows of the first attempt as they came from the engine, beside what was asked for."""
-    plan, method = make_plan(bench.spec, "", "", bench.source.classes), open_method(bench)
+    plan, method = make_plan(bench.spec, "", "", bench.source.counts), open_method(bench)
     method.learn()
     asked = method.requests([plan.slot(row["index"]) for row in found], attempt=0)
     return [Candidate(r, decode(row["image"], allow_synthetic=True)) for r, row in zip(asked, found, strict=True)]

@@ -31,7 +31,7 @@ class Job:
     def plan(self) -> Plan:
         """The plan, put into the store with the spec. Raises SourceError when the source cannot be read."""
         document, source = self.spec.model_dump(mode="json"), self.bench.source
-        plan = make_plan(self.spec, digest(document), source.fingerprint, source.classes)
+        plan = make_plan(self.spec, digest(document), source.fingerprint, source.counts)
         self.store.create(paths.spec(self.bench.root), canonical(document))
         self.store.create(paths.plan(self.bench.root), canonical(plan.as_json()))
         return plan

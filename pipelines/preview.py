@@ -56,7 +56,7 @@ def preview(spec: VersionSpec, store: Store, count: int) -> Preview:
 
 
 def made(bench: Workbench, count: int) -> list[Candidate]:
-    plan = make_plan(bench.spec, "", "", bench.source.classes)
+    plan = make_plan(bench.spec, "", "", bench.source.counts)
     count = min(count, MOST, plan.planned)
     slots = [plan.slot(number * plan.planned // count) for number in range(count)]
     method = open_method(bench)

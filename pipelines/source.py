@@ -49,6 +49,11 @@ class Source:
         """Hash of every image, label and group: what a concept or a plan made from this source depends on."""
         return digest([[s, i.id, i.sha256, i.label, i.group] for s in SPLITS for i in self.splits[s]])
 
+    @property
+    def counts(self) -> dict[str, dict[str | None, int]]:
+        """Training images of each class by group."""
+        return {label: dict(Counter(item.group for item in self.of(label))) for label in self.classes}
+
     def of(self, label: str, split: str = "train") -> list[Item]:
         return [item for item in self.splits[split] if item.label == label]
 

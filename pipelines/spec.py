@@ -288,9 +288,29 @@ class Evaluation(Strict):
 
 
 class Amount(Strict):
-    """How many images to make."""
+    """How many images to make: one of these."""
 
-    per_class: int = Field(ge=1, description="Images carrying each label.")
+    per_class: int | None = Field(None, ge=1, description="Images carrying each label.")
+    total: int | None = Field(None, ge=1, description="Images in all, as many of each label.")
+    multiply: Positive | None = Field(None, description="Images of a label for each training image that it has.")
+    balance: Literal["classes", "groups"] | None = Field(
+        None,
+        description="As many as fill every class up to the largest, or, by spurious_removal, every class on every group.",
+    )
+
+    @model_validator(mode="after")
+    def one(self) -> "Amount":
+        if len(self.model_fields_set & {name for name, value in self if value is not None}) != 1:
+            raise ValueError(f"give one of {', '.join(Amount.model_fields)}")
+        return self
+
+    def __str__(self) -> str:
+        """As people say it: '300 images a class'."""
+        if self.balance:
+            return f"as many images as balance the {self.balance}"
+        if self.multiply:
+            return f"{self.multiply:g} images for each real one"
+        return f"{self.per_class} images a class" if self.per_class else f"{self.total} images"
 
 
 class VersionSpec(Strict):
@@ -314,6 +334,12 @@ class VersionSpec(Strict):
         types = [each.type for each in self.filters]
         if len(set(types)) != len(types):
             raise ValueError(f"filters: {', '.join(types)} must differ from each other; name each once")
+        return self
+
+    @model_validator(mode="after")
+    def groups_can_be_filled(self) -> "VersionSpec":
+        if self.amount.balance == "groups" and not isinstance(self.method, SpuriousRemoval):
+            raise ValueError("amount.balance: only spurious_removal can fill groups; balance classes, or use that method")
         return self
 
     @model_validator(mode="after")

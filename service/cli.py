@@ -95,7 +95,7 @@ def ablate(
 def validate(spec: Annotated[Path, typer.Argument(help="The spec, YAML or JSON.")]) -> None:
     """Check a spec and say what it would make."""
     checked = load(spec)
-    typer.echo(f"{checked.name}: {checked.method.type}, {checked.amount.per_class} images a class. The spec is valid.")
+    typer.echo(f"{checked.name}: {checked.method.type}, {checked.amount}. The spec is valid.")
 
 
 app.command()(demo)

@@ -25,7 +25,7 @@ def spoiled(request: Request) -> bool:
 
 
 def planned(workbench: Workbench) -> Plan:
-    return make_plan(workbench.spec, "spec", workbench.source.fingerprint, workbench.source.classes)
+    return make_plan(workbench.spec, "spec", workbench.source.fingerprint, workbench.source.counts)
 
 
 def filled(workbench: Workbench, painter: Painter) -> Workbench:

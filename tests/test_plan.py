@@ -5,18 +5,26 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from pipelines.plan import Plan, cells, divided, make_plan
+from pipelines.errors import SpecError
+from pipelines.plan import Counts, Plan, cells, divided, make_plan
 from pipelines.records import Cell, Slot
-from pipelines.spec import SpuriousRemoval, TextToImage
+from pipelines.spec import Amount, SpuriousRemoval, TextToImage
 from pipelines.store import canonical
 from tests.benches import spec
 
 THREE = ("boot", "sandal", "sneaker")
+SEVEN = Amount(per_class=7)
+TAIL: Counts = {"boot": {None: 50}, "sandal": {None: 11}, "sneaker": {None: 3}}
+SHORTCUT: Counts = {"boot": {"grass": 95, "brick": 5}, "sneaker": {"grass": 10, "brick": 90}}
 PLAIN = TextToImage(type="text_to_image")
 
 
 def removal(**changes: bool) -> SpuriousRemoval:
     return SpuriousRemoval(type="spurious_removal", superclass="shoe", **changes)
+
+
+def have(classes: tuple[str, ...]) -> Counts:
+    return {label: {"grass": 5} for label in classes}
 
 
 def random_plans(count: int) -> list[Plan]:
@@ -37,7 +45,7 @@ def test_division_is_exact_and_even(total: int, parts: int) -> None:
 
 
 def test_each_class_is_painted_on_every_class() -> None:
-    assert cells(removal(), 7, THREE) == [
+    assert cells(removal(), SEVEN, have(THREE)) == [
         Cell("boot", "boot", 3), Cell("boot", "sandal", 2), Cell("boot", "sneaker", 2),
         Cell("sandal", "boot", 3), Cell("sandal", "sandal", 2), Cell("sandal", "sneaker", 2),
         Cell("sneaker", "boot", 3), Cell("sneaker", "sandal", 2), Cell("sneaker", "sneaker", 2),
@@ -45,12 +53,52 @@ def test_each_class_is_painted_on_every_class() -> None:
 
 
 def test_without_repaint_own_no_class_is_painted_on_itself() -> None:
-    found = cells(removal(repaint_own=False), 7, THREE)
+    found = cells(removal(repaint_own=False), SEVEN, have(THREE))
     assert {(cell.label, cell.origin) for cell in found} == {(a, b) for a in THREE for b in THREE if a != b}
 
 
+@pytest.mark.parametrize(
+    ("amount", "counts"),
+    [
+        (Amount(per_class=9), (9, 9, 9)),
+        (Amount(total=10), (4, 3, 3)),
+        (Amount(multiply=1.5), (75, 16, 4)),
+        (Amount(balance="classes"), (0, 39, 47)),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("method", [PLAIN, removal()], ids=["plain", "repainted"])
+def test_an_amount_is_what_it_says_of_each_class(
+    method: SpuriousRemoval | TextToImage, amount: Amount, counts: tuple[int, ...]
+) -> None:
+    made: Counter[str] = Counter()
+    for cell in cells(method, amount, TAIL):
+        made[cell.label] += cell.count
+    assert tuple(made[label] for label in TAIL) == counts
+
+
+def test_balanced_groups_are_each_as_large_as_the_largest() -> None:
+    full = Counter({(label, group): n for label, groups in SHORTCUT.items() for group, n in groups.items()})
+    home = {"boot": "grass", "sneaker": "brick"}
+    for cell in cells(removal(), Amount(balance="groups"), SHORTCUT):
+        assert cell.origin is not None
+        full[cell.label, home[cell.origin]] += cell.count
+    assert set(full.values()) == {95}
+
+
+def test_a_group_that_no_class_is_mostly_on_cannot_be_filled() -> None:
+    with pytest.raises(SpecError, match=r"^amount.balance: no class is mostly on group 'sand'"):
+        cells(removal(), Amount(balance="groups"), {"boot": {"grass": 9, "sand": 1}, "sneaker": {"brick": 9}})
+
+
+@pytest.mark.parametrize("amount", [Amount(balance="classes"), Amount(multiply=0.01)], ids=str)
+def test_an_amount_of_nothing_is_refused(amount: Amount) -> None:
+    with pytest.raises(SpecError, match=r"^amount: there is nothing to make"):
+        cells(PLAIN, amount, have(THREE))
+
+
 def test_text_to_image_needs_no_source_image() -> None:
-    assert cells(PLAIN, 7, THREE) == [Cell(label, None, 7) for label in THREE]
+    assert cells(PLAIN, SEVEN, have(THREE)) == [Cell(label, None, 7) for label in THREE]
 
 
 @pytest.mark.parametrize("method", [PLAIN, removal(), removal(repaint_own=False)], ids=["plain", "all", "others"])
@@ -59,7 +107,7 @@ def test_text_to_image_needs_no_source_image() -> None:
 def test_every_label_gets_exactly_what_was_asked(
     method: SpuriousRemoval | TextToImage, classes: tuple[str, ...], per_class: int
 ) -> None:
-    plan = Plan("", "", tuple(cells(method, per_class, classes)), 9)
+    plan = Plan("", "", tuple(cells(method, Amount(per_class=per_class), have(classes))), 9)
     slots = [slot for n in range(plan.shards) for slot in plan.shard(n)]
     assert Counter(slot.label for slot in slots) == dict.fromkeys(classes, per_class)
     assert min(cell.count for cell in plan.cells) > 0
@@ -82,7 +130,7 @@ def test_every_shard_is_a_fair_mixture(plan: Plan) -> None:
 
 
 def test_the_same_spec_and_source_give_the_same_bytes() -> None:
-    plans = [make_plan(spec(shard_size=3), "spec", "source", ("boot", "sneaker")) for _ in range(2)]
+    plans = [make_plan(spec(shard_size=3), "spec", "source", have(("boot", "sneaker"))) for _ in range(2)]
     assert canonical(plans[0].as_json()) == canonical(plans[1].as_json())
     assert plans[0].as_json()["planned"] == 10
     assert plans[0].as_json()["shards"] == 4
@@ -90,6 +138,7 @@ def test_the_same_spec_and_source_give_the_same_bytes() -> None:
 
 
 def test_another_spec_or_source_gives_another_plan() -> None:
-    first = make_plan(spec(), "a", "b", THREE).as_json()
-    others = [make_plan(spec(), "x", "b", THREE), make_plan(spec(), "a", "x", THREE), make_plan(spec(), "a", "b", THREE[:2])]
+    three, two = have(THREE), have(THREE[:2])
+    first = make_plan(spec(), "a", "b", three).as_json()
+    others = [make_plan(spec(), *rest) for rest in (("x", "b", three), ("a", "x", three), ("a", "b", two))]
     assert all(canonical(first) != canonical(other.as_json()) for other in others)

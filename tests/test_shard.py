@@ -45,7 +45,7 @@ def workbench(tiny_checkpoint: Path, tmp_path: Path) -> Workbench:
 
 
 def planned(workbench: Workbench) -> Plan:
-    return make_plan(workbench.spec, "spec", "source", workbench.source.classes)
+    return make_plan(workbench.spec, "spec", "source", workbench.source.counts)
 
 
 def made(workbench: Workbench, painter: Painter) -> Outcome:

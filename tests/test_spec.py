@@ -32,7 +32,9 @@ def test_every_field_is_described_and_every_type_says_what_it_is(model: type[Str
         ({"name": "Shoes!"}, ["name:", "'Shoes!'", "pattern"]),
         ({"amount": {"per_class": 0}}, ["amount.per_class:", "given: 0", "greater than or equal to 1"]),
         ({"amount": {"per_clas": 3}}, ["amount.per_clas:", "no such field", "given: 3", "correct its name, or remove it"]),
-        ({"amount": {}}, ["amount.per_class:", "required"]),
+        ({"amount": {}}, ["amount:", "give one of per_class, total, multiply, balance"]),
+        ({"amount": {"per_class": 3, "total": 9}}, ["amount:", "give one of per_class, total, multiply, balance"]),
+        ({"amount": {"balance": "groups"}}, ["spec:", "only spurious_removal can fill groups", "balance classes"]),
         (
             {"source": {"type": "folders"}},
             ["source:", "folders", "'folder', 'uploaded', 'spurious', 'few-shot', 'long-tail'"],

@@ -24,7 +24,7 @@ SOURCE = {"type": "spurious", "train": 40, "validation": 16, "test": 16}
 
 def slots(workbench: Workbench) -> list[Slot]:
     made: list[Slot] = []
-    for cell in cells(workbench.spec.method, workbench.spec.amount.per_class, workbench.source.classes):
+    for cell in cells(workbench.spec.method, workbench.spec.amount, workbench.source.counts):
         made += [Slot(len(made) + rank, cell.label, cell.origin, rank) for rank in range(cell.count)]
     return made
 

@@ -35,7 +35,7 @@ def test_an_example_is_printed_as_a_spec_that_is_valid(name: str, tmp_path: Path
     (tmp_path / "spec.yaml").write_text(done.stdout)
     checked = call("validate", tmp_path / "spec.yaml")
     assert checked.exit_code == 0
-    assert checked.stdout == f"{spec.name}: {spec.method.type}, {spec.amount.per_class} images a class. The spec is valid.\n"
+    assert checked.stdout == f"{spec.name}: {spec.method.type}, {spec.amount}. The spec is valid.\n"
 
 
 def test_an_unknown_example_names_those_there_are() -> None:

@@ -58,7 +58,7 @@ def test_the_bundled_sample_is_enough_for_its_source(name: str) -> None:
     source = open_source(spec.source)
     assert wardrobe.for_sources().origin == "bundled sample"
     assert {len(source.splits[split]) > 0 for split in ("train", "validation", "test")} == {True}
-    planned = cells(spec.method, spec.amount.per_class, source.classes)
+    planned = cells(spec.method, spec.amount, source.counts)
     assert Counter(cell.label for cell in planned) == dict.fromkeys(source.classes, len(planned) // len(source.classes))
 
 
@@ -70,5 +70,6 @@ def test_the_ceiling_of_the_spurious_example_can_be_had_whatever_is_kept() -> No
     assert "real_balanced" in spec.evaluation.arms
     source = open_source(spec.source)
     unused = Counter((item.label, item.group) for item in source.splits["reserve"])
+    assert spec.amount.per_class is not None
     assert min(unused.values()) >= spec.amount.per_class
     assert len(unused) == 4
