@@ -8,7 +8,7 @@ from typing import Any
 
 from pipelines.errors import SpecError
 from pipelines.records import Cell, Slot
-from pipelines.spec import Amount, MethodSpec, SpuriousRemoval, VersionSpec
+from pipelines.spec import Amount, ImageVariation, MethodSpec, SpuriousRemoval, VersionSpec
 
 Counts = Mapping[str, Mapping[str | None, int]]  # training images of each class by group, the classes in their order
 
@@ -59,7 +59,10 @@ def cells(method: MethodSpec, amount: Amount, have: Counts) -> list[Cell]:
             origins = [c for c in have if method.repaint_own or c != label]
             made += [Cell(label, o, n) for o, n in zip(origins, divided(count, len(origins)), strict=True)]
     else:
-        made = [Cell(label, None, count) for label, count in wanted(amount, have).items()]
+        made = [
+            Cell(label, label if isinstance(method, ImageVariation) else None, count)
+            for label, count in wanted(amount, have).items()
+        ]
     if not any(cell.count for cell in made):
         raise SpecError("amount: there is nothing to make, the source has all of it; give per_class, total or multiply")
     return [cell for cell in made if cell.count]

@@ -11,6 +11,7 @@ from pipelines.errors import SpecError
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Strength = Annotated[float, Field(gt=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Garment = Literal["t-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
 SceneName = Literal["grass", "water", "sand", "brick", "snow", "night", "wood", "tiles"]
@@ -168,10 +169,8 @@ class SpuriousRemoval(Strict):
         description="Repaint each image as its own class as often as another's, so that the version is balanced in itself.",
     )
     majority: int = Field(300, ge=1, description="Source images a class: those with the lowest loss of a plain classifier.")
-    strength: float = Field(
+    strength: Strength = Field(
         1.0,
-        gt=0,
-        le=1,
         description="Share of the noise schedule that is run. A little less than all leaves a trace of the scene and of the "
         "object's colour, too faint for its shape: what is painted fits its surroundings far more often.",
     )
@@ -195,8 +194,35 @@ class TextToImage(Strict):
         return self
 
 
-METHOD_SPECS = (SpuriousRemoval, TextToImage)
-MethodSpec = Annotated[SpuriousRemoval | TextToImage, Field(discriminator="type")]
+class ImageVariation(Strict):
+    """Variations of the source's own images (DA-Fusion, ICLR 2024, arXiv 2302.07944; Real Guidance, arXiv 2210.07574)."""
+
+    type: Literal["image_variation"]
+    superclass: str | None = Field(None, description="What all classes are, in one word; said after a learned token.")
+    inversion: Inversion | None = Field(
+        None, description="How tokens are learned (DA-Fusion); none: class names alone (Real Guidance)."
+    )
+    strengths: Annotated[tuple[Strength, ...], AfterValidator(distinct)] = Field(
+        (0.25, 0.5, 0.75, 1.0),
+        min_length=1,
+        description="Shares of the noise schedule that are run, one drawn for each image: little keeps it, all forgets it.",
+    )
+    repaint: Literal["whole", "object", "surroundings"] = Field(
+        "whole", description="What may change: all, or only the object, or all but the object."
+    )
+    grow: float = Field(0.1, ge=0, le=1, description="How much the object is widened, as a share of its longer side.")
+    guidance: float = Field(7.5, ge=1, description="Classifier-free guidance scale.")
+    steps: int = Field(25, ge=1, le=1000, description="Denoising steps of the full schedule.")
+
+    @model_validator(mode="after")
+    def superclass_is_needed(self) -> "ImageVariation":
+        if (self.inversion or self.repaint != "whole") and not self.superclass:
+            raise ValueError("superclass must say what the classes are when a token is learned or a part repainted: 'bird'")
+        return self
+
+
+METHOD_SPECS = (SpuriousRemoval, TextToImage, ImageVariation)
+MethodSpec = Annotated[SpuriousRemoval | TextToImage | ImageVariation, Field(discriminator="type")]
 
 
 # --- filters --------------------------------------------------------------------------------------------------------

@@ -45,7 +45,9 @@ class Tokens:
         class, too: from them alone, a boot becomes something like a sneaker. From both, each background is as frequent.
         """
         bench = self.bench
-        chosen = extremes([item for item, _ in bench.ranking[label]], 2 * spec.images)
+        chosen = bench.source.of(label)
+        if len(chosen) > spec.images:
+            chosen = extremes([item for item, _ in bench.ranking[label]], 2 * spec.images)
         found = bench.objects(chosen, self.superclass) if spec.masked else [None] * len(chosen)
         pairs = [(i, m) for i, m in zip(chosen, found, strict=True) if m is not None or not spec.masked][: spec.images]
         masks = [region(mask, "mask", spec.margin) for _, mask in pairs if mask is not None]

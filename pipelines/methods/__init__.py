@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from pipelines.methods.image_variation import ImageVariationMethod
 from pipelines.methods.spurious_removal import SpuriousRemovalMethod
 from pipelines.methods.text_to_image import TextToImageMethod
 from pipelines.records import Item, Mask, Problem, Request, Slot
@@ -27,6 +28,7 @@ class Method(Protocol):
 METHODS: dict[str, Callable[[Workbench, Any], Method]] = {
     "spurious_removal": SpuriousRemovalMethod,
     "text_to_image": TextToImageMethod,
+    "image_variation": ImageVariationMethod,
 }
 
 
