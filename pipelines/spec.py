@@ -123,6 +123,7 @@ class Models(Strict):
         description="A CLIPSeg checkpoint, a GroundingDINO and a SAM one joined by '+', 'builtin' (CLIPSeg), "
         "or 'cross-attention' (the text-to-image model's own).",
     )
+    clip: str = Field("builtin", description="A CLIP checkpoint: path, hub id, or 'builtin'.")
     device: str = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1', ...")
     resolution: int | None = Field(None, ge=32, multiple_of=8, description="Side in pixels; none: the checkpoint's own.")
 
@@ -270,9 +271,21 @@ class AttributionFilter(Strict):
     steps: int = Field(16, ge=2, description="Steps of the integral.")
 
 
-FILTER_SPECS = (QualityFilter, NearDuplicateFilter, LabelAgreementFilter, AttributionFilter)
+class ClipScoreFilter(Strict):
+    """CLIP must see the label rather than the other classes (arXiv 2210.07574, 2406.05184)."""
+
+    type: Literal["clip_score"]
+    classes: Literal["names", "images"] = Field(
+        "names", description="What a class is compared by: its name, or its real images, for names that CLIP cannot know."
+    )
+    min_share: Share | None = Field(None, description="Least share of the label among the classes; none: an even one.")
+    top: Strength = Field(1.0, description="Share of each class's images that is kept, the best first.")
+
+
+FILTER_SPECS = (QualityFilter, NearDuplicateFilter, LabelAgreementFilter, AttributionFilter, ClipScoreFilter)
 FilterSpec = Annotated[
-    QualityFilter | NearDuplicateFilter | LabelAgreementFilter | AttributionFilter, Field(discriminator="type")
+    QualityFilter | NearDuplicateFilter | LabelAgreementFilter | AttributionFilter | ClipScoreFilter,
+    Field(discriminator="type"),
 ]
 
 

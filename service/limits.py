@@ -26,6 +26,7 @@ def check(spec: VersionSpec, settings: Settings) -> None:
         raise SpecError(f"{refused}. Or send the images to /v1/sources/NAME, and name them: {{type: uploaded, name: NAME}}")
     named = {
         "models.text_to_image": [spec.models.text_to_image],
+        "models.clip": [spec.models.clip],
         "models.segmenter": spec.models.segmenter.split("+"),
         "classifier.checkpoint": [spec.classifier.checkpoint] if spec.classifier.checkpoint else [],
     }

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from pipelines.filters.attribution import Attribution
+from pipelines.filters.clip_score import ClipScore
 from pipelines.filters.label_agreement import LabelAgreement
 from pipelines.filters.near_duplicate import NearDuplicate
 from pipelines.filters.quality import Quality
@@ -24,6 +25,7 @@ FILTERS: dict[str, Callable[[Workbench, Any], Filter]] = {
     "near_duplicate": NearDuplicate,
     "label_agreement": LabelAgreement,
     "attribution": Attribution,
+    "clip_score": ClipScore,
 }
 
 
