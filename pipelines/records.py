@@ -50,6 +50,15 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
+class Graft:
+    """A real object that is put into another picture; what is generated is what joins the two."""
+
+    item: Item  # where it comes from
+    image: Image  # the other picture with the object in it
+    mask: Mask  # where the object is: never repainted
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One image to make."""
 
@@ -61,11 +70,22 @@ class Request:
     prompt: str
     source: Item | None = None
     image: Image | None = None  # the source image at the model's resolution
-    mask: Mask | None = None  # the region to repaint; None repaints everything
+    mask: Mask | None = None  # the region that changes; None changes everything
+    graft: Graft | None = None  # a real object to stand in that region
     concept: str | None = None  # key of the learned token in the store
     strength: float = 1.0  # share of the noise schedule that is run, 0 < strength <= 1
     guidance: float = 7.5  # classifier-free guidance scale, >= 1; 1 turns it off
     steps: int = 25  # steps of the full schedule
+
+    @property
+    def start(self) -> Image | None:
+        """What generation starts from, and keeps where it does not paint."""
+        return self.image if self.graft is None else self.graft.image
+
+    @property
+    def painted(self) -> Mask | None:
+        """What generation paints: the region, but no real object in it."""
+        return self.mask if self.mask is None or self.graft is None else self.mask & ~self.graft.mask
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,6 +165,11 @@ class SpuriousRemoval(Strict):
     grow: float = Field(
         0.1, ge=0, le=1, description="How much the region is widened, as a share of the object's longer side."
     )
+    objects: Literal["painted", "real", "both"] = Field(
+        "painted",
+        description="Where the objects come from: painted by the class's token, as in the paper; or real ones of the class, "
+        "grafted in from its other images, where only the gap around them is painted; or half of each.",
+    )
     repaint_own: bool = Field(
         True,
         description="Repaint each image as its own class as often as another's, so that the version is balanced in itself.",
@@ -177,6 +182,12 @@ class SpuriousRemoval(Strict):
     )
     guidance: float = Field(5.0, ge=1, description="Classifier-free guidance scale.")
     steps: int = Field(25, ge=1, le=1000, description="Denoising steps.")
+
+    @model_validator(mode="after")
+    def objects_have_edges(self) -> "SpuriousRemoval":
+        if self.objects != "painted" and self.region == "whole":
+            raise ValueError("objects: real ones are cut out, so region must be box or mask; or let objects be painted")
+        return self
 
 
 class TextToImage(Strict):

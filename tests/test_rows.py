@@ -14,7 +14,7 @@ import pytest
 
 from pipelines import rows
 from pipelines.errors import SourceError
-from pipelines.records import Item, Sample, Verdict
+from pipelines.records import Graft, Item, Sample, Verdict
 from pipelines.report.card import COLUMNS
 from pipelines.source import open_source
 from pipelines.spec import FolderSource
@@ -27,6 +27,7 @@ REPAINTED = candidate(
     noise(1), index=4, attempt=2, seed=2**62 + 1, source=ORIGIN, image=noise(2), prompt="a photo of a <boot> shoe",
     method="spurious_removal", concept="concepts/token/0123/learned_embeds.safetensors",
     strength=0.75, guidance=4.5, steps=15,
+    graft=Graft(Item("train/boot/00001.png", "cd" * 32, "boot", "grass"), noise(4), np.ones((32, 32), dtype=np.bool_)),
 )  # fmt: skip
 FROM_NOTHING = candidate(noise(3), index=5, label="sneaker")
 SAMPLES = [
@@ -55,7 +56,8 @@ def test_hugging_face_loads_images_classes_and_provenance(workbench: Workbench, 
     assert np.array_equal(np.asarray(table[0]["image"]), REPAINTED.image)
     expected = {
         "index": 4, "attempt": 2, "seed": 2**62 + 1, "origin": "sneaker", "source_id": ORIGIN.id,
-        "source_sha256": ORIGIN.sha256, "method": "spurious_removal", "prompt": "a photo of a <boot> shoe",
+        "source_sha256": ORIGIN.sha256, "object_id": "train/boot/00001.png", "method": "spurious_removal",
+        "prompt": "a photo of a <boot> shoe",
         "concept": "concepts/token/0123/learned_embeds.safetensors",
         "strength": 0.75, "guidance": 4.5, "steps": 15, "model": workbench.spec.models.text_to_image,
         "revision": workbench.model.revision, "scores": '{"quality.contrast": 0.25}', "reason": None,

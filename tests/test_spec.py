@@ -48,6 +48,7 @@ def test_every_field_is_described_and_every_type_says_what_it_is(model: type[Str
         ({"source": {"type": "few-shot", "classes": ["boot", "hat"]}}, ["source.classes.1:", "'hat'", "'sandal'"]),
         ({"source": {"type": "long-tail", "scenes": []}}, ["source.scenes:", "at least 1 item"]),
         ({"method": {**REMOVAL, "region": "circle"}}, ["method.region:", "'circle'", "'box', 'mask' or 'whole'"]),
+        ({"method": {**REMOVAL, "region": "whole", "objects": "real"}}, ["method:", "region must be box or mask"]),
         ({"method": {**REMOVAL, "strength": 0}}, ["method.strength:", "given: 0", "greater than 0"]),
         ({"method": {**REMOVAL, "guidance": float("inf")}}, ["method.guidance:", "inf", "finite number"]),
         ({"method": {"type": "text_to_image", "inversion": {}}}, ["method:", "superclass must say", "'bird'"]),

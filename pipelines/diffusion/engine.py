@@ -83,21 +83,21 @@ class Engine:
             eps = torch.randn(shape, generator=torch.Generator().manual_seed(request.seed)).to(self.model.device)
             steps = self.model.schedule.plan(request.steps, request.strength)
             slots.append(Slot(request, steps, eps, context, eps=eps))
-        self.condition([slot for slot in slots if slot.request.image is not None])
+        self.condition([slot for slot in slots if slot.request.start is not None])
         return slots
 
     def condition(self, slots: list[Slot]) -> None:
         """Start from the source image where there is one, and note which cells of it may change."""
         if not slots:
             return
-        latents = self.model.encode(tensor([s.request.image for s in slots if s.request.image is not None]))
+        latents = self.model.encode(tensor([s.request.start for s in slots if s.request.start is not None]))
         for slot, x0 in zip(slots, latents, strict=True):
             slot.x0 = x0
             assert slot.eps is not None
             if slot.request.strength < 1:
                 slot.x = noised(x0, slot.eps, levels([slot.step.abar], x0)[0])
-            if slot.request.mask is not None and not self.model.inpainting:
-                slot.mask = shrink(mask_tensor([slot.request.mask]), self.model.scale)[0].to(x0)
+            if not self.model.inpainting:
+                slot.mask = cells(slot.request, self.model.scale, x0)
 
     def tick(self, active: list[Slot]) -> None:
         """One UNet forward for all, one solver step for each. Only guided slots take a second row."""
@@ -128,13 +128,14 @@ class Engine:
         """What an inpainting UNet takes beside the latents: the mask and the latents of the image without the region."""
         rows = []
         for slot in active:
-            if slot.request.image is None:
+            if slot.request.start is None:
                 raise ModelError("models.text_to_image: an inpainting checkpoint needs a source image; use a plain one here")
-            picture = tensor([slot.request.image])
+            picture = tensor([slot.request.start])
             whole = torch.ones_like(picture[:, :1])
-            mask = whole if slot.request.mask is None else mask_tensor([slot.request.mask])
-            cells = shrink(mask, self.model.scale).to(slot.x)
-            rows.append(torch.cat([cells, self.model.encode(picture * (1 - mask))], dim=1))
+            mask = whole if slot.request.painted is None else mask_tensor([slot.request.painted])
+            changing = cells(slot.request, self.model.scale, slot.x)
+            grid = torch.ones_like(slot.x[:1]) if changing is None else changing
+            rows.append(torch.cat([grid[None], self.model.encode(picture * (1 - mask))], dim=1))
         return torch.cat(rows)
 
     def develop(self, slots: list[Slot]) -> Iterator[Candidate]:
@@ -142,14 +143,22 @@ class Engine:
         decoded = images(self.model.decode(torch.stack([slot.x for slot in slots])))
         for slot, picture in zip(slots, decoded, strict=True):
             request = slot.request
-            if request.image is not None and request.mask is not None:
-                picture = paste(request.image, picture, request.mask)
+            if request.start is not None and request.painted is not None:
+                picture = paste(request.start, picture, request.painted)
             yield Candidate(request, picture)
 
 
-def shrink(mask: Tensor, scale: int) -> Tensor:
-    """A mask (n, 1, h, w) on the latent grid: a cell may change when any of its pixels may."""
-    return F.max_pool2d(mask, scale)
+def cells(request: Request, scale: int, like: Tensor) -> Tensor | None:
+    """Which cells of the latent grid change, (1, h, w), 1 or 0; None: all.
+
+    A cell changes when any of its pixels does, unless a real object fills half of it: the model must see what it joins.
+    """
+    if request.mask is None:
+        return None
+    changing = F.max_pool2d(mask_tensor([request.mask]), scale)[0]
+    if request.graft is not None:
+        changing = changing * (F.avg_pool2d(mask_tensor([request.graft.mask]), scale)[0] < 0.5)
+    return changing.to(like)
 
 
 def paste(original: Image, painted: Image, mask: Mask) -> Image:

@@ -26,10 +26,10 @@ def seam(candidate: Candidate) -> float:
 
     An edge of the picture is none of the region's: nothing has to fit there.
     """
-    source, mask = candidate.request.image, candidate.request.mask
-    if source is None or mask is None:
+    source, mask, painted = candidate.request.image, candidate.request.mask, candidate.request.painted
+    if source is None or mask is None or painted is None:
         return 0.0
-    edge = mask & ~binary_erosion(mask, iterations=max(1, round(EDGE * len(mask))), border_value=1)
+    edge = painted & ~binary_erosion(mask, iterations=max(1, round(EDGE * len(mask))), border_value=1)
     if not edge.any():
         return 0.0
     before, after = (pixels[edge].mean(axis=0) / 255 for pixels in (source, candidate.image))

@@ -21,6 +21,7 @@ COLUMNS: dict[str, str] = {
     "origin": "class of the source image it was painted on; null if none was used",
     "source_id": "that image in the source; null if none was used",
     "source_sha256": "of that image's encoded bytes; null if none was used",
+    "object_id": "the image that a real object in it was cut from; null where all was painted",
     "method": "how it was made",
     "prompt": "what the model was asked for",
     "concept": "address of the learned token in the store; null if none was used",

@@ -14,11 +14,11 @@ from diffusers import (
     StableDiffusionPipeline,
 )
 
-from pipelines.diffusion.engine import Engine, paste, shrink
+from pipelines.diffusion.engine import Engine, cells, paste
 from pipelines.diffusion.model import DiffusionModel
 from pipelines.errors import ModelError
-from pipelines.records import Image, Item, Mask, Request
-from pipelines.tensors import mask_tensor, tensor
+from pipelines.records import Graft, Image, Item, Mask, Request
+from pipelines.tensors import tensor
 
 ITEM = Item("a/b.png", "0" * 64, "boot", "grass")
 
@@ -203,7 +203,39 @@ def test_a_pasted_region_fades_inwards_only() -> None:
 def test_a_latent_cell_may_change_when_any_of_its_pixels_may() -> None:
     mask = np.zeros((32, 32), dtype=np.bool_)
     mask[5, 9] = True
-    assert shrink(mask_tensor([mask]), 4)[0, 0].nonzero().tolist() == [[1, 2]]
+    changing = cells(request(mask=mask), 4, torch.zeros(1))
+    assert changing is not None
+    assert changing[0].nonzero().tolist() == [[1, 2]]
+
+
+def grafted() -> Request:
+    """A white object of 8x8 on a picture of noise, and the square around it to be painted."""
+    there = np.zeros((32, 32), dtype=np.bool_)
+    there[12:20, 12:20] = True
+    pasted = np.where(there[..., None], 255, picture()).astype(np.uint8)
+    donor = Item("train/boot/1.png", "0" * 64, "boot", None)
+    return request(image=picture(), mask=square(), graft=Graft(donor, pasted, there))
+
+
+def test_a_real_object_and_all_outside_the_region_stay_as_they_are(tiny_model: DiffusionModel) -> None:
+    one = grafted()
+    assert one.graft is not None
+    made = ours(tiny_model, one)
+    assert (made[one.graft.mask] == 255).all()
+    assert np.array_equal(made[~square()], picture()[~square()])
+    gap = square() & ~one.graft.mask
+    assert (made[gap] != picture()[gap]).any(axis=1).mean() > 0.5
+
+
+def test_the_model_sees_the_object_that_it_joins() -> None:
+    """Cells that it fills by half are kept, though some of their pixels are painted."""
+    one = grafted()
+    assert one.graft is not None
+    changing = cells(one, 4, torch.zeros(1))
+    assert changing is not None
+    assert changing.sum() == cells(replace(one, graft=None), 4, torch.zeros(1)).sum() - 4  # type: ignore[union-attr]
+    shifted = replace(one, graft=replace(one.graft, mask=np.roll(one.graft.mask, 1, axis=0)))
+    assert torch.equal(cells(shifted, 4, torch.zeros(1)), changing)  # type: ignore[arg-type]
 
 
 def test_a_folder_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:

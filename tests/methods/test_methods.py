@@ -12,9 +12,9 @@ from pipelines import spec as specs
 from pipelines.chance import derive
 from pipelines.errors import SourceError
 from pipelines.methods import METHODS, open_method
-from pipelines.methods.spurious_removal import SpuriousRemovalMethod
+from pipelines.methods.spurious_removal import SpuriousRemovalMethod, planted
 from pipelines.plan import cells
-from pipelines.records import Image, Mask, Request, Slot
+from pipelines.records import Image, Item, Mask, Request, Slot
 from pipelines.workbench import Workbench
 from tests.benches import bench
 
@@ -188,3 +188,61 @@ def test_where_nothing_is_found_at_all_another_word_is_asked_for(
         SourceError, match=r"no 'shoe' was found in any image of class 'boot'; choose another word, or region"
     ):
         open_method(workbench).learn()
+
+
+def test_real_objects_are_grafted_in_where_one_was(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    """A real boot, whole, in a sneaker's picture; what is painted is the gap, and none of the boot."""
+    workbench = segmented(tmp_path, tiny_checkpoint, objects="real", strength=0.5)
+    for request in asked(workbench):
+        assert request.graft is not None
+        assert request.source is not None
+        assert request.mask is not None
+        assert request.painted is not None
+        assert request.image is not None
+        assert request.start is not None
+        donor = request.graft.item
+        assert (donor.label, request.strength) == (request.label, 1.0)
+        assert donor != request.source
+        mine, old = workbench.objects([donor, request.source], "shoe")
+        assert mine is not None
+        assert old is not None
+        assert request.graft.mask.sum() == mine.sum()
+        assert sorted(map(tuple, request.start[request.graft.mask])) == sorted(
+            map(tuple, workbench.images([donor])[0][mine])
+        )
+        assert np.array_equal(request.start[~request.graft.mask], request.image[~request.graft.mask])
+        assert not (request.painted & request.graft.mask).any()
+        assert not (old & ~request.mask).any()
+
+
+def test_another_attempt_grafts_another_object(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    workbench = segmented(tmp_path, tiny_checkpoint, objects="real")
+    donors = [[r.graft.item.id for r in asked(workbench, attempt) if r.graft] for attempt in (0, 0, 1)]
+    assert donors[0] == donors[1] != donors[2]
+
+
+def test_with_both_every_picture_gets_a_painted_and_a_real_object(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    workbench = segmented(tmp_path, tiny_checkpoint, objects="both")
+    found = asked(workbench)
+    painted, real = ([r for r in found if (r.graft is None) == plain] for plain in (True, False))
+    assert abs(len(painted) - len(real)) <= 2
+    pairs = zip(slots(workbench), found, strict=True)
+    assert all((request.graft is not None) == (slot.rank % 2 == 1) for slot, request in pairs)
+    by_source = [Counter((r.source.id, r.label) for r in each if r.source) for each in (painted, real)]
+    assert set(by_source[0]) >= set(by_source[1])
+
+
+@pytest.mark.parametrize("old_at", [(0, 0), (20, 24), (8, 8)])
+def test_a_graft_stands_in_the_middle_of_what_was_there_or_as_near_as_it_fits(old_at: tuple[int, int]) -> None:
+    mask, old = np.zeros((32, 32), dtype=np.bool_), np.zeros((32, 32), dtype=np.bool_)
+    mask[2:12, 3:9] = True
+    old[old_at[0] : old_at[0] + 6, old_at[1] : old_at[1] + 8] = True
+    image, ground = np.full((32, 32, 3), 200, np.uint8), np.zeros((32, 32, 3), np.uint8)
+    graft = planted(Item("a", "0", "boot", None), image, mask, ground, old)
+    assert graft.mask.sum() == 60
+    rows, columns = np.flatnonzero(graft.mask.any(axis=1)), np.flatnonzero(graft.mask.any(axis=0))
+    middle = [old_at[0] + 3, old_at[1] + 4]
+    wanted = [min(max(0, middle[0] - 5), 22), min(max(0, middle[1] - 3), 26)]
+    assert [rows[0], columns[0]] == wanted
+    assert (graft.image[graft.mask] == 200).all()
+    assert (graft.image[~graft.mask] == 0).all()
