@@ -56,9 +56,11 @@ def unmasked(spec: VersionSpec) -> VersionSpec:
 
 VARIANTS: dict[str, Callable[[VersionSpec], VersionSpec]] = {
     "full": lambda spec: spec,
+    "painted-objects": method(objects="painted"),
+    "real-objects": method(objects="real"),
     "no-inversion": method(inversion=None),
     "unmasked-inversion": unmasked,
-    "no-mask": method(region="whole"),
+    "no-mask": method(region="whole", objects="painted"),
     "outline": method(region="mask"),
     "all-noise": method(strength=1.0),
     "no-prediction-head": without("label_agreement"),

@@ -315,6 +315,9 @@ class Classifier(Strict):
 Arm = Literal["erm", "text_to_image", "counterpoise", "real_balanced"]
 
 
+Recipe = Literal["mixed", "fake_to_real", "balanced_softmax", "last_layer"]
+
+
 class Evaluation(Strict):
     """Train a classifier with and without the version; compare on the real test split."""
 
@@ -323,6 +326,13 @@ class Evaluation(Strict):
     )
     seeds: Annotated[tuple[int, ...], AfterValidator(distinct)] = Field(
         (0, 1, 2), min_length=1, description="Seeds of the trainings."
+    )
+    recipe: Recipe = Field(
+        "mixed",
+        description="How generated images are trained on. mixed: half of each batch. fake_to_real: the first half of the "
+        "steps on them, the second on real ones (arXiv 2308.04553). balanced_softmax: mixed, with the classes' frequencies "
+        "taken out of the loss (arXiv 2007.10740). last_layer: real ones first, then the last layer anew on generated ones "
+        "(after arXiv 2204.02937).",
     )
     gamma: Positive | dict[str, Positive] = Field(
         4.0, description="Weight of a generated image's loss against a real one's, for all classes or for each by name."

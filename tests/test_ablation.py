@@ -68,7 +68,7 @@ def test_the_overlap_of_two_masks() -> None:
 
 
 def test_every_variant_changes_the_spec() -> None:
-    faint = spec(method={**SPEC["method"], "strength": 0.87})
+    faint = spec(method={**SPEC["method"], "region": "box", "objects": "both", "strength": 0.87})
     changed = [VARIANTS[name](faint) for name in VARIANTS]
     assert all(a != b for i, a in enumerate(changed) for b in changed[:i])
 

@@ -146,6 +146,7 @@ class Evaluator:
             None if extra is None or not len(extra) else Feed(extra, classes),
             bench.validation,
             gamma=self.spec.gamma,
+            recipe=self.spec.recipe,
             seed=derive(seed, "arm") % 2**31,
             device=bench.spec.models.device,
             progress=stage,

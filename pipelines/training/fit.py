@@ -1,4 +1,4 @@
-"""Fit a classifier on real images, alone or half and half with generated ones."""
+"""Fit a classifier on real images, alone or with generated ones by one of several recipes."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -12,12 +12,20 @@ from torch.nn import functional as F
 from pipelines.progress import Stage
 from pipelines.records import Image
 from pipelines.spec import Classifier as ClassifierSpec
+from pipelines.spec import Recipe
 from pipelines.tensors import choose_device
 from pipelines.training.metrics import Score, score
 from pipelines.vision.classifier import Classifier
 
 SHIFT = 1 / 16  # of the image's side, the largest random displacement
 CHECKS = 10  # times that a fit looks at the validation images
+# Share of each batch that is generated, in the first half of the steps and in the second.
+SHARES: dict[Recipe, tuple[float, float]] = {
+    "mixed": (0.5, 0.5),
+    "fake_to_real": (1.0, 0.0),
+    "balanced_softmax": (0.5, 0.5),
+    "last_layer": (0.0, 1.0),
+}
 
 
 @dataclass(frozen=True)
@@ -74,11 +82,12 @@ def fit(
     seed: int,
     device: str,
     progress: Stage,
+    recipe: Recipe = "mixed",
 ) -> Classifier:
     """Train for `spec.steps`; return the checkpoint that did best on the validation images, or the last without them.
 
-    With `generated`, half of each batch is generated and its loss counts `gamma` times, or as often as `gamma` says for
-    its class (DDB, arXiv 2503.17226).
+    In a batch of real and `generated` images, the loss of a generated one counts `gamma` times, or as often as `gamma`
+    says for its class (DDB, arXiv 2503.17226). Of a recipe with two parts, only the second's checkpoints are chosen from.
     """
     torch.manual_seed(seed)
     where = choose_device(device)
@@ -87,17 +96,26 @@ def fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, spec.learning_rate, total_steps=spec.steps)
     generator = torch.Generator().manual_seed(seed)
     gammas = torch.tensor([gamma[c] if isinstance(gamma, Mapping) else gamma for c in classes], dtype=torch.float32)
+    shares = (0.0, 0.0) if generated is None else SHARES[recipe]
     best: tuple[Score, dict[str, Tensor]] | None = None
     for step in range(1, spec.steps + 1):
+        second = step > spec.steps // 2
         model.train()
-        x, y, weight = mixed(real, generated, spec.batch, gammas, generator)
-        losses = F.cross_entropy(model(x.to(where)), y.to(where), reduction="none", label_smoothing=0.05)
+        if recipe == "last_layer" and generated is not None and second:
+            model.train_head(anew=step == spec.steps // 2 + 1)
+        x, y, weight = mixed(real, generated, spec.batch, gammas, generator, shares[second])
+        logits = model(x.to(where))
+        if recipe == "balanced_softmax":
+            logits = logits + prior(real, generated, gammas, shares[second]).log().to(where)
+        losses = F.cross_entropy(logits, y.to(where), reduction="none", label_smoothing=0.05)
         loss = (losses * weight.to(where)).sum() / weight.sum()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
         progress(1)
+        if shares[0] != shares[1] and not second:
+            continue
         if validation is not None and (step % max(1, spec.steps // CHECKS) == 0 or step == spec.steps):
             now = score(model.scores(validation.images), classes, validation.labels, validation.groups)
             if best is None or now.choice > best[0].choice:
@@ -107,13 +125,23 @@ def fit(
     return model.eval()
 
 
+def prior(real: Feed, generated: Feed | None, gammas: Tensor, share: float) -> Tensor:
+    """How much of a batch's loss falls to each class, (classes,), summing to 1 (Ren et al. 2020, arXiv 2007.10740)."""
+    count = len(gammas)
+    mass = (1 - share) * torch.bincount(real.targets, minlength=count) / len(real.targets)
+    if generated is not None:
+        mass = mass + share * gammas * torch.bincount(generated.targets, minlength=count) / len(generated.targets)
+    mass = mass.clamp(min=1e-6)
+    return mass / mass.sum()
+
+
 def mixed(
-    real: Feed, generated: Feed | None, batch: int, gammas: Tensor, generator: torch.Generator
+    real: Feed, generated: Feed | None, batch: int, gammas: Tensor, generator: torch.Generator, share: float = 0.5
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """A batch with the weight of each loss: all real, or half generated. `gammas` has the weight of each class."""
-    if generated is None:
-        x, y = real.draw(batch, generator)
-        return x, y, torch.ones(len(y))
-    parts = real.draw(batch // 2, generator), generated.draw(batch - batch // 2, generator)
-    weight = torch.cat([torch.ones(len(parts[0][1])), gammas[parts[1][1]]])
-    return torch.cat([parts[0][0], parts[1][0]]), torch.cat([parts[0][1], parts[1][1]]), weight
+    """A batch with the weight of each loss; a `share` of it is generated. `gammas` has the weight of each class."""
+    own = batch if generated is None else int(batch * (1 - share))
+    parts = [(*real.draw(own, generator), torch.ones_like(gammas))] if own else []
+    if generated is not None and own < batch:
+        parts.append((*generated.draw(batch - own, generator), gammas))
+    weight = torch.cat([weights[y] for _, y, weights in parts])
+    return torch.cat([x for x, _, _ in parts]), torch.cat([y for _, y, _ in parts]), weight

@@ -49,6 +49,15 @@ class Classifier(nn.Module):
         logits: Tensor = self.net(normal).logits
         return logits
 
+    def train_head(self, *, anew: bool) -> None:
+        """From here on, train the last layer alone, with the statistics of the others as they are."""
+        self.eval()
+        self.requires_grad_(False)
+        head = self.net.get_submodule("classifier").requires_grad_(True).train()
+        for layer in head.modules() if anew else ():
+            if isinstance(layer, nn.Linear):
+                layer.reset_parameters()
+
     @torch.no_grad()
     def scores(self, images: Sequence[Image], batch: int = 256) -> Tensor:
         """Logits of many images, on the CPU, without chance: float32 (n, classes)."""

@@ -124,6 +124,71 @@ def test_half_of_each_batch_is_generated() -> None:
     assert (y.tolist(), weight.tolist()) == ([0] * 9, [1.0] * 9)
 
 
+@pytest.mark.parametrize("recipe", list(module.SHARES))
+def test_every_recipe_learns_what_is_plain_to_see(recipe: str) -> None:
+    model = trained(separable(40), separable(20, 1), separable(40, 3), recipe=recipe, steps=100)
+    assert scored(model, separable(40, 2)).average == 1
+
+
+@pytest.mark.parametrize(("recipe", "believed"), [("fake_to_real", "real"), ("last_layer", "generated")])
+def test_the_second_part_has_the_last_word(recipe: str, believed: str) -> None:
+    """Real and generated disagree: what was trained on last is believed."""
+    model = trained(separable(40), None, separable(40, 1, swapped=True), recipe=recipe, steps=60)
+    assert scored(model, separable(40, 2, swapped=believed == "generated")).average > 0.9
+
+
+def test_of_two_parts_only_the_seconds_checkpoints_are_chosen_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = watched(monkeypatch)
+    trained(random_labels(24, 2), random_labels(24, 1), random_labels(24, 3), recipe="fake_to_real")
+    assert len(seen) == 5
+
+
+def test_the_last_layer_alone_is_trained_in_the_second_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    states: list[dict[str, torch.Tensor]] = []
+    train_head = Classifier.train_head
+
+    def noted(self: Classifier, *, anew: bool) -> None:
+        states.append({name: value.clone() for name, value in self.state_dict().items()})
+        train_head(self, anew=anew)
+
+    monkeypatch.setattr(Classifier, "train_head", noted)
+    after = trained(separable(20), None, separable(20, 1), recipe="last_layer", steps=6).state_dict()
+    assert len(states) == 3
+    changed = {name for name, value in after.items() if not torch.equal(value, states[0][name])}
+    assert changed
+    assert all(".classifier." in name for name in changed)
+
+
+def test_without_generated_images_every_recipe_but_the_balanced_one_is_the_same() -> None:
+    plain, *others = (trained(separable(20), None, recipe=recipe, steps=4).state_dict()
+                      for recipe in ("mixed", "fake_to_real", "last_layer"))  # fmt: skip
+    assert all(torch.equal(plain[name], other[name]) for other in others for name in plain)
+
+
+def test_the_prior_is_the_share_of_the_loss_that_falls_to_a_class() -> None:
+    def feed(dark: int, bright: int) -> Feed:
+        labels = ["dark"] * dark + ["bright"] * bright
+        return Feed(Examples([shade(20, i) for i in range(len(labels))], labels, [None] * len(labels)), CLASSES)
+
+    even = torch.ones(2)
+    assert module.prior(feed(9, 1), None, even, 0.0).tolist() == pytest.approx([0.9, 0.1])
+    assert module.prior(feed(9, 1), feed(1, 3), even, 0.5).tolist() == pytest.approx([0.575, 0.425])
+    assert module.prior(feed(1, 1), feed(1, 1), torch.tensor([1.0, 3.0]), 1.0).tolist() == pytest.approx([0.25, 0.75])
+
+
+def test_a_balanced_softmax_does_not_shun_the_rare_class() -> None:
+    """What cannot be told apart is called by the frequent class's name, unless frequency is taken out of the loss."""
+    labels = [CLASSES[i % 10 == 0] for i in range(100)]
+    images = [shade(int(np.random.default_rng(i).integers(100)), i) for i in range(100)]
+    rare = Examples(images, labels, [None] * 100)
+    shares = [
+        trained(rare, None, recipe=recipe, steps=60).scores(images).softmax(dim=1)[:, 1].mean()
+        for recipe in ("mixed", "balanced_softmax")
+    ]
+    assert shares[0] < 0.25
+    assert 0.35 < shares[1] < 0.65
+
+
 def test_every_step_is_told_and_one_step_is_enough() -> None:
     told: list[int] = []
     fit(
