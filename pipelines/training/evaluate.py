@@ -23,11 +23,12 @@ from pipelines.spec import Arm, Evaluation, TextToImage
 from pipelines.store import canonical
 from pipelines.tensors import images, tensor
 from pipelines.training.fit import Examples, Feed, fit
-from pipelines.training.metrics import score, summary
+from pipelines.training.metrics import score, shots, summary
 from pipelines.training.probe import probe_auc
 from pipelines.workbench import Workbench
 
 Row = dict[str, Any]
+PARTS = ("groups", "classes", "shots")  # figures of parts of the test images
 
 
 class Evaluator:
@@ -151,7 +152,9 @@ class Evaluator:
             device=bench.spec.models.device,
             progress=stage,
         )
-        found = asdict(score(model.scores(self.test.images), classes, self.test.labels, self.test.groups))
+        figures = score(model.scores(self.test.images), classes, self.test.labels, self.test.groups)
+        sizes = Counter(self.real.labels)
+        found = {**asdict(figures), "shots": shots(figures.classes, sizes)}
         bench.store.create(key, canonical(found))
         return found
 
@@ -168,7 +171,7 @@ def aggregate(runs: dict[Arm, list[dict[str, Any]]]) -> dict[str, Any]:
             "average": summary([r["average"] for r in found]),
             "worst_group": summary([r["worst_group"] for r in found]),
             "ece": summary([r["ece"] for r in found]),
-            "groups": {g: summary([r["groups"][g] for r in found]) for g in found[0]["groups"]},
+            **{kind: {k: summary([r[kind][k] for r in found]) for k in found[0][kind]} for kind in PARTS},
         }
         for arm, found in runs.items()
     }

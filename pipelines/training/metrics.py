@@ -1,11 +1,13 @@
 """How good a classifier is: on average, by class, and on its worst group."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
+
+MANY, FEW = 100, 20  # training images of a class
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +16,7 @@ class Score:
     worst_group: float  # accuracy of the worst (class, group); of the worst class where groups are unknown
     groups: dict[str, float]  # accuracy of each: "boot on grass", or "boot"
     ece: float  # expected calibration error, 15 bins (Guo et al. 2017, arXiv 1706.04599)
+    classes: dict[str, float] = field(default_factory=dict)  # accuracy of each class
 
     @property
     def choice(self) -> tuple[float, float]:
@@ -32,7 +35,21 @@ def score(logits: Tensor, classes: Sequence[str], labels: Sequence[str], groups:
     right = shares.argmax(axis=1) == truth
     names = np.array([group_name(label, group) for label, group in zip(labels, groups, strict=True)])
     by_group = {str(name): float(right[names == name].mean()) for name in sorted(set(names))}
-    return Score(float(right.mean()), min(by_group.values()), by_group, calibration_error(shares.max(axis=1), right))
+    by_class = {c: float(right[truth == i].mean()) for i, c in enumerate(classes) if (truth == i).any()}
+    error = calibration_error(shares.max(axis=1), right)
+    return Score(float(right.mean()), min(by_group.values()), by_group, error, by_class)
+
+
+def shots(classes: Mapping[str, float], sizes: Mapping[str, int]) -> dict[str, float]:
+    """Mean accuracy of the classes with many training images (over 100), few (under 20), and those between.
+
+    Liu et al. 2019 (arXiv 1904.05160). Kinds without a class are left out.
+    """
+    kinds: dict[str, list[float]] = {}
+    for name, accuracy in classes.items():
+        kind = "many" if sizes[name] > MANY else "few" if sizes[name] < FEW else "medium"
+        kinds.setdefault(kind, []).append(accuracy)
+    return {kind: float(np.mean(kinds[kind])) for kind in ("many", "medium", "few") if kind in kinds}
 
 
 def calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int = 15) -> float:

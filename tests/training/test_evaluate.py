@@ -19,13 +19,15 @@ from tests.benches import bench
 
 
 def found(worst: float) -> dict[str, Any]:
-    return {"average": worst + 0.1, "worst_group": worst, "ece": 0.05, "groups": {"boot on grass": worst}}
+    parts = {"groups": {"boot on grass": worst}, "classes": {"boot": worst}, "shots": {"few": worst}}
+    return {"average": worst + 0.1, "worst_group": worst, "ece": 0.05, **parts}
 
 
 def test_every_figure_of_every_arm_is_summed_up_over_its_seeds() -> None:
     arms = aggregate({"erm": [found(0.2), found(0.4)], "counterpoise": [found(0.8)]})
     assert arms["erm"]["worst_group"] == {"mean": pytest.approx(0.3), "std": pytest.approx(0.02**0.5), "values": [0.2, 0.4]}
-    assert arms["erm"]["groups"]["boot on grass"]["mean"] == pytest.approx(0.3)
+    for part in (arms["erm"]["groups"]["boot on grass"], arms["erm"]["classes"]["boot"], arms["erm"]["shots"]["few"]):
+        assert part["mean"] == pytest.approx(0.3)
     assert arms["counterpoise"]["average"] == {"mean": pytest.approx(0.9), "std": 0.0, "values": [pytest.approx(0.9)]}
 
 
@@ -83,6 +85,8 @@ def test_an_arm_learns_from_the_real_images_and_is_measured_on_the_test_images(t
     result = made.run("erm", 0)
     assert set(result["groups"]) == {f"{c} on {g}" for c in ("boot", "sneaker") for g in ("grass", "brick")}
     assert result["worst_group"] == min(result["groups"].values())
+    assert set(result["classes"]) == {"boot", "sneaker"}
+    assert result["shots"] == {"medium": pytest.approx(np.mean(list(result["classes"].values())))}
     assert made.bench.store.json(paths.run(made.bench.root, "erm", 0)) == result
 
 

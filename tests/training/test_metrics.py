@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipelines.training.metrics import Score, calibration_error, group_name, score, summary
+from pipelines.training.metrics import Score, calibration_error, group_name, score, shots, summary
 
 CLASSES = ("boot", "sneaker")
 
@@ -24,6 +24,14 @@ def test_accuracy_on_average_by_group_and_on_the_worst() -> None:
     assert found.groups == {"boot on brick": 0.5, "boot on grass": 1.0, "sneaker on brick": 0.75, "sneaker on grass": 0.0}
     assert found.average == pytest.approx(6 / 9)
     assert found.worst_group == 0.0
+    assert found.classes == {"boot": 0.75, "sneaker": 0.6}
+
+
+def test_classes_are_many_medium_or_few_by_their_training_images() -> None:
+    sizes = {"a": 101, "b": 200, "c": 100, "d": 20, "e": 19}
+    found = shots({"a": 1.0, "b": 0.5, "c": 0.4, "d": 0.2, "e": 0.1}, sizes)
+    assert found == {"many": pytest.approx(0.75), "medium": pytest.approx(0.3), "few": pytest.approx(0.1)}
+    assert shots({"e": 0.1}, sizes) == {"few": pytest.approx(0.1)}
 
 
 def test_without_groups_the_worst_class_stands_for_the_worst_group() -> None:
