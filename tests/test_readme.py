@@ -1,6 +1,7 @@
 """Every command and every spec in the README is tried."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from typer.testing import CliRunner
 
 from pipelines.filters import FILTERS
 from pipelines.methods import METHODS
-from pipelines.spec import parse
+from pipelines.spec import SpuriousSource, parse
 from service.cli import app
 from service.settings import Settings
 
@@ -36,6 +37,18 @@ def test_every_counterpoise_command_exists() -> None:
     for line in (line for block in blocks("bash") for line in block.splitlines() if line.startswith("counterpoise ")):
         command = line.split()[1]
         assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0, line
+
+
+def test_the_other_pair_is_the_same_spec_with_other_classes_and_scenes() -> None:
+    """The README's own `sed` changes those two and nothing else."""
+    (line,) = (line for block in blocks("bash") for line in block.splitlines() if "| sed" in line)
+    first = CliRunner().invoke(app, ["example", "spurious"]).stdout
+    command = re.sub(r"^counterpoise example spurious \| |> other.yaml$", "", line)
+    changed = subprocess.run(["bash", "-c", command], input=first, capture_output=True, text=True, check=True).stdout
+    mine, other = (parse(yaml.safe_load(text)) for text in (first, changed))
+    assert isinstance(other.source, SpuriousSource)
+    assert (other.source.classes, other.source.scenes) == (("sandal", "boot"), ("wood", "snow"))
+    assert other.model_copy(update={"source": mine.source}) == mine
 
 
 def test_every_setting_is_in_the_table_as_it_is() -> None:
