@@ -1,0 +1,53 @@
+"""What a user asks for: strict models, every field with its meaning and unit. Imports no torch."""
+
+from pipelines.spec.base import Name, Strict
+from pipelines.spec.evaluation import Arm, Classifier, Evaluation, Recipe
+from pipelines.spec.filters import (
+    FILTER_SPECS,
+    AttributionFilter,
+    ClipScoreFilter,
+    FilterSpec,
+    LabelAgreementFilter,
+    NearDuplicateFilter,
+    QualityFilter,
+)
+from pipelines.spec.methods import METHOD_SPECS, ImageVariation, Inversion, MethodSpec, SpuriousRemoval, TextToImage
+from pipelines.spec.models import Models
+from pipelines.spec.reading import explain, load, mistake, parse
+from pipelines.spec.sources import FewShotSource, FolderSource, LongTailSource, SourceSpec, SpuriousSource, UploadedSource
+from pipelines.spec.version import Amount, VersionSpec
+
+__all__ = [
+    "FILTER_SPECS",
+    "METHOD_SPECS",
+    "Amount",
+    "Arm",
+    "AttributionFilter",
+    "Classifier",
+    "ClipScoreFilter",
+    "Evaluation",
+    "FewShotSource",
+    "FilterSpec",
+    "FolderSource",
+    "ImageVariation",
+    "Inversion",
+    "LabelAgreementFilter",
+    "LongTailSource",
+    "MethodSpec",
+    "Models",
+    "Name",
+    "NearDuplicateFilter",
+    "QualityFilter",
+    "Recipe",
+    "SourceSpec",
+    "SpuriousRemoval",
+    "SpuriousSource",
+    "Strict",
+    "TextToImage",
+    "UploadedSource",
+    "VersionSpec",
+    "explain",
+    "load",
+    "mistake",
+    "parse",
+]

@@ -1,0 +1,48 @@
+"""What shows whether a version helps."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from pipelines.spec.base import Positive, Share, Strict, distinct
+
+
+class Classifier(Strict):
+    """A transformers ResNet, from a checkpoint or small and from scratch."""
+
+    checkpoint: str | None = Field(None, description="Path or id of an image classifier to fine-tune; none: a small ResNet.")
+    steps: int = Field(400, ge=1, description="Optimisation steps.")
+    batch: int = Field(64, ge=2, description="Images a step.")
+    learning_rate: float = Field(2e-3, gt=0, description="Peak of a one-cycle AdamW schedule.")
+
+
+Arm = Literal["erm", "text_to_image", "counterpoise", "real_balanced"]
+
+
+Recipe = Literal["mixed", "fake_to_real", "balanced_softmax", "last_layer"]
+
+
+class Evaluation(Strict):
+    """Train a classifier with and without the version; compare on the real test split."""
+
+    arms: Annotated[tuple[Arm, ...], AfterValidator(distinct)] = Field(
+        ("erm", "counterpoise"), min_length=1, description="What to compare."
+    )
+    seeds: Annotated[tuple[int, ...], AfterValidator(distinct)] = Field(
+        (0, 1, 2), min_length=1, description="Seeds of the trainings."
+    )
+    recipe: Recipe = Field(
+        "mixed",
+        description="How generated images are trained on. mixed: half of each batch. fake_to_real: the first half of the "
+        "steps on them, the second on real ones (arXiv 2308.04553). balanced_softmax: mixed, with the classes' frequencies "
+        "taken out of the loss (arXiv 2007.10740). last_layer: real ones first, then the last layer anew on generated ones "
+        "(after arXiv 2204.02937).",
+    )
+    gamma: Positive | dict[str, Positive] = Field(
+        4.0, description="Weight of a generated image's loss against a real one's, for all classes or for each by name."
+    )
+    reencode: Share = Field(
+        0.5,
+        description="Share of real images whose object is passed through the generator's autoencoder when trained beside "
+        "generated ones, so that real and generated cannot be told apart by it.",
+    )

@@ -1,0 +1,113 @@
+"""How images are made."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from pipelines.spec.base import Share, Strength, Strict, distinct
+
+
+class Inversion(Strict):
+    """Textual inversion (Gal et al. 2022, arXiv 2208.01618): one token a class, its embedding the only thing trained."""
+
+    vectors: int = Field(4, ge=1, le=8, description="Embedding vectors of a token.")
+    initializer: str | None = Field(None, description="Word that the vectors start from; none: the superclass.")
+    images: int = Field(40, ge=1, description="Images a class: half that contradict the shortcut, half that are typical.")
+    steps: int = Field(300, ge=1, description="Optimisation steps.")
+    batch: int = Field(16, ge=1, description="Images a step.")
+    learning_rate: float = Field(3e-3, gt=0, description="Of AdamW, as it is: not scaled by the batch.")
+    masked: bool = Field(
+        True,
+        description="Learn from the object alone: around it, the token must say no more than the superclass does.",
+    )
+    margin: Share = Field(
+        0.8,
+        description="How far around the object it is learned from, as a share of its longer side: where an object ends is "
+        "part of its shape, and a token that never sees it learns to fill.",
+    )
+    checkpoint_every: int = Field(100, ge=1, description="Steps after which progress is saved.")
+
+
+class SpuriousRemoval(Strict):
+    """Repaint each class's typical images as the other classes (DDB, ICCV 2025, arXiv 2503.17226)."""
+
+    type: Literal["spurious_removal"]
+    superclass: str = Field(description="What all classes are, in one word: segmented, and said in every prompt.")
+    inversion: Inversion | None = Field(Inversion(), description="How tokens are learned; none: class names alone.")
+    region: Literal["box", "mask", "whole"] = Field(
+        "box",
+        description="What to repaint: the square around the object, its exact outline (which dictates the shape), or all.",
+    )
+    grow: float = Field(
+        0.1, ge=0, le=1, description="How much the region is widened, as a share of the object's longer side."
+    )
+    objects: Literal["painted", "real", "both"] = Field(
+        "painted",
+        description="Where the objects come from: painted by the class's token, as in the paper; or real ones of the class, "
+        "grafted in from its other images, where only the gap around them is painted; or half of each.",
+    )
+    repaint_own: bool = Field(
+        True,
+        description="Repaint each image as its own class as often as another's, so that the version is balanced in itself.",
+    )
+    majority: int = Field(300, ge=1, description="Source images a class: those with the lowest loss of a plain classifier.")
+    strength: Strength = Field(
+        1.0,
+        description="Share of the noise schedule that is run. A little less than all leaves a trace of the scene and of the "
+        "object's colour, too faint for its shape: what is painted fits its surroundings far more often.",
+    )
+    guidance: float = Field(5.0, ge=1, description="Classifier-free guidance scale.")
+    steps: int = Field(25, ge=1, le=1000, description="Denoising steps.")
+
+    @model_validator(mode="after")
+    def objects_have_edges(self) -> "SpuriousRemoval":
+        if self.objects != "painted" and self.region == "whole":
+            raise ValueError("objects: real ones are cut out, so region must be box or mask; or let objects be painted")
+        return self
+
+
+class TextToImage(Strict):
+    """Plain generation from a prompt: the baseline that every other method has to beat."""
+
+    type: Literal["text_to_image"]
+    superclass: str | None = Field(None, description="What all classes are, in one word; said after a learned token.")
+    inversion: Inversion | None = Field(None, description="How tokens are learned; none: class names alone.")
+    guidance: float = Field(2.0, ge=1, description="Classifier-free guidance scale.")
+    steps: int = Field(25, ge=1, le=1000, description="Denoising steps.")
+
+    @model_validator(mode="after")
+    def superclass_of_tokens(self) -> "TextToImage":
+        if self.inversion and not self.superclass:
+            raise ValueError("superclass must say what the classes are when inversion is asked for: 'bird'")
+        return self
+
+
+class ImageVariation(Strict):
+    """Variations of the source's own images (DA-Fusion, ICLR 2024, arXiv 2302.07944; Real Guidance, arXiv 2210.07574)."""
+
+    type: Literal["image_variation"]
+    superclass: str | None = Field(None, description="What all classes are, in one word; said after a learned token.")
+    inversion: Inversion | None = Field(
+        None, description="How tokens are learned (DA-Fusion); none: class names alone (Real Guidance)."
+    )
+    strengths: Annotated[tuple[Strength, ...], AfterValidator(distinct)] = Field(
+        (0.25, 0.5, 0.75, 1.0),
+        min_length=1,
+        description="Shares of the noise schedule that are run, one drawn for each image: little keeps it, all forgets it.",
+    )
+    repaint: Literal["whole", "object", "surroundings"] = Field(
+        "whole", description="What may change: all, or only the object, or all but the object."
+    )
+    grow: float = Field(0.1, ge=0, le=1, description="How much the object is widened, as a share of its longer side.")
+    guidance: float = Field(7.5, ge=1, description="Classifier-free guidance scale.")
+    steps: int = Field(25, ge=1, le=1000, description="Denoising steps of the full schedule.")
+
+    @model_validator(mode="after")
+    def superclass_is_needed(self) -> "ImageVariation":
+        if (self.inversion or self.repaint != "whole") and not self.superclass:
+            raise ValueError("superclass must say what the classes are when a token is learned or a part repainted: 'bird'")
+        return self
+
+
+METHOD_SPECS = (SpuriousRemoval, TextToImage, ImageVariation)
+MethodSpec = Annotated[SpuriousRemoval | TextToImage | ImageVariation, Field(discriminator="type")]

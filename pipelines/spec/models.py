@@ -1,0 +1,19 @@
+"""Which checkpoints are used."""
+
+from pydantic import Field
+
+from pipelines.spec.base import Strict
+
+
+class Models(Strict):
+    """The checkpoints to use. The defaults are in the package; any diffusers or transformers path or id will do."""
+
+    text_to_image: str = Field("builtin", description="A diffusers checkpoint with a UNet: path, hub id, or 'builtin'.")
+    segmenter: str = Field(
+        "builtin",
+        description="A CLIPSeg checkpoint, a GroundingDINO and a SAM one joined by '+', 'builtin' (CLIPSeg), "
+        "or 'cross-attention' (the text-to-image model's own).",
+    )
+    clip: str = Field("builtin", description="A CLIP checkpoint: path, hub id, or 'builtin'.")
+    device: str = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1', ...")
+    resolution: int | None = Field(None, ge=32, multiple_of=8, description="Side in pixels; none: the checkpoint's own.")

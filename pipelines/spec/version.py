@@ -1,0 +1,75 @@
+"""One version of a dataset, as it is asked for."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from pipelines.spec.base import Name, Positive, Strict
+from pipelines.spec.evaluation import Classifier, Evaluation
+from pipelines.spec.filters import FilterSpec, LabelAgreementFilter
+from pipelines.spec.methods import MethodSpec, SpuriousRemoval
+from pipelines.spec.models import Models
+from pipelines.spec.sources import SourceSpec
+
+
+class Amount(Strict):
+    """How many images to make: one of these."""
+
+    per_class: int | None = Field(None, ge=1, description="Images carrying each label.")
+    total: int | None = Field(None, ge=1, description="Images in all, as many of each label.")
+    multiply: Positive | None = Field(None, description="Images of a label for each training image that it has.")
+    balance: Literal["classes", "groups"] | None = Field(
+        None,
+        description="As many as fill every class up to the largest, or, by spurious_removal, every class on every group.",
+    )
+
+    @model_validator(mode="after")
+    def one(self) -> "Amount":
+        if len(self.model_fields_set & {name for name, value in self if value is not None}) != 1:
+            raise ValueError(f"give one of {', '.join(Amount.model_fields)}")
+        return self
+
+    def __str__(self) -> str:
+        """As people say it: '300 images a class'."""
+        if self.balance:
+            return f"as many images as balance the {self.balance}"
+        if self.multiply:
+            return f"{self.multiply:g} images for each real one"
+        return f"{self.per_class} images a class" if self.per_class else f"{self.total} images"
+
+
+class VersionSpec(Strict):
+    """One version of a dataset: this source, this method, this many, these filters."""
+
+    schema_version: Literal[1] = Field(1, description="Version of this format.")
+    name: Name = Field(description="Name of the dataset: lower case letters, digits, '.', '_' and '-'.")
+    source: SourceSpec = Field(description="The real images.")
+    models: Models = Field(Models(), description="The checkpoints to use.")
+    method: MethodSpec = Field(description="How images are made.")
+    amount: Amount = Field(description="How many.")
+    filters: tuple[FilterSpec, ...] = Field((), description="In the order in which they are asked; cheap ones first.")
+    max_attempts: int = Field(3, ge=1, description="How often an image is tried before its place stays empty.")
+    shard_size: int = Field(100, ge=1, description="Images of the plan in one shard.")
+    classifier: Classifier = Field(Classifier(), description="What judges images, and what the evaluation trains.")
+    evaluation: Evaluation | None = Field(None, description="None: not evaluated.")
+    seed: int = Field(0, ge=0, description="Seed of every random choice.")
+
+    @model_validator(mode="after")
+    def one_filter_of_a_type(self) -> "VersionSpec":
+        types = [each.type for each in self.filters]
+        if len(set(types)) != len(types):
+            raise ValueError(f"filters: {', '.join(types)} must differ from each other; name each once")
+        return self
+
+    @model_validator(mode="after")
+    def groups_can_be_filled(self) -> "VersionSpec":
+        if self.amount.balance == "groups" and not isinstance(self.method, SpuriousRemoval):
+            raise ValueError("amount.balance: only spurious_removal can fill groups; balance classes, or use that method")
+        return self
+
+    @model_validator(mode="after")
+    def object_has_a_word(self) -> "VersionSpec":
+        looks = any(isinstance(each, LabelAgreementFilter) and each.view == "object" for each in self.filters)
+        if looks and not self.method.superclass:
+            raise ValueError("method.superclass must say what the classes are when a filter looks at the object: 'bird'")
+        return self
