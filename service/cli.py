@@ -10,7 +10,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from pipelines.errors import CounterpoiseError
-from pipelines.spec import load
+from pipelines.spec import UploadedSource, load
 from service import operate, remote
 from service.demo import demo, show
 
@@ -28,6 +28,7 @@ class Commands(TyperGroup):
 app = typer.Typer(
     help="Makes the training images a dataset lacks.", no_args_is_help=True, add_completion=False, cls=Commands
 )
+PROBLEMS = 20  # images that cannot be used, listed
 EXAMPLES = ("spurious", "few-shot", "long-tail")
 
 
@@ -93,9 +94,22 @@ def ablate(
 
 @app.command()
 def validate(spec: Annotated[Path, typer.Argument(help="The spec, YAML or JSON.")]) -> None:
-    """Check a spec and say what it would make."""
+    """Check a spec and its images, and say what it would make."""
     checked = load(spec)
     typer.echo(f"{checked.name}: {checked.method.type}, {checked.amount}. The spec is valid.")
+    if isinstance(checked.source, UploadedSource):
+        return
+    from pipelines.plan import make_plan
+    from pipelines.source import open_source
+
+    source = open_source(checked.source)
+    sizes = ", ".join(f"{sum(groups.values())} {label}" for label, groups in source.counts.items())
+    held_out = ", ".join(f"{len(source.splits[split])} for {split}" for split in ("validation", "test"))
+    typer.echo(f"Real images: {sizes}; {held_out}; {len(source.problems)} cannot be used.")
+    for problem in source.problems[:PROBLEMS]:
+        typer.echo(f"  {problem.id}: {problem.reason}")
+    plan = make_plan(checked, "", "", source.counts)
+    typer.echo(f"To be made: {plan.planned} images in {plan.shards} shards.")
 
 
 app.command()(demo)

@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
 import pytest
 import yaml
 from typer.testing import CliRunner, Result
@@ -12,7 +14,7 @@ from typer.testing import CliRunner, Result
 from pipelines.spec import Arm, parse
 from service.cli import EXAMPLES, app
 from service.demo import ARMS
-from tests.benches import document
+from tests.benches import document, noise
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,7 +37,32 @@ def test_an_example_is_printed_as_a_spec_that_is_valid(name: str, tmp_path: Path
     (tmp_path / "spec.yaml").write_text(done.stdout)
     checked = call("validate", tmp_path / "spec.yaml")
     assert checked.exit_code == 0
-    assert checked.stdout == f"{spec.name}: {spec.method.type}, {spec.amount}. The spec is valid.\n"
+    said, images, planned = checked.stdout.splitlines()
+    assert said == f"{spec.name}: {spec.method.type}, {spec.amount}. The spec is valid."
+    assert images.endswith("; 0 cannot be used.")
+    assert planned.startswith("To be made: ")
+
+
+def test_the_images_of_a_folder_are_looked_at_and_the_bad_ones_named(tmp_path: Path) -> None:
+    for label in ("boot", "shoe"):
+        for split in ("train", "validation", "test"):
+            (tmp_path / "images" / split / label).mkdir(parents=True)
+            for number in range(9):
+                pixels = noise(zlib.crc32(f"{split}{label}{number}".encode()))
+                PIL.Image.fromarray(pixels).save(tmp_path / "images" / split / label / f"{number}.png")
+    (tmp_path / "images/train/boot/10.png").write_text("no image")
+    done = call("validate", written(tmp_path, source={"type": "folder", "path": "images"}, amount={"multiply": 2}))
+    assert done.exit_code == 0, done.stderr
+    _, images, bad, planned = done.stdout.splitlines()
+    assert images == "Real images: 9 boot, 9 shoe; 18 for validation, 18 for test; 1 cannot be used."
+    assert bad.startswith("  train/boot/10.png: ")
+    assert planned == "To be made: 36 images in 1 shards."
+
+
+def test_an_amount_that_means_nothing_is_found_before_anything_is_made(tmp_path: Path) -> None:
+    done = call("validate", written(tmp_path, amount={"balance": "classes"}))
+    assert done.exit_code == 2
+    assert "amount: there is nothing to make" in done.stderr
 
 
 def test_an_unknown_example_names_those_there_are() -> None:
