@@ -20,6 +20,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 KIND: dict[Stage, Kind] = {"plan": "cpu", "learn": "gpu", "generate": "gpu", "finalize": "cpu", "evaluate": "gpu"}
 TASK = "counterpoise.work"
 PREVIEW = "counterpoise.preview"
+START = 300  # seconds that a worker's process may take to import its libraries: a busy machine needs more than Celery's 4
 PATIENCE = 45  # seconds that a preview may take, waiting included
 MOST = 32  # messages of a kind that one sweep sends, however long the line
 
@@ -32,6 +33,7 @@ def open_queue(broker_url: str) -> Celery:
         task_acks_late=False,
         worker_prefetch_multiplier=1,
         worker_concurrency=1,
+        worker_proc_alive_timeout=START,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={"socket_keepalive": True, "retry_on_timeout": True},

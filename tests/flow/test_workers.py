@@ -1,6 +1,7 @@
 """Versions made by worker processes over a real broker, undisturbed and disturbed."""
 
 import hashlib
+import os
 import signal
 import sqlite3
 import threading
@@ -178,3 +179,27 @@ def test_on_postgresql_and_a_failing_s3_a_version_has_the_same_bytes(
             assert remote.tree("team") == expected
             downloaded(remote)
         assert proxy.failed >= 3
+
+
+SLOW = """
+import sys, time
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "workers.work":
+            time.sleep(8)
+sys.meta_path.insert(0, Finder())
+"""
+
+
+def test_on_a_busy_machine_the_successor_of_a_killed_process_may_take_its_time(tmp_path: Path) -> None:
+    """Left to itself, Celery kills a process that is not up after 4 seconds, and its successor, and so on."""
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow/sitecustomize.py").write_text(SLOW)
+    with deployed(tmp_path, {"PYTHONPATH": str(tmp_path / "slow")}) as deployment:
+        first = ask(deployment)
+        worker = deployment.start()
+        deployment.watch(first, lambda state: state != "queued", 60)
+        children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
+        for child in children:
+            os.kill(int(child), signal.SIGKILL)
+        assert deployment.watch(first, lambda state: state not in ("queued", "planning"), 60) == "learning"
