@@ -41,7 +41,8 @@ def initial(model: DiffusionModel, word: str, vectors: int) -> Tensor:
     ids = model.tokenizer(word, add_special_tokens=False).input_ids
     if len(ids) != 1:
         raise SpecError(
-            f"method.inversion.initializer: {word!r} is {len(ids)} tokens of {model.name}; choose a word that is one"
+            f"method.inversion.initializer: {word!r} is {len(ids)} tokens of {model.name}, and one starts from one; "
+            "give one of its words as initializer (left out, it is the superclass)"
         )
     row: Tensor = model.text_encoder.get_input_embeddings().weight[ids[0]]
     return row.detach().float().repeat(vectors, 1)

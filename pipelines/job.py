@@ -32,8 +32,10 @@ class Job:
         """The plan, put into the store with the spec. Raises SourceError when the source cannot be read."""
         document, source = self.spec.model_dump(mode="json"), self.bench.source
         plan = make_plan(self.spec, digest(document), source.fingerprint, source.counts)
-        self.store.create(paths.spec(self.bench.root), canonical(document))
-        self.store.create(paths.plan(self.bench.root), canonical(plan.as_json()))
+        # Until something was made, a spec that proved wrong can be put right; then never again.
+        write = self.store.create if self.store.keys(paths.reports(self.bench.root)) else self.store.put
+        write(paths.spec(self.bench.root), canonical(document))
+        write(paths.plan(self.bench.root), canonical(plan.as_json()))
         return plan
 
     @cached_property

@@ -21,8 +21,12 @@ def rejected(root: str, shard: int, shards: int) -> str:
     return f"{root}/rejected/train-{shard:05d}-of-{shards:05d}.parquet"
 
 
+def reports(root: str) -> str:
+    return f"{root}/reports"
+
+
 def report(root: str, shard: int) -> str:
-    return f"{root}/reports/{shard:05d}.json"
+    return f"{reports(root)}/{shard:05d}.json"
 
 
 def quality(root: str) -> str:

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -135,6 +135,22 @@ def held_out(sha256: str) -> str:
     return "validation" if share < 0.15 else "test" if share < 0.30 else "train"
 
 
+def split_up(items: Sequence[Item]) -> dict[str, list[Item]]:
+    """Images that came without splits, in splits: by their content, but so that every class is in each if it can be."""
+    splits: dict[str, list[Item]] = {split: [] for split in SPLITS}
+    for item in items:
+        splits[held_out(item.sha256)].append(item)
+    for label in sorted({item.label for item in items}):
+        for split in SPLITS:
+            mine = {s: [item for item in splits[s] if item.label == label] for s in SPLITS}
+            largest = max(SPLITS, key=lambda s: len(mine[s]))
+            if not mine[split] and len(mine[largest]) > 1:
+                moved = min(mine[largest], key=lambda item: item.sha256)
+                splits[largest].remove(moved)
+                splits[split].append(moved)
+    return splits
+
+
 def open_folder(spec: FolderSource) -> Source:
     """Index an image folder. Raises SourceError when it is missing, has no two classes, or too many bad images."""
     root = Path(spec.path)
@@ -142,6 +158,7 @@ def open_folder(spec: FolderSource) -> Source:
         raise SourceError(f"source.path: {root} is not a folder; give one that holds <class>/ or train/<class>/ folders")
     has_splits = (root / "train").is_dir()
     splits: dict[str, list[Item]] = {split: [] for split in SPLITS}
+    loose: list[Item] = []
     problems: list[Problem] = []
     for part in [root / s for s in SPLITS] if has_splits else [root]:
         group_of = groups(part) if part.is_dir() else {}
@@ -154,7 +171,10 @@ def open_folder(spec: FolderSource) -> Source:
                 continue
             sha256 = hashlib.sha256(data).hexdigest()
             item = Item(name, sha256, path.parent.name, group_of.get(inside))
-            splits[part.name if has_splits else held_out(sha256)].append(item)
+            (splits[part.name] if has_splits else loose).append(item)
+
+    if not has_splits:
+        splits = split_up(loose)
 
     def read(item: Item) -> Image:
         return decode((root / item.id).read_bytes(), allow_synthetic=True)

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipelines.errors import ModelError
 from pipelines.records import Image, Mask
 
 
@@ -27,5 +28,11 @@ def mask_tensor(masks: Sequence[Mask]) -> Tensor:
 
 
 def choose_device(name: str) -> torch.device:
-    """'auto' is CUDA when there is one."""
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    """'auto' is CUDA when there is one. Raises ModelError for a device that is not there."""
+    try:
+        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        first = str(error).splitlines()[0]
+        raise ModelError(f"models.device: {name!r} cannot be used here ({first}); give auto, cpu, or cuda") from None
+    return device

@@ -33,6 +33,7 @@ class Tokens:
         """Every class's token, learned now or taken from the store, and put into the text encoder."""
         if self.spec is None:
             return {}
+        inversion.initial(self.bench.model, self.spec.initializer or self.superclass, 1)  # or say now that it cannot be
         found = {label: self.learn(label, self.spec) for label in self.bench.source.classes}
         for token in found.values():
             self.bench.model.set_token(token.name, token.vectors)

@@ -20,7 +20,7 @@ from pipelines import paths
 from pipelines.browse import class_names
 from pipelines.errors import SourceError
 from pipelines.records import Item, Problem
-from pipelines.source import METADATA, SPLITS, SUFFIXES, BadImage, decode, held_out, read_groups
+from pipelines.source import METADATA, SPLITS, SUFFIXES, BadImage, decode, read_groups, split_up
 from pipelines.store import Store, canonical, digest
 
 MAX_FILE = 64 * 2**20  # bytes of one image
@@ -131,8 +131,8 @@ def placed(path: str) -> tuple[str | None, str]:
     return split, label
 
 
-def accepted(sent: Sent, seen: dict[str, tuple[str, str]], allow_synthetic: bool) -> tuple[str, Item]:
-    """Split and item of a usable image. Raises BadImage."""
+def accepted(sent: Sent, seen: dict[str, tuple[str, str]], allow_synthetic: bool) -> tuple[str | None, Item]:
+    """Split, if its path says so, and item of a usable image. Raises BadImage."""
     split, label = placed(sent.path)
     if PurePosixPath(sent.path).suffix.lower() not in SUFFIXES:
         raise BadImage(f"not an image by its suffix; allowed are {', '.join(sorted(SUFFIXES))}")
@@ -144,7 +144,7 @@ def accepted(sent: Sent, seen: dict[str, tuple[str, str]], allow_synthetic: bool
         twin, its = seen[sha256]
         raise BadImage(f"repeats {twin}" if its == label else f"is also in class {its!r} as {twin}; decide for one class")
     seen[sha256] = sent.path, label
-    return split or held_out(sha256), Item(sent.path, sha256, label, sent.group)
+    return split, Item(sent.path, sha256, label, sent.group)
 
 
 def take_in(store: Store, name: str, sent: Iterable[Sent], limits: Limits, *, allow_synthetic: bool) -> dict[str, Any]:
@@ -153,6 +153,7 @@ def take_in(store: Store, name: str, sent: Iterable[Sent], limits: Limits, *, al
     Raises SourceError when a limit is passed or nothing usable was sent; then the source stays as it was.
     """
     splits: dict[str, list[Item]] = {split: [] for split in SPLITS}
+    loose: list[Item] = []
     problems: list[Problem] = []
     seen: dict[str, tuple[str, str]] = {}
     group_of: dict[str, str] = {}
@@ -175,7 +176,9 @@ def take_in(store: Store, name: str, sent: Iterable[Sent], limits: Limits, *, al
             problems.append(Problem(each.path, str(error)))
             continue
         store.put(paths.blob(item.sha256), each.data)
-        splits[split].append(item)
+        (loose if split is None else splits[split]).append(item)
+    for split, items in split_up(loose).items():
+        splits[split] += items
     if not any(splits.values()):
         said = f": {problems[0].id}: {problems[0].reason}" if problems else ""
         raise SourceError(f"source: no usable image among {len(problems)} files{said}")

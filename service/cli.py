@@ -1,5 +1,6 @@
 """The `counterpoise` command. What needs torch is imported when it is run, not before."""
 
+import json
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from pipelines.errors import CounterpoiseError
-from pipelines.spec import UploadedSource, load
+from pipelines.spec import UploadedSource, VersionSpec, load
 from service import operate, remote
 from service.demo import demo, show
 
@@ -110,6 +111,12 @@ def validate(spec: Annotated[Path, typer.Argument(help="The spec, YAML or JSON."
         typer.echo(f"  {problem.id}: {problem.reason}")
     plan = make_plan(checked, "", "", source.counts)
     typer.echo(f"To be made: {plan.planned} images in {plan.shards} shards.")
+
+
+@app.command()
+def schema() -> None:
+    """Print every field of a spec as JSON Schema: its meaning, its default, what it may be."""
+    typer.echo(json.dumps(VersionSpec.model_json_schema(), indent=2, ensure_ascii=False))
 
 
 app.command()(demo)

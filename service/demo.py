@@ -26,6 +26,7 @@ ARMS = {
     "real_balanced": "+ as many real, balanced (ceiling)",
 }
 EXAMPLE = Path(__file__).parent / "examples" / "spurious.yaml"
+FEW = 0.2  # share of what was asked for, below which somebody should look why
 KEY = "demo"  # the Idempotency-Key: started again, it is the same version, gone on with
 
 
@@ -42,6 +43,12 @@ def show(summary: dict[str, Any], report: Path) -> None:
         console.print(f"{summary['gap_closed']:.0%} of the worst-group gap to the ceiling is closed.")
     counts = summary["counts"]
     console.print(f"{counts['kept']} of {counts['generated']} generated images kept; {summary['seconds']['total']:.0f} s.")
+    if counts["kept"] < FEW * counts["planned"]:
+        worst = max(counts["reasons"], key=counts["reasons"].get, default="")
+        dropped = f"; {counts['reasons'][worst]} were dropped by {worst!r}" if worst else ""
+        console.print(
+            f"Few of the {counts['planned']} that were asked for{dropped}. Its settings are in the spec's filters."
+        )
     console.print(f"Look at {report}", soft_wrap=True)
 
 
@@ -64,7 +71,7 @@ def demo(
     try:
         with Client(f"http://127.0.0.1:{port}", started(service, state / "admin.key", out / "service.log")) as client:
             version = client.submit(asked, KEY)
-            console.print(f"POST {client.http.base_url}v1/datasets/{asked.name}/versions: version {version.number}")
+            console.print(f"POST http://127.0.0.1:{port}/v1/datasets/{asked.name}/versions: version {version.number}")
             if version.state in ("failed", "cancelled"):
                 version = client.retry(version.dataset, version.number)
             version = watch(client, version)

@@ -18,8 +18,23 @@ def refuse(field: str, value: str, roots: list[Path], variable: str) -> SpecErro
     return SpecError(f"{field}: {value!r} is not allowed here; the operator allows {allowed} ({variable})")
 
 
+def check_size(images: int, shard_size: int, settings: Settings) -> None:
+    """Raises SpecError for a version that is too large for this service."""
+    if images > settings.max_images:
+        raise SpecError(
+            f"amount: {images} images are more than the {settings.max_images} that the operator allows "
+            "(COUNTERPOISE_MAX_IMAGES); ask for fewer"
+        )
+    if -(-images // shard_size) > settings.max_shards:
+        raise SpecError(
+            f"shard_size: {images} images in shards of {shard_size} are more than the {settings.max_shards} shards that the "
+            "operator allows (COUNTERPOISE_MAX_SHARDS); make them larger"
+        )
+
+
 def check(spec: VersionSpec, settings: Settings) -> None:
     """Raises SpecError that names the field and what is allowed."""
+    check_size(spec.amount.total or spec.amount.per_class or 0, spec.shard_size, settings)
     source = spec.source
     if isinstance(source, FolderSource) and not inside(source.path, settings.source_roots):
         refused = refuse("source.path", source.path, settings.source_roots, "COUNTERPOISE_SOURCE_ROOTS")

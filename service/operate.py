@@ -38,7 +38,13 @@ def opened(state_dir: Path | None = None) -> "Database":
     from service.settings import Settings
     from service.state.database import Database
 
-    database = Database.open((Settings(state_dir=state_dir) if state_dir else Settings()).database)
+    settings = Settings(state_dir=state_dir) if state_dir else Settings()
+    if not settings.database_url and not settings.state_dir.is_dir():
+        raise SpecError(
+            f"COUNTERPOISE_STATE_DIR: there is no folder {settings.state_dir}; name the one the service was started with, "
+            "or give COUNTERPOISE_DATABASE_URL"
+        )
+    database = Database.open(settings.database)
     database.create()
     return database
 

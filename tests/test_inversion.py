@@ -137,7 +137,7 @@ def test_the_record_tells_the_effective_learning_rate(tiny_model: DiffusionModel
 
 
 def test_an_initializer_of_several_tokens_is_refused_with_the_remedy(tiny_model: DiffusionModel) -> None:
-    with pytest.raises(SpecError, match="choose a word that is one"):
+    with pytest.raises(SpecError, match="give one of its words as initializer"):
         inverter(tiny_model, Inversion(initializer="sneaker"))
 
 

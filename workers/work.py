@@ -19,7 +19,7 @@ from pipelines.records import Candidate, Image
 from pipelines.spec import parse
 from pipelines.store import Store
 from pipelines.synthetic import png
-from service.limits import check
+from service.limits import check, check_size
 from service.queue import Kind, stages
 from service.settings import Settings
 from service.state import leases, versions
@@ -65,6 +65,7 @@ class Worker:
         match lease.stage:
             case "plan":
                 plan = job.plan
+                check_size(plan.planned, plan.shard_size, self.settings)
                 job.check()
                 work = {"learn": 1, "generate": plan.shards, "finalize": 1, "evaluate": 1}
                 return {"planned": plan.planned, "shards": plan.shards}, work

@@ -12,9 +12,9 @@ class Inversion(Strict):
 
     vectors: int = Field(4, ge=1, le=8, description="Embedding vectors of a token.")
     initializer: str | None = Field(None, description="Word that the vectors start from; none: the superclass.")
-    images: int = Field(40, ge=1, description="Images a class: half that contradict the shortcut, half that are typical.")
-    steps: int = Field(300, ge=1, description="Optimisation steps.")
-    batch: int = Field(16, ge=1, description="Images a step.")
+    images: int = Field(40, ge=1, le=100_000, description="Images a class: half contradict the shortcut, half are typical.")
+    steps: int = Field(300, ge=1, le=1_000_000, description="Optimisation steps.")
+    batch: int = Field(16, ge=1, le=4096, description="Images a step.")
     learning_rate: float = Field(3e-3, gt=0, description="Of AdamW, as it is: not scaled by the batch.")
     masked: bool = Field(
         True,

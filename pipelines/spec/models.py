@@ -16,4 +16,4 @@ class Models(Strict):
     )
     clip: str = Field("builtin", description="A CLIP checkpoint: path, hub id, or 'builtin'.")
     device: str = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1', ...")
-    resolution: int | None = Field(None, ge=32, multiple_of=8, description="Side in pixels; none: the checkpoint's own.")
+    resolution: int | None = Field(None, ge=32, le=4096, multiple_of=8, description="Pixels a side; none: the checkpoint's.")

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from pipelines.spec.base import Name, Positive, Strict
+from pipelines.spec.base import Name, Strict
 from pipelines.spec.evaluation import Classifier, Evaluation
 from pipelines.spec.filters import FilterSpec, LabelAgreementFilter
 from pipelines.spec.methods import MethodSpec, SpuriousRemoval
@@ -17,7 +17,7 @@ class Amount(Strict):
 
     per_class: int | None = Field(None, ge=1, description="Images carrying each label.")
     total: int | None = Field(None, ge=1, description="Images in all, as many of each label.")
-    multiply: Positive | None = Field(None, description="Images of a label for each training image that it has.")
+    multiply: float | None = Field(None, gt=0, le=10_000, description="Images of a label for each real one.")
     balance: Literal["classes", "groups"] | None = Field(
         None,
         description="As many as fill every class up to the largest, or, by spurious_removal, every class on every group.",
@@ -48,8 +48,8 @@ class VersionSpec(Strict):
     method: MethodSpec = Field(description="How images are made.")
     amount: Amount = Field(description="How many.")
     filters: tuple[FilterSpec, ...] = Field((), description="In the order in which they are asked; cheap ones first.")
-    max_attempts: int = Field(3, ge=1, description="How often an image is tried before its place stays empty.")
-    shard_size: int = Field(100, ge=1, description="Images of the plan in one shard.")
+    max_attempts: int = Field(3, ge=1, le=100, description="How often an image is tried before its place stays empty.")
+    shard_size: int = Field(100, ge=1, le=100_000, description="Images of the plan in one shard.")
     classifier: Classifier = Field(Classifier(), description="What judges images, and what the evaluation trains.")
     evaluation: Evaluation | None = Field(None, description="None: not evaluated.")
     seed: int = Field(0, ge=0, description="Seed of every random choice.")

@@ -50,6 +50,9 @@ class Evaluator:
                 raise SourceError(
                     f"source: no {split} images to evaluate with; add a {split}/ folder with a folder for each class"
                 )
+            missing = [label for label in source.classes if not source.of(label, split)]
+            if missing:
+                raise SourceError(f"source: no {split} images of class {', '.join(missing)}; add some, or do not evaluate")
         if "real_balanced" in spec.arms and not source.splits.get("reserve"):
             raise SourceError(
                 "evaluation.arms: real_balanced needs unused real images, which built-in sources alone have; leave it out"

@@ -1,5 +1,6 @@
 """The `counterpoise` command: what it prints, where, and with which exit code."""
 
+import json
 import subprocess
 import sys
 import zlib
@@ -111,6 +112,8 @@ def test_a_version_that_is_there_already_is_not_overwritten(tmp_path: Path) -> N
     folder = tmp_path / "out/datasets/shoes/v1"
     folder.mkdir(parents=True)
     (folder / "spec.json").write_text("{}")
+    (folder / "reports").mkdir()
+    (folder / "reports/00000.json").write_text("{}")
     done = call("run", written(tmp_path), "--out", tmp_path / "out")
     assert done.exit_code == 2
     assert "A version never changes: choose another output" in done.stderr
@@ -130,3 +133,17 @@ def test_the_command_runs_as_a_program() -> None:
 
 def test_without_a_command_it_shows_its_help() -> None:
     assert "Usage:" in call().output
+
+
+def test_the_schema_has_every_field_with_its_meaning() -> None:
+    found = json.loads(call("schema").stdout)
+    assert found["properties"]["amount"]["description"]
+    assert "balance" in found["$defs"]["Amount"]["properties"]
+    assert found["$defs"]["SpuriousRemoval"]["properties"]["objects"]["enum"] == ["painted", "real", "both"]
+
+
+def test_keys_of_a_service_that_never_was_say_where_to_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = call("keys", "list")
+    assert done.exit_code == 2
+    assert done.stderr.startswith("COUNTERPOISE_STATE_DIR: there is no folder .counterpoise")

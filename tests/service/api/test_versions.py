@@ -21,7 +21,7 @@ def test_a_version_is_asked_for_and_looked_at(client: TestClient) -> None:
     seen = client.get(f"{SHOES}/1")
     assert seen.json() == made.json()
     assert (seen.json()["state"], seen.json()["units"]) == ("queued", {"plan": {"done": 0, "of": 1}})
-    assert seen.json()["spec"]["amount"] == {"per_class": 5}
+    assert seen.json()["spec"]["amount"]["per_class"] == 5
     assert client.post(SHOES, json=SPEC).json()["number"] == 2
 
 
@@ -182,7 +182,7 @@ def test_what_can_be_asked_for_is_listed_with_its_settings(client: TestClient) -
     methods = {each["type"]: each for each in client.get("/v1/methods").json()}
     assert methods["spurious_removal"]["parameters"]["properties"]["guidance"]["minimum"] == 1
     filters = {each["type"] for each in client.get("/v1/filters").json()}
-    assert filters == {"quality", "near_duplicate", "label_agreement", "attribution"}
+    assert filters == {"quality", "near_duplicate", "label_agreement", "attribution", "clip_score"}
 
 
 def test_a_spec_is_checked_without_being_run(client: TestClient) -> None:

@@ -1,0 +1,37 @@
+"""What an operator allows of a version's size, and what is said beyond."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.errors import SpecError
+from service.limits import check
+from service.settings import Settings
+from tests.benches import spec
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"amount": {"total": 10**26}},
+            r"^amount: 1000.* more than the 10000000 .*MAX_IMAGES\); ask for fewer",
+        ),
+        ({"amount": {"per_class": 10_000_001}}, r"^amount: 10000001 images"),
+        ({"amount": {"total": 100_001}, "shard_size": 1}, r"^shard_size: .* more than the 100000 shards .*make them larger"),
+        ({"models": {"clip": "/etc"}}, r"^models.clip: '/etc' is not allowed here"),
+    ],
+)
+def test_what_is_too_large_or_elsewhere_is_refused_before_anything_is_made(
+    changes: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SpecError, match=said):
+        check(spec(**changes), Settings(state_dir=tmp_path))
+
+
+def test_the_operator_draws_the_line(tmp_path: Path) -> None:
+    asked = spec(amount={"total": 50})
+    check(asked, Settings(state_dir=tmp_path, max_images=50))
+    with pytest.raises(SpecError, match=r"^amount: 50 images are more than the 49"):
+        check(asked, Settings(state_dir=tmp_path, max_images=49))

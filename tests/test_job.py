@@ -1,0 +1,24 @@
+"""A version's plan: put right while nothing was made, never changed afterwards."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines import paths
+from pipelines.errors import StoreError
+from pipelines.job import Job
+from pipelines.progress import Silent
+from pipelines.store import Store
+from tests.benches import spec
+
+
+def test_a_spec_that_proved_wrong_can_be_put_right_until_something_was_made(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    for count in (2, 3):
+        root = Job(spec(amount={"per_class": count}), store, Silent()).bench.root
+        planned = Job(spec(amount={"per_class": count}), store, Silent()).plan.planned
+        assert store.json(paths.plan(root))["planned"] == planned == 2 * count
+    store.put(paths.report(root, 0), b"{}")
+    assert Job(spec(amount={"per_class": 3}), store, Silent()).plan.planned == 6
+    with pytest.raises(StoreError, match="A version never changes"):
+        Job(spec(amount={"per_class": 4}), store, Silent()).plan  # noqa: B018
