@@ -17,10 +17,10 @@ SHARDS = 20  # that samples are taken from: each is a fair mixture
 
 
 def some(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A few of each (reason, label, origin), in turn, so that every kind is seen."""
+    """A few of each kind: by reason, label, origin, and whether the object is a real one."""
     kinds: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in found:
-        kinds.setdefault((row["reason"], row["label"], row["origin"]), []).append(row)
+        kinds.setdefault((row["reason"], row["label"], row["origin"], row.get("object_id") is None), []).append(row)
     by_reason: dict[Any, int] = {}
     for reason, *_ in kinds:
         by_reason[reason] = by_reason.get(reason, 0) + 1
