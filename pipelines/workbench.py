@@ -12,7 +12,7 @@ from pipelines.chance import derive
 from pipelines.diffusion.model import DiffusionModel
 from pipelines.errors import SourceError
 from pipelines.progress import Progress
-from pipelines.records import Image, Item, Mask
+from pipelines.records import Image, Item, Mask, Problem
 from pipelines.source import Source, open_source
 from pipelines.spec import VersionSpec
 from pipelines.store import Store, digest
@@ -65,6 +65,12 @@ class Workbench:
         shape = self.resolution, self.resolution
         packed = [self.found[item.id, word] for item in items]
         return [None if bits is None else np.unpackbits(bits).astype(np.bool_).reshape(shape) for bits in packed]
+
+    def showing(self, items: Sequence[Item], word: str | None) -> tuple[list[Item], list[Problem]]:
+        """The items in which `word` is found, and what is wrong with the others."""
+        pairs = list(zip(items, self.objects(items, word), strict=True))
+        missing = [Problem(item.id, f"no {word} found") for item, mask in pairs if mask is None]
+        return [item for item, mask in pairs if mask is not None], missing
 
     def find(self, images: Sequence[Image], word: str) -> list[Mask | None]:
         """Where `word` is in each image, None where it is not found."""

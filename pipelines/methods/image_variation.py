@@ -23,6 +23,8 @@ class ImageVariationMethod:
     def __init__(self, bench: Workbench, spec: ImageVariation) -> None:
         self.bench, self.spec = bench, spec
         self.tokens = Tokens(bench, spec.superclass or "", spec.inversion)
+        # Where everything may change, there is nothing to find.
+        self.word = None if spec.repaint == "whole" else spec.superclass
         self.skipped: list[Problem] = []
 
     def learn(self) -> None:
@@ -40,17 +42,15 @@ class ImageVariationMethod:
         """What is varied of each class: all its training images, and no others."""
         found = {}
         for label in self.bench.source.classes:
-            items = self.bench.source.of(label)
-            pairs = list(zip(items, self.regions(items), strict=True))
-            found[label] = [item for item, mask in pairs if mask is not None]
-            self.skipped += [Problem(item.id, f"no {self.spec.superclass} found") for item, mask in pairs if mask is None]
+            found[label], missing = self.bench.showing(self.bench.source.of(label), self.word)
+            self.skipped += missing
         return found
 
     def regions(self, items: Sequence[Item]) -> list[Mask | None]:
         """What is repainted in each image, None where no object was found."""
-        if self.spec.repaint == "whole":
-            return self.bench.objects(items, None)
-        found = self.bench.objects(items, self.spec.superclass)
+        found = self.bench.objects(items, self.word)
+        if self.word is None:
+            return found
         grown = [None if mask is None else region(mask, "mask", self.spec.grow) for mask in found]
         return grown if self.spec.repaint == "object" else [None if mask is None else ~mask for mask in grown]
 

@@ -62,11 +62,8 @@ class SpuriousRemovalMethod:
         """The most typical pictures of each class in which the object was found; the others are noted as skipped."""
         chosen: dict[str, list[Item]] = {}
         for label, ranked in self.bench.ranking.items():
-            items = [item for item, _ in ranked[: self.spec.majority]]
-            found = self.bench.objects(items, self.word)
-            chosen[label] = [item for item, mask in zip(items, found, strict=True) if mask is not None]
-            missing = [item for item, mask in zip(items, found, strict=True) if mask is None]
-            self.skipped += [Problem(item.id, f"no {self.spec.superclass} found") for item in missing]
+            chosen[label], missing = self.bench.showing([item for item, _ in ranked[: self.spec.majority]], self.word)
+            self.skipped += missing
         return chosen
 
     def regions(self, items: Sequence[Item]) -> list[Mask | None]:

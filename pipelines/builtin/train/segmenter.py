@@ -96,7 +96,7 @@ def mean_iou(model: CLIPSegForImageSegmentation, tokenizer: CLIPTokenizer, data:
 def main(
     work: Path = Path(".training"),
     count: int = 80_000,
-    steps: int = 8000,
+    steps: int = 7000,
     batch: int = BATCH,
     seed: int = 3,
     bfloat16: bool = False,
