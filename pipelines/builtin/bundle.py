@@ -5,10 +5,11 @@ from pathlib import Path
 from pipelines.errors import ModelError
 
 WEIGHTS = Path(__file__).parent / "weights"
+ADAPTER = "ip-adapter.safetensors"
 
 
 def resolve(checkpoint: str, part: str) -> str:
-    """'builtin' is the bundled `part` (model, clip, segmenter, oracle); anything else is a path or hub id as it is."""
+    """'builtin' is the bundled `part`: model, clip, adapter, segmenter, oracle. Anything else is a path or hub id."""
     if checkpoint != "builtin":
         return checkpoint
     folder = WEIGHTS / part

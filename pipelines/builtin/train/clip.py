@@ -1,7 +1,8 @@
 """Train CLIP (Radford et al. 2021, arXiv 2103.00020): a ViT on 8x8 patches and a text tower, both 128 wide.
 
 With the bundle's short vocabulary a batch holds the same caption many times. Pictures that share a caption share
-its target, so that none of them counts as a negative of the others.
+its target, so that none of them counts as a negative of the others. Captions say the shape, too: an embedding that does
+not hold it could not tell a boot from a sneaker, nor could what is conditioned on it.
 """
 
 import random
@@ -13,10 +14,11 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProcessor, CLIPTokenizer
 
-from pipelines.builtin.train.language import MAX_LENGTH, build_tokenizer, describe, token_ids
+from pipelines.builtin.train.language import MAX_LENGTH, build_tokenizer, captions, token_ids
 from pipelines.builtin.train.loop import train
 from pipelines.builtin.train.pictures import pictures
-from pipelines.builtin.world import COLOURS, GARMENTS, RESOLUTION, SCENES, SPOKEN
+from pipelines.builtin.train.shapes import levels
+from pipelines.builtin.world import RESOLUTION
 from pipelines.tensors import tensor
 
 WIDTH = 128
@@ -56,7 +58,7 @@ def contrast(logits: Tensor, ids: Tensor) -> Tensor:
 def main(
     work: Path = Path(".training"),
     count: int = 80_000,
-    steps: int = 1500,
+    steps: int = 4000,
     batch: int = 192,
     seed: int = 2,
     bfloat16: bool = False,
@@ -65,12 +67,12 @@ def main(
     torch.manual_seed(seed)
     tokenizer = build_tokenizer()
     model = build(tokenizer)
+    shapes = levels(data)
 
     def loss(generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(data.images), (batch,), generator=generator).numpy()
         rng = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
-        captions = [describe(rng, SPOKEN[GARMENTS[g]], list(COLOURS)[c], SCENES[s]) for g, c, s in data.factors[rows]]
-        ids = token_ids(tokenizer, captions)
+        ids = token_ids(tokenizer, captions(rng, data.factors[rows], shapes[rows]))
         return contrast(model(input_ids=ids, pixel_values=tensor(data.images[rows])).logits_per_image, ids)
 
     train("clip", work, {"clip": model}, loss, steps=steps, lr=1e-3, seed=seed, weight_decay=1e-2, bfloat16=bfloat16)

@@ -4,13 +4,15 @@ import json
 import random
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from pipelines.builtin.train.shapes import ADJECTIVES, VERY
-from pipelines.builtin.world import COLOURS, SCENES, WORDS, place
+from pipelines.builtin.train.shapes import ADJECTIVES, VERY, adjectives
+from pipelines.builtin.world import COLOURS, GARMENTS, SCENES, SPOKEN, WORDS, place
 from pipelines.prompts import TEMPLATES
 
 MAX_LENGTH = 32
@@ -46,6 +48,14 @@ def describe(rng: random.Random, word: str, colour: str, scene: str) -> str:
     kept_colour = colour if rng.random() > 0.3 else None
     kept_scene = scene if rng.random() > 0.3 else None
     return rng.choice(TEMPLATES).format(phrase(word, kept_colour, kept_scene))
+
+
+def captions(rng: random.Random, factors: NDArray[np.uint8], shapes: NDArray[np.int8]) -> list[str]:
+    """One for each picture, of its factors (n, 3) and what can be said of its shape (n, measures)."""
+    return [
+        describe(rng, f"{adjectives(rng, shape)} {SPOKEN[GARMENTS[g]]}".strip(), list(COLOURS)[c], SCENES[s])
+        for (g, c, s), shape in zip(factors, shapes, strict=True)
+    ]
 
 
 def token_ids(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:

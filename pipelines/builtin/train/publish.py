@@ -7,7 +7,7 @@ import typer
 
 from pipelines.builtin.bundle import WEIGHTS
 
-PARTS = ("model", "clip", "segmenter", "oracle")
+PARTS = ("model", "clip", "adapter", "segmenter", "oracle")
 LIMIT = 25_000_000  # bytes
 
 

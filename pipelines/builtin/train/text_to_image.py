@@ -5,6 +5,7 @@ min(SNR + 1, 5), after Min-SNR (Hang et al. 2023, arXiv 2303.09556); one caption
 """
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,10 @@ from rich.progress import track
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from pipelines.builtin.train.language import MAX_LENGTH, build_tokenizer, describe, token_ids
+from pipelines.builtin.train.language import MAX_LENGTH, build_tokenizer, captions, token_ids
 from pipelines.builtin.train.loop import train
 from pipelines.builtin.train.pictures import Pictures, pictures
-from pipelines.builtin.train.shapes import adjectives, levels
-from pipelines.builtin.world import COLOURS, GARMENTS, SCENES, SPOKEN
+from pipelines.builtin.train.shapes import levels
 from pipelines.tensors import tensor
 
 WIDTH = 128
@@ -103,6 +103,21 @@ def go_on_from(start: Path, unet: UNet2DConditionModel, text_encoder: CLIPTextMo
     text_encoder.load_state_dict({**weights, key: rows})
 
 
+def denoising_loss(
+    predict: Callable[[Tensor, Tensor], Tensor], latents: NDArray[np.float16], alphas: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Of `predict(xt, t)`, which says v, on pictures' latents at noise levels drawn evenly."""
+    x0 = torch.from_numpy(latents.astype(np.float32))
+    noise = torch.randn(x0.shape, generator=generator)
+    t = torch.randint(len(alphas), (len(x0),), generator=generator)
+    a = alphas[t][:, None, None, None]
+    xt, v = a.sqrt() * x0 + (1 - a).sqrt() * noise, a.sqrt() * noise - (1 - a).sqrt() * x0
+    predicted = predict(xt, t).float()
+    snr_plus_one = 1 / (1 - a)
+    errors: Tensor = ((predicted - v).square() * snr_plus_one.clamp(max=GAMMA) / snr_plus_one).mean()
+    return errors
+
+
 def main(
     work: Path = Path(".training"),
     count: int = 80_000,
@@ -132,22 +147,9 @@ def main(
     def loss(generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(latents), (batch,), generator=generator).numpy()
         rng = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
-        captions = [
-            ""
-            if rng.random() < 0.1
-            else describe(rng, f"{adjectives(rng, shape)} {SPOKEN[GARMENTS[g]]}".strip(), list(COLOURS)[c], SCENES[s])
-            for (g, c, s), shape in zip(data.factors[rows], shapes[rows], strict=True)
-        ]
-        context = text_encoder(token_ids(tokenizer, captions)).last_hidden_state
-        x0 = torch.from_numpy(latents[rows].astype(np.float32))
-        noise = torch.randn(x0.shape, generator=generator)
-        t = torch.randint(1000, (batch,), generator=generator)
-        a = alphas[t][:, None, None, None]
-        xt, v = a.sqrt() * x0 + (1 - a).sqrt() * noise, a.sqrt() * noise - (1 - a).sqrt() * x0
-        predicted = unet(xt, t, context).sample.float()
-        snr_plus_one = 1 / (1 - a)
-        errors: Tensor = ((predicted - v).square() * snr_plus_one.clamp(max=GAMMA) / snr_plus_one).mean()
-        return errors
+        said = [text if rng.random() >= 0.1 else "" for text in captions(rng, data.factors[rows], shapes[rows])]
+        context = text_encoder(token_ids(tokenizer, said)).last_hidden_state
+        return denoising_loss(lambda xt, t: unet(xt, t, context).sample, latents[rows], alphas, generator)
 
     modules = {"unet": unet, "text_encoder": text_encoder}
     train(

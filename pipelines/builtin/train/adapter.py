@@ -1,0 +1,110 @@
+"""Train the IP-Adapter (Ye et al. 2023, arXiv 2308.06721): image prompts for the bundled text-to-image model.
+
+Four tokens made of a picture's CLIP embedding get keys and values of their own beside the text's in every cross-attention;
+model and CLIP stay as they are. Caption and embedding are each left out now and then, so that guidance can do without them.
+"""
+
+import random
+from pathlib import Path
+
+import torch
+import typer
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from pipelines.builtin.bundle import ADAPTER, resolve
+from pipelines.builtin.train.language import captions, token_ids
+from pipelines.builtin.train.loop import train
+from pipelines.builtin.train.pictures import pictures
+from pipelines.builtin.train.shapes import levels
+from pipelines.builtin.train.text_to_image import denoising_loss, encode
+from pipelines.diffusion.image_prompt import ImageEncoder
+
+TOKENS = 4
+DROPPED = 0.1  # share of captions, and of embeddings, that are left out
+
+
+def install(unet: UNet2DConditionModel, width: int) -> nn.ModuleDict:
+    """Put a new adapter for embeddings of so many numbers into the UNet; return what is to be trained.
+
+    Keys and values start as the text's.
+    """
+    cross = unet.config.cross_attention_dim
+    places = {n: name.removesuffix(".processor") for n, name in enumerate(unet.attn_processors)}
+    state = {
+        "image_proj": {
+            "proj.weight": torch.randn(TOKENS * cross, width) * width**-0.5,
+            "proj.bias": torch.zeros(TOKENS * cross),
+            "norm.weight": torch.ones(cross),
+            "norm.bias": torch.zeros(cross),
+        },
+        "ip_adapter": {
+            f"{number}.to_{part}_ip.weight": unet.get_submodule(f"{place}.to_{part}").weight.clone()
+            for number, place in places.items()
+            if place.endswith("attn2")
+            for part in "kv"
+        },
+    }
+    unet._load_ip_adapter_weights([state])
+    return trained(unet)
+
+
+def trained(unet: UNet2DConditionModel) -> nn.ModuleDict:
+    """The adapter's parts inside a UNet: the projection, and each processor with keys and values of its own."""
+    parts = {str(n): p for n, p in enumerate(unet.attn_processors.values()) if isinstance(p, nn.Module)}
+    return nn.ModuleDict({"image_proj": unet.encoder_hid_proj.image_projection_layers[0], **parts})
+
+
+def exported(adapter: nn.ModuleDict) -> dict[str, Tensor]:
+    """As `load_ip_adapter` reads it."""
+    found = {}
+    for key, weight in adapter.state_dict().items():
+        own = key.replace("image_embeds.", "proj.").replace("_ip.0.", "_ip.")
+        found[own if own.startswith("image_proj.") else f"ip_adapter.{own}"] = weight.half().contiguous()
+    return found
+
+
+def main(
+    work: Path = Path(".training"),
+    count: int = 80_000,
+    steps: int = 4_000,
+    batch: int = 96,
+    seed: int = 5,
+    lr: float = 1e-3,
+    bfloat16: bool = False,
+) -> None:
+    data = pictures(work, count, 0)
+    pipeline = StableDiffusionPipeline.from_pretrained(resolve("builtin", "model"), dtype=torch.float32, safety_checker=None)
+    unet, text_encoder, alphas = pipeline.unet, pipeline.text_encoder.eval(), pipeline.scheduler.alphas_cumprod
+    latents = encode(work, pipeline.vae, data)
+    encoder = ImageEncoder.load(resolve("builtin", "clip"), torch.device("cpu"))
+    shapes = levels(data)
+    torch.manual_seed(seed)
+    unet.requires_grad_(False)
+    adapter = install(unet, encoder.model.config.projection_dim).requires_grad_(True)
+
+    def loss(generator: torch.Generator) -> Tensor:
+        rows = torch.randint(len(latents), (batch,), generator=generator).numpy()
+        rng = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
+        said = [text if rng.random() >= DROPPED else "" for text in captions(rng, data.factors[rows], shapes[rows])]
+        shown = encoder.embed(list(data.images[rows])) * (torch.rand(batch, 1, generator=generator) >= DROPPED)
+        with torch.no_grad():
+            context = text_encoder(token_ids(pipeline.tokenizer, said)).last_hidden_state
+
+        def predict(xt: Tensor, t: Tensor) -> Tensor:
+            # On CPUs the backward pass of the fused attention is slower in bfloat16 than plain products.
+            with sdpa_kernel(SDPBackend.MATH):
+                output: Tensor = unet(xt, t, context, added_cond_kwargs={"image_embeds": [shown[:, None]]}).sample
+            return output
+
+        return denoising_loss(predict, latents[rows], alphas, generator)
+
+    train("adapter", work, {"adapter": adapter}, loss, steps=steps, lr=lr, seed=seed, weight_decay=1e-2, bfloat16=bfloat16)
+    (work / "adapter").mkdir(exist_ok=True)
+    save_file(exported(adapter), work / "adapter" / ADAPTER)
+
+
+if __name__ == "__main__":
+    typer.run(main)
