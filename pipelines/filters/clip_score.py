@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from functools import cached_property
 from math import ceil
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from pipelines.calibration import exceeded, held_out
 from pipelines.records import Candidate, Verdict
 from pipelines.spec import ClipScoreFilter
 from pipelines.vision.features import Clip
@@ -22,7 +21,13 @@ from pipelines.workbench import Workbench
 class ClipScore:
     def __init__(self, bench: Workbench, spec: ClipScoreFilter) -> None:
         self.bench, self.spec = bench, spec
-        self.least = 1 / len(bench.source.classes) if spec.min_share is None else spec.min_share
+
+    @cached_property
+    def least(self) -> float:
+        """The share of the label among the classes that an image must exceed."""
+        if self.spec.calibrate is not None:
+            return exceeded(self.own(held_out(self.bench, self.spec.type)), self.spec.calibrate)
+        return 1 / len(self.bench.source.classes) if self.spec.min_share is None else self.spec.min_share
 
     @cached_property
     def clip(self) -> Clip:
@@ -34,16 +39,19 @@ class ClipScore:
         source = self.bench.source
         if self.spec.classes == "names":
             return self.clip.words(source.classes)
-        shown = [self.clip.images(self.bench.images(source.of(label))).mean(dim=0) for label in source.classes]
-        return F.normalize(torch.stack(shown), dim=1)
+        return self.clip.shown([self.bench.images(source.of(label)) for label in source.classes])
 
     def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Verdict]:
-        shares = self.clip.shares(self.clip.images([c.image for c in candidates]), self.directions)
-        classes = self.bench.source.classes
         labels = [candidate.request.label for candidate in candidates]
-        own = [float(row[classes.index(label)]) for row, label in zip(shares, labels, strict=True)]
+        own = self.own(candidates)
         best = self.best(labels, own)
         return [self.one(labels[row], own[row], row in best) for row in range(len(labels))]
+
+    def own(self, candidates: Sequence[Candidate]) -> list[float]:
+        """The share of each image's label among the classes."""
+        shares = self.clip.shares(self.clip.images([c.image for c in candidates]), self.directions)
+        columns = [self.bench.source.classes.index(candidate.request.label) for candidate in candidates]
+        return [float(row[column]) for row, column in zip(shares, columns, strict=True)]
 
     def best(self, labels: Sequence[str], scores: Sequence[float]) -> set[int]:
         """The rows that are among the best of their class."""

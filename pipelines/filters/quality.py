@@ -1,19 +1,20 @@
 """Blank, blurred and saturated images, and regions that do not fit in, by plain statistics of the repainted region."""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, laplace
 
-from pipelines.records import Candidate, Mask, Verdict
+from pipelines.calibration import each, held_out, kept_below, reached
+from pipelines.records import Candidate, Image, Mask, Verdict
 from pipelines.spec import QualityFilter
 from pipelines.workbench import Workbench
 
 EDGE = 1 / 16  # of the image's side: how wide the edge of a region is
 
 
-def crop(pixels: NDArray[np.generic], mask: Mask | None) -> NDArray[np.generic]:
+def crop(pixels: Image, mask: Mask | None) -> Image:
     """The part of a picture inside the mask's bounding box."""
     if mask is None:
         return pixels
@@ -36,29 +37,43 @@ def seam(candidate: Candidate) -> float:
     return float(np.abs(after - before).mean())
 
 
+def statistics(part: Image) -> dict[str, float]:
+    grey = part.mean(axis=2) / 255
+    return {
+        "contrast": float(grey.std()),
+        "sharpness": float(laplace(grey).var()),
+        "saturated": float(((part == 0) | (part == 255)).all(axis=2).mean()),
+    }
+
+
 class Quality:
-    def __init__(self, _bench: Workbench, spec: QualityFilter) -> None:
-        self.spec = spec
+    def __init__(self, bench: Workbench, spec: QualityFilter) -> None:
+        self.bench, self.spec = bench, spec
+
+    @cached_property
+    def limits(self) -> tuple[float, float, float]:
+        """Least contrast, least sharpness, largest share of saturated pixels."""
+        if self.spec.calibrate is None:
+            return self.spec.min_contrast, self.spec.min_sharpness, self.spec.max_saturated
+        found = [statistics(candidate.image) for candidate in held_out(self.bench, self.spec.type)]
+        share = each(self.spec.calibrate, 3)
+        least = [reached([one[name] for one in found], share) for name in ("contrast", "sharpness")]
+        return least[0], least[1], kept_below([one["saturated"] for one in found], share)
 
     def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Verdict]:
         return [self.one(candidate) for candidate in candidates]
 
     def one(self, candidate: Candidate) -> Verdict:
-        part = crop(candidate.image, candidate.request.mask)
-        grey = part.mean(axis=2) / 255
-        scores = {
-            "contrast": float(grey.std()),
-            "sharpness": float(laplace(grey).var()),
-            "saturated": float(((part == 0) | (part == 255)).all(axis=2).mean()),
-        }
+        scores = statistics(crop(candidate.image, candidate.request.mask))
+        contrast, sharpness, saturated = self.limits
         if candidate.request.mask is not None:
             scores["seam"] = seam(candidate)
             if scores["seam"] > self.spec.max_seam:
                 return Verdict(scores, "does not fit its surroundings")
-        if scores["contrast"] < self.spec.min_contrast:
+        if scores["contrast"] < contrast:
             return Verdict(scores, "blank")
-        if scores["sharpness"] < self.spec.min_sharpness:
+        if scores["sharpness"] < sharpness:
             return Verdict(scores, "blurred")
-        if scores["saturated"] > self.spec.max_saturated:
+        if scores["saturated"] > saturated:
             return Verdict(scores, "saturated")
         return Verdict(scores)

@@ -7,7 +7,17 @@ from pydantic import Field
 from pipelines.spec.base import Share, Strength, Strict
 
 
-class QualityFilter(Strict):
+class Calibrated(Strict):
+    """A filter whose thresholds can be taken from real images."""
+
+    calibrate: Strength | None = Field(
+        None,
+        description="Share of the real validation images that must pass: thresholds are set so, whatever is given for them; "
+        "none: as they are given.",
+    )
+
+
+class QualityFilter(Calibrated):
     """Blank, blurred or saturated images, and repainted regions that do not fit their surroundings."""
 
     type: Literal["quality"]
@@ -19,14 +29,17 @@ class QualityFilter(Strict):
     max_saturated: Share = Field(0.6, description="Largest share of pixels that are pure black or white.")
 
 
-class NearDuplicateFilter(Strict):
-    """Images that repeat their source or each other, by perceptual hash of the repainted region."""
+class NearDuplicateFilter(Calibrated):
+    """Images that repeat a real one or each other, by perceptual hash, then by embedding, of what is new in them."""
 
     type: Literal["near_duplicate"]
     distance: int = Field(3, ge=0, le=64, description="Bits of 64 up to which two images are the same.")
+    similarity: Share | None = Field(
+        None, description="Cosine of CLIP's embeddings from which on two images are the same; none: not compared."
+    )
 
 
-class LabelAgreementFilter(Strict):
+class LabelAgreementFilter(Calibrated):
     """The prediction head of DDB: a judge must no longer see the class that was painted over."""
 
     type: Literal["label_agreement"]
@@ -49,7 +62,7 @@ class AttributionFilter(Strict):
     steps: int = Field(16, ge=2, description="Steps of the integral.")
 
 
-class ClipScoreFilter(Strict):
+class ClipScoreFilter(Calibrated):
     """CLIP must see the label rather than the other classes (arXiv 2210.07574, 2406.05184)."""
 
     type: Literal["clip_score"]

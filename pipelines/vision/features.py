@@ -49,6 +49,10 @@ class Clip:
             directions.append(F.normalize(every.mean(dim=0), dim=0).cpu())
         return torch.stack(directions)
 
+    def shown(self, examples: Sequence[Sequence[Image]]) -> Tensor:
+        """One direction for each group of images: their mean."""
+        return F.normalize(torch.stack([self.images(images).mean(dim=0) for images in examples]), dim=1)
+
     def shares(self, features: Tensor, directions: Tensor) -> Tensor:
         """How a picture is divided among directions: softmax of the scaled cosines, float32 (n, directions)."""
         scale = self.model.logit_scale.detach().exp().cpu()

@@ -97,3 +97,20 @@ def test_distances_are_bits_of_64_and_the_spec_draws_the_line(workbench: Workben
     assert second.scores == {"to_source": 0}
     assert reasons(workbench, [candidate(noise(1), image=noise(3))], distance=64) == ["repeats its source"]
     assert reasons(workbench, [candidate(noise(1), image=noise(1))], distance=0) == ["repeats its source"]
+
+
+def test_an_image_learned_by_heart_is_dropped(workbench: Workbench) -> None:
+    """What is new as a whole is compared with every training image of its class, and with no other's."""
+    boot, sneaker = (workbench.images(workbench.source.of(label)[:1])[0] for label in ("boot", "sneaker"))
+    assert reasons(workbench, [candidate(boot), candidate(sneaker)]) == ["repeats a real image", None]
+
+
+def test_embeddings_find_what_hashes_do_not(workbench: Workbench) -> None:
+    """A mirrored image has another hash, but nearly the same embedding."""
+    (boot,) = workbench.images(workbench.source.of("boot")[3:4])
+    mirrored = candidate(np.ascontiguousarray(boot[:, ::-1]))
+    assert reasons(workbench, [mirrored]) == [None]
+    panel = NearDuplicate(workbench, NearDuplicateFilter(type="near_duplicate", similarity=0.97))
+    (verdict,) = panel.judge([mirrored], [])
+    assert verdict.reason == "repeats a real image"
+    assert verdict.scores["to_real_cosine"] >= 0.97
