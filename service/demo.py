@@ -21,7 +21,9 @@ from service.remote import watch
 console = Console(highlight=False)
 ARMS = {
     "erm": "real images alone (ERM)",
+    "classical": "RandAugment, CutMix, MixUp",
     "text_to_image": "+ as many plain text-to-image",
+    "retrieved": "+ as many from an unlabelled pool",
     "counterpoise": "+ this version",
     "real_balanced": "+ as many real, balanced (ceiling)",
 }

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from pipelines.builtin import wardrobe
-from pipelines.builtin.world import Factors, draw
+from pipelines.builtin.world import GARMENTS, Factors, draw
 from pipelines.chance import derive
 from pipelines.errors import SourceError
 from pipelines.plan import divided
@@ -13,6 +13,7 @@ from pipelines.spec import FewShotSource, LongTailSource, SpuriousSource
 
 BuiltinSpec = SpuriousSource | FewShotSource | LongTailSource
 Split = list[Factors]
+POOL = 150  # pictures of each kind of garment in the unlabelled pool, at most half of what is left of it
 
 
 class Dresser:
@@ -78,7 +79,8 @@ def needed(spec: BuiltinSpec) -> dict[str, int]:
 
 
 def splits(spec: BuiltinSpec) -> dict[str, Split]:
-    """The pictures of `train`, `validation`, `test`, and `reserve`: balanced real images that no arm but the ceiling sees.
+    """The pictures of `train`, `validation`, `test`; of `reserve`: balanced real images that no arm but the ceiling sees;
+    and of `pool`: real images of every kind of garment, whose labels nobody is to look at.
 
     Raises SourceError when there are not enough garments.
     """
@@ -101,6 +103,8 @@ def splits(spec: BuiltinSpec) -> dict[str, Split]:
         train = even(dresser, spec.classes, spec.scenes, spec.shots * len(spec.classes))
     else:
         train = tail(dresser, spec)
-    left = min(dresser.left(garment) for garment in spec.classes)
+    loose = {garment: min(POOL, dresser.left(garment) // 2) for garment in GARMENTS}
+    left = min(dresser.left(garment) - loose[garment] for garment in spec.classes)
     reserve = even(dresser, spec.classes, spec.scenes, left * len(spec.classes))
-    return {"train": train, **held_out, "reserve": reserve}
+    pool = [f for garment, n in loose.items() for f in dresser.pictures(garment, alternating(spec.scenes, n))]
+    return {"train": train, **held_out, "reserve": reserve, "pool": pool}

@@ -34,7 +34,9 @@ class ArmResult(TypedDict):
 
 ARMS = {
     "erm": "Real data alone",
+    "classical": "Classical augmentation",
     "text_to_image": "+ plain text-to-image",
+    "retrieved": "+ retrieved real data",
     "counterpoise": "+ Counterpoise",
     "real_balanced": "Balanced real data",
 }

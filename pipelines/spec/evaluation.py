@@ -16,7 +16,7 @@ class Classifier(Strict):
     learning_rate: float = Field(2e-3, gt=0, description="Peak of a one-cycle AdamW schedule.")
 
 
-Arm = Literal["erm", "text_to_image", "counterpoise", "real_balanced"]
+Arm = Literal["erm", "classical", "text_to_image", "retrieved", "counterpoise", "real_balanced"]
 
 
 Recipe = Literal["mixed", "fake_to_real", "balanced_softmax", "last_layer"]
@@ -26,7 +26,12 @@ class Evaluation(Strict):
     """Train a classifier with and without the version; compare on the real test split."""
 
     arms: Annotated[tuple[Arm, ...], AfterValidator(distinct)] = Field(
-        ("erm", "counterpoise"), min_length=1, description="What to compare."
+        ("erm", "counterpoise"),
+        min_length=1,
+        description="What to compare. erm: the real images alone. classical: the same with RandAugment, CutMix and MixUp. "
+        "Beside the real images: text_to_image: as many plain generated ones. retrieved: as many real ones from an "
+        "unlabelled pool, found by CLIP. counterpoise: this version. real_balanced: as many real ones with the "
+        "same labels and groups.",
     )
     seeds: Annotated[tuple[int, ...], AfterValidator(distinct)] = Field(
         (0, 1, 2), min_length=1, description="Seeds of the trainings."

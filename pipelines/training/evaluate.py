@@ -16,7 +16,7 @@ from pipelines.filters import Panel
 from pipelines.methods import Method
 from pipelines.methods.text_to_image import TextToImageMethod
 from pipelines.plan import Plan
-from pipelines.records import Cell, Image
+from pipelines.records import Cell, Image, Item
 from pipelines.shard import make
 from pipelines.source import decode
 from pipelines.spec import Arm, Evaluation, TextToImage
@@ -25,6 +25,7 @@ from pipelines.tensors import images, tensor
 from pipelines.training.fit import Examples, Feed, fit
 from pipelines.training.metrics import score, shots, summary
 from pipelines.training.probe import probe_auc
+from pipelines.vision.features import Clip
 from pipelines.workbench import Workbench
 
 Row = dict[str, Any]
@@ -53,10 +54,11 @@ class Evaluator:
             missing = [label for label in source.classes if not source.of(label, split)]
             if missing:
                 raise SourceError(f"source: no {split} images of class {', '.join(missing)}; add some, or do not evaluate")
-        if "real_balanced" in spec.arms and not source.splits.get("reserve"):
-            raise SourceError(
-                "evaluation.arms: real_balanced needs unused real images, which built-in sources alone have; leave it out"
-            )
+        for arm, split in (("real_balanced", "reserve"), ("retrieved", "pool")):
+            if arm in spec.arms and not source.splits.get(split):
+                raise SourceError(
+                    f"evaluation.arms: {arm} needs unused real images, which built-in sources alone have; leave it out"
+                )
 
     @cached_property
     def kept(self) -> list[Row]:
@@ -114,11 +116,14 @@ class Evaluator:
 
     @cached_property
     def balanced(self) -> Examples:
-        """Real images of the same classes on the same groups, one for each kept sample: the ceiling."""
+        """Real images of the same classes on the same groups, one for each kept sample: the ceiling.
+
+        A sample of no group is any group's.
+        """
         wanted = Counter((self.bench.source.classes[row["label"]], row["group"]) for row in self.kept)
         chosen = []
-        for (label, group), count in sorted(wanted.items()):
-            pool = [i for i in self.bench.source.splits.get("reserve", []) if (i.label, i.group) == (label, group)]
+        for (label, group), count in sorted(wanted.items(), key=str):
+            pool = [i for i in self.bench.source.splits.get("reserve", []) if i.label == label and group in (None, i.group)]
             if len(pool) < count:
                 raise SourceError(
                     f"evaluation.arms: real_balanced needs {count} unused real images of {label} on {group}, "
@@ -127,12 +132,33 @@ class Evaluator:
             chosen += pool[:count]
         return Examples(self.bench.images(chosen), [i.label for i in chosen], [i.group for i in chosen])
 
+    @cached_property
+    def retrieved(self) -> Examples:
+        """Real images of an unlabelled pool, as many as the version has of each class, by CLIP (arXiv 2406.05184).
+
+        An image is a candidate for the class whose real images it is most like. Its own label is never looked at.
+        """
+        bench, classes = self.bench, self.bench.source.classes
+        pool = bench.source.splits["pool"]
+        clip = Clip(bench.spec.models.clip, bench.spec.models.device)
+        shown = clip.shown([bench.images(bench.source.of(label)) for label in classes])
+        shares = clip.shares(clip.images(bench.images(pool)), shown)
+        counts = Counter(row["label"] for row in self.kept)
+        chosen: list[tuple[Item, str]] = []
+        for number, label in enumerate(classes):
+            mine = [row for row in range(len(pool)) if int(shares[row].argmax()) == number]
+            mine.sort(key=lambda row: (-float(shares[row, number]), row))
+            chosen += [(pool[row], label) for row in mine[: counts[number]]]
+        return Examples(bench.images([item for item, _ in chosen]), [label for _, label in chosen], [None] * len(chosen))
+
     def added(self, arm: Arm) -> Examples | None:
         """What an arm trains on beside the real images."""
         if arm == "text_to_image":
             return self.examples(self.plain)
         if arm == "counterpoise":
             return self.examples(self.kept)
+        if arm == "retrieved":
+            return self.retrieved
         return self.balanced if arm == "real_balanced" else None
 
     def run(self, arm: Arm, seed: int) -> dict[str, Any]:
@@ -151,6 +177,7 @@ class Evaluator:
             bench.validation,
             gamma=self.spec.gamma,
             recipe=self.spec.recipe,
+            classical=arm == "classical",
             seed=derive(seed, "arm") % 2**31,
             device=bench.spec.models.device,
             progress=stage,

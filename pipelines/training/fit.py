@@ -14,6 +14,7 @@ from pipelines.records import Image
 from pipelines.spec import Classifier as ClassifierSpec
 from pipelines.spec import Recipe
 from pipelines.tensors import choose_device
+from pipelines.training.classical import Classical
 from pipelines.training.metrics import Score, score
 from pipelines.vision.classifier import Classifier
 
@@ -83,11 +84,13 @@ def fit(
     device: str,
     progress: Stage,
     recipe: Recipe = "mixed",
+    classical: bool = False,
 ) -> Classifier:
     """Train for `spec.steps`; return the checkpoint that did best on the validation images, or the last without them.
 
     In a batch of real and `generated` images, the loss of a generated one counts `gamma` times, or as often as `gamma`
     says for its class (DDB, arXiv 2503.17226). Of a recipe with two parts, only the second's checkpoints are chosen from.
+    `classical`: with the strong augmentations that need no generator.
     """
     torch.manual_seed(seed)
     where = choose_device(device)
@@ -97,6 +100,7 @@ def fit(
     generator = torch.Generator().manual_seed(seed)
     gammas = torch.tensor([gamma[c] if isinstance(gamma, Mapping) else gamma for c in classes], dtype=torch.float32)
     shares = (0.0, 0.0) if generated is None else SHARES[recipe]
+    heavier = Classical() if classical else None
     best: tuple[Score, dict[str, Tensor]] | None = None
     for step in range(1, spec.steps + 1):
         second = step > spec.steps // 2
@@ -104,6 +108,8 @@ def fit(
         if recipe == "last_layer" and generated is not None and second:
             model.train_head(anew=step == spec.steps // 2 + 1)
         x, y, weight = mixed(real, generated, spec.batch, gammas, generator, shares[second])
+        if heavier is not None:
+            x, y = heavier(x, y, len(classes))
         logits = model(x.to(where))
         if recipe == "balanced_softmax":
             logits = logits + prior(real, generated, gammas, shares[second]).log().to(where)

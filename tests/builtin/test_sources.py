@@ -182,3 +182,12 @@ def test_without_the_originals_nothing_can_be_trained_and_it_says_why(
     monkeypatch.setenv("COUNTERPOISE_FASHION_MNIST", str(tmp_path))
     with pytest.raises(FileNotFoundError, match="COUNTERPOISE_FASHION_MNIST"):
         wardrobe.for_models.__wrapped__()
+
+
+@every
+def test_the_pool_holds_every_kind_of_garment_and_none_that_another_split_has(number: int) -> None:
+    made = found(number)
+    pool = {(p.garment, p.item) for p in made["pool"]}
+    assert {garment for garment, _ in pool} == set(GARMENTS)
+    for split in ("train", "validation", "test", "reserve"):
+        assert not pool & {(p.garment, p.item) for p in made[split]}

@@ -1,5 +1,6 @@
 """What an evaluation makes of its runs. (The runs themselves: test_run.py.)"""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +129,28 @@ def test_twins_differ_from_the_real_images_only_where_the_method_paints(tmp_path
         assert not np.array_equal(coded, image)
     assert made.twins("erm") is None
     assert made.twins("real_balanced") is None
+
+
+def test_a_sample_of_no_group_is_any_groups(tmp_path: Path) -> None:
+    made = evaluator(tmp_path, [{"label": 0, "group": None}] * 4)
+    assert list(made.balanced.labels) == ["boot"] * 4
+    assert set(made.balanced.groups) == {"grass", "brick"}
+
+
+def test_what_is_retrieved_comes_from_the_pool_and_mostly_shows_its_class(tmp_path: Path) -> None:
+    """Bags and boots look unlike each other: CLIP finds them without a look at any label of the pool."""
+    source = {"type": "spurious", "classes": ["bag", "boot"], "train": 40, "validation": 16, "test": 16}
+    models = {"device": "cpu", "resolution": 64}
+    made = evaluator(tmp_path, [{"label": 0}] * 15 + [{"label": 1}] * 10, source=source, models=models)
+    assert Counter(made.retrieved.labels) == {"bag": 15, "boot": 10}
+    pool = made.bench.source.splits["pool"]
+    shown = {image.tobytes(): item.label for item, image in zip(pool, made.bench.images(pool), strict=True)}
+    truth = [shown[image.tobytes()] for image in made.retrieved.images]
+    assert np.mean([t == label for t, label in zip(truth, made.retrieved.labels, strict=True)]) > 0.6
+
+
+def test_a_folder_has_no_pool(tmp_path: Path) -> None:
+    made = bench(tmp_path)
+    made.source.splits["pool"] = []
+    with pytest.raises(SourceError, match="retrieved needs unused real images, which built-in sources alone have"):
+        opened(made, arms=("erm", "retrieved"))

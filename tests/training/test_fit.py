@@ -10,6 +10,7 @@ from pipelines.progress import Silent
 from pipelines.records import Image
 from pipelines.spec import Classifier as ClassifierSpec
 from pipelines.training import fit as module
+from pipelines.training.classical import Classical
 from pipelines.training.fit import Examples, Feed, augment, fit
 from pipelines.training.metrics import Score, score
 from pipelines.vision.classifier import Classifier
@@ -233,3 +234,38 @@ def test_augmentation_mirrors_and_displaces_by_whole_pixels_and_nothing_else() -
     found = [known[each.tobytes()] for each in augmented]
     assert 0.35 < np.mean([mirrored for mirrored, _, _ in found]) < 0.65
     assert {dy for _, dy, _ in found} == {dx for _, _, dx in found} == set(range(2 * most + 1))
+
+
+def test_classical_augmentation_says_how_much_of_each_class_is_in_a_picture() -> None:
+    """Black against white: after CutMix or MixUp the share of white is what the target says, before other operations."""
+    torch.manual_seed(0)
+    heavier = Classical()
+    heavier.alter = torch.nn.Identity()
+    x = torch.cat([-torch.ones(8, 3, 16, 16), torch.ones(8, 3, 16, 16)])
+    y = torch.tensor([0] * 8 + [1] * 8)
+    shares = []
+    for _ in range(12):
+        pictures, target = heavier(x, y, 2)
+        assert pictures.shape == x.shape
+        assert torch.allclose(target.sum(dim=1), torch.ones(16))
+        assert torch.allclose(target[:, 1], (pictures.mean(dim=(1, 2, 3)) + 1) / 2, atol=1e-3)
+        shares.append(target[:, 1])
+    assert 0.1 < (torch.stack(shares) % 1 > 0).float().mean() < 0.9, "some are mixed, some meet their own class"
+
+
+def test_classical_augmentation_alters_pictures_within_their_range() -> None:
+    torch.manual_seed(0)
+    x = torch.rand(16, 3, 32, 32) * 2 - 1
+    pictures, _ = Classical()(x, torch.zeros(16, dtype=torch.int64), 2)
+    assert pictures.min() >= -1
+    assert pictures.max() <= 1
+    assert not torch.allclose(pictures, x, atol=0.05)
+
+
+def test_with_classical_augmentation_it_still_learns_and_depends_on_the_seed_alone() -> None:
+    validation = separable(40, 9)
+    runs = [trained(separable(60), validation, classical=True, seed=seed) for seed in (0, 0, 1)]
+    scores = [run.scores(validation.images) for run in runs]
+    assert torch.equal(scores[0], scores[1])
+    assert not torch.equal(scores[0], scores[2])
+    assert score(scores[0], CLASSES, validation.labels, validation.groups).average > 0.8
