@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
-from pipelines.errors import CounterpoiseError
+from pipelines.errors import CounterpoiseError, SpecError
 from pipelines.spec import UploadedSource, VersionSpec, load
 from service import operate, remote
 from service.demo import demo, show
@@ -29,6 +29,7 @@ class Commands(TyperGroup):
 app = typer.Typer(
     help="Makes the training images a dataset lacks.", no_args_is_help=True, add_completion=False, cls=Commands
 )
+bench_app = typer.Typer(help="Measure what the methods are worth.", no_args_is_help=True)
 PROBLEMS = 20  # images that cannot be used, listed
 EXAMPLES = ("spurious", "few-shot", "long-tail")
 
@@ -93,6 +94,35 @@ def ablate(
     console.print("overlap with the true masks (IoU): " + ", ".join(f"{k} {v:.2f}" for k, v in found["iou"].items()))
 
 
+@bench_app.command("methods")
+def bench_methods(
+    json_file: Annotated[Path, typer.Option("--json", help="File for the results.")],
+    out: Annotated[Path, typer.Option(help="Folder for versions, table and contact sheets.")] = Path("bench-out"),
+    only: Annotated[str, typer.Option(help="Which benchmarks, comma-separated; all if not given.")] = "",
+    seeds: Annotated[str, typer.Option(help="Seeds of the trainings, comma-separated.")] = "0,1,2",
+) -> None:
+    """Measure every method on few shots, a long tail and a shortcut, beside what costs less and the ceiling."""
+    from pipelines.progress import bars
+
+    try:
+        numbers = [int(seed) for seed in seeds.split(",")]
+    except ValueError:
+        raise SpecError(f"--seeds: {seeds!r} is not a list of whole numbers; give them as 0,1,2") from None
+    with bars() as progress:
+        from pipelines.bench import BENCHMARKS, bench
+
+        found = bench(only.split(",") if only else list(BENCHMARKS), numbers, out, progress)
+    json_file.write_text(json.dumps(found, indent=1) + "\n")
+    for name, arms in found["results"].items():
+        table = Table(name, "accuracy", "of the gap")
+        for arm, each in arms.items():
+            share = found["gap_closed"][name].get(arm)
+            table.add_row(
+                arm, f"{100 * each['mean']:.1f} ± {100 * each['std']:.1f}", "" if share is None else f"{share:.0%}"
+            )
+        Console(highlight=False).print(table)
+
+
 @app.command()
 def validate(spec: Annotated[Path, typer.Argument(help="The spec, YAML or JSON.")]) -> None:
     """Check a spec and its images, and say what it would make."""
@@ -125,6 +155,7 @@ app.command()(operate.api)
 app.command()(operate.worker)
 app.command()(operate.scheduler)
 app.add_typer(operate.keys_app, name="keys")
+app.add_typer(bench_app, name="bench")
 app.command()(remote.submit)
 app.command()(remote.status)
 app.command()(remote.pull)

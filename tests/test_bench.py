@@ -1,0 +1,78 @@
+"""The bench of methods, small: every arm of a benchmark, its figures, table and sheets."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import pytest
+
+from pipelines import bench as module
+from pipelines.bench import BASELINES, BENCHMARKS, FIRST, bench, closed, spec_of, table
+from pipelines.errors import SpecError
+from pipelines.progress import Silent
+
+SMALL = {
+    "source": {"type": "few-shot", "shots": 2, "validation": 12, "test": 24},
+    "amount": {"per_class": 4},
+    "classifier": {"steps": 4, "batch": 8},
+}
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_every_method_of_every_benchmark_is_a_spec(name: str) -> None:
+    benchmark = BENCHMARKS[name]
+    assert next(iter(benchmark.methods)) == FIRST
+    for method in benchmark.methods:
+        spec = spec_of(name, method, [0, 1, 2])
+        assert spec.evaluation is not None
+        assert set(spec.evaluation.arms) == ({*BASELINES, "counterpoise"} if method == FIRST else {"counterpoise"})
+
+
+def test_few_shots_are_benched_from_one_to_sixteen() -> None:
+    shots = [spec_of(f"few_shot_{k}", FIRST, [0]).source.model_dump()["shots"] for k in (1, 2, 4, 8, 16)]
+    assert shots == [1, 2, 4, 8, 16]
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = BENCHMARKS["few_shot_2"]
+    methods = {name: full.methods[name] for name in (FIRST, "augmented_conditioning")}
+    few = replace(full, common={**SMALL, "evaluation": full.common["evaluation"]}, methods=methods)
+    monkeypatch.setitem(module.BENCHMARKS, "few_shot_2", few)
+
+
+def test_a_benchmark_has_every_arm_a_table_and_a_sheet_a_method(tmp_path: Path, small: None) -> None:
+    found = bench(["few_shot_2"], [0, 1], tmp_path, Silent())
+    arms = found["results"]["few_shot_2"]
+    assert set(arms) == {*BASELINES.values(), FIRST, "augmented_conditioning"}
+    for arm in arms.values():
+        assert len(arm["values"]) == 2
+        assert arm["mean"] == pytest.approx(sum(arm["values"]) / 2)
+    assert (tmp_path / "table.md").read_text().count("\n") == 2 + len(arms)
+    for method in (FIRST, "augmented_conditioning"):
+        assert PIL.Image.open(tmp_path / f"{method}.png").width > 64
+    assert bench(["few_shot_2"], [0, 1], tmp_path, Silent()) == found, "run again, it is the same"
+
+
+def arm(mean: float) -> dict[str, Any]:
+    return {"mean": mean, "std": 0.01, "values": [mean]}
+
+
+def test_the_gap_is_that_between_few_and_many_real_images() -> None:
+    arms = {"real_only": arm(0.4), "classical": arm(0.5), "tokens": arm(0.3), "real_full": arm(0.8)}
+    assert closed(arms) == {"classical": pytest.approx(0.25), "tokens": pytest.approx(-0.25)}
+    assert closed({**arms, "real_full": arm(0.4)}) == {}
+
+
+def test_the_table_starts_with_the_baselines_and_ends_with_the_ceiling() -> None:
+    lines = table({"a": {"real_only": arm(0.4), "tokens": arm(0.5), "real_full": arm(0.8), "classical": arm(0.45)}})
+    assert [line.split("|")[1].strip() for line in lines.splitlines()[2:]] == [
+        "`real_only`", "`classical`", "`tokens`", "`real_full`",
+    ]  # fmt: skip
+    assert "40.0 ± 1.0" in lines
+
+
+def test_a_benchmark_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="--only: benchmark 'few' does not exist; there are few_shot_1"):
+        bench(["few"], [0], tmp_path, Silent())
