@@ -15,7 +15,7 @@ Verdict = Literal["kept", "dropped"]
 FILES = 50  # Parquet files that one page looks into at most
 # What cannot be read back from the image alone, in the order in which it is shown.
 COLUMNS = ("index", "attempt", "label", "group", "origin", "source_id", "source_sha256", "object_id", "method", "prompt",
-           "concept", "seed", "strength", "guidance", "steps", "model", "revision", "scores", "reason")  # fmt: skip
+           "concept", "lora", "seed", "strength", "guidance", "steps", "model", "revision", "scores", "reason")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

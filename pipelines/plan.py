@@ -8,7 +8,7 @@ from typing import Any
 
 from pipelines.errors import SpecError
 from pipelines.records import Cell, Slot
-from pipelines.spec import Amount, ImageVariation, MethodSpec, SpuriousRemoval, VersionSpec
+from pipelines.spec import Amount, AugmentedConditioning, ImageVariation, MethodSpec, SpuriousRemoval, VersionSpec
 
 Counts = Mapping[str, Mapping[str | None, int]]  # training images of each class by group, the classes in their order
 
@@ -60,7 +60,7 @@ def cells(method: MethodSpec, amount: Amount, have: Counts) -> list[Cell]:
             made += [Cell(label, o, n) for o, n in zip(origins, divided(count, len(origins)), strict=True)]
     else:
         made = [
-            Cell(label, label if isinstance(method, ImageVariation) else None, count)
+            Cell(label, label if isinstance(method, ImageVariation | AugmentedConditioning) else None, count)
             for label, count in wanted(amount, have).items()
         ]
     if not any(cell.count for cell in made):

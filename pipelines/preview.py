@@ -42,7 +42,7 @@ class Glance(Workbench):
 @dataclass(frozen=True, slots=True)
 class Preview:
     candidates: list[Candidate]
-    learned: bool  # whether the tokens of an earlier version were used; else classes are said by their names
+    learned: bool  # whether the concepts of an earlier version were used; else classes are said by their names
 
 
 def preview(spec: VersionSpec, store: Store, count: int) -> Preview:
@@ -50,7 +50,7 @@ def preview(spec: VersionSpec, store: Store, count: int) -> Preview:
     try:
         return Preview(made(Workbench(spec, store, NoLearning()), count), learned=True)
     except NotLearned:
-        method = spec.method.model_copy(update={"inversion": None})
+        method = spec.method.model_copy(update={"inversion": None, "lora": None})
         plain = spec.model_copy(update={"method": method})
         return Preview(made(Glance(plain, store, NoLearning()), count), learned=False)
 

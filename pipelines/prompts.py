@@ -1,5 +1,10 @@
 """How a word, or a learned token, enters a prompt: one definition for learning and for generation."""
 
+from collections.abc import Mapping, Sequence
+from string import Formatter
+
+from pipelines.chance import derive
+
 TEMPLATES = (
     "a photo of a {}",
     "a picture of a {}",
@@ -20,3 +25,20 @@ def token_names(name: str, vectors: int) -> list[str]:
 def noun(token: str | None, vectors: int, word: str) -> str:
     """'<boot> <boot>_1 shoe': all vectors of the token, then the word that says what kind of thing it is."""
     return " ".join([*(token_names(token, vectors) if token else []), word])
+
+
+def placeholders(template: str) -> list[str]:
+    """The names in braces, in their order; '' for the class. Raises ValueError for braces that hold more than a name."""
+    parts = [part for part in Formatter().parse(template) if part[1] is not None]
+    if any(layout or conversion for _, _, layout, conversion in parts):
+        raise ValueError(f"templates: {template!r} must have names alone in its braces")
+    return [str(name) for _, name, _, _ in parts]
+
+
+def filled(templates: Sequence[str], words: Mapping[str, Sequence[str]], said: str, seed: int) -> str:
+    """One of the templates, `said` in place of the class, and one of the words in place of each other name."""
+
+    def one(name: str, choices: Sequence[str]) -> str:
+        return choices[derive(seed, name) % len(choices)]
+
+    return one("template", templates).format(said, **{name: one(name, choices) for name, choices in words.items()})

@@ -59,6 +59,16 @@ class Graft:
 
 
 @dataclass(frozen=True, slots=True)
+class ImagePrompt:
+    """What the model is shown beside the text: an embedding made of one or two real images."""
+
+    embedding: NDArray[np.float32]  # (width,), of the model's image encoder
+    partner: Item | None = None  # the second image, where two were mixed; the first is the request's source
+    scale: float = 1.0  # how much it counts against the text, 0..1; for IP-Adapters alone
+    level: int = 0  # noise on it, 0..999; for unCLIP checkpoints alone
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One image to make."""
 
@@ -72,7 +82,9 @@ class Request:
     image: Image | None = None  # the source image at the model's resolution
     mask: Mask | None = None  # the region that changes; None changes everything
     graft: Graft | None = None  # a real object to stand in that region
+    shown: ImagePrompt | None = None
     concept: str | None = None  # key of the learned token in the store
+    lora: str | None = None  # key of the learned LoRA in the store
     strength: float = 1.0  # share of the noise schedule that is run, 0 < strength <= 1
     guidance: float = 7.5  # classifier-free guidance scale, >= 1; 1 turns it off
     steps: int = 25  # steps of the full schedule
@@ -81,6 +93,13 @@ class Request:
     def start(self) -> Image | None:
         """What generation starts from, and keeps where it does not paint."""
         return self.image if self.graft is None else self.graft.image
+
+    @property
+    def other(self) -> Item | None:
+        """The second real image that went into it: the grafted object's, or the one that was mixed in."""
+        if self.graft is not None:
+            return self.graft.item
+        return None if self.shown is None else self.shown.partner
 
     @property
     def painted(self) -> Mask | None:

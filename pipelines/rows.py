@@ -33,6 +33,7 @@ def features(classes: Sequence[str]) -> Features:
             "method": Value("string"),
             "prompt": Value("string"),
             "concept": Value("string"),
+            "lora": Value("string"),
             "strength": Value("float32"),
             "guidance": Value("float32"),
             "steps": Value("int32"),
@@ -45,7 +46,7 @@ def features(classes: Sequence[str]) -> Features:
 
 
 def row(sample: Sample, bench: Workbench) -> dict[str, Any]:
-    """One sample. Its label is the class that was painted; its group is the source image's, whose background it keeps."""
+    """One sample. Its label is the class that was painted; its group is the source image's, if it started from that."""
     request = sample.candidate.request
     source = request.source
     return {
@@ -54,17 +55,18 @@ def row(sample: Sample, bench: Workbench) -> dict[str, Any]:
             "path": f"{request.index:08d}-{request.attempt}.png",
         },
         "label": bench.source.classes.index(request.label),
-        "group": source.group if source else None,
+        "group": source.group if source and request.image is not None else None,
         "index": request.index,
         "attempt": request.attempt,
         "seed": request.seed,
         "origin": source.label if source else None,
         "source_id": source.id if source else None,
         "source_sha256": source.sha256 if source else None,
-        "object_id": request.graft.item.id if request.graft else None,
+        "object_id": request.other.id if request.other else None,
         "method": request.method,
         "prompt": request.prompt,
         "concept": request.concept,
+        "lora": request.lora,
         "strength": request.strength,
         "guidance": request.guidance,
         "steps": request.steps,

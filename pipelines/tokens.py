@@ -8,7 +8,7 @@ import numpy as np
 from pipelines import inversion, paths
 from pipelines.chance import derive
 from pipelines.inversion import Inverter, Token
-from pipelines.prompts import TEMPLATES, noun
+from pipelines.prompts import noun
 from pipelines.records import Item
 from pipelines.spec import Inversion
 from pipelines.store import digest
@@ -72,10 +72,9 @@ class Tokens:
             token = inversion.learn(inverter, bench.store, key, facts, stage)
         return token
 
-    def prompt(self, label: str) -> str:
-        if self.spec is None:
-            return TEMPLATES[0].format(label)
-        return TEMPLATES[0].format(noun(self.learned[label].name, self.spec.vectors, self.superclass))
+    def said(self, label: str) -> str:
+        """How a class is said in a prompt: by its name, or by its token and the superclass."""
+        return label if self.spec is None else noun(self.learned[label].name, self.spec.vectors, self.superclass)
 
     def address(self, label: str) -> str | None:
         """Where the token of a class lies in the store; None where classes are said by their names."""

@@ -7,15 +7,39 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
 import torch
-from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel
+from diffusers import (
+    AutoencoderTiny,
+    DDIMScheduler,
+    DDPMScheduler,
+    StableDiffusionPipeline,
+    StableUnCLIPImg2ImgPipeline,
+    UNet2DConditionModel,
+)
+from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
+from transformers import (
+    CLIPImageProcessorPil,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
 
 from pipelines.builtin.train.language import build_tokenizer
 from pipelines.diffusion.model import DiffusionModel
 
 
-def build(folder: Path, *, inpainting: bool = False, prediction: str = "v_prediction") -> Path:
-    """A Stable Diffusion checkpoint of 32x32 pictures, 8x8x4 latents and an 8 wide text encoder."""
+def vision_tower() -> CLIPVisionModelWithProjection:
+    """The picture's half of a CLIP, 8 wide, of 32x32 pictures."""
+    torch.manual_seed(1)
+    config = CLIPVisionConfig(
+        hidden_size=8, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=32, patch_size=8,
+        projection_dim=8,
+    )  # fmt: skip
+    return CLIPVisionModelWithProjection(config)
+
+
+def build(folder: Path, *, inpainting: bool = False, unclip: bool = False, prediction: str = "v_prediction") -> Path:
+    """A Stable Diffusion checkpoint of 32x32 pictures, 8x8x4 latents and an 8 wide text encoder, or a StableUnCLIP one."""
     torch.manual_seed(0)
     tokenizer = build_tokenizer()
     end = tokenizer.convert_tokens_to_ids("<|endoftext|>")
@@ -27,6 +51,7 @@ def build(folder: Path, *, inpainting: bool = False, prediction: str = "v_predic
         sample_size=8, in_channels=9 if inpainting else 4, out_channels=4, block_out_channels=(8, 16), layers_per_block=1,
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
         attention_head_dim=2, cross_attention_dim=8, norm_num_groups=4,
+        **({"class_embed_type": "projection", "projection_class_embeddings_input_dim": 16} if unclip else {}),
     )  # fmt: skip
     vae = AutoencoderTiny(
         encoder_block_out_channels=(8,) * 3, decoder_block_out_channels=(8,) * 3, num_encoder_blocks=(0, 1, 1),
@@ -37,6 +62,16 @@ def build(folder: Path, *, inpainting: bool = False, prediction: str = "v_predic
         timestep_spacing="trailing", clip_sample=False, set_alpha_to_one=False, steps_offset=1,
         rescale_betas_zero_snr=prediction == "v_prediction",
     )  # fmt: skip
+    if unclip:
+        size = {"size": {"height": 32, "width": 32}, "crop_size": {"height": 32, "width": 32}}
+        normalizer = StableUnCLIPImageNormalizer(8)
+        normalizer.mean.data, normalizer.std.data = torch.randn(1, 8), torch.rand(1, 8) + 0.5
+        StableUnCLIPImg2ImgPipeline(
+            feature_extractor=CLIPImageProcessorPil(**size), image_encoder=vision_tower(), image_normalizer=normalizer,
+            image_noising_scheduler=DDPMScheduler(beta_schedule="squaredcos_cap_v2"), tokenizer=tokenizer,
+            text_encoder=CLIPTextModel(text), unet=unet, scheduler=scheduler, vae=vae,
+        ).save_pretrained(folder)  # fmt: skip
+        return folder
     StableDiffusionPipeline(
         vae=vae, text_encoder=CLIPTextModel(text), tokenizer=tokenizer, unet=unet, scheduler=scheduler,
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
@@ -52,6 +87,11 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_inpainting_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("tiny-inpainting"), inpainting=True, prediction="epsilon")
+
+
+@pytest.fixture(scope="session")
+def tiny_unclip_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("tiny-unclip"), unclip=True)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 from diffusers.loaders import TextualInversionLoaderMixin
 
 from pipelines.builtin.train.language import build_tokenizer
-from pipelines.prompts import TEMPLATES, noun, token_names
+from pipelines.prompts import TEMPLATES, filled, noun, placeholders, token_names
 
 
 @pytest.mark.parametrize("vectors", [1, 2, 4])
@@ -22,3 +22,18 @@ def test_without_a_token_the_word_stands_alone() -> None:
 def test_every_template_has_one_place_for_the_noun() -> None:
     assert all(template.format("X").count("X") == 1 for template in TEMPLATES)
     assert len(set(TEMPLATES)) == len(TEMPLATES)
+
+
+def test_a_template_is_filled_with_the_class_and_a_word_for_each_name() -> None:
+    words = {"scene": ("on grass", "at night"), "colour": ("red", "blue")}
+    made = {filled(["a {colour} {} {scene}", "one {}"], words, "<boot> shoe", seed) for seed in range(100)}
+    every = {f"a {c} <boot> shoe {s}" for c in words["colour"] for s in words["scene"]} | {"one <boot> shoe"}
+    assert made == every
+    assert filled(["a {}"], {}, "{boot}", 0) == "a {boot}", "what a class is called is never filled in itself"
+
+
+def test_only_names_may_stand_in_braces() -> None:
+    assert placeholders("a {colour} {} on {scene}") == ["colour", "", "scene"]
+    for template in ("{:>9999999999}", "a {!r}", "{scene:9} {}"):
+        with pytest.raises(ValueError, match="must have names alone in its braces"):
+            placeholders(template)

@@ -131,3 +131,23 @@ def test_a_filter_that_looks_at_the_object_needs_its_word() -> None:
     with pytest.raises(SpecError, match=r"method\.superclass must say what the classes are"):
         parse(document(**looking))
     parse(document(**looking, method=REMOVAL))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"templates": ["a photo"]}, "must say {} once, where the class goes"),
+        ({"templates": ["a {} {}"]}, "must say {} once, where the class goes"),
+        ({"templates": ["a {} {scene}"]}, r"says \{scene\}, so words.scene must list what stands for it"),
+        ({"templates": ["a {} {scene.__class__}"], "words": {"scene": ["x"]}}, "words.scene.__class__ must list"),
+        ({"templates": ["a {} {"]}, "method"),
+        ({"templates": ["a {:>9999999999}"]}, "must have names alone in its braces"),
+    ],
+)
+def test_a_template_that_cannot_be_filled_is_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(SpecError, match=said):
+        parse(document(method={"type": "text_to_image", **changes}))
+
+
+def test_words_of_scenes_are_taken() -> None:
+    parse(document(method={"type": "text_to_image", "templates": ["a {} {scene}"], "words": {"scene": ["on grass"]}}))

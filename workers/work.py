@@ -71,7 +71,7 @@ class Worker:
                 return {"planned": plan.planned, "shards": plan.shards}, work
             case "learn":
                 job.learn()
-                return {"tokens": sorted(token.name for token in job.method.tokens.learned.values())}, None
+                return {"tokens": sorted(token.name for token in job.method.concepts.tokens.learned.values())}, None
             case "generate":
                 return job.generate(lease.number), None
             case "finalize":

@@ -16,6 +16,7 @@ from PIL import ImageFilter
 from torch import Tensor
 from torch.nn import functional as F
 
+from pipelines.chance import derive
 from pipelines.diffusion.model import DiffusionModel
 from pipelines.diffusion.solver import Step, advance, levels, noised
 from pipelines.errors import ModelError
@@ -35,6 +36,7 @@ class Slot:
     context: Tensor  # (length, width)
     x0: Tensor | None = None  # latents of the source image
     eps: Tensor | None = None  # the noise it started from
+    shown: Tensor | None = None  # what the UNet sees of its image prompt
     mask: Tensor | None = None  # (1, h, w), 1 where to repaint; an inpainting UNet keeps the rest by itself
     done: int = 0  # steps taken
 
@@ -82,9 +84,19 @@ class Engine:
             shape = (self.model.channels, side // self.model.scale, side // self.model.scale)
             eps = torch.randn(shape, generator=torch.Generator().manual_seed(request.seed)).to(self.model.device)
             steps = self.model.schedule.plan(request.steps, request.strength)
-            slots.append(Slot(request, steps, eps, context, eps=eps))
+            slots.append(Slot(request, steps, eps, context, eps=eps, shown=self.shown(request)))
         self.condition([slot for slot in slots if slot.request.start is not None])
         return slots
+
+    def shown(self, request: Request) -> Tensor | None:
+        """What the UNet sees of a request's image prompt, its noise drawn from the request's seed."""
+        if request.shown is None:
+            return None
+        if self.model.sight is None:
+            raise ModelError("models.text_to_image: the checkpoint cannot see image prompts; give it an adapter")
+        generator = torch.Generator().manual_seed(derive(request.seed, "image prompt"))
+        embedding = torch.from_numpy(request.shown.embedding)
+        return self.model.sight.condition(embedding, request.shown.level, generator).to(self.model.device)
 
     def condition(self, slots: list[Slot]) -> None:
         """Start from the source image where there is one, and note which cells of it may change."""
@@ -100,20 +112,12 @@ class Engine:
                 slot.mask = cells(slot.request, self.model.scale, x0)
 
     def tick(self, active: list[Slot]) -> None:
-        """One UNet forward for all, one solver step for each. Only guided slots take a second row."""
+        """One UNet forward for all that share its weights, one solver step for each."""
         x = torch.stack([slot.x for slot in active])
-        guided = [row for row, slot in enumerate(active) if slot.request.guidance > 1]
-        t = torch.tensor([slot.step.t for slot in active], device=x.device)
-        context = torch.stack([slot.context for slot in active])
-        inputs = torch.cat([x, self.extra(active)], dim=1) if self.model.inpainting else x
-        output = self.model.predict(
-            torch.cat([inputs, inputs[guided]]),
-            torch.cat([t, t[guided]]),
-            torch.cat([context, self.empty.expand(len(guided), *self.empty.shape)]),
-        )
-        output, unconditional = output[: len(active)], output[len(active) :]
-        scale = levels([active[row].request.guidance for row in guided], x)
-        output[guided] = unconditional + scale * (output[guided] - unconditional)
+        output = torch.empty_like(x)
+        for (lora, scale), rows in alike(active).items():
+            with self.model.using(lora):
+                output[rows] = self.ask([active[row] for row in rows], scale)
         abar_next = levels([slot.step.abar_next for slot in active], x)
         abar = levels([slot.step.abar for slot in active], x)
         moved = advance(x, output, abar, abar_next, self.model.schedule.prediction)
@@ -123,6 +127,31 @@ class Engine:
             if slot.mask is not None and slot.x0 is not None and slot.eps is not None:
                 kept = slot.x0 if slot.done == len(slot.steps) else noised(slot.x0, slot.eps, level)
                 slot.x = slot.mask * after + (1 - slot.mask) * kept
+
+    def ask(self, active: list[Slot], scale: float) -> Tensor:
+        """What the UNet says of the slots, guided. Only guided slots take a second row."""
+        x = torch.stack([slot.x for slot in active])
+        guided = [row for row, slot in enumerate(active) if slot.request.guidance > 1]
+        t = torch.tensor([slot.step.t for slot in active], device=x.device)
+        context = torch.stack([slot.context for slot in active])
+        inputs = torch.cat([x, self.extra(active)], dim=1) if self.model.inpainting else x
+        seen = [slot.shown for slot in active if slot.shown is not None]
+        shown = None
+        if seen:
+            blind = torch.zeros_like(seen[0])
+            rows = [blind if slot.shown is None else slot.shown for slot in active]
+            shown = torch.stack([*rows, *[blind for _ in guided]])
+        output = self.model.predict(
+            torch.cat([inputs, inputs[guided]]),
+            torch.cat([t, t[guided]]),
+            torch.cat([context, self.empty.expand(len(guided), *self.empty.shape)]),
+            shown,
+            scale,
+        )
+        output, unconditional = output[: len(active)], output[len(active) :]
+        weight = levels([active[row].request.guidance for row in guided], x)
+        output[guided] = unconditional + weight * (output[guided] - unconditional)
+        return output
 
     def extra(self, active: list[Slot]) -> Tensor:
         """What an inpainting UNet takes beside the latents: the mask and the latents of the image without the region."""
@@ -146,6 +175,15 @@ class Engine:
             if request.start is not None and request.painted is not None:
                 picture = paste(request.start, picture, request.painted)
             yield Candidate(request, picture)
+
+
+def alike(active: list[Slot]) -> dict[tuple[str | None, float], list[int]]:
+    """The slots by what the UNet must be set to for them: its LoRA, and how much it heeds image prompts."""
+    found: dict[tuple[str | None, float], list[int]] = {}
+    for row, slot in enumerate(active):
+        scale = 0.0 if slot.request.shown is None else slot.request.shown.scale
+        found.setdefault((slot.request.lora, scale), []).append(row)
+    return found
 
 
 def cells(request: Request, scale: int, like: Tensor) -> Tensor | None:

@@ -1,6 +1,8 @@
 """The one file that loads a diffusers checkpoint."""
 
 import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -8,6 +10,7 @@ from diffusers import DiffusionPipeline
 from torch import Tensor
 
 from pipelines.builtin.bundle import resolve
+from pipelines.diffusion.image_prompt import Adapter, UnClip
 from pipelines.diffusion.solver import Schedule
 from pipelines.errors import ModelError
 from pipelines.prompts import token_names
@@ -18,7 +21,8 @@ class DiffusionModel:
     """A latent text-to-image checkpoint of the Stable Diffusion family, taken apart.
 
     Attributes: `unet`, `vae`, `text_encoder`, `tokenizer` as in diffusers; `schedule`; `scale` pixels a latent cell;
-    `channels` of a latent; `resolution` pixels a side; `inpainting` true when the UNet takes mask and masked image too.
+    `channels` of a latent; `resolution` pixels a side; `inpainting` true when the UNet takes mask and masked image too;
+    `sight` what lets it see image prompts, None where nothing does.
     """
 
     def __init__(self, checkpoint: str, device: str = "auto") -> None:
@@ -46,8 +50,35 @@ class DiffusionModel:
         self.inpainting = self.unet.config.in_channels == 2 * self.channels + 1
         self.name = checkpoint
         self.revision = fingerprint(self.unet)
+        unclip = hasattr(pipeline, "image_normalizer") and hasattr(pipeline, "image_encoder")
+        self.sight: Adapter | UnClip | None = UnClip(pipeline, self.device) if unclip else None
+        self.loras: dict[str, str] = {}  # address -> name among the UNet's adapters
         if self.device.type == "cpu":
             self.unet.to(memory_format=torch.channels_last)
+
+    def see(self, adapter: str) -> Adapter | UnClip:
+        """Let the model see image prompts, by an IP-Adapter unless it is an unCLIP one. Raises ModelError."""
+        if self.sight is None:
+            self.sight = Adapter(self.unet, adapter, self.device)
+        return self.sight
+
+    def set_lora(self, address: str, weights: Mapping[str, Tensor]) -> None:
+        """Add a LoRA of the UNet, as diffusers saves one, for `using(address)`."""
+        if address not in self.loras:
+            name = f"lora_{len(self.loras)}"
+            self.unet.load_lora_adapter(dict(weights), prefix="unet", adapter_name=name)
+            self.unet.requires_grad_(False)
+            self.loras[address] = name
+
+    @contextmanager
+    def using(self, lora: str | None) -> Iterator[None]:
+        """Work with one of the LoRAs, or with none, inside the block."""
+        if self.loras and lora is None:
+            self.unet.disable_adapters()
+        elif lora is not None:
+            self.unet.enable_adapters()
+            self.unet.set_adapter(self.loras[lora])
+        yield
 
     def set_token(self, name: str, vectors: Tensor) -> None:
         """Make `name` a token of `vectors`, float32 (n, width), new or instead of an earlier one of that name."""
@@ -83,12 +114,13 @@ class DiffusionModel:
         picture: Tensor = self.vae.decode((latents / self.vae.config.scaling_factor).to(self.dtype)).sample
         return picture.float()
 
-    def predict(self, xt: Tensor, t: Tensor, context: Tensor) -> Tensor:
-        """The UNet's output in float32."""
+    def predict(self, xt: Tensor, t: Tensor, context: Tensor, shown: Tensor | None = None, scale: float = 1.0) -> Tensor:
+        """The UNet's output in float32. `shown`: what each row sees, as `sight.condition` made it; zeros: nothing."""
         xt = xt.to(self.dtype)
         if self.device.type == "cpu":
             xt = xt.contiguous(memory_format=torch.channels_last)
-        output: Tensor = self.unet(xt, t, context).sample
+        more = {} if self.sight is None else self.sight.arguments(shown, len(xt), scale)
+        output: Tensor = self.unet(xt, t, context, **more).sample
         return output.float()
 
 

@@ -3,16 +3,17 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from pipelines.concepts import Concepts
+from pipelines.methods.augmented_conditioning import AugmentedConditioningMethod
 from pipelines.methods.image_variation import ImageVariationMethod
 from pipelines.methods.spurious_removal import SpuriousRemovalMethod
 from pipelines.methods.text_to_image import TextToImageMethod
 from pipelines.records import Item, Mask, Problem, Request, Slot
-from pipelines.tokens import Tokens
 from pipelines.workbench import Workbench
 
 
 class Method(Protocol):
-    tokens: Tokens  # none learned where none are asked for
+    concepts: Concepts  # none learned where none are asked for
     skipped: list[Problem]  # source images that cannot be used, known after `learn`
 
     def learn(self) -> None:
@@ -29,6 +30,7 @@ METHODS: dict[str, Callable[[Workbench, Any], Method]] = {
     "spurious_removal": SpuriousRemovalMethod,
     "text_to_image": TextToImageMethod,
     "image_variation": ImageVariationMethod,
+    "augmented_conditioning": AugmentedConditioningMethod,
 }
 
 

@@ -10,11 +10,10 @@ from functools import cached_property
 
 import numpy as np
 
-from pipelines.chance import derive
+from pipelines.concepts import Concepts
 from pipelines.errors import SourceError
 from pipelines.records import Item, Mask, Problem, Request, Slot
 from pipelines.spec import ImageVariation
-from pipelines.tokens import Tokens
 from pipelines.vision.segmentation import region
 from pipelines.workbench import Workbench
 
@@ -22,7 +21,7 @@ from pipelines.workbench import Workbench
 class ImageVariationMethod:
     def __init__(self, bench: Workbench, spec: ImageVariation) -> None:
         self.bench, self.spec = bench, spec
-        self.tokens = Tokens(bench, spec.superclass or "", spec.inversion)
+        self.concepts = Concepts(bench, spec)
         # Where everything may change, there is nothing to find.
         self.word = None if spec.repaint == "whole" else spec.superclass
         self.skipped: list[Problem] = []
@@ -35,7 +34,7 @@ class ImageVariationMethod:
                     f"method.superclass: no {self.spec.superclass!r} was found in any image of class {label!r}; "
                     "choose another word, or repaint: whole"
                 )
-        self.tokens.learned  # noqa: B018  (learned on first use)
+        self.concepts.learn()
 
     @cached_property
     def pool(self) -> dict[str, list[Item]]:
@@ -56,24 +55,12 @@ class ImageVariationMethod:
 
     def requests(self, slots: Sequence[Slot], attempt: int) -> list[Request]:
         items = [self.pool[slot.label][slot.rank % len(self.pool[slot.label])] for slot in slots]
-        seeds = [derive(self.bench.spec.seed, "image", slot.index, attempt) for slot in slots]
         return [
-            Request(
-                index=slot.index,
-                attempt=attempt,
-                seed=seed,
-                label=slot.label,
-                method=self.spec.type,
-                prompt=self.tokens.prompt(slot.label),
-                source=item,
-                image=image,
-                mask=mask,
-                concept=self.tokens.address(slot.label),
-                strength=float(np.random.default_rng(seed).choice(self.spec.strengths)),
-                guidance=self.spec.guidance,
-                steps=self.spec.steps,
+            self.concepts.request(
+                slot, attempt, source=item, image=image, mask=mask, strength=self.strength(self.concepts.seed(slot, attempt))
             )
-            for slot, seed, item, image, mask in zip(
-                slots, seeds, items, self.bench.images(items), self.regions(items), strict=True
-            )
+            for slot, item, image, mask in zip(slots, items, self.bench.images(items), self.regions(items), strict=True)
         ]
+
+    def strength(self, seed: int) -> float:
+        return float(np.random.default_rng(seed).choice(self.spec.strengths))

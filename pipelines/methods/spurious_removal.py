@@ -14,10 +14,10 @@ from functools import cached_property
 import numpy as np
 
 from pipelines.chance import derive
+from pipelines.concepts import Concepts
 from pipelines.errors import SourceError
 from pipelines.records import Graft, Image, Item, Mask, Problem, Request, Slot
 from pipelines.spec import SpuriousRemoval
-from pipelines.tokens import Tokens
 from pipelines.vision.segmentation import region
 from pipelines.workbench import Workbench
 
@@ -42,7 +42,7 @@ def planted(item: Item, image: Image, mask: Mask, ground: Image, old: Mask) -> G
 class SpuriousRemovalMethod:
     def __init__(self, bench: Workbench, spec: SpuriousRemoval) -> None:
         self.bench, self.spec = bench, spec
-        self.tokens = Tokens(bench, spec.superclass, spec.inversion)
+        self.concepts = Concepts(bench, spec)
         # Where everything is repainted, there is nothing to find.
         self.word = None if spec.region == "whole" else spec.superclass
         self.skipped: list[Problem] = []
@@ -55,7 +55,7 @@ class SpuriousRemovalMethod:
                     f"method.superclass: no {self.spec.superclass!r} was found in any image of class {label!r}; "
                     "choose another word, or region: whole"
                 )
-        self.tokens.learned  # noqa: B018  (learned on first use)
+        self.concepts.learn()
 
     @cached_property
     def majority(self) -> dict[str, list[Item]]:
@@ -77,21 +77,7 @@ class SpuriousRemovalMethod:
         turns = [slot.rank // 2 if both else slot.rank for slot in slots]
         items = [typical[turn % len(typical)] for turn, typical in zip(turns, origins, strict=True)]
         made = [
-            Request(
-                index=slot.index,
-                attempt=attempt,
-                seed=derive(self.bench.spec.seed, "image", slot.index, attempt),
-                label=slot.label,
-                method=self.spec.type,
-                prompt=self.tokens.prompt(slot.label),
-                source=item,
-                image=image,
-                mask=mask,
-                concept=self.tokens.address(slot.label),
-                strength=self.spec.strength,
-                guidance=self.spec.guidance,
-                steps=self.spec.steps,
-            )
+            self.concepts.request(slot, attempt, source=item, image=image, mask=mask, strength=self.spec.strength)
             for slot, item, image, mask in zip(slots, items, self.bench.images(items), self.regions(items), strict=True)
         ]
         real = [self.spec.objects == "real" or (both and slot.rank % 2 == 1) for slot in slots]

@@ -57,7 +57,7 @@ def gather(bench: Workbench, plan: Plan, method: Method, summary: dict[str, Any]
         for number in range(min(SHARDS, plan.shards))
         for row in rows.read(bench.store.get(key(bench.root, number, plan.shards)))
     ]
-    tokens = method.tokens.learned
+    tokens = method.concepts.tokens.learned
     return Page(
         title=f"{bench.spec.name}, version {summary['version']}",
         summary=summary,

@@ -11,7 +11,16 @@ from pipelines.spec.filters import (
     NearDuplicateFilter,
     QualityFilter,
 )
-from pipelines.spec.methods import METHOD_SPECS, ImageVariation, Inversion, MethodSpec, SpuriousRemoval, TextToImage
+from pipelines.spec.methods import (
+    METHOD_SPECS,
+    AugmentedConditioning,
+    ImageVariation,
+    Inversion,
+    Lora,
+    MethodSpec,
+    SpuriousRemoval,
+    TextToImage,
+)
 from pipelines.spec.models import Models
 from pipelines.spec.reading import explain, load, mistake, parse
 from pipelines.spec.sources import FewShotSource, FolderSource, LongTailSource, SourceSpec, SpuriousSource, UploadedSource
@@ -23,6 +32,7 @@ __all__ = [
     "Amount",
     "Arm",
     "AttributionFilter",
+    "AugmentedConditioning",
     "Classifier",
     "ClipScoreFilter",
     "Evaluation",
@@ -33,6 +43,7 @@ __all__ = [
     "Inversion",
     "LabelAgreementFilter",
     "LongTailSource",
+    "Lora",
     "MethodSpec",
     "Models",
     "Name",

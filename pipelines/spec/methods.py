@@ -1,9 +1,10 @@
 """How images are made."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from pipelines.prompts import TEMPLATES, placeholders
 from pipelines.spec.base import Share, Strength, Strict, distinct
 
 
@@ -28,7 +29,35 @@ class Inversion(Strict):
     checkpoint_every: int = Field(100, ge=1, description="Steps after which progress is saved.")
 
 
-class SpuriousRemoval(Strict):
+class Lora(Strict):
+    """Low-rank weights beside the UNet's attention, learned from the source (DataDream, ECCV 2024, arXiv 2407.10910)."""
+
+    scope: Literal["class", "dataset"] = Field("dataset", description="One for each class, or one for all of them.")
+    rank: int = Field(16, ge=1, le=256, description="Rank of the weights, and the factor of their effect (alpha).")
+    images: int = Field(100, ge=1, le=100_000, description="Training images a class, the first ones.")
+    steps: int = Field(300, ge=1, le=1_000_000, description="Optimisation steps.")
+    batch: int = Field(8, ge=1, le=4096, description="Images a step.")
+    learning_rate: float = Field(
+        1e-4, gt=0, description="Peak of AdamW, warmed up over a tenth of the steps, then a cosine."
+    )
+    checkpoint_every: int = Field(100, ge=1, description="Steps after which progress is saved.")
+
+
+class Learned(Strict):
+    """What every method can learn of the source before it generates."""
+
+    superclass: str | None = Field(None, description="What all classes are, in one word; said after a learned token.")
+    inversion: Inversion | None = Field(None, description="How tokens are learned; none: class names alone.")
+    lora: Lora | None = Field(None, description="How low-rank weights are learned; none: the checkpoint as it is.")
+
+    @model_validator(mode="after")
+    def superclass_of_tokens(self) -> Self:
+        if self.inversion and not self.superclass:
+            raise ValueError("superclass must say what the classes are when inversion is asked for: 'bird'")
+        return self
+
+
+class SpuriousRemoval(Learned):
     """Repaint each class's typical images as the other classes (DDB, ICCV 2025, arXiv 2503.17226)."""
 
     type: Literal["spurious_removal"]
@@ -60,36 +89,47 @@ class SpuriousRemoval(Strict):
     steps: int = Field(25, ge=1, le=1000, description="Denoising steps.")
 
     @model_validator(mode="after")
-    def objects_have_edges(self) -> "SpuriousRemoval":
+    def objects_have_edges(self) -> Self:
         if self.objects != "painted" and self.region == "whole":
             raise ValueError("objects: real ones are cut out, so region must be box or mask; or let objects be painted")
         return self
 
 
-class TextToImage(Strict):
+class TextToImage(Learned):
     """Plain generation from a prompt: the baseline that every other method has to beat."""
 
     type: Literal["text_to_image"]
-    superclass: str | None = Field(None, description="What all classes are, in one word; said after a learned token.")
-    inversion: Inversion | None = Field(None, description="How tokens are learned; none: class names alone.")
+    templates: Annotated[tuple[str, ...], AfterValidator(distinct)] = Field(
+        TEMPLATES[:1],
+        min_length=1,
+        description="Prompts, one drawn for each image: {} stands for the class, {scene} for one of words.scene.",
+    )
+    words: dict[str, tuple[str, ...]] = Field(
+        {},
+        description="What stands for the names in the templates, one drawn for each image: {scene: [on grass, at night]}.",
+    )
     guidance: float = Field(2.0, ge=1, description="Classifier-free guidance scale.")
     steps: int = Field(25, ge=1, le=1000, description="Denoising steps.")
 
     @model_validator(mode="after")
-    def superclass_of_tokens(self) -> "TextToImage":
-        if self.inversion and not self.superclass:
-            raise ValueError("superclass must say what the classes are when inversion is asked for: 'bird'")
+    def templates_can_be_filled(self) -> Self:
+        for template in self.templates:
+            names = placeholders(template)
+            if names.count("") != 1:
+                raise ValueError(f"templates: {template!r} must say {{}} once, where the class goes")
+            for name in names:
+                if name and not self.words.get(name):
+                    raise ValueError(f"words: {template!r} says {{{name}}}, so words.{name} must list what stands for it")
         return self
 
 
-class ImageVariation(Strict):
-    """Variations of the source's own images (DA-Fusion, ICLR 2024, arXiv 2302.07944; Real Guidance, arXiv 2210.07574)."""
+class ImageVariation(Learned):
+    """Variations of the source's own images (DA-Fusion, ICLR 2024, arXiv 2302.07944; Real Guidance, arXiv 2210.07574).
+
+    DA-Fusion learns tokens by inversion; Real Guidance says the class by its name.
+    """
 
     type: Literal["image_variation"]
-    superclass: str | None = Field(None, description="What all classes are, in one word; said after a learned token.")
-    inversion: Inversion | None = Field(
-        None, description="How tokens are learned (DA-Fusion); none: class names alone (Real Guidance)."
-    )
     strengths: Annotated[tuple[Strength, ...], AfterValidator(distinct)] = Field(
         (0.25, 0.5, 0.75, 1.0),
         min_length=1,
@@ -103,11 +143,31 @@ class ImageVariation(Strict):
     steps: int = Field(25, ge=1, le=1000, description="Denoising steps of the full schedule.")
 
     @model_validator(mode="after")
-    def superclass_is_needed(self) -> "ImageVariation":
-        if (self.inversion or self.repaint != "whole") and not self.superclass:
-            raise ValueError("superclass must say what the classes are when a token is learned or a part repainted: 'bird'")
+    def superclass_of_parts(self) -> Self:
+        if self.repaint != "whole" and not self.superclass:
+            raise ValueError("superclass must say what the classes are when a part is repainted: 'bird'")
         return self
 
 
-METHOD_SPECS = (SpuriousRemoval, TextToImage, ImageVariation)
-MethodSpec = Annotated[SpuriousRemoval | TextToImage | ImageVariation, Field(discriminator="type")]
+class AugmentedConditioning(Learned):
+    """Images conditioned on augmented real ones, from pure noise (Augmented Conditioning Is Enough, arXiv 2502.04475)."""
+
+    type: Literal["augmented_conditioning"]
+    mix: Literal["none", "cutmix", "mixup", "embed_cutmix", "embed_mixup"] = Field(
+        "embed_cutmix",
+        description="How two real images of a class become one prompt: cut and pasted or blended as pixels, or as "
+        "embeddings; none: one image alone.",
+    )
+    alpha: float = Field(1.0, gt=0, description="Of the Beta distribution of the first image's share in a mix.")
+    dropout: Share = Field(0.4, description="Share of the embedding's numbers that are set to zero.")
+    shots: int | None = Field(
+        None, ge=1, description="Real images a class to condition on, the first ones; none: all. No other is ever read."
+    )
+    scale: Share = Field(1.0, description="How much an IP-Adapter's picture counts against the text.")
+    noise_level: int = Field(0, ge=0, le=999, description="Noise on the embedding that an unCLIP checkpoint is shown.")
+    guidance: float = Field(10.0, ge=1, description="Classifier-free guidance scale: 10 for few shots, 2 for long tails.")
+    steps: int = Field(30, ge=1, le=1000, description="Denoising steps.")
+
+
+METHOD_SPECS = (SpuriousRemoval, TextToImage, ImageVariation, AugmentedConditioning)
+MethodSpec = Annotated[SpuriousRemoval | TextToImage | ImageVariation | AugmentedConditioning, Field(discriminator="type")]

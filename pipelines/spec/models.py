@@ -14,6 +14,11 @@ class Models(Strict):
         description="A CLIPSeg checkpoint, a GroundingDINO and a SAM one joined by '+', 'builtin' (CLIPSeg), "
         "or 'cross-attention' (the text-to-image model's own).",
     )
+    adapter: str = Field(
+        "builtin",
+        description="What lets the checkpoint see image prompts: an IP-Adapter, FOLDER/FILE.safetensors with its "
+        "encoder in FOLDER/image_encoder, or 'builtin'. unCLIP checkpoints see by themselves.",
+    )
     clip: str = Field("builtin", description="A CLIP checkpoint: path, hub id, or 'builtin'.")
     device: str = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1', ...")
     resolution: int | None = Field(None, ge=32, le=4096, multiple_of=8, description="Pixels a side; none: the checkpoint's.")
