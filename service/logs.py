@@ -18,7 +18,7 @@ def begin(level: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        tracing.annotate,
+        *([tracing.annotate] if tracing.wanted() else []),
     ]
     shown: list[Processor] = [structlog.dev.ConsoleRenderer()]
     if not sys.stderr.isatty():

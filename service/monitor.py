@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import structlog
-from prometheus_client import make_wsgi_app
+from prometheus_client import disable_created_metrics, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def serve(port: int, ailing: Callable[[], str | None]) -> None:
 
 
 def answer(port: int, ailing: Callable[[], str | None]) -> None:
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a gauge beside every counter, which nobody asks for
     metrics = make_wsgi_app()
 
     def app(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import structlog
@@ -27,11 +26,15 @@ def wanted() -> bool:
     """Whether spans are sent. Raises SpecError when they should be, and what sends them is not installed."""
     if not os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         return False
-    if find_spec("opentelemetry") is None or find_spec("opentelemetry.instrumentation") is None:
+    try:
+        import opentelemetry.exporter.otlp.proto.http.trace_exporter
+        import opentelemetry.instrumentation.fastapi
+        import opentelemetry.sdk.trace  # noqa: F401
+    except ImportError as error:
         raise SpecError(
-            "OTEL_EXPORTER_OTLP_ENDPOINT: is set, and the tracing libraries are not installed; "
+            f"OTEL_EXPORTER_OTLP_ENDPOINT: is set, and {error.name} is not installed; "
             "install counterpoise[tracing], or unset it"
-        )
+        ) from None
     return True
 
 
@@ -111,10 +114,7 @@ def failed(error: str) -> None:
 
 def annotate(_logger: object, _method: str, event: EventDict) -> EventDict:
     """Say in a log line which trace it belongs to."""
-    if wanted():
-        from opentelemetry import trace
+    from opentelemetry import trace
 
-        context = trace.get_current_span().get_span_context()
-        if context.is_valid:
-            event["trace_id"] = trace.format_trace_id(context.trace_id)
-    return event
+    context = trace.get_current_span().get_span_context()
+    return {**event, "trace_id": trace.format_trace_id(context.trace_id)} if context.is_valid else event
