@@ -10,6 +10,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from celery.signals import setup_logging, worker_process_init, worker_process_shutdown, worker_shutting_down
+from celery.utils.log import get_multiprocessing_logger
 
 from service import logs, monitor, tracing
 from service.queue import KINDS, PREVIEW, TASK, Answers, Kind, open_queue, wake
@@ -30,6 +31,7 @@ warnings.filterwarnings("ignore", "You're running the worker with superuser priv
 def speak(**_: Any) -> None:
     """Instead of Celery's own way."""
     logs.begin(settings.log_level)
+    get_multiprocessing_logger().propagate = True  # left alone, it writes past ours
 
 
 @worker_process_init.connect
