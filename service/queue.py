@@ -11,6 +11,7 @@ from typing import Any, Literal, cast, get_args
 import redis
 from celery import Celery
 
+from service import tracing
 from service.state import leases
 from service.state.database import Database
 from service.state.flow import Stage
@@ -62,7 +63,8 @@ def sweep(queue: Celery, database: Database, seconds: float) -> dict[Kind, int]:
 
 def ask_preview(queue: Celery, number: str, tenant: str, spec: dict[str, Any], count: int) -> None:
     """Ask any worker for a preview; its answer will lie under `number`."""
-    queue.send_task(PREVIEW, args=(number, tenant, spec, count), queue="gpu", expires=PATIENCE, retry=False)
+    args = number, tenant, spec, count, tracing.origin()
+    queue.send_task(PREVIEW, args=args, queue="gpu", expires=PATIENCE, retry=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """What an operator sets, by environment variables COUNTERPOISE_*. The defaults are one machine without anything else."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -24,6 +25,11 @@ class Settings(BaseSettings):
         60.0, gt=0, description="After so long without a sign of life a worker's unit is another's."
     )
     sweep_seconds: float = Field(5.0, gt=0, description="How often the scheduler looks for work that nobody was told of.")
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged: this and worse.")
+    metrics_port: int = Field(
+        0, ge=0, lt=2**16, description="Port of worker and scheduler for /metrics and /healthz; 0: none."
+    )
 
     auth: bool = Field(True, description="Whether an API key is asked for. Without, the API listens on loopback alone.")
     private_webhooks: bool = Field(

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import structlog
+from prometheus_client import Counter
 from standardwebhooks import Webhook
 
 from pipelines.errors import SpecError
@@ -18,6 +19,8 @@ from service.state.webhooks import Due
 
 log = structlog.get_logger()
 TIMEOUT = 10.0  # seconds that a receiver has to answer
+ATTEMPTS = Counter("counterpoise_webhook_attempts", "Attempts to deliver a webhook.", ["outcome"])
+DELIVERED, FAILED = (ATTEMPTS.labels(outcome) for outcome in ("delivered", "failed"))
 
 
 def addresses(url: str, allow_private: bool) -> list[str]:
@@ -80,7 +83,9 @@ def deliver(database: Database, allow_private: bool) -> int:
     """Try every delivery that is due; return how many were tried. Safe to run anywhere, by several."""
     tried = 0
     while (due := webhooks.claim(database)) is not None:
-        webhooks.settle(database, due, *attempt(due, allow_private))
+        status, error = attempt(due, allow_private)
+        webhooks.settle(database, due, status, error)
+        (FAILED if error else DELIVERED).inc()
         tried += 1
     return tried
 

@@ -6,12 +6,16 @@ The parent never touches torch: a process that is forked after it has would hang
 import multiprocessing
 import os
 import socket
+import warnings
 from typing import TYPE_CHECKING, Any
 
-from celery.signals import worker_process_init, worker_shutting_down
+from celery.signals import setup_logging, worker_process_init, worker_process_shutdown, worker_shutting_down
+from celery.utils.log import get_multiprocessing_logger
 
+from service import logs, monitor, tracing
 from service.queue import KINDS, PREVIEW, TASK, Answers, Kind, open_queue, wake
 from service.settings import Settings
+from workers import metrics
 
 if TYPE_CHECKING:
     from workers.work import Worker
@@ -20,6 +24,14 @@ settings = Settings()
 queue = open_queue(settings.broker_url)
 stopping = multiprocessing.Event()  # set in the parent, seen by its children
 worker: "Worker | None" = None
+warnings.filterwarnings("ignore", "You're running the worker with superuser privileges")  # it never unpickles
+
+
+@setup_logging.connect
+def speak(**_: Any) -> None:
+    """Instead of Celery's own way."""
+    logs.begin(settings.log_level)
+    get_multiprocessing_logger().propagate = True  # left alone, it writes past ours
 
 
 @worker_process_init.connect
@@ -30,8 +42,16 @@ def begin(**_: Any) -> None:
     from workers.work import Worker
 
     quiet()
+    tracing.begin("worker")
     name = f"{socket.gethostname()}-{os.getpid()}"
     worker = Worker(settings, Database.open(settings.database), name, stopping.is_set)
+    metrics.begin(queue.amqp.queues.consume_from)
+    monitor.serve(settings.metrics_port, metrics.ailing)
+
+
+@worker_process_shutdown.connect
+def part(**_: Any) -> None:
+    tracing.end()
 
 
 @worker_shutting_down.connect
@@ -49,7 +69,10 @@ def work(kind: Kind) -> None:
 
 
 @queue.task(name=PREVIEW)
-def preview(number: str, tenant: str, spec: dict[str, Any], count: int) -> None:
+def preview(number: str, tenant: str, spec: dict[str, Any], count: int, origin: dict[str, str]) -> None:
     """Make a preview, and answer whoever waits for it."""
     assert worker is not None
-    Answers(settings.broker_url).give(number, worker.preview(tenant, spec, count))
+    with tracing.work("preview", origin, tenant=tenant), metrics.at("preview") as ended:
+        answer = worker.preview(tenant, spec, count)
+        ended("failed" if "error" in answer else "done")
+        Answers(settings.broker_url).give(number, answer)

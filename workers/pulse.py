@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Any
 
 import structlog
@@ -13,6 +14,7 @@ from pipelines.progress import Stage
 from service.state import leases, versions
 from service.state.database import Database
 from service.state.leases import Lease, LeaseLost
+from workers import metrics
 
 log = structlog.get_logger()
 
@@ -32,7 +34,7 @@ class Pulse:
 
     @contextmanager
     def beating(self) -> Iterator[None]:
-        thread = threading.Thread(target=self.beat, daemon=True)
+        thread = threading.Thread(target=copy_context().run, args=(self.beat,), daemon=True)
         thread.start()
         try:
             yield
@@ -49,11 +51,12 @@ class Pulse:
             except LeaseLost:
                 self.lost.set()
             except OperationalError as error:
-                log.warning("lease not renewed", unit=self.lease.unit, error=str(error.orig))
+                log.warning("lease not renewed", error=str(error.orig))
                 if time.monotonic() - heard > self.seconds:
                     self.lost.set()
 
     def check(self) -> None:
+        metrics.step()
         if self.lost.is_set():
             raise LeaseLost(f"{self.lease.stage} {self.lease.number}")
         if self.stopping():
@@ -78,7 +81,7 @@ class Pulse:
             with self.database.write() as session:
                 versions.note(session, self.lease.version, "progress", data)
         except OperationalError as error:  # nobody's work fails because nobody could be told of it
-            log.warning("progress not told", unit=self.lease.unit, error=str(error.orig))
+            log.warning("progress not told", error=str(error.orig))
 
     def say(self, text: str) -> None:
         self.tell({"said": text})

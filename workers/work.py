@@ -19,12 +19,15 @@ from pipelines.records import Candidate, Image
 from pipelines.spec import parse
 from pipelines.store import Store
 from pipelines.synthetic import png
+from service import tracing
 from service.limits import check, check_size
 from service.queue import Kind, stages
 from service.settings import Settings
 from service.state import leases, versions
 from service.state.database import Database
 from service.state.leases import Lease, LeaseLost
+from workers import metrics
+from workers.metrics import Outcome
 from workers.pulse import Pulse, Stopping
 
 log = structlog.get_logger()
@@ -104,29 +107,45 @@ class Worker:
 
     def do(self, lease: Lease) -> None:
         """Work on a unit that is held. Whatever happens, the database knows afterwards, or will when the lease runs out."""
+        version, origin = versions.get(self.database, lease.version), versions.origin(self.database, lease.version)
+        about: dict[str, str | int] = {"stage": lease.stage, "unit": lease.number, "attempt": lease.attempts}
+        if version is not None:
+            about |= {"tenant": version.tenant, "dataset": version.dataset, "version": version.number}
+        with tracing.work(lease.stage, origin, **about), metrics.at(lease.stage) as ended:
+            ended(self.tried(lease))
+        metrics.MODELS.set(len(self.last[1].bench.loaded) if self.last else 0)
+
+    def tried(self, lease: Lease) -> Outcome:
+        """Do it, and write down how it ended."""
         pulse = Pulse(self.database, lease, self.settings.lease_seconds, self.stopping)
-        bound = log.bind(version=lease.version, stage=lease.stage, number=lease.number, attempt=lease.attempts)
         try:
             with pulse.beating():
                 job = self.job(lease.version, pulse)
                 began = time.monotonic()
                 report, work = self.piece(job, lease)
-            leases.complete(self.database, lease, report, work, seconds=time.monotonic() - began)
-            bound.info("done")
+                seconds = time.monotonic() - began
+            leases.complete(self.database, lease, report, work, seconds=seconds)
+            log.info("done", seconds=round(seconds, 1))
+            return "done"
         except LeaseLost:
             self.last = None
-            bound.warning("lost to another worker, or cancelled")
+            log.warning("lost to another worker, or cancelled")
+            return "lost"
         except Stopping:
             leases.release(self.database, lease)
-            bound.info("given back")
+            log.info("given back")
+            return "released"
         except CounterpoiseError as error:
             self.last = None
-            bound.error("failed", error=str(error))
+            log.error("failed", error=str(error))
+            tracing.failed(str(error))
             leases.fail(self.database, lease, str(error), again=error.retry)
         except Exception as error:
             self.last = None
-            bound.exception("failed")
+            log.exception("failed")
+            tracing.failed(f"{type(error).__name__}: {error}")
             leases.fail(self.database, lease, f"{type(error).__name__}: {error}", again=True)
+        return "failed"
 
 
 def spent(entered: dict[str, float]) -> dict[str, float]:

@@ -2,8 +2,10 @@
 
 from fastapi import FastAPI
 
+from service import tracing
 from service.api import catalogue, events, files, health, metrics, previews, problems, samples, sources, versions, webhooks
 from service.api.context import Context
+from service.api.requests import Requests
 from service.queue import open_queue
 from service.settings import Settings
 from service.state.database import Database
@@ -16,7 +18,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(title="Counterpoise", summary="Makes the training images a dataset lacks.", version="1")
     app.state.context = Context(settings, database, open_queue(settings.broker_url))
     problems.install(app)
-    metrics.install(app, database)
+    app.add_middleware(Requests, latency=metrics.install(app, database))
+    tracing.instrument(app)
     for part in (versions, events, files, samples, sources, previews, webhooks, catalogue, health, metrics):
         app.include_router(part.router)
     return app

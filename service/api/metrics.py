@@ -1,7 +1,6 @@
 """/metrics for Prometheus: what the database knows of the work, and how long requests took."""
 
-import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
@@ -9,6 +8,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from service.api.context import Here
+from service.queue import KIND
 from service.state import leases, versions
 from service.state.database import Database
 
@@ -28,9 +28,12 @@ class Work(Collector):
         for (stage, state), count in leases.census(self.database).items():
             units.add_metric([stage, state], count)
         yield units
-        lined = GaugeMetricFamily("counterpoise_queue_depth", "Units that a worker could take up now.", labels=["stage"])
-        for stage, count in leases.depth(self.database).items():
-            lined.add_metric([stage], count)
+        lined = GaugeMetricFamily(
+            "counterpoise_queue_depth", "Units that a worker could take up now.", labels=["stage", "kind"]
+        )
+        depth = leases.depth(self.database)
+        for stage, kind in KIND.items():
+            lined.add_metric([stage, kind], depth.get(stage, 0))
         yield lined
         yield GaugeMetricFamily(
             "counterpoise_queue_age_seconds", "How long the first in line has waited.", leases.longest_wait(self.database)
@@ -52,26 +55,13 @@ def rates(reports: list[dict[str, float]]) -> Iterable[Metric]:
         yield GaugeMetricFamily("counterpoise_seconds_per_kept_image", "Worker seconds for a kept image.", seconds / kept)
 
 
-def install(app: FastAPI, database: Database) -> None:
-    """Time every request, by its route, so that addresses with names in them count as one."""
+def install(app: FastAPI, database: Database) -> Histogram:
+    """Serve these; return that of the requests: by route, so that addresses with names in them count as one."""
     registry = CollectorRegistry()
     registry.register(Work(database))
-    latency = Histogram(
-        "counterpoise_request_seconds",
-        "How long requests took.",
-        ["method", "route", "status"],
-        registry=registry,
-        buckets=BUCKETS,
-    )
     app.state.registry = registry
-
-    @app.middleware("http")
-    async def timed(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        began = time.perf_counter()
-        response = await call_next(request)
-        route = getattr(request.scope.get("route"), "path", "none")
-        latency.labels(request.method, route, str(response.status_code)).observe(time.perf_counter() - began)
-        return response
+    labels = ["method", "route", "status"]
+    return Histogram("counterpoise_request_seconds", "How long requests took.", labels, registry=registry, buckets=BUCKETS)
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}, "description": "Metrics."}})

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from structlog.contextvars import get_contextvars
 
 from pipelines.errors import CounterpoiseError
 from pipelines.spec import mistake
@@ -30,6 +31,7 @@ class Problem(BaseModel):
     status: int = Field(examples=[422])
     detail: str = Field(examples=["method.steps: Input should be greater than or equal to 1 (given: 0)"])
     errors: list[Mistake] = Field(default=[], description="Each mistake in what was sent.")
+    request_id: str | None = Field(default=None, description="As in the header X-Request-ID, and in the service's log.")
 
 
 TITLES = {
@@ -53,7 +55,9 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def answer(status: int, detail: str, errors: Sequence[Mistake] = (), headers: dict[str, str] | None = None) -> JSONResponse:
-    problem = Problem(title=TITLES.get(status, "Error"), status=status, detail=detail, errors=list(errors))
+    asked = get_contextvars().get("request_id")
+    title = TITLES.get(status, "Error")
+    problem = Problem(title=title, status=status, detail=detail, errors=list(errors), request_id=asked)
     return JSONResponse(problem.model_dump(), status, headers, media_type=TYPE)
 
 

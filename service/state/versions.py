@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from service import tracing
 from service.state import webhooks
 from service.state.database import Database
 from service.state.flow import DURING, ENDED, STAGE_OF, STAGES, Stage, State, following
@@ -99,7 +100,7 @@ def created(database: Database, tenant: str, dataset: str, spec: dict[str, Any],
         session.add(version)
         session.flush()
         line_up(session, version.id, "plan", 1)
-        note(session, version.id, "state", {"state": "queued"})
+        note(session, version.id, "state", {"state": "queued", **tracing.origin()})
         if once:
             session.add(Asked(tenant=tenant, key=once.key, digest=once.body, version_id=version.id))
         return version.id
@@ -141,6 +142,13 @@ def progress(database: Database, version_id: int) -> dict[str, dict[str, int]]:
 def get(database: Database, version_id: int) -> Version | None:
     with database.read() as session:
         return session.get(Version, version_id)
+
+
+def origin(database: Database, version_id: int) -> dict[str, str]:
+    """What asked for a version, as `tracing.origin` said it then: the first of its events has it."""
+    with database.read() as session:
+        first = select(Event.data).where(Event.version_id == version_id).order_by(Event.id).limit(1)
+        return {name: value for name, value in (session.scalar(first) or {}).items() if name != "state"}
 
 
 def recent(database: Database, seconds: float) -> list[dict[str, Any]]:

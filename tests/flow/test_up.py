@@ -60,9 +60,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder, port = tmp_path_factory.mktemp("up"), free_port()
     command = [sys.executable, "-m", "service.cli", "up", "--port", str(port), "--state-dir", str(folder)]
     environment = {**os.environ, "COUNTERPOISE_PRIVATE_WEBHOOKS": "true"}
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-    )
+    with (folder / "service.log").open("w") as log:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
     assert process.stdout is not None
     assert f"http://127.0.0.1:{port}" in process.stdout.readline()
     made = Service(process, f"http://127.0.0.1:{port}", folder)

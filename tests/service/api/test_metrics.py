@@ -23,7 +23,8 @@ def test_the_line_and_its_pace_are_told(client: TestClient) -> None:
     database = context(client).database
     found = scraped(client)
     assert found["counterpoise_versions", "queued"] == 2
-    assert found["counterpoise_queue_depth", "plan"] == 2
+    assert found["counterpoise_queue_depth", "cpu", "plan"] == 2
+    assert found["counterpoise_queue_depth", "gpu", "generate"] == 0
     assert found["counterpoise_units", "plan", "ready"] == 2
     assert found["counterpoise_images_per_second",] == 0
     assert ("counterpoise_kept_ratio",) not in found

@@ -1,0 +1,49 @@
+"""/metrics and /healthz of a process that answers nothing else: a worker or the scheduler."""
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from threading import Thread
+from typing import TYPE_CHECKING
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+import structlog
+from prometheus_client import disable_created_metrics, make_wsgi_app
+from prometheus_client.exposition import ThreadingWSGIServer
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+log = structlog.get_logger()
+PAUSE = 10  # seconds before a port that is taken is tried again
+
+
+class Silent(WSGIRequestHandler):
+    def log_message(self, *_: object) -> None: ...
+
+
+def serve(port: int, ailing: Callable[[], str | None]) -> None:
+    """Answer from now on, in the background; not at all on port 0. `ailing`: why the process needs a restart, if it does."""
+    if port:
+        Thread(target=answer, args=(port, ailing), daemon=True).start()
+
+
+def answer(port: int, ailing: Callable[[], str | None]) -> None:
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a gauge beside every counter, which nobody asks for
+    metrics = make_wsgi_app()
+
+    def app(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        if environ["PATH_INFO"] != "/healthz":
+            return metrics(environ, start)  # type: ignore[no-any-return]
+        wrong = ailing()
+        start("503 Service Unavailable" if wrong else "200 OK", [("Content-Type", "application/json")])
+        return [json.dumps({"status": wrong or "ok"}).encode()]
+
+    while True:
+        try:
+            make_server("", port, app, ThreadingWSGIServer, Silent).serve_forever()
+        except OSError as error:  # whoever had it before may still be ending; work does not wait for it
+            log.warning(
+                "COUNTERPOISE_METRICS_PORT: cannot be listened on; free it, or set another", port=port, error=str(error)
+            )
+            time.sleep(PAUSE)
