@@ -14,7 +14,17 @@ from pipelines.spec.filters import (
 from pipelines.spec.methods import METHOD_SPECS, ImageVariation, Inversion, MethodSpec, SpuriousRemoval, TextToImage
 from pipelines.spec.models import Models
 from pipelines.spec.reading import explain, load, mistake, parse
-from pipelines.spec.sources import FewShotSource, FolderSource, LongTailSource, SourceSpec, SpuriousSource, UploadedSource
+from pipelines.spec.sources import (
+    FewShotSource,
+    FolderSource,
+    HubSource,
+    LongTailSource,
+    ParquetSource,
+    SourceSpec,
+    SpuriousSource,
+    UploadedSource,
+    WebDatasetSource,
+)
 from pipelines.spec.version import Amount, VersionSpec
 
 __all__ = [
@@ -29,6 +39,7 @@ __all__ = [
     "FewShotSource",
     "FilterSpec",
     "FolderSource",
+    "HubSource",
     "ImageVariation",
     "Inversion",
     "LabelAgreementFilter",
@@ -37,6 +48,7 @@ __all__ = [
     "Models",
     "Name",
     "NearDuplicateFilter",
+    "ParquetSource",
     "QualityFilter",
     "Recipe",
     "SourceSpec",
@@ -46,6 +58,7 @@ __all__ = [
     "TextToImage",
     "UploadedSource",
     "VersionSpec",
+    "WebDatasetSource",
     "explain",
     "load",
     "mistake",

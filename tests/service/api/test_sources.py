@@ -46,7 +46,7 @@ def zipped(files: dict[str, bytes]) -> bytes:
 
 def parquet(files: dict[str, bytes]) -> bytes:
     rows = [
-        {"image": {"bytes": content, "path": name}, "label": name.split("/")[1], "group": "grass"}
+        {"image": {"bytes": content, "path": name}, "label": name.split("/")[1], "group": "grass", "split": "train"}
         for name, content in files.items()
     ]
     data = io.BytesIO()
