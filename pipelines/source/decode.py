@@ -34,6 +34,8 @@ def decode(data: bytes, *, allow_synthetic: bool = False) -> Image:
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except BadImage:
         raise
+    except PIL.Image.DecompressionBombError:
+        raise BadImage(f"more than {MAX_PIXELS} pixels; scale it down") from None
     except PIL.UnidentifiedImageError:
         raise BadImage(f"not a readable {', '.join(FORMATS)} image; convert it") from None
     except Exception as error:  # a decoder may raise anything on damaged bytes
