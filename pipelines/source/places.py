@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
+from functools import cached_property
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
@@ -75,17 +76,19 @@ class Bucket:
     url: str
     store: Store
 
+    @cached_property
+    def names(self) -> list[str]:
+        """All of them, listed once. Raises SourceError."""
+        with self.reached():
+            return self.store.keys("")
+
     def glob(self, pattern: str) -> list[str]:
         """As of a folder. Raises SourceError."""
-        *folders, last = pattern.split("/")
-        prefix = folders[0] if folders and folders[0].isalpha() else ""
-        with self.reached():
-            names = self.store.keys(prefix)
-        if folders == ["**"]:
-            return [name for name in names if fnmatchcase(name.rsplit("/", 1)[-1], last)]
-        parts = [(name, name.split("/")) for name in names]
-        wanted = [*folders, last]
-        return [n for n, p in parts if len(p) == len(wanted) and all(map(fnmatchcase, p, wanted))]
+        if pattern.startswith("**/"):
+            return [name for name in self.names if fnmatchcase(name.rsplit("/", 1)[-1], pattern[3:])]
+        wanted = pattern.split("/")
+        parts = [(name, name.split("/")) for name in self.names]
+        return [name for name, part in parts if len(part) == len(wanted) and all(map(fnmatchcase, part, wanted))]
 
     def get(self, name: str) -> bytes:
         """An object's bytes. Raises BadImage, or SourceError when the store fails."""
