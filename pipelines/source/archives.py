@@ -92,11 +92,9 @@ def files_of_tar(file: IO[bytes], mode: str) -> Stream:
                 yield Problem(name, f"larger than {MAX_FILE // 2**20} MiB; scale it down")
             else:  # going on would unpack it, however large
                 raise SourceError(f"source: {name} has {member.size} bytes, more than {MAX_FILE}; leave it out")
-        if mode == "r:":
+        if mode == "r:":  # cut between two files, it would seem to be whole
             file.seek(archive.offset)
-            if file.read(tarfile.BLOCKSIZE) != bytes(
-                tarfile.BLOCKSIZE
-            ):  # cut between two files: tarfile takes that for the end
+            if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
                 raise tarfile.ReadError("unexpected end of data")
 
 
