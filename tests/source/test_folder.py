@@ -172,11 +172,6 @@ BAD: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "folder": ("x.png", lambda p: p.mkdir(), "cannot be read .*; make it a readable file, or remove it"),
     "pipe": ("x.png", lambda p: os.mkfifo(p), "cannot be read .*; make it a readable file, or remove it"),
     "twin": ("x.png", lambda p: p.write_bytes((p.parent / "0.png").read_bytes()), r"repeats train/boot/0\.png"),
-    "twin of another class": (
-        "x.png",
-        lambda p: p.write_bytes((p.parents[1] / "sneaker/1.png").read_bytes()),
-        "is also in class 'boot' as .*; decide for one class",
-    ),
     "link to nothing": ("x.png", lambda p: p.symlink_to("nothing.png"), "cannot be read .*; make it a readable file"),
     "link to itself": ("x.png", lambda p: p.symlink_to(p.name), "cannot be read .*; make it a readable file"),
     "link out": ("x.png", lambda p: p.symlink_to(outside(p)), "is a link out of the source's folder; copy the file into it"),
