@@ -36,10 +36,10 @@ def opened(store: Store, key: str) -> pq.ParquetFile | None:
     return None if file is None else pq.ParquetFile(file)
 
 
-def class_names(schema: pa.Schema) -> list[str]:
+def class_names(schema: pa.Schema, column: str = "label") -> list[str]:
     """The names of Hugging Face's ClassLabel in a schema; none where labels are their own names."""
     try:
-        label = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]["label"]
+        label = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"][column]
     except (ValueError, KeyError, TypeError):
         return []
     return [str(name) for name in label.get("names", [])] if isinstance(label, dict) else []

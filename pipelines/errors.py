@@ -15,6 +15,12 @@ class SourceError(CounterpoiseError):
     """The source cannot be opened, or holds nothing usable."""
 
 
+class UnreachableError(SourceError):
+    """Where the source lies does not answer: it may, later."""
+
+    retry = True
+
+
 class ModelError(CounterpoiseError):
     """A checkpoint cannot be loaded, or does not fit the others."""
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
@@ -32,7 +33,21 @@ class Bars:
         return lambda done: self.rich.advance(task, done)
 
     def say(self, text: str) -> None:
-        self.rich.console.print(text, highlight=False)
+        self.rich.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+class Lines:
+    """Progress where bars cannot be drawn: a line as each stage begins."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def stage(self, name: str, total: int) -> Stage:
+        self.say(f"{name}: {total}")
+        return lambda done: None
+
+    def say(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 class Silent:
@@ -68,6 +83,11 @@ def columns() -> tuple[ProgressColumn, ...]:
 
 @contextmanager
 def bars() -> Iterator[Progress]:
+    """Bars in a terminal, lines elsewhere."""
     quiet()
-    with RichProgress(*columns()) as rich:
+    console = Console()
+    if not console.is_terminal:
+        yield Lines(console)
+        return
+    with RichProgress(*columns(), console=console) as rich:
         yield Bars(rich)

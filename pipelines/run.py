@@ -45,6 +45,8 @@ def run(spec: VersionSpec, out: Path, progress: Progress) -> dict[str, Any]:
     clock = Clock(store, job.bench.root)
     with clock.time("plan"):
         plan = job.plan
+    for line in job.bench.source.described:
+        progress.say(line)
     job.check()
     with clock.time("learn"):
         job.learn()

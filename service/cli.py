@@ -1,6 +1,8 @@
 """The `counterpoise` command. What needs torch is imported when it is run, not before."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,8 +32,17 @@ app = typer.Typer(
     help="Makes the training images a dataset lacks.", no_args_is_help=True, add_completion=False, cls=Commands
 )
 bench_app = typer.Typer(help="Measure what the methods are worth.", no_args_is_help=True)
-PROBLEMS = 20  # images that cannot be used, listed
 EXAMPLES = ("spurious", "few-shot", "long-tail")
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Whoever stops it learns that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        Console(stderr=True).print("\nStopped. The same command again goes on where it was.", soft_wrap=True)
+        raise typer.Exit(130) from None
 
 
 def fail(message: str) -> typer.Exit:
@@ -56,7 +67,7 @@ def run(
     checked = load(spec)
     from pipelines.progress import bars
 
-    with bars() as progress:  # first, since the libraries talk while they are imported
+    with resumable(), bars() as progress:  # first, since the libraries talk while they are imported
         from pipelines.run import run as run_spec
 
         summary = run_spec(checked, out, progress)
@@ -73,7 +84,7 @@ def ablate(
     checked = load(spec)
     from pipelines.progress import bars
 
-    with bars() as progress:
+    with resumable(), bars() as progress:
         from pipelines.ablation import VARIANTS
         from pipelines.ablation import ablate as ablate_spec
 
@@ -134,11 +145,8 @@ def validate(spec: Annotated[Path, typer.Argument(help="The spec, YAML or JSON."
     from pipelines.source import open_source
 
     source = open_source(checked.source)
-    sizes = ", ".join(f"{sum(groups.values())} {label}" for label, groups in source.counts.items())
-    held_out = ", ".join(f"{len(source.splits[split])} for {split}" for split in ("validation", "test"))
-    typer.echo(f"Real images: {sizes}; {held_out}; {len(source.problems)} cannot be used.")
-    for problem in source.problems[:PROBLEMS]:
-        typer.echo(f"  {problem.id}: {problem.reason}")
+    for line in source.described:
+        typer.echo(line)
     plan = make_plan(checked, "", "", source.counts)
     typer.echo(f"To be made: {plan.planned} images in {plan.shards} shards.")
 

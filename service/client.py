@@ -23,6 +23,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_expone
 from pipelines.errors import CounterpoiseError
 from pipelines.pack import pack
 from pipelines.spec import FolderSource, UploadedSource, VersionSpec
+from pipelines.spec.sources import remote
 from service.schemas import Happening, SourceView, VersionPage, VersionView
 
 CHUNK = 2**20  # bytes of an upload that are sent at a time
@@ -109,7 +110,7 @@ class Client:
     def sent(self, spec: VersionSpec) -> tuple[VersionSpec, SourceView | None]:
         """The spec with its folder's images uploaded under the dataset's name, and what was understood of them."""
         source = spec.source
-        if not isinstance(source, FolderSource):
+        if not isinstance(source, FolderSource) or remote(source.path):
             return spec, None
         found = self.upload(spec.name, Path(source.path), allow_synthetic=source.allow_synthetic)
         uploaded = UploadedSource(type="uploaded", name=spec.name, digest=found.digest, max_problems=source.max_problems)

@@ -1,19 +1,29 @@
 """What a spec may name: only folders and checkpoints that the operator allows. Checked by the API, and by workers again."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.errors import SpecError
-from pipelines.spec import FolderSource, VersionSpec
+from pipelines.spec import HubSource, SourceSpec, VersionSpec
+from pipelines.spec.sources import PathSource, local, remote
 from service.settings import Settings
 
 
-def inside(path: str, roots: list[Path]) -> bool:
-    """Whether a path lies in one of the roots, all links followed."""
+def inside(path: str, roots: Sequence[str | Path]) -> bool:
+    """Whether a path lies in one of the roots, all links followed; or an s3:// prefix, by whole names, in an s3:// root."""
+    if remote(path):
+        parts = path.rstrip("/").split("/")
+        trunks = [str(root).rstrip("/").split("/") for root in roots if remote(str(root))]
+        return any(parts[: len(trunk)] == trunk for trunk in trunks)
     real = Path(path).resolve()
-    return any(real.is_relative_to(root.resolve()) for root in roots)
+    return any(real.is_relative_to(Path(root).resolve()) for root in roots if not remote(str(root)))
 
 
-def refuse(field: str, value: str, roots: list[Path], variable: str) -> SpecError:
+def of_hub(identity: str, settings: Settings) -> bool:
+    return identity.split("/")[0] in settings.hub_organisations and identity.count("/") == 1
+
+
+def refuse(field: str, value: str, roots: Sequence[str | Path], variable: str) -> SpecError:
     allowed = ", ".join(map(str, roots)) or "nothing"
     return SpecError(f"{field}: {value!r} is not allowed here; the operator allows {allowed} ({variable})")
 
@@ -32,13 +42,23 @@ def check_size(images: int, shard_size: int, settings: Settings) -> None:
         )
 
 
+def check_source(source: SourceSpec, settings: Settings) -> None:
+    """Raises SpecError for images that the operator does not allow to be read."""
+    roots, variable = settings.source_roots, "COUNTERPOISE_SOURCE_ROOTS"
+    if isinstance(source, PathSource) and not inside(source.path, roots):
+        refused = refuse("source.path", source.path, roots, variable)
+        raise SpecError(f"{refused}. Or send the images to /v1/sources/NAME, and name them: {{type: uploaded, name: NAME}}")
+    if isinstance(source, HubSource):
+        if local(source.id) and not inside(source.id, roots):
+            raise refuse("source.id", source.id, roots, variable)
+        if not local(source.id) and not of_hub(source.id, settings):
+            raise refuse("source.id", source.id, settings.hub_organisations, "COUNTERPOISE_HUB_ORGANISATIONS")
+
+
 def check(spec: VersionSpec, settings: Settings) -> None:
     """Raises SpecError that names the field and what is allowed."""
     check_size(spec.amount.total or spec.amount.per_class or 0, spec.shard_size, settings)
-    source = spec.source
-    if isinstance(source, FolderSource) and not inside(source.path, settings.source_roots):
-        refused = refuse("source.path", source.path, settings.source_roots, "COUNTERPOISE_SOURCE_ROOTS")
-        raise SpecError(f"{refused}. Or send the images to /v1/sources/NAME, and name them: {{type: uploaded, name: NAME}}")
+    check_source(spec.source, settings)
     named = {
         "models.text_to_image": [spec.models.text_to_image],
         "models.clip": [spec.models.clip],
@@ -48,6 +68,5 @@ def check(spec: VersionSpec, settings: Settings) -> None:
     for field, values in named.items():
         for value in values:
             builtin = value in ("builtin", "cross-attention")
-            hub = value.split("/")[0] in settings.hub_organisations and value.count("/") == 1
-            if not (builtin or hub or inside(value, settings.model_roots)):
+            if not (builtin or of_hub(value, settings) or inside(value, settings.model_roots)):
                 raise refuse(field, value, settings.model_roots, "COUNTERPOISE_MODEL_ROOTS, COUNTERPOISE_HUB_ORGANISATIONS")

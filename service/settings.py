@@ -16,10 +16,12 @@ class Settings(BaseSettings):
     )
     broker_url: str = Field("", description="redis://...; empty: an embedded Valkey, started by `counterpoise up`.")
     store_url: str = Field("", description="Folder or s3://bucket/prefix of all versions; empty: in the state folder.")
-    source_roots: list[Path] = Field([], description="Folders that sources may be read from, as a JSON list.")
+    source_roots: list[str] = Field(
+        [], description="Folders and s3://bucket/prefix that sources may be read from, as a JSON list."
+    )
     model_roots: list[Path] = Field([], description="Folders that checkpoints may be loaded from, as a JSON list.")
     hub_organisations: list[str] = Field(
-        [], description="Hugging Face organisations whose checkpoints may be used, likewise."
+        [], description="Hugging Face organisations whose checkpoints and datasets may be used, likewise."
     )
     lease_seconds: float = Field(
         60.0, gt=0, description="After so long without a sign of life a worker's unit is another's."

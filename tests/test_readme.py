@@ -27,6 +27,13 @@ def test_every_spec_is_valid(block: str) -> None:
     parse(yaml.safe_load(block))
 
 
+def test_every_form_of_source_is_valid_and_there() -> None:
+    forms = [yaml.safe_load(form) for form in re.findall(r"^\| `(\{type: .*?\})` \|", README, re.MULTILINE)]
+    for form in forms:
+        parse({"name": "shoes", "source": form, "method": {"type": "text_to_image"}, "amount": {"total": 1}})
+    assert {form["type"] for form in forms} == {"folder", "parquet", "webdataset", "hub"}
+
+
 def test_every_make_command_is_a_target() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     asked = set(re.findall(r"make (demo|test|install|[a-z]+)\b(?=[`\s]+(?:#|does|\n))", README))

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -208,21 +209,54 @@ def test_killed_as_a_process_it_ends_with_the_same_bytes(sign: str, finished: Pa
     assert tree(out) == tree(finished)
 
 
-def test_an_image_folder_of_ones_own(tmp_path: Path) -> None:
-    source = open_source(spec().source)
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of one's own, with one broken image."""
+    folder, source = tmp_path_factory.mktemp("mine"), open_source(spec().source)
     for split in ("train", "validation", "test"):
         for item in source.splits[split]:
-            path = tmp_path / "mine" / item.id
+            path = folder / item.id
             path.parent.mkdir(parents=True, exist_ok=True)
             PIL.Image.fromarray(source.read(item)).resize((96, 80)).save(path.with_suffix(".jpg"))
-    (tmp_path / "mine/train/boot/broken.jpg").write_bytes(b"no image")
-    mine = {"type": "folder", "path": str(tmp_path / "mine")}
+    (folder / "train/boot/broken.jpg").write_bytes(b"no image")
+    return folder
+
+
+def test_an_image_folder_of_ones_own(photos: Path, tmp_path: Path) -> None:
+    mine = {"type": "folder", "path": str(photos)}
     small = {"arms": ["erm", "counterpoise"], "seeds": [0]}
     summary = run(spec(source=mine, evaluation=small), tmp_path / "out", Silent())
     assert summary["gap_closed"] is None
     assert set(summary["arms"]["erm"]["groups"]) == {"boot", "sneaker"}
     problems = json.loads((tmp_path / "out/datasets/shoes/v1/quality.json").read_text())["problems"]
     assert "train/boot/broken.jpg" in [problem["id"] for problem in problems]
+
+
+def test_without_a_terminal_each_stage_is_a_line_and_whoever_stops_it_is_told_to_go_on(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump({**SPEC, "source": {"type": "folder", "path": str(photos)}}))
+    command = [sys.executable, "-m", "service.cli", "run", "spec.yaml", "--out", "out"]
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+
+    def interruptible() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell starts what it puts into the background with it ignored
+
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, text=True, preexec_fn=interruptible,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line.rstrip())
+            if line.startswith("learn: "):
+                process.send_signal(signal.SIGINT)
+                break
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert said.strip() == "Stopped. The same command again goes on where it was."
+    assert lines[0].startswith("Real images: 30 boot, 30 sneaker; 16 for validation, 16 for test; 1 cannot be used.")
+    assert lines[1].startswith("  train/boot/broken.jpg: not a readable")
+    assert re.fullmatch(r"learn: .*: \d+", lines[-1])
 
 
 def test_png_in_the_parquet_is_marked_as_generated(finished: Path) -> None:

@@ -37,7 +37,7 @@ def test_every_field_is_described_and_every_type_says_what_it_is(model: type[Str
         ({"amount": {"balance": "groups"}}, ["spec:", "only spurious_removal can fill groups", "balance classes"]),
         (
             {"source": {"type": "folders"}},
-            ["source:", "folders", "'folder', 'uploaded', 'spurious', 'few-shot', 'long-tail'"],
+            ["source:", "folders", "'folder', 'parquet', 'webdataset', 'hub', 'uploaded', 'spurious'"],
         ),
         ({"source": {"type": "spurious", "ratio": 0.5}}, ["source.ratio:", "given: 0.5", "greater than 0.5"]),
         ({"source": {"type": "spurious", "scenes": ["grass"]}}, ["source:", "one scene for each of the 2 classes"]),
@@ -117,8 +117,66 @@ def test_an_absolute_folder_stays_as_it_is(tmp_path: Path) -> None:
 def test_a_file_that_is_no_yaml_is_named(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "a.yaml").write_bytes(content)
-    with pytest.raises(SpecError, match=r"a\.yaml: (cannot be read|not valid YAML or JSON)"):
+    with pytest.raises(SpecError, match=r"a\.yaml: (cannot be read|line \d, column \d: not valid YAML)"):
         load(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        (
+            "a.yaml",
+            "name: a\nsource:\n  type: spurious\n  seed: 1\n  seed: 2\n",
+            "line 5, column 3: .*'seed' is there twice",
+        ),
+        ("a.yaml", '{"name": "a", "name": "b"}', "line 1, column 15: .*'name' is there twice"),
+        ("a.json", '{"name": {"seed": 1, "seed": 2}}', "'seed' is there twice; remove one"),
+        ("a.json", '{\n\t"name": }', "line 2, column 10: not valid JSON: Expecting value"),
+        ("a.json", "[" * 100_000, "not valid JSON"),
+        ("a.yaml", "[" * 100_000, "not valid YAML"),
+    ],
+)
+def test_what_cannot_be_read_says_where(tmp_path: Path, name: str, content: str, said: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(SpecError, match=f"{name}: {said}"):
+        load(tmp_path / name)
+
+
+def test_json_may_be_indented_by_tabs(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(document(), indent="\t"))
+    assert load(tmp_path / "a.json") == parse(document())
+
+
+@pytest.mark.parametrize("kind", ["folder", "parquet", "webdataset"])
+@pytest.mark.parametrize(
+    "path",
+    ["http://x/y", "file:///etc", "s3://b", "s3://Bucket/x", "s3:///x", "s3://bucket/a/../b", "s3://bucket//x", "a\0b", ""],
+)
+def test_a_source_is_read_from_no_other_place(kind: str, path: str) -> None:
+    with pytest.raises(SpecError, match=r"^source\.path: "):
+        parse(document(source={"type": kind, "path": path}))
+
+
+@pytest.mark.parametrize("identity", ["mnist", "https://hub/a/b", "a/b/c", "a/..", "../a\0", "a/b?x", ""])
+def test_a_dataset_is_of_an_organisation_or_a_folder(identity: str) -> None:
+    with pytest.raises(SpecError, match=r"^source\.id: "):
+        parse(document(source={"type": "hub", "id": identity}))
+
+
+@pytest.mark.parametrize(
+    ("source", "field", "path"),
+    [
+        ({"type": "parquet", "path": "shoes/train-*.parquet"}, "path", "{home}/shoes/train-*.parquet"),
+        ({"type": "webdataset", "path": "s3://bucket/shoes"}, "path", "s3://bucket/shoes"),
+        ({"type": "hub", "id": "./shoes"}, "id", "{home}/shoes"),
+        ({"type": "hub", "id": "shop/shoes"}, "id", "shop/shoes"),
+    ],
+)
+def test_only_a_local_path_is_taken_from_the_specs_own_place(
+    tmp_path: Path, source: dict[str, Any], field: str, path: str
+) -> None:
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(document(source=source)))
+    assert getattr(load(tmp_path / "a.yaml").source, field) == path.format(home=tmp_path)
 
 
 def test_only_the_asked_for_must_be_said() -> None:

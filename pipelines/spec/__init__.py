@@ -23,7 +23,17 @@ from pipelines.spec.methods import (
 )
 from pipelines.spec.models import Models
 from pipelines.spec.reading import explain, load, mistake, parse
-from pipelines.spec.sources import FewShotSource, FolderSource, LongTailSource, SourceSpec, SpuriousSource, UploadedSource
+from pipelines.spec.sources import (
+    FewShotSource,
+    FolderSource,
+    HubSource,
+    LongTailSource,
+    ParquetSource,
+    SourceSpec,
+    SpuriousSource,
+    UploadedSource,
+    WebDatasetSource,
+)
 from pipelines.spec.version import Amount, VersionSpec
 
 __all__ = [
@@ -39,6 +49,7 @@ __all__ = [
     "FewShotSource",
     "FilterSpec",
     "FolderSource",
+    "HubSource",
     "ImageVariation",
     "Inversion",
     "LabelAgreementFilter",
@@ -48,6 +59,7 @@ __all__ = [
     "Models",
     "Name",
     "NearDuplicateFilter",
+    "ParquetSource",
     "QualityFilter",
     "Recipe",
     "SourceSpec",
@@ -57,6 +69,7 @@ __all__ = [
     "TextToImage",
     "UploadedSource",
     "VersionSpec",
+    "WebDatasetSource",
     "explain",
     "load",
     "mistake",

@@ -1,5 +1,7 @@
 """Where the real images come from."""
 
+import re
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -12,14 +14,90 @@ Garments = Annotated[tuple[Garment, ...], Field(min_length=2), AfterValidator(di
 Scenes = Annotated[tuple[SceneName, ...], Field(min_length=1), AfterValidator(distinct)]
 
 
+S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?")
+
+
+def remote(path: str) -> bool:
+    return path.startswith("s3://")
+
+
+def location(path: str) -> str:
+    """A local path, or s3://bucket/prefix: no other URL, and nothing that leads out of a prefix."""
+    if "://" in path and not S3.fullmatch(path):
+        raise ValueError("is no folder; give a local path, or s3://bucket/prefix")
+    if remote(path) and {"", ".", ".."} & set(path.removesuffix("/").split("/")[3:]):
+        raise ValueError("must name its prefix without '.', '..' and empty parts")
+    if not path.isprintable():
+        raise ValueError("holds a character that cannot be printed; remove it")
+    return path
+
+
+def local(identity: str) -> bool:
+    """Whether a dataset's id is a folder's path."""
+    return identity.startswith(("/", "."))
+
+
+def dataset(identity: str) -> str:
+    if not local(identity) and not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", identity, re.ASCII):
+        raise ValueError("is no dataset; give organisation/name, or the path of a folder, which begins with / or .")
+    return location(identity)
+
+
+Location = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(location)]
+MaxProblems = Annotated[Share, Field(description="Share of unusable images above which the source is refused.")]
+AllowSynthetic = Annotated[bool, Field(description="Take generated images as real ones.")]
+ImageColumn = Annotated[str, Field(description="Column of the images: bytes, or Hugging Face's image.")]
+LabelColumn = Annotated[str, Field(description="Column of the classes: names, or a ClassLabel's numbers.")]
+GroupColumn = Annotated[str | None, Field(description="Column of the groups; none: `group`, if there is one.")]
+
+
 class FolderSource(Strict):
     """An image folder: `train/<class>/*.png`, optionally `validation/` and `test/`, each optionally with a
     `metadata.csv` of `file_name` and `group` columns."""
 
     type: Literal["folder"]
-    path: str = Field(description="Folder of the images.")
-    max_problems: Share = Field(0.1, description="Share of unreadable images above which the source is refused.")
-    allow_synthetic: bool = Field(False, description="Take generated images as real ones.")
+    path: Location = Field(description="Folder of the images, or s3://bucket/prefix.")
+    max_problems: MaxProblems = 0.1
+    allow_synthetic: AllowSynthetic = False
+
+
+class ParquetSource(Strict):
+    """Parquet files with an image and a label in each row. Splits come from a column, or the files' names."""
+
+    type: Literal["parquet"]
+    path: Location = Field(description="Folder of *.parquet, or a pattern in one, also on s3://: shoes/train-*.parquet")
+    image: ImageColumn = "image"
+    label: LabelColumn = "label"
+    group: GroupColumn = None
+    split: str | None = Field(None, description="Column of the splits; none: `split`, if there is one.")
+    max_problems: MaxProblems = 0.1
+    allow_synthetic: AllowSynthetic = False
+
+
+class WebDatasetSource(Strict):
+    """Uncompressed tar shards of `key.png` with `key.cls` (the class) or `key.json` (`label` and `group`). Splits come
+    from the shards' names."""
+
+    type: Literal["webdataset"]
+    path: Location = Field(description="Folder of *.tar, or a pattern in one, also on s3://: shoes/train-*.tar")
+    max_problems: MaxProblems = 0.1
+    allow_synthetic: AllowSynthetic = False
+
+
+class HubSource(Strict):
+    """A dataset of the Hugging Face hub that is kept as Parquet."""
+
+    type: Literal["hub"]
+    id: Annotated[str, Field(max_length=1000), AfterValidator(dataset)] = Field(
+        description="organisation/name, or a folder in the hub's layout, whose path begins with / or ."
+    )
+    revision: str | None = Field(None, max_length=200, description="Commit, tag or branch; none: the newest.")
+    config: str | None = Field(None, max_length=200, description="Which of its configurations; none: its only one.")
+    image: ImageColumn = "image"
+    label: LabelColumn = "label"
+    group: GroupColumn = None
+    max_problems: MaxProblems = 0.1
+    allow_synthetic: AllowSynthetic = False
 
 
 class UploadedSource(Strict):
@@ -30,7 +108,7 @@ class UploadedSource(Strict):
     digest: str | None = Field(
         None, pattern=r"^[0-9a-f]{16}$", description="Which state of it; none: the newest when the version is asked for."
     )
-    max_problems: Share = Field(0.1, description="Share of refused images above which the source is refused.")
+    max_problems: MaxProblems = 0.1
 
 
 class SpuriousSource(Strict):
@@ -84,6 +162,17 @@ class LongTailSource(Strict):
     seed: int = Field(0, ge=0, description="Seed of the rendering.")
 
 
+PathSource = FolderSource | ParquetSource | WebDatasetSource
 SourceSpec = Annotated[
-    FolderSource | UploadedSource | SpuriousSource | FewShotSource | LongTailSource, Field(discriminator="type")
+    PathSource | HubSource | UploadedSource | SpuriousSource | FewShotSource | LongTailSource, Field(discriminator="type")
 ]
+
+
+def anchored(source: SourceSpec, home: Path) -> SourceSpec:
+    """The source with a relative path in it taken from the folder `home`."""
+    match source:
+        case FolderSource(path=path) | ParquetSource(path=path) | WebDatasetSource(path=path) if not remote(path):
+            return source.model_copy(update={"path": str((home / path).resolve())})
+        case HubSource(id=identity) if local(identity):
+            return source.model_copy(update={"id": str((home / identity).resolve())})
+    return source

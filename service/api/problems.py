@@ -64,8 +64,12 @@ def answer(status: int, detail: str, errors: Sequence[Mistake] = (), headers: di
 def mistakes(error: RequestValidationError) -> list[Mistake]:
     found = []
     for each in error.errors():
-        where = [] if each["type"] == "json_invalid" else [part for part in each["loc"] if part != "body"]
-        field, said = mistake({**each, "loc": where})
+        if each["type"] == "json_invalid":
+            found.append(
+                Mistake(field="body", message=f"not valid JSON at character {each['loc'][-1]}: {each['ctx']['error']}")
+            )
+            continue
+        field, said = mistake({**each, "loc": [part for part in each["loc"] if part != "body"]})
         found.append(Mistake(field=field or "body", message=said))
     return found
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter, HTTPException, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
 from pipelines import paths, upload
+from pipelines.source.archives import members
 from pipelines.spec import Name
 from service.api.context import Here, Reader, Submitter
 from service.api.problems import documented
@@ -48,9 +49,7 @@ async def put(
         file.seek(0)
         limits = upload.Limits(UNPACKED * most, here.settings.max_upload_images)
         store = here.store(who)
-        found = await run_in_threadpool(
-            upload.take_in, store, name, upload.members(file), limits, allow_synthetic=allow_synthetic
-        )
+        found = await run_in_threadpool(upload.take_in, store, name, members(file), limits, allow_synthetic=allow_synthetic)
     return view(found)
 
 

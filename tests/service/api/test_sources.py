@@ -2,68 +2,38 @@
 
 import io
 import tarfile
-import zipfile
-import zlib
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from fastapi.testclient import TestClient
 
 from pipelines.errors import SourceError
 from pipelines.source import open_source
 from pipelines.spec import UploadedSource
-from pipelines.synthetic import png
 from tests.service.api.calls import SHOES, SPEC, as_, operated, problem, store
-
-
-def picture(number: int, side: int = 8, synthetic: bool = False) -> bytes:
-    pixels = np.random.default_rng(number).integers(0, 255, (side, side, 3), dtype=np.uint8)
-    return png(pixels, synthetic=synthetic)
-
+from tests.source.packed import bomb, parquet, picture, tar, zipped
 
 GOOD = {f"train/{label}/{n}.png": picture(10 * k + n) for k, label in enumerate(("boot", "sneaker")) for n in range(4)}
 
 
-def tar(files: dict[str, bytes], mode: str = "w") -> bytes:
-    data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode=mode) as archive:  # type: ignore[call-overload]
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return data.getvalue()
-
-
-def zipped(files: dict[str, bytes]) -> bytes:
-    data = io.BytesIO()
-    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return data.getvalue()
-
-
-def parquet(files: dict[str, bytes]) -> bytes:
-    rows = [
-        {"image": {"bytes": content, "path": name}, "label": name.split("/")[1], "group": "grass"}
+def rows(files: dict[str, bytes]) -> list[dict[str, object]]:
+    return [
+        {"image": {"bytes": content, "path": name}, "label": name.split("/")[1], "group": "grass", "split": "train"}
         for name, content in files.items()
     ]
-    data = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows), data)
-    return data.getvalue()
 
 
-def bomb() -> bytes:
-    """A PNG of a few hundred bytes that says it has 60,000 x 60,000 pixels."""
-    data = bytearray(picture(0))
-    data[16:24] = (60_000).to_bytes(4, "big") * 2
-    data[29:33] = zlib.crc32(bytes(data[12:29])).to_bytes(4, "big")
-    return bytes(data)
+# As WebDataset has it: a class beside each image.
+BESIDE = {
+    f"train/{n:04d}.{kind}": content
+    for n, (name, image) in enumerate(GOOD.items())
+    for kind, content in (("png", image), ("cls", name.split("/")[1].encode()))
+}
 
 
 @pytest.mark.parametrize(
-    "packed", [tar(GOOD), tar(GOOD, "w:gz"), zipped(GOOD), parquet(GOOD)], ids=["tar", "tgz", "zip", "parquet"]
+    "packed",
+    [tar(GOOD), tar(GOOD, "w:gz"), zipped(GOOD), parquet(rows(GOOD))],
+    ids=["tar", "tgz", "zip", "parquet"],
 )
 def test_what_was_sent_is_understood_and_can_be_used(client: TestClient, packed: bytes) -> None:
     answer = client.put("/v1/sources/birds", content=packed)
@@ -75,6 +45,11 @@ def test_what_was_sent_is_understood_and_can_be_used(client: TestClient, packed:
     source = open_source(UploadedSource(type="uploaded", name="birds"), store(client))
     assert source.classes == ("boot", "sneaker")
     assert len({source.read(item).tobytes() for item in source.splits["train"]}) == 8
+
+
+def test_a_webdataset_is_understood(client: TestClient) -> None:
+    found = client.put("/v1/sources/birds", content=tar(BESIDE, "w:gz")).json()
+    assert (found["images"], found["classes"], found["refused"]) == (8, {"boot": 4, "sneaker": 4}, [])
 
 
 BAD = {
@@ -118,9 +93,8 @@ def test_names_and_tables_of_any_bytes_are_survived(client: TestClient) -> None:
 @pytest.mark.parametrize("label", [-1, 7, None, "boot/../..", ["a"], 1.5, "\x00"])
 @pytest.mark.parametrize("image", ["text", {"bytes": None, "path": "/etc/passwd"}, None, {"bytes": b"x", "path": None}])
 def test_parquet_of_any_types_is_survived(client: TestClient, label: object, image: object) -> None:
-    data = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([{"image": image, "label": label}]), data)
-    assert "no usable image" in problem(client.put("/v1/sources/birds", content=data.getvalue()), 422)["detail"]
+    packed = parquet([{"image": image, "label": label}])
+    assert "no usable image" in problem(client.put("/v1/sources/birds", content=packed), 422)["detail"]
 
 
 def test_links_are_not_followed(client: TestClient) -> None:

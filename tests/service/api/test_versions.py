@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from service.api.app import create_app
 from service.settings import Settings
 from service.state import keys, leases, versions
-from tests.service.api.calls import SHOES, SPEC, as_, context, problem
+from tests.service.api.calls import SHOES, SPEC, as_, context, operated, problem
 
 
 def test_a_version_is_asked_for_and_looked_at(client: TestClient) -> None:
@@ -74,6 +74,32 @@ def test_what_is_no_spec_is_refused_politely(client: TestClient, body: bytes) ->
     response = client.post(SHOES, content=body, headers={"Content-Type": "application/json"})
     assert response.status_code in (400, 422), response.text
     assert response.headers["content-type"] == "application/problem+json"
+
+
+def test_broken_json_says_where(client: TestClient) -> None:
+    answer = client.post(SHOES, content=b'{"name": }', headers={"Content-Type": "application/json"})
+    assert problem(answer, 422)["detail"] == "body: not valid JSON at character 9: Expecting value"
+
+
+@pytest.mark.parametrize(
+    ("source", "field"),
+    [
+        ({"type": "folder", "path": "s3://bucket/secret"}, "source.path"),
+        ({"type": "parquet", "path": "/etc/*.parquet"}, "source.path"),
+        ({"type": "webdataset", "path": "s3://bucket/database"}, "source.path"),
+        ({"type": "hub", "id": "other/shoes"}, "source.id"),
+        ({"type": "hub", "id": "/etc"}, "source.id"),
+    ],
+)
+def test_images_are_read_only_where_the_operator_allows(client: TestClient, source: dict[str, Any], field: str) -> None:
+    operated(client, source_roots=["s3://bucket/data", "/photos"], hub_organisations=["shop"])
+    for path in (SHOES, "/v1/specs:validate"):
+        found = problem(client.post(path, json={**SPEC, "source": source}), 422)
+        assert found["errors"][0]["field"] == field
+        assert "is not allowed here; the operator allows" in found["detail"]
+    for allowed in ({"type": "folder", "path": "s3://bucket/data/x"}, {"type": "hub", "id": "shop/shoes"},
+                    {"type": "parquet", "path": "/photos/a-*.parquet"}):  # fmt: skip
+        assert client.post("/v1/specs:validate", json={**SPEC, "source": allowed}).status_code == 200
 
 
 def test_the_spec_and_the_address_must_agree(client: TestClient) -> None:

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -169,6 +170,8 @@ BAD: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     ),
     "generated": ("x.png", lambda p: p.write_bytes(png(noise(0), synthetic=True)), "marked as generated: .*; remove it, or"),
     "folder": ("x.png", lambda p: p.mkdir(), "cannot be read .*; make it a readable file, or remove it"),
+    "pipe": ("x.png", lambda p: os.mkfifo(p), "cannot be read .*; make it a readable file, or remove it"),
+    "twin": ("x.png", lambda p: p.write_bytes((p.parent / "0.png").read_bytes()), r"repeats train/boot/0\.png"),
     "link to nothing": ("x.png", lambda p: p.symlink_to("nothing.png"), "cannot be read .*; make it a readable file"),
     "link to itself": ("x.png", lambda p: p.symlink_to(p.name), "cannot be read .*; make it a readable file"),
     "link out": ("x.png", lambda p: p.symlink_to(outside(p)), "is a link out of the source's folder; copy the file into it"),
@@ -201,7 +204,8 @@ def test_a_folder_that_is_a_link_out_of_the_source_gives_nothing(folder: Path) -
 
 
 def test_a_class_without_training_images_cannot_be_tested_on(folder: Path) -> None:
-    fill(folder, "test/bag", each=1)
+    (folder / "test/bag").mkdir()
+    (folder / "test/bag/0.png").write_bytes(encoded(noise(999)))
     source = opened(folder, max_problems=0.5)
     assert source.classes == ("boot", "sneaker")
     assert [(p.id, p.reason) for p in source.problems] == [

@@ -1,0 +1,42 @@
+"""From the bytes of one image, never trusted, to its pixels."""
+
+import io
+
+import numpy as np
+import PIL.Image
+from PIL import ImageOps
+
+from pipelines.records import Image
+from pipelines.synthetic import is_synthetic
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+MAX_FILE = 64 * 2**20  # bytes of one image
+MAX_PIXELS = 50_000_000
+
+
+class BadImage(ValueError):
+    """What is wrong with an image, and the remedy."""
+
+
+def decode(data: bytes, *, allow_synthetic: bool = False) -> Image:
+    """Decode one image of an allowed format, upright and in RGB. Raises BadImage."""
+    try:
+        with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise BadImage(f"{image.width}x{image.height} pixels: more than {MAX_PIXELS}; scale it down")
+            if image.mode.startswith("I"):
+                raise BadImage("more than 8 bits a channel; save it with 8")
+            image.load()  # a PNG may carry its mark after its pixels
+            if not allow_synthetic and is_synthetic(image):
+                raise BadImage(
+                    "marked as generated: models that eat their own images collapse; remove it, or allow_synthetic"
+                )
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except BadImage:
+        raise
+    except PIL.Image.DecompressionBombError:
+        raise BadImage(f"more than {MAX_PIXELS} pixels; scale it down") from None
+    except PIL.UnidentifiedImageError:
+        raise BadImage(f"not a readable {', '.join(FORMATS)} image; convert it") from None
+    except Exception as error:  # a decoder may raise anything on damaged bytes
+        raise BadImage(f"damaged image ({error}); replace it") from None

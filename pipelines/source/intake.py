@@ -1,0 +1,129 @@
+"""What a source's images pass, wherever they come from: checked one by one, each once, sorted into classes and splits."""
+
+import csv
+import hashlib
+import io
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from pipelines.errors import SourceError
+from pipelines.records import Item, Problem
+from pipelines.source.decode import MAX_FILE, BadImage, decode
+from pipelines.source.splits import SPLITS, split_up
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
+METADATA = "metadata.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A file, or a row, that should be an image."""
+
+    path: str  # in its folder or archive; says class and split when nothing else does
+    data: bytes = field(repr=False)
+    label: str | None = None
+    group: str | None = None
+    split: str | None = None
+    shard: str = ""  # the file that it lies in, of several
+    place: Any = None  # where its reader finds the bytes again
+
+    @property
+    def id(self) -> str:
+        return f"{self.shard}/{self.path}" if self.shard else self.path
+
+
+@dataclass
+class Found:
+    """What a source holds."""
+
+    splits: dict[str, list[Item]]
+    problems: list[Problem]
+
+
+def check_suffix(path: str) -> None:
+    """Raises BadImage for what is no image by its name: it is never opened."""
+    suffix = PurePosixPath(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise BadImage(f"suffix {suffix!r} is not one of {', '.join(sorted(SUFFIXES))}; convert or remove it")
+
+
+def class_name(label: str) -> str:
+    """The label, if a class can be called that. Raises BadImage."""
+    if not re.fullmatch(r"[^\x00-\x1f/]{1,100}", label) or label in SPLITS:
+        raise BadImage(f"{label!r} is no name of a class; put the image into class/ or train/class/")
+    return label
+
+
+def placed(path: str) -> tuple[str | None, str]:
+    """Split and class of a file by its path: [train|validation|test]/class/file, in any folder. Raises BadImage."""
+    parts = PurePosixPath(path.replace("\\", "/")).parts
+    if len(parts) < 2:
+        raise BadImage("lies in no class's folder; put it into class/ or train/class/")
+    return parts[-3] if len(parts) > 2 and parts[-3] in SPLITS else None, class_name(parts[-2])
+
+
+def accepted(sent: Sent, seen: dict[str, tuple[str, str]], allow_synthetic: bool) -> tuple[str | None, Item]:
+    """Split, if one is said, and item of a usable image. Raises BadImage."""
+    path = sent.path.replace("\\", "/")
+    if ".." in path.split("/") or path.startswith("/") or "\0" in path:
+        raise BadImage("its path leaves the archive; pack it again with paths inside the folder")
+    split, label = placed(path) if sent.label is None else (None, class_name(sent.label))
+    if sent.label is None:
+        check_suffix(path)
+    if len(sent.data) > MAX_FILE:
+        raise BadImage(f"larger than {MAX_FILE // 2**20} MiB; scale it down")
+    decode(sent.data, allow_synthetic=allow_synthetic)
+    sha256 = hashlib.sha256(sent.data).hexdigest()
+    if sha256 in seen:
+        twin, its = seen[sha256]
+        raise BadImage(f"repeats {twin}" if its == label else f"is also in class {its!r} as {twin}; decide for one class")
+    seen[sha256] = sent.id, label
+    of_content = sent.shard or sent.label is not None  # so that the same images packed otherwise are the same source
+    return sent.split or split, Item(f"{label}/{sha256[:16]}" if of_content else sent.path, sha256, label, sent.group)
+
+
+def read_groups(data: bytes, where: str) -> dict[str, str]:
+    """`group` by `file_name`. Raises SourceError."""
+    try:
+        rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline="")))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SourceError(f"{where}: cannot be read ({error}); save it as CSV in UTF-8") from None
+    if rows and not {"file_name", "group"} <= rows[0].keys():
+        raise SourceError(f"{where}: needs the columns file_name and group, has {', '.join(map(str, rows[0]))}")
+    return {row["file_name"]: row["group"] for row in rows if row["file_name"]}
+
+
+def collect(
+    sent: Iterable[Sent | Problem], keep: Callable[[Item, Sent], None], *, allow_synthetic: bool, where: str = "source"
+) -> Found:
+    """Check every image, `keep` each that is good, and sort them. Raises SourceError for groups that cannot be read."""
+    splits: dict[str, list[Item]] = {split: [] for split in SPLITS}
+    loose: list[Item] = []
+    problems: list[Problem] = []
+    seen: dict[str, tuple[str, str]] = {}
+    group_of: dict[str, str] = {}
+    for each in sent:
+        if isinstance(each, Problem):
+            problems.append(each)
+            continue
+        if PurePosixPath(each.path).name == METADATA:
+            home = PurePosixPath(each.path).parent
+            groups = read_groups(each.data, f"{where}: {each.id}")
+            group_of |= {(home / file).as_posix(): group for file, group in groups.items()}
+            continue
+        try:
+            split, item = accepted(each, seen, allow_synthetic)
+        except BadImage as error:
+            problems.append(Problem(each.id, str(error)))
+            continue
+        keep(item, each)
+        (loose if split is None else splits[split]).append(item)
+    for split, items in split_up(loose).items():
+        splits[split] += items
+    for split, items in splits.items():
+        grouped = [replace(item, group=item.group or group_of.get(item.id)) for item in items]
+        splits[split] = sorted(grouped, key=lambda item: item.id)
+    return Found(splits, problems)
