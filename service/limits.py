@@ -19,8 +19,11 @@ def inside(path: str, roots: Sequence[str | Path]) -> bool:
     return any(real.is_relative_to(Path(root).resolve()) for root in roots if not remote(str(root)))
 
 
-def of_hub(identity: str, settings: Settings) -> bool:
-    return identity.split("/")[0] in settings.hub_organisations and identity.count("/") == 1
+def of_hub(identity: str, settings: Settings, *, file: bool = False) -> bool:
+    """Whether it is a repository of an allowed organisation; or, if asked so, a file in one."""
+    organisation, *names = identity.split("/")
+    deep = len(names) > 1 and ".." not in names if file else len(names) == 1
+    return organisation in settings.hub_organisations and deep
 
 
 def refuse(field: str, value: str, roots: Sequence[str | Path], variable: str) -> SpecError:
@@ -61,6 +64,7 @@ def check(spec: VersionSpec, settings: Settings) -> None:
     check_source(spec.source, settings)
     named = {
         "models.text_to_image": [spec.models.text_to_image],
+        "models.adapter": [spec.models.adapter],
         "models.clip": [spec.models.clip],
         "models.segmenter": spec.models.segmenter.split("+"),
         "classifier.checkpoint": [spec.classifier.checkpoint] if spec.classifier.checkpoint else [],
@@ -68,5 +72,6 @@ def check(spec: VersionSpec, settings: Settings) -> None:
     for field, values in named.items():
         for value in values:
             builtin = value in ("builtin", "cross-attention")
-            if not (builtin or of_hub(value, settings) or inside(value, settings.model_roots)):
+            hub = of_hub(value, settings, file=field == "models.adapter")
+            if not (builtin or hub or inside(value, settings.model_roots)):
                 raise refuse(field, value, settings.model_roots, "COUNTERPOISE_MODEL_ROOTS, COUNTERPOISE_HUB_ORGANISATIONS")

@@ -12,6 +12,7 @@ from typing import Any
 import PIL.Image
 import torch
 from diffusers.models.embeddings import get_timestep_embedding
+from huggingface_hub import hf_hub_download
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import CLIPImageProcessorPil, CLIPVisionModelWithProjection
@@ -36,11 +37,11 @@ class ImageEncoder:
         self.model, self.processor = model.eval().requires_grad_(False), processor
 
     @classmethod
-    def load(cls, path: str, device: torch.device) -> "ImageEncoder":
+    def load(cls, path: str, device: torch.device, subfolder: str = "") -> "ImageEncoder":
         """From a CLIP checkpoint, or its picture's half alone. Raises OSError or ValueError."""
-        model = PictureTower.from_pretrained(path, dtype=torch.float32).to(device)
+        model = PictureTower.from_pretrained(path, subfolder=subfolder, dtype=torch.float32).to(device)
         try:
-            processor = CLIPImageProcessorPil.from_pretrained(path)
+            processor = CLIPImageProcessorPil.from_pretrained(path, subfolder=subfolder)
         except OSError:  # IP-Adapter's own encoders come without: CLIP's usual way, at the encoder's size
             side = model.config.image_size
             processor = CLIPImageProcessorPil(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
@@ -60,13 +61,12 @@ class Adapter:
     """An IP-Adapter inside a UNet. Rows without a picture are as they were without it."""
 
     def __init__(self, unet: Any, checkpoint: str, device: torch.device) -> None:
-        """Load `FOLDER/FILE.safetensors`, its encoder in FOLDER/image_encoder, or 'builtin'. Raises ModelError."""
+        """Load FOLDER/FILE.safetensors, its encoder in FOLDER/image_encoder, or 'builtin'. Raises ModelError."""
         self.unet = unet
-        file = Path(resolve(checkpoint, "adapter"), ADAPTER) if checkpoint == "builtin" else Path(checkpoint)
-        encoder = resolve("builtin", "clip") if checkpoint == "builtin" else str(file.parent / "image_encoder")
         try:
+            file, encoder, subfolder = located(checkpoint)
             unet._load_ip_adapter_weights([parted(load_file(file))])
-            self.encoder = ImageEncoder.load(encoder, device)
+            self.encoder = ImageEncoder.load(encoder, device, subfolder)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise ModelError(
                 f"models.adapter: {checkpoint!r} is no IP-Adapter for this checkpoint ({error}); give one that is made "
@@ -86,6 +86,19 @@ class Adapter:
         if shown is None:
             shown = torch.zeros(rows, self.encoder.model.config.projection_dim, device=self.unet.device)
         return {"added_cond_kwargs": {"image_embeds": [shown[:, None].to(self.unet.dtype)]}}
+
+
+def located(checkpoint: str) -> tuple[str, str, str]:
+    """An adapter's file, and its encoder's checkpoint and folder in that; fetched from the hub if it is no path."""
+    if checkpoint == "builtin":
+        return f"{resolve(checkpoint, 'adapter')}/{ADAPTER}", resolve("builtin", "clip"), ""
+    folder, _, name = checkpoint.rpartition("/")
+    if Path(checkpoint).exists() or folder.count("/") == 0:
+        return checkpoint, f"{folder}/image_encoder", ""
+    organisation, repository, *parts = folder.split("/")
+    identity, inner = f"{organisation}/{repository}", "/".join(parts)
+    file = hf_hub_download(identity, "/".join([*parts, name]))
+    return file, identity, f"{inner}/image_encoder".lstrip("/")
 
 
 def parted(state: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:

@@ -21,6 +21,8 @@ from tests.benches import spec
         ({"amount": {"per_class": 10_000_001}}, r"^amount: 10000001 images"),
         ({"amount": {"total": 100_001}, "shard_size": 1}, r"^shard_size: .* more than the 100000 shards .*make them larger"),
         ({"models": {"clip": "/etc"}}, r"^models.clip: '/etc' is not allowed here"),
+        ({"models": {"adapter": "h94/IP-Adapter/models/a.safetensors"}}, r"^models.adapter: .* is not allowed here"),
+        ({"models": {"adapter": "/etc/a.safetensors"}}, r"^models.adapter: .* is not allowed here"),
     ],
 )
 def test_what_is_too_large_or_elsewhere_is_refused_before_anything_is_made(
@@ -28,6 +30,14 @@ def test_what_is_too_large_or_elsewhere_is_refused_before_anything_is_made(
 ) -> None:
     with pytest.raises(SpecError, match=said):
         check(spec(**changes), Settings(state_dir=tmp_path))
+
+
+def test_a_file_in_an_allowed_organisations_repository_may_be_an_adapter(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path, hub_organisations=["h94"])
+    check(spec(models={"adapter": "h94/IP-Adapter/models/ip-adapter_sd15.safetensors"}), settings)
+    for wrong in ("h94/IP-Adapter", "h94/../../etc/a.safetensors"):
+        with pytest.raises(SpecError, match=r"^models.adapter: .* is not allowed here"):
+            check(spec(models={"adapter": wrong}), settings)
 
 
 def test_the_operator_draws_the_line(tmp_path: Path) -> None:
