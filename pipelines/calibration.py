@@ -7,6 +7,8 @@ from pipelines.errors import SourceError
 from pipelines.records import Candidate, Request
 from pipelines.workbench import Workbench
 
+SLACK = 1e-6  # a network's numbers differ by so much from batch to batch
+
 
 def held_out(bench: Workbench, filter_type: str) -> list[Candidate]:
     """The real validation images, as if they were generated. Raises SourceError when there are none."""

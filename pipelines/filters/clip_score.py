@@ -11,7 +11,7 @@ from math import ceil
 
 from torch import Tensor
 
-from pipelines.calibration import exceeded, held_out
+from pipelines.calibration import SLACK, held_out, reached
 from pipelines.records import Candidate, Verdict
 from pipelines.spec import ClipScoreFilter
 from pipelines.vision.features import Clip
@@ -26,7 +26,7 @@ class ClipScore:
     def least(self) -> float:
         """The share of the label among the classes that an image must exceed."""
         if self.spec.calibrate is not None:
-            return exceeded(self.own(held_out(self.bench, self.spec.type)), self.spec.calibrate)
+            return reached(self.own(held_out(self.bench, self.spec.type)), self.spec.calibrate) - SLACK
         return 1 / len(self.bench.source.classes) if self.spec.min_share is None else self.spec.min_share
 
     @cached_property

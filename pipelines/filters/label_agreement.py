@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.calibration import held_out, reached
+from pipelines.calibration import SLACK, held_out, reached
 from pipelines.records import Candidate, Verdict
 from pipelines.spec import LabelAgreementFilter
 from pipelines.vision.classifier import probabilities
@@ -39,7 +39,7 @@ class LabelAgreement:
             0.0 if share is None else float(share[self.bench.source.classes.index(candidate.request.label)])
             for candidate, share in zip(real, self.shares(real), strict=True)
         ]
-        return reached(own, self.spec.calibrate)
+        return reached(own, self.spec.calibrate) - SLACK
 
     def shares(self, candidates: Sequence[Candidate]) -> list[NDArray[np.float64] | None]:
         """The judge's probabilities (classes,) of each image, or of the object in it; None where there is no object."""

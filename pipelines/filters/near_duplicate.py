@@ -89,12 +89,12 @@ class NearDuplicate:
 
     def one(self, candidate: Candidate, mine: Prints, others: Prints) -> Verdict:
         request, scores = candidate.request, dict[str, float]()
-        galleries = {"to_others": ("repeats another image", others)}
-        if request.mask is None:
-            galleries = {"to_real": ("repeats a real image", self.real(request.label)), **galleries}
-        elif request.image is not None:
-            source = self.prints([crop(request.image, request.mask)])
-            galleries = {"to_source": ("repeats its source", source), **galleries}
+        galleries: dict[str, tuple[str, Prints]] = {}
+        if request.image is not None:
+            galleries["to_source"] = "repeats its source", self.prints([crop(request.image, request.mask)])
+        if request.mask is None or request.mask.all():
+            galleries["to_real"] = "repeats a real image", self.real(request.label)
+        galleries["to_others"] = "repeats another image", others
         for name, (reason, gallery) in galleries.items():
             if not len(gallery.bits):
                 continue

@@ -136,18 +136,19 @@ class Evaluator:
     def retrieved(self) -> Examples:
         """Real images of an unlabelled pool, as many as the version has of each class, by CLIP (arXiv 2406.05184).
 
-        An image is a candidate for the class whose real images it is most like. Its own label is never looked at.
+        An image is a candidate for the class whose real images it is most like, and the most alike are taken. Its own
+        label is never looked at.
         """
         bench, classes = self.bench, self.bench.source.classes
         pool = bench.source.splits["pool"]
         clip = Clip(bench.spec.models.clip, bench.spec.models.device)
         shown = clip.shown([bench.images(bench.source.of(label)) for label in classes])
-        shares = clip.shares(clip.images(bench.images(pool)), shown)
+        alike = clip.images(bench.images(pool)) @ shown.T
         counts = Counter(row["label"] for row in self.kept)
         chosen: list[tuple[Item, str]] = []
         for number, label in enumerate(classes):
-            mine = [row for row in range(len(pool)) if int(shares[row].argmax()) == number]
-            mine.sort(key=lambda row: (-float(shares[row, number]), row))
+            mine = [row for row in range(len(pool)) if int(alike[row].argmax()) == number]
+            mine.sort(key=lambda row: (-float(alike[row, number]), row))
             chosen += [(pool[row], label) for row in mine[: counts[number]]]
         return Examples(bench.images([item for item, _ in chosen]), [label for _, label in chosen], [None] * len(chosen))
 

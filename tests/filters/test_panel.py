@@ -59,7 +59,9 @@ def test_scores_carry_the_name_of_their_filter_and_add_up(tmp_path: Path) -> Non
     panel = Panel(bench(tmp_path, filters=[{"type": "quality"}, {"type": "near_duplicate"}]))
     samples = panel.judge(made(), [candidate(noise(9))])
     assert set(samples[0].verdict.scores) == {"quality.contrast", "quality.sharpness", "quality.saturated"}
-    assert set(samples[1].verdict.scores) == {*samples[0].verdict.scores, "near_duplicate.to_others"}
+    assert set(samples[1].verdict.scores) == {
+        *samples[0].verdict.scores, "near_duplicate.to_real", "near_duplicate.to_others",
+    }  # fmt: skip
     assert samples[1].verdict.scores["quality.contrast"] == round(float((noise(1).mean(axis=2) / 255).std()), 6)
 
 
