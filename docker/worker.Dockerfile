@@ -16,7 +16,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY pipelines pipelines
 COPY service service
 COPY workers workers
-RUN --mount=type=cache,target=/root/.cache/pip /opt/counterpoise/bin/pip install '.[engine,service]'
+RUN --mount=type=cache,target=/root/.cache/pip /opt/counterpoise/bin/pip install '.[engine,service,tracing]'
 
 FROM ${BASE}
 COPY --from=build /usr/bin/tini /usr/bin/tini

@@ -7,6 +7,7 @@ import argparse
 import io
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -55,8 +56,7 @@ def pixels(data: bytes) -> Tensor:
 def network(classes: int) -> nn.Module:
     widths = (3, 32, 64, 128)
     blocks = [
-        nn.Sequential(nn.Conv2d(i, o, 3, stride=2, padding=1), nn.GroupNorm(8, o), nn.ReLU())
-        for i, o in zip(widths, widths[1:], strict=False)
+        nn.Sequential(nn.Conv2d(i, o, 3, stride=2, padding=1), nn.GroupNorm(8, o), nn.ReLU()) for i, o in pairwise(widths)
     ]
     return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], classes))
 

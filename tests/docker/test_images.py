@@ -1,4 +1,4 @@
-"""The Dockerfiles: without a mistake that hadolint knows, without rights they do not need, and with all that runs in them."""
+"""The Dockerfiles: without a mistake that hadolint knows, without rights they do not need, with all that runs in them."""
 
 import importlib.metadata
 import re
@@ -52,9 +52,9 @@ def test_signals_go_through_an_init_to_the_command_itself(text: str) -> None:
 
 
 def test_the_service_has_no_torch_and_the_worker_takes_it_from_where_it_is_told() -> None:
-    assert "pip install '.[service]'" in IMAGES["service"]
+    assert "pip install '.[service,tracing]'" in IMAGES["service"]
     assert "torch>=" not in IMAGES["service"]
-    assert "pip install '.[engine,service]'" in IMAGES["worker"]
+    assert "pip install '.[engine,service,tracing]'" in IMAGES["worker"]
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["engine"]
     (torch,) = (each for each in wanted if each.startswith("torch>"))
     assert f"--index-url \"${{TORCH_INDEX}}\" '{torch}'" in IMAGES["worker"]

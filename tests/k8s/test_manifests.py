@@ -131,7 +131,8 @@ def test_the_network_is_closed_but_for_what_is_said(folder: str) -> None:
     everything = [each["spec"] for each in policies if each["spec"]["podSelector"] == {} and "egress" not in each["spec"]]
     assert everything == [{"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}]
     selectors = [each["spec"]["podSelector"] for each in policies if each["spec"]["podSelector"]]
-    every = [template(each)["metadata"]["labels"] for each in [*found(folder, "Deployment", "Job"), *found("jobs", "Job", "CronJob")]]
+    made = [*found(folder, "Deployment", "Job"), *found("jobs", "Job", "CronJob")]
+    every = [template(each)["metadata"]["labels"] for each in made]
     assert all(any(chosen(selector, labels) for labels in every) for selector in selectors), "a policy for no pod"
 
 
