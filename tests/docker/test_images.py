@@ -11,6 +11,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from service.settings import Settings
+
 ROOT = Path(__file__).parents[2]
 IMAGES = {name: (ROOT / f"docker/{name}.Dockerfile").read_text() for name in ("service", "worker")}
 HADOLINT = Path(sys.executable).parent / "hadolint"
@@ -49,6 +51,11 @@ def test_signals_go_through_an_init_to_the_command_itself(text: str) -> None:
     assert 'ENTRYPOINT ["tini", "--", "counterpoise"]' in stage
     assert any(re.match(r'CMD \["(api|worker)"', line) for line in stage), "no shell stands between"
     assert any(line.startswith("HEALTHCHECK ") for line in stage)
+
+
+@pytest.mark.parametrize("text", IMAGES.values(), ids=IMAGES)
+def test_every_setting_of_an_image_exists(text: str) -> None:
+    assert set(re.findall(r"COUNTERPOISE_\w+", text)) <= {f"COUNTERPOISE_{name.upper()}" for name in Settings.model_fields}
 
 
 def test_the_service_has_no_torch_and_the_worker_takes_it_from_where_it_is_told() -> None:

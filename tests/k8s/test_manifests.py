@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from service.cli import app
 from service.settings import Settings
-from tests.k8s.manifests import FOLDERS, KUBECTL, ROOT, built, found, named, pods, template
+from tests.k8s.manifests import FOLDERS, ROOT, built, found, named, pods, template
 
 KUBERNETES = ("1.34", "1.37")  # the oldest and the newest that the manifests are for
 MODELS = {"ScaledObject": keda.ScaledObject, "TriggerAuthentication": keda.TriggerAuthentication}
@@ -167,6 +167,15 @@ def test_the_small_cluster_needs_neither_gpu_nor_keda() -> None:
     assert worker["args"] == ["worker", "--queues", "cpu,gpu"]
 
 
-def test_the_kubectl_that_builds_them_is_the_one_the_environment_brings() -> None:
-    assert KUBECTL.exists()
-    assert ROOT.joinpath("k8s").is_dir()
+@pytest.mark.parametrize("name", ["scheduler", "cpu-worker", "gpu-worker"])
+def test_who_answers_nothing_else_is_probed_where_its_image_makes_it_listen(name: str) -> None:
+    (container,) = template(named("base", "Deployment", name))["spec"]["containers"]
+    image = "service" if name == "scheduler" else "worker"
+    (port,) = re.findall(r"COUNTERPOISE_METRICS_PORT=(\d+)", (ROOT / f"docker/{image}.Dockerfile").read_text())
+    assert container["ports"] == [{"name": "metrics", "containerPort": int(port)}]
+    assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
+    assert any({"port": int(port), "protocol": "TCP"} in rule["ports"] for rule in ingress("metrics"))
+
+
+def ingress(policy: str) -> list[dict[str, Any]]:
+    return list(named("base", "NetworkPolicy", policy)["spec"]["ingress"])
