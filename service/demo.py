@@ -92,7 +92,8 @@ def demo(
     asked = load(spec)
     with service(out) as client:
         version = client.submit(asked, KEY)
-        console.print(f"POST {client.http.base_url}v1/datasets/{asked.name}/versions: version {version.number}")
+        address = client.http.base_url.join(f"/v1/datasets/{asked.name}/versions")
+        console.print(f"POST {address}: version {version.number}")
         if version.state in ("failed", "cancelled"):
             version = client.retry(version.dataset, version.number)
         version = watch(client, version)
