@@ -19,6 +19,7 @@ COPY --from=build /usr/bin/tini /usr/bin/tini
 COPY --from=build /opt/counterpoise /opt/counterpoise
 # Nothing is written but below /tmp, so that the root can be read-only.
 ENV PATH=/opt/counterpoise/bin:$PATH HOME=/tmp COUNTERPOISE_METRICS_PORT=9464 PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp counterpoise
 WORKDIR /tmp
 USER 10001:10001
 EXPOSE 8000 9464

@@ -23,7 +23,8 @@ COPY --from=build /usr/bin/tini /usr/bin/tini
 COPY --from=build /opt/counterpoise /opt/counterpoise
 # Nothing is written but below /tmp and, by hub downloads, /models, so that the root can be read-only.
 ENV PATH=/opt/counterpoise/bin:$PATH HOME=/tmp HF_HOME=/models COUNTERPOISE_METRICS_PORT=9464 PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-RUN install --directory --owner=10001 --group=10001 /models
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp counterpoise \
+    && install --directory --owner=10001 --group=10001 /models
 WORKDIR /tmp
 USER 10001:10001
 EXPOSE 9464
