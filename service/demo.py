@@ -1,11 +1,14 @@
 """`counterpoise demo`: the built-in example, asked for over HTTP of a service that is started for it."""
 
 import json
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,30 +63,46 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
+@contextmanager
+def service(out: Path) -> Iterator[Client]:
+    """The service that COUNTERPOISE_URL names; without, one that is started here, and ended afterwards."""
+    if "COUNTERPOISE_URL" in os.environ:
+        with Client() as client:
+            yield client
+        return
+    port, state = free_port(), out / "service"
+    command = [sys.executable, "-m", "service.cli", "up", "--port", str(port), "--state-dir", str(state)]
+    state.mkdir(parents=True, exist_ok=True)
+    with (out / "service.log").open("a") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        with Client(f"http://127.0.0.1:{port}", started(process, state / "admin.key", out / "service.log")) as client:
+            yield client
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+
+
 def demo(
     spec: Annotated[Path, typer.Argument(help="The spec.")] = EXAMPLE,
     out: Annotated[Path, typer.Option(help="Folder for the version, summary.json and report.html.")] = Path("demo-out"),
 ) -> None:
-    """Start a service, post a spec to it, watch it, and fetch what it made. Stopped and started again, it goes on."""
-    asked, port, state = load(spec), free_port(), out / "service"
-    command = [sys.executable, "-m", "service.cli", "up", "--port", str(port), "--state-dir", str(state)]
-    state.mkdir(parents=True, exist_ok=True)
-    with (out / "service.log").open("a") as log:
-        service = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        with Client(f"http://127.0.0.1:{port}", started(service, state / "admin.key", out / "service.log")) as client:
-            version = client.submit(asked, KEY)
-            console.print(f"POST http://127.0.0.1:{port}/v1/datasets/{asked.name}/versions: version {version.number}")
-            if version.state in ("failed", "cancelled"):
-                version = client.retry(version.dataset, version.number)
-            version = watch(client, version)
-            if version.state != "completed":
-                raise CounterpoiseError(version.error or f"the version is {version.state}")
-            for _ in client.pull(asked.name, version.number, out / asked.name / f"v{version.number}"):
-                pass
-    finally:
-        service.send_signal(signal.SIGINT)
-        service.wait()
+    """Post a spec to a service, watch it, and fetch what it made. Stopped and started again, it goes on.
+
+    The service is the one that COUNTERPOISE_URL names; without, one is started.
+    """
+    asked = load(spec)
+    with service(out) as client:
+        version = client.submit(asked, KEY)
+        address = client.http.base_url.join(f"/v1/datasets/{asked.name}/versions")
+        console.print(f"POST {address}: version {version.number}")
+        if version.state in ("failed", "cancelled"):
+            version = client.retry(version.dataset, version.number)
+        version = watch(client, version)
+        if version.state != "completed":
+            raise CounterpoiseError(version.error or f"the version is {version.state}")
+        for _ in client.pull(asked.name, version.number, out / asked.name / f"v{version.number}"):
+            pass
     made = out / asked.name / f"v{version.number}" / "report"
     for file in made.iterdir():
         shutil.copy(file, out / file.name)

@@ -74,5 +74,15 @@ def test_every_method_and_filter_has_its_line() -> None:
 
 
 def test_every_path_it_names_is_there() -> None:
-    for path in (*re.findall(r"\]\(([^)#]+)\)", README), *re.findall(r"`((?:pipelines|service|workers)/[^`]*)`", README)):
+    for path in (
+        *re.findall(r"\]\(([^)#]+)\)", README),
+        *re.findall(r"`((?:pipelines|service|workers|docker|k8s)/[^`]*)`", README),
+    ):
         assert (ROOT / path).exists(), path
+
+
+def test_every_file_that_docker_and_kubectl_are_given_is_there() -> None:
+    lines = [line for block in blocks("bash") for line in block.splitlines() if "docker " in line or "kubectl " in line]
+    files = re.findall(r" -[fk] (\S+)", "\n".join(lines))
+    assert {"docker/compose.yaml", "k8s/overlays/dev", "k8s/overlays/prod"} <= set(files)
+    assert [file for file in files if not (ROOT / file).exists()] == []

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import binary_fill_holes
 
 from pipelines.builtin.scenes import paint
 from pipelines.builtin.world import COLOURS, RESOLUTION, Factors
@@ -25,6 +24,8 @@ def resize(channel: NDArray[np.float32], size: int) -> NDArray[np.float32]:
 
 def render(factors: Factors, garment: Grey) -> Scene:
     """Paint `garment`, uint8 (28, 28), as `factors` say. Deterministic: same factors, same bytes."""
+    from scipy.ndimage import binary_fill_holes  # here alone: the API knows built-in sources, and has no scipy
+
     grey = garment[:, ::-1] if factors.flip else garment
     light = grey.astype(np.float32) / np.float32(255)
     solid = binary_fill_holes(light > 0.08).astype(np.float32)

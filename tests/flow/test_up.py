@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import PIL.Image
 import pytest
@@ -103,6 +104,31 @@ def test_a_version_is_pulled_and_loads(service: Service, tmp_path: Path) -> None
     (folder / "plan.json").write_text("damaged")
     assert service.command("pull", "shoes", 1, "--out", tmp_path).returncode == 0
     assert json.loads((folder / "plan.json").read_text())["planned"] == 4
+
+
+class Away(Client):
+    """Where the object store cannot be reached: its links lead nowhere."""
+
+    def call(self, method: str, path: str, **options: Any) -> Any:
+        found = super().call(method, path, **options)
+        return [{**each, "url": "http://127.0.0.1:1/signed"} for each in found] if path.endswith("/files") else found
+
+
+def test_a_version_is_pulled_through_the_service_where_its_store_cannot_be_reached(service: Service, tmp_path: Path) -> None:
+    with Away(service.url, service.key) as client:
+        files = {str(file.relative_to(tmp_path)) for file in client.pull("shoes", 1, tmp_path)}
+    published = json.loads((tmp_path / "manifest.json").read_text())["files"]
+    assert {each["path"] for each in published} < files
+    assert [each["size"] for each in published] == [(tmp_path / each["path"]).stat().st_size for each in published]
+
+
+def test_the_demo_goes_through_a_service_that_is_named(service: Service, tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump({**SMALL, "name": "shown"}))
+    done = service.command("demo", tmp_path / "spec.yaml", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert f"POST {service.url}/v1/datasets/shown/versions: version 1" in done.stdout
+    assert json.loads((tmp_path / "out/summary.json").read_text())["name"] == "shown"
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"shown", "summary.json", "report.html", "samples.png"}
 
 
 def test_the_client_is_told_everything_in_order(service: Service) -> None:
