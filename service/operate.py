@@ -33,8 +33,8 @@ def loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def opened(state_dir: Path | None = None) -> "Database":
-    """The database, with its tables."""
+def reached(state_dir: Path | None = None) -> "Database":
+    """The database as it is. Raises SpecError when there is none, and no folder for one."""
     from service.settings import Settings
     from service.state.database import Database
 
@@ -44,9 +44,23 @@ def opened(state_dir: Path | None = None) -> "Database":
             f"COUNTERPOISE_STATE_DIR: there is no folder {settings.state_dir}; name the one the service was started with, "
             "or give COUNTERPOISE_DATABASE_URL"
         )
-    database = Database.open(settings.database)
+    return Database.open(settings.database)
+
+
+def opened(state_dir: Path | None = None) -> "Database":
+    """The database, with its tables."""
+    database = reached(state_dir)
     database.create()
     return database
+
+
+def migrate(
+    to: Annotated[str, typer.Option(help="Revision to go to, up or down; 'base' removes everything.")] = "head",
+) -> None:
+    """Bring the database up to date, or back to an older revision. Every process does the first when it starts."""
+    from service.state import migrations
+
+    typer.echo(f"the database is at revision {migrations.migrate(reached().engine, to)}")
 
 
 def api(
