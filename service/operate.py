@@ -88,7 +88,8 @@ def worker(
 
 
 def scheduler() -> None:
-    """Find work that no worker was told of. One is enough; several do no harm."""
+    """Fire schedules, and find work that no worker was told of. One is enough; several do no harm."""
+    from service.asking import refresh_due
     from service.queue import open_queue, sweep
     from service.settings import Settings
     from service.webhooks import keep_delivering
@@ -98,6 +99,7 @@ def scheduler() -> None:
     Thread(target=keep_delivering, args=(database, settings.private_webhooks, 1.0), daemon=True).start()
     while True:
         try:
+            refresh_due(database, settings)
             sweep(queue, database, settings.sweep_seconds)
         except Exception as error:  # database or broker are away: they will be back
             console.print(f"scheduler: {type(error).__name__}: {error}", markup=False)

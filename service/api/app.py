@@ -2,7 +2,20 @@
 
 from fastapi import FastAPI
 
-from service.api import catalogue, events, files, health, metrics, previews, problems, samples, sources, versions, webhooks
+from service.api import (
+    catalogue,
+    datasets,
+    events,
+    files,
+    health,
+    metrics,
+    previews,
+    problems,
+    samples,
+    sources,
+    versions,
+    webhooks,
+)
 from service.api.context import Context
 from service.queue import open_queue
 from service.settings import Settings
@@ -17,6 +30,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.context = Context(settings, database, open_queue(settings.broker_url))
     problems.install(app)
     metrics.install(app, database)
-    for part in (versions, events, files, samples, sources, previews, webhooks, catalogue, health, metrics):
+    for part in (datasets, versions, events, files, samples, sources, previews, webhooks, catalogue, health, metrics):
         app.include_router(part.router)
     return app
