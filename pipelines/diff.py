@@ -38,16 +38,17 @@ def moved(before: Mapping[str, list[Item]], after: Mapping[str, list[Item]]) -> 
 
 def state(base: Base) -> dict[str, Any]:
     """Training images and samples of a version by class and by group, and what it was worth."""
-    found: dict[str, Any] = {}
-    for kind, column in (("classes", "label"), ("groups", "group")):
-        real = Counter(getattr(item, column) for item in base.splits["train"])
-        made: Counter[str | None] = Counter()
-        for key in base.plan.files(base.root):
-            if file := browse.opened(base.store, key):
-                made.update(row[column] for row in browse.rows(file))
-        names = sorted({name for name in (*real, *made) if name is not None})
-        found[kind] = {name: {"real": real[name], "generated": made[name]} for name in names}
-    return {**found, "evaluation": accuracies(base.store, base.root)}
+    real = [(item.label, item.group) for item in base.splits["train"]]
+    made: Counter[tuple[str, str | None]] = Counter()
+    for key in base.plan.files(base.root):
+        if file := browse.opened(base.store, key):
+            made.update((row["label"], row["group"]) for row in browse.rows(file))
+    found: dict[str, Any] = {"evaluation": accuracies(base.store, base.root)}
+    for place, kind in enumerate(("classes", "groups")):
+        ours, theirs = (Counter(pair[place] for pair in pairs) for pairs in (real, made.elements()))
+        names = sorted({name for name in (*ours, *theirs) if name is not None})
+        found[kind] = {name: {"real": ours[name], "generated": theirs[name]} for name in names}
+    return found
 
 
 def compare(store: Store, name: str, number: int, previous: int) -> dict[str, Any]:

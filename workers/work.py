@@ -68,7 +68,7 @@ class Worker:
         match lease.stage:
             case "plan":
                 if job.unchanged:
-                    return {"ends": "unchanged"}, {}
+                    return {"planned": 0, "ends": "unchanged"}, {}
                 plan = job.plan
                 check_size(plan.planned, plan.shard_size, self.settings)
                 job.check()

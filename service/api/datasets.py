@@ -119,9 +119,7 @@ def promote(here: Here, who: Submitter, name: Dataset, number: Number) -> Datase
     """Make a version the latest: one that was held, or an older one again."""
     version = found(here, who, name, number)
     if not datasets.promote(here.database, version):
-        raise HTTPException(
-            409, f"version {number} of {name!r} is {version.state}; only completed and held ones are promoted"
-        )
+        raise HTTPException(409, f"version {number} of {name!r} is {version.state}; only published ones can be promoted")
     return dataset_view(known(here, who, name))
 
 

@@ -163,9 +163,7 @@ def delete(here: Here, who: Submitter, name: Dataset, number: Number) -> None:
     if version.state not in ENDED:
         raise HTTPException(409, f"version {number} of {name!r} is {version.state}; cancel it first")
     if (later := versions.refreshing(here.database, version)) is not None:
-        raise HTTPException(
-            409, f"version {later} of {name!r} is being made from version {number}; wait for it, or cancel it"
-        )
+        raise HTTPException(409, f"version {later} of {name!r} is being made from {number}; wait for it, or cancel it")
     discard(here.store(who), name, number)
     if not versions.remove(here.database, version):
         raise HTTPException(409, f"version {number} of {name!r} was tried again meanwhile; cancel it first")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,7 @@ class Shoes:
     def pulled(self, number: int) -> list[dict[str, object]]:
         """The rows of a version as a user loads them."""
         folder = self.folder / f"pulled-{number}"
+        shutil.rmtree(folder, ignore_errors=True)
         for _ in self.client.pull("shoes", number, folder):
             pass
         for file in json.loads((folder / "manifest.json").read_text())["files"]:
