@@ -103,12 +103,14 @@ def carry(base: Base, number: int, room: Room, classes: tuple[str, ...]) -> tupl
         raise StoreError(f"{key}: no such object, though version {base.number} names it; ask for a whole version")
     found = browse.rows(file)
     taken = [room.takes(row) for row in found]
+    columns = set(file.schema_arrow.names)
     part = Carried(
         key=key,
         slots=(slots.start, slots.stop, slots.step),
         labels=dict(Counter(row["label"] for row, good in zip(found, taken, strict=True) if good)),
         without=tuple(row["index"] for row, good in zip(found, taken, strict=True) if not good),
-        whole=all(taken) and tuple(browse.class_names(file.schema_arrow)) == classes,
+        # Files of one version have the same columns and classes, or they could not be loaded together.
+        whole=all(taken) and columns > set(browse.COLUMNS) and tuple(browse.class_names(file.schema_arrow)) == classes,
     )
     return part, found
 

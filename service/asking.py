@@ -50,3 +50,5 @@ def refresh_due(database: Database, settings: Settings) -> None:
         except CounterpoiseError as error:
             log.warning("schedule not fired", tenant=schedule.tenant, dataset=schedule.dataset, error=str(error))
             schedules.give_up(database, schedule, str(error))
+        except Exception as error:  # the store is away: it will be back, and the schedule is due still
+            log.warning("schedule not fired", dataset=schedule.dataset, error=f"{type(error).__name__}: {error}")

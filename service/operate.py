@@ -83,6 +83,7 @@ def worker(
     queues: Annotated[str, typer.Option(help="Kinds of work to do: cpu, gpu, or both.")] = "cpu,gpu",
 ) -> None:
     """Do the work. Run one on each GPU."""
+    opened().engine.dispose()
     command = [sys.executable, "-m", "celery", "-q", "-A", "workers.app", "worker", "-Q", queues, "-l", "warning"]
     os.execv(sys.executable, command)
 
@@ -99,8 +100,8 @@ def scheduler() -> None:
     Thread(target=keep_delivering, args=(database, settings.private_webhooks, 1.0), daemon=True).start()
     while True:
         try:
-            refresh_due(database, settings)
             sweep(queue, database, settings.sweep_seconds)
+            refresh_due(database, settings)
         except Exception as error:  # database or broker are away: they will be back
             console.print(f"scheduler: {type(error).__name__}: {error}", markup=False)
         time.sleep(settings.sweep_seconds)

@@ -117,8 +117,8 @@ def card(
     carried = counts.get("carried", 0)
     total = counts["kept"] + carried
     elsewhere = (
-        "\nSome of its files may lie with earlier versions: `manifest.json` gives the `key` of each of them in the store.\n"
-        "`counterpoise pull` puts all into one folder.\n"
+        "\n\nSome files may lie with earlier versions: `manifest.json` gives the `key` of each of them in the store.\n"
+        "`counterpoise pull` puts all into one folder."
     )
     outcomes = {
         **({"carried over from an earlier version": carried} if carried else {}),
@@ -167,8 +167,8 @@ images.features["label"].names
 ```
 
 The same works with `streaming=True`, and with the full address of the files, such as
-`s3://bucket/datasets/{spec.name}/v{version or 1}/data/*.parquet`.
-{elsewhere if carried else ""}
+`s3://bucket/datasets/{spec.name}/v{version or 1}/data/*.parquet`.{elsewhere if carried else ""}
+
 ## How it was made
 
 **{spec.method.type}**: {meaning(spec.method)}
