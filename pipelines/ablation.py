@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from pipelines import paths, rows
+from pipelines import rows
 from pipelines.builtin.oracle import Oracle
 from pipelines.errors import SpecError
 from pipelines.filters import FILTERS
 from pipelines.methods import open_method
-from pipelines.plan import make_plan
+from pipelines.plan import make_plan, read_plan
 from pipelines.progress import Progress
 from pipelines.records import Candidate, Mask
 from pipelines.run import run
@@ -102,8 +102,9 @@ def measure(spec: VersionSpec, out: Path, progress: Progress, oracle: Oracle) ->
     """Run one variant; say what came of it, and what the oracle thinks before and after pruning."""
     summary = run(spec, out, progress)
     bench = Workbench(spec, Store.open(out), progress)
-    total = bench.store.json(paths.plan(bench.root))["shards"]
-    kept, dropped = (rows.read_shards(bench.store, bench.root, total, rejected=r) for r in (False, True))
+    plan = read_plan(bench.store, bench.root)
+    assert plan is not None
+    kept, dropped = (rows.read_shards(bench.store, bench.root, plan, rejected=r) for r in (False, True))
     first = [row for row in kept + dropped if row["attempt"] == 0]
     classes = bench.source.classes
     return {

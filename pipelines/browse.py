@@ -8,14 +8,15 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines import paths
+from pipelines.plan import Plan, read_plan
 from pipelines.store import Store
 
 Verdict = Literal["kept", "dropped"]
 FILES = 50  # Parquet files that one page looks into at most
 # What cannot be read back from the image alone, in the order in which it is shown.
-COLUMNS = ("index", "attempt", "label", "group", "origin", "source_id", "source_sha256", "object_id", "method", "prompt",
-           "concept", "lora", "seed", "strength", "guidance", "steps", "model", "revision", "scores", "reason")  # fmt: skip
+COLUMNS = ("index", "attempt", "label", "group", "origin", "source_id", "source_sha256", "object_id", "object_sha256",
+           "method", "prompt", "concept", "lora", "seed", "strength", "guidance", "steps", "model", "revision", "scores",
+           "reason")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +52,19 @@ def sample(row: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
 
 def rows(file: pq.ParquetFile) -> list[dict[str, Any]]:
     names = class_names(file.schema_arrow)
-    return [{**row, "label": names[row["label"]]} for row in file.read(columns=list(COLUMNS)).to_pylist()]
+    there = [name for name in COLUMNS if name in file.schema_arrow.names]
+    return [{**row, "label": names[row["label"]]} for row in file.read(columns=there).to_pylist()]
 
 
-def shards(store: Store, root: str) -> int:
-    """How many shards the version is planned in; 0 before it is planned."""
-    return int(store.json(paths.plan(root))["shards"]) if store.exists(paths.plan(root)) else 0
-
-
-def files(root: str, count: int, wanted: Wanted) -> list[tuple[str, Verdict]]:
+def files(root: str, plan: Plan, wanted: Wanted) -> list[tuple[str, Verdict]]:
     """The files to look into, shard by shard."""
+    rejects = plan.rejects(root)
     every: list[tuple[str, Verdict]] = []
-    for number in range(count):
+    for number, key in enumerate(plan.files(root)):
         if wanted.verdict != "dropped" and wanted.reason is None:
-            every.append((paths.data(root, number, count), "kept"))
-        if wanted.verdict != "kept":
-            every.append((paths.rejected(root, number, count), "dropped"))
+            every.append((key, "kept"))
+        if wanted.verdict != "kept" and number < plan.generated:
+            every.append((rejects[number], "dropped"))
     return every
 
 
@@ -77,7 +75,8 @@ def page(
 
     A page may hold fewer than `limit`, even none, though more follow: it looks into a bounded number of files.
     """
-    every = files(root, shards(store, root), wanted)
+    plan = read_plan(store, root)
+    every = files(root, plan, wanted) if plan else []
     found: list[dict[str, Any]] = []
     first, offset = start
     for number in range(first, min(first + FILES, len(every))):
@@ -92,16 +91,18 @@ def page(
     return found, (first + FILES, 0) if first + FILES < len(every) else None
 
 
-def candidates(root: str, count: int, index: int) -> Iterator[str]:
+def candidates(root: str, plan: Plan, index: int) -> Iterator[str]:
     """Where sample `index` may be: slots are dealt to shards in turn."""
-    yield paths.data(root, index % count, count)
-    yield paths.rejected(root, index % count, count)
+    for number in (n for n in range(plan.shards) if index in plan.indices(n)):
+        yield plan.data(root, number)
+        if number < plan.generated:
+            yield plan.rejects(root)[number]
 
 
 def image(store: Store, root: str, index: int, attempt: int) -> bytes | None:
     """The PNG of one sample; None if there is no such sample."""
-    count = shards(store, root)
-    for key in candidates(root, count, index) if count else ():
+    plan = read_plan(store, root)
+    for key in candidates(root, plan, index) if plan else ():
         if (file := opened(store, key)) is None:
             continue
         table = file.read(columns=["index", "attempt"])

@@ -17,6 +17,7 @@ from pipelines.records import Image, Problem
 from pipelines.report.card import card
 from pipelines.report.croissant import croissant
 from pipelines.report.figures import contact_sheet
+from pipelines.shard import carried_report
 from pipelines.source import decode
 from pipelines.store import Store, canonical
 from pipelines.workbench import Workbench
@@ -26,10 +27,11 @@ SHEET = 64  # images on the contact sheet
 
 def reports(store: Store, root: str, plan: Plan) -> list[dict[str, Any]]:
     """Every shard's report. Raises StoreError when one is missing."""
-    missing = [n for n in range(plan.shards) if not store.exists(paths.report(root, n))]
+    missing = [n for n in range(plan.made) if not store.exists(paths.report(root, n))]
     if missing:
-        raise StoreError(f"{root}: {len(missing)} of {plan.shards} shards have no report yet, the first is {missing[0]}")
-    return [store.json(paths.report(root, n)) for n in range(plan.shards)]
+        raise StoreError(f"{root}: {len(missing)} of {plan.made} shards have no report yet, the first is {missing[0]}")
+    whole = [(number, part) for number, part in enumerate(plan.carried, plan.generated) if part.whole]
+    return [store.json(paths.report(root, n)) for n in range(plan.made)] + [carried_report(n, part) for n, part in whole]
 
 
 def merged(counts: Iterable[dict[str, int]]) -> dict[str, int]:
@@ -41,7 +43,7 @@ def merged(counts: Iterable[dict[str, int]]) -> dict[str, int]:
 
 def totals(found: Sequence[dict[str, Any]], skipped: Sequence[Problem]) -> dict[str, Any]:
     """Counts of a version: the sums of its shards' reports."""
-    sums = {key: sum(report[key] for report in found) for key in ("planned", "generated", "kept", "dropped")}
+    sums = {key: sum(report[key] for report in found) for key in ("planned", "generated", "kept", "dropped", "carried")}
     return {
         **sums,
         "reasons": merged(report["reasons"] for report in found),
@@ -50,26 +52,25 @@ def totals(found: Sequence[dict[str, Any]], skipped: Sequence[Problem]) -> dict[
     }
 
 
-def mean_scores(store: Store, root: str, shards: int) -> dict[str, float]:
-    """The mean of every score of the kept images, one shard in memory at a time."""
+def mean_scores(store: Store, files: Sequence[str]) -> dict[str, float]:
+    """The mean of every score of the kept images, one file in memory at a time."""
     sums: Counter[str] = Counter()
     counts: Counter[str] = Counter()
-    for number in range(shards):
-        for scores in rows.column(store.get(paths.data(root, number, shards)), "scores"):
+    for key in files:
+        for scores in rows.column(store.get(key), "scores"):
             found = json.loads(scores)
             sums.update(found)
             counts.update(found.keys())
     return {name: sums[name] / counts[name] for name in sorted(counts)}
 
 
-def first_images(store: Store, root: str, shards: int, count: int) -> list[Image]:
-    """Some kept images, from as few shards as hold them."""
+def first_images(store: Store, files: Sequence[str], count: int) -> list[Image]:
+    """Some kept images, from as few files as hold them."""
     found: list[Image] = []
-    for number in range(shards):
+    for key in files:
         if len(found) >= count:
             break
-        kept = rows.read(store.get(paths.data(root, number, shards)))
-        found += [decode(row["image"], allow_synthetic=True) for row in kept]
+        found += [decode(row["image"], allow_synthetic=True) for row in rows.read(store.get(key))]
     return found[:count]
 
 
@@ -83,19 +84,23 @@ def quality(counts: dict[str, Any], scores: dict[str, float], problems: Sequence
     }
 
 
-def manifest(store: Store, root: str, facts: dict[str, Any]) -> dict[str, Any]:
-    """Name every object of the version with its size and sha256, except what is derived from the version later."""
+def manifest(store: Store, root: str, plan: Plan, facts: dict[str, Any]) -> dict[str, Any]:
+    """Name every object of the version with its size and sha256, except what is derived from the version later.
+
+    A file that lies with an earlier version has its `key`, too; its `path` is where it belongs in this one.
+    """
+    later = (f"{root}/evaluation", f"{root}/report/", paths.manifest(root), paths.seconds(root), paths.diff(root))
+    places = {key.removeprefix(f"{root}/"): key for key in store.keys(root) if not key.startswith(later)}
+    places |= {
+        paths.data(root, number, plan.shards).removeprefix(f"{root}/"): part.key
+        for number, part in enumerate(plan.carried, plan.generated)
+        if part.whole
+    }
     files = []
-    for key in store.keys(root):
-        if (
-            key == paths.manifest(root)
-            or key.startswith((f"{root}/evaluation", f"{root}/report/"))
-            or key == paths.seconds(root)
-        ):
-            continue
+    for path, key in sorted(places.items()):
         data = store.get(key)
-        name = key.removeprefix(f"{root}/")
-        files.append({"path": name, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()})
+        elsewhere = {} if key.startswith(f"{root}/") else {"key": key}
+        files.append({"path": path, **elsewhere, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()})
     return {**facts, "files": files}
 
 
@@ -103,8 +108,8 @@ def finalize(bench: Workbench, plan: Plan, method: Method) -> dict[str, Any]:
     """Publish the version; return its manifest. Done before: the manifest that is there."""
     store, root = bench.store, bench.root
     if not store.exists(paths.manifest(root)):
-        counts = totals(reports(store, root, plan), method.skipped)
-        scores = mean_scores(store, root, plan.shards)
+        counts, files = totals(reports(store, root, plan), method.skipped), plan.files(root)
+        scores = mean_scores(store, files)
         found = quality(counts, scores, [*bench.source.problems, *method.skipped])
         store.create(paths.quality(root), canonical(found))
         store.create(
@@ -113,16 +118,17 @@ def finalize(bench: Workbench, plan: Plan, method: Method) -> dict[str, Any]:
                 bench.spec, counts, found, bench.source.classes, version=bench.number, revision=bench.model.revision
             ).encode(),
         )
-        if shown := first_images(store, root, plan.shards, SHEET):
+        if shown := first_images(store, files, SHEET):
             store.create(paths.figure(root, "samples.png"), contact_sheet(shown, columns=8))
-        data = [f for f in manifest(store, root, {})["files"] if f["path"].startswith(("data/", "rejected/"))]
+        data = [f for f in manifest(store, root, plan, {})["files"] if f["path"].startswith(("data/", "rejected/"))]
         store.create(paths.croissant(root), croissant(bench.spec, bench.source.classes, data, version=bench.number))
         facts = {
             "name": bench.spec.name,
             "version": bench.number,
+            "previous": plan.previous,
             "spec": plan.spec,
             "source": plan.source,
             "counts": counts,
         }
-        store.create(paths.manifest(root), canonical(manifest(store, root, facts)))
+        store.create(paths.manifest(root), canonical(manifest(store, root, plan, facts)))
     return dict(store.json(paths.manifest(root)))

@@ -9,6 +9,11 @@ def spec(root: str) -> str:
     return f"{root}/spec.json"
 
 
+def source(root: str) -> str:
+    """What the source held: every image by its content."""
+    return f"{root}/source.json"
+
+
 def plan(root: str) -> str:
     return f"{root}/plan.json"
 
@@ -47,6 +52,11 @@ def manifest(root: str) -> str:
 
 def evaluation(root: str) -> str:
     return f"{root}/evaluation.json"
+
+
+def diff(root: str) -> str:
+    """A refreshed version against the one before it; made once it is evaluated."""
+    return f"{root}/diff.json"
 
 
 def run(root: str, arm: str, seed: int) -> str:

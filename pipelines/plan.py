@@ -2,13 +2,16 @@
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
+from pipelines import paths
 from pipelines.errors import SpecError
 from pipelines.records import Cell, Slot
 from pipelines.spec import Amount, AugmentedConditioning, ImageVariation, MethodSpec, SpuriousRemoval, VersionSpec
+from pipelines.store import Store
 
 Counts = Mapping[str, Mapping[str | None, int]]  # training images of each class by group, the classes in their order
 
@@ -69,34 +72,109 @@ def cells(method: MethodSpec, amount: Amount, have: Counts) -> list[Cell]:
 
 
 @dataclass(frozen=True)
+class Carried:
+    """A data file of an earlier version whose samples are this one's, too."""
+
+    key: str  # where it lies in the store
+    slots: tuple[int, int, int]  # start, stop and step of the indices that it may hold
+    labels: dict[str, int]  # samples of each class that are carried
+    without: tuple[int, ...] = ()  # indices of those that are not
+    whole: bool = True  # it is referred to as it is; else it is written again, without those
+
+
+@dataclass(frozen=True)
 class Plan:
-    """Slots are never stored: slot i follows from the cells."""
+    """Slots are never stored: slot i follows from the cells. A refreshed version's shards are those that are generated,
+    then those that are written again, then those that are another version's as they are."""
 
     spec: str  # digest of the spec
     source: str  # fingerprint of the source
     cells: tuple[Cell, ...]
     shard_size: int
+    previous: int | None = None  # the version that is refreshed
+    first: int = 0  # index of the first slot: after all that earlier versions had
+    carried: tuple[Carried, ...] = ()
+    removed: int = 0  # samples of the earlier version that are not carried
+    tokens: dict[str, str] = field(default_factory=dict)  # digests of those of classes whose images are as they were
 
-    @property
+    @cached_property
     def planned(self) -> int:
         return sum(cell.count for cell in self.cells)
 
-    @property
-    def shards(self) -> int:
+    @cached_property
+    def generated(self) -> int:
+        """How many shards are generated."""
         return -(-self.planned // self.shard_size)
 
+    @property
+    def held(self) -> int:
+        """How many samples are carried."""
+        return sum(sum(part.labels.values()) for part in self.carried)
+
+    @property
+    def made(self) -> int:
+        """How many shards there is anything to do for."""
+        return self.generated + sum(not part.whole for part in self.carried)
+
+    @property
+    def shards(self) -> int:
+        return self.generated + len(self.carried)
+
     def slot(self, index: int) -> Slot:
-        ends = list(accumulate(cell.count for cell in self.cells))
-        number = bisect_right(ends, index)
+        place, ends = index - self.first, list(accumulate(cell.count for cell in self.cells))
+        number = bisect_right(ends, place)
         cell = self.cells[number]
-        return Slot(index, cell.label, cell.origin, index - (ends[number] - cell.count))
+        return Slot(index, cell.label, cell.origin, cell.carried + place - (ends[number] - cell.count))
+
+    def part(self, number: int) -> Carried | None:
+        """What a shard is carried from; None if it is generated."""
+        return self.carried[number - self.generated] if number >= self.generated else None
+
+    def indices(self, number: int) -> range:
+        """The slots that a shard may hold. Strided, so that every generated shard is a fair mixture of all cells."""
+        part = self.part(number)
+        return range(*part.slots) if part else range(self.first + number, self.first + self.planned, self.generated)
 
     def shard(self, number: int) -> list[Slot]:
-        """The slots of one shard: strided, so that every shard is a fair mixture of all cells."""
-        return [self.slot(index) for index in range(number, self.planned, self.shards)]
+        """The slots of a shard that is generated."""
+        return [self.slot(index) for index in self.indices(number)]
+
+    def data(self, root: str, number: int) -> str:
+        """Where a shard's samples lie: with the version, or with the earlier one that they are carried from."""
+        part = self.part(number)
+        return part.key if part and part.whole else paths.data(root, number, self.shards)
+
+    def files(self, root: str) -> list[str]:
+        """Where the samples of all shards lie, in their order."""
+        return [self.data(root, number) for number in range(self.shards)]
+
+    def rejects(self, root: str) -> list[str]:
+        """Where the samples lie that were dropped, in the order of the shards that are generated."""
+        return [paths.rejected(root, number, self.shards) for number in range(self.generated)]
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "planned": self.planned, "shards": self.shards}
+
+
+def read_plan(store: Store, root: str) -> Plan | None:
+    """The plan of a version; None before it is planned."""
+    if not store.exists(paths.plan(root)):
+        return None
+    found = store.json(paths.plan(root))
+    return Plan(
+        spec=found["spec"],
+        source=found["source"],
+        cells=tuple(Cell(**each) for each in found["cells"]),
+        shard_size=found["shard_size"],
+        previous=found.get("previous"),  # this and what follows: not in plans of before there were refreshes
+        first=found.get("first", 0),
+        carried=tuple(
+            Carried(each["key"], tuple(each["slots"]), each["labels"], tuple(each["without"]), each["whole"])
+            for each in found.get("carried", [])
+        ),
+        removed=found.get("removed", 0),
+        tokens=found.get("tokens", {}),
+    )
 
 
 def make_plan(spec: VersionSpec, digest: str, fingerprint: str, have: Counts) -> Plan:

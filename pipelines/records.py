@@ -32,11 +32,12 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """So many images of one kind: `count` of class `label`, made from real images of class `origin`."""
+    """So many images of one kind: `count` of class `label`, to be made from real images of class `origin`."""
 
     label: str
     origin: str | None  # None when no source image is used
     count: int
+    carried: int = 0  # so many of them an earlier version has made already
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,15 @@
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Features, Image, Value
 
-from pipelines import paths
+from pipelines.browse import class_names
+from pipelines.plan import Plan
 from pipelines.records import Sample
 from pipelines.store import Store
 from pipelines.synthetic import png
@@ -30,6 +31,7 @@ def features(classes: Sequence[str]) -> Features:
             "source_id": Value("string"),
             "source_sha256": Value("string"),
             "object_id": Value("string"),
+            "object_sha256": Value("string"),
             "method": Value("string"),
             "prompt": Value("string"),
             "concept": Value("string"),
@@ -63,6 +65,7 @@ def row(sample: Sample, bench: Workbench) -> dict[str, Any]:
         "source_id": source.id if source else None,
         "source_sha256": source.sha256 if source else None,
         "object_id": request.other.id if request.other else None,
+        "object_sha256": request.other.sha256 if request.other else None,
         "method": request.method,
         "prompt": request.prompt,
         "concept": request.concept,
@@ -79,7 +82,19 @@ def row(sample: Sample, bench: Workbench) -> dict[str, Any]:
 
 def parquet(samples: Sequence[Sample], bench: Workbench) -> bytes:
     """A Parquet file of samples. Same samples, same bytes."""
-    table = pa.Table.from_pylist([row(sample, bench) for sample in samples], features(bench.source.classes).arrow_schema)
+    return packed([row(sample, bench) for sample in samples], bench.source.classes)
+
+
+def without(data: bytes, gone: Collection[int], classes: Sequence[str]) -> bytes:
+    """Such a file without the samples of these indices, each label as its place in `classes`."""
+    table = pq.read_table(io.BytesIO(data))
+    names = class_names(table.schema)
+    left = [each for each in table.to_pylist() if each["index"] not in gone]
+    return packed([{**each, "label": classes.index(names[each["label"]])} for each in left], classes)
+
+
+def packed(found: Sequence[dict[str, Any]], classes: Sequence[str]) -> bytes:
+    table = pa.Table.from_pylist(list(found), features(classes).arrow_schema)
     data = io.BytesIO()
     with pq.ParquetWriter(data, table.schema, compression="zstd") as writer:
         if len(table):  # datasets cannot read a row group without rows
@@ -99,7 +114,7 @@ def column(data: bytes, name: str) -> list[Any]:
     return found
 
 
-def read_shards(store: Store, root: str, shards: int, *, rejected: bool = False) -> list[dict[str, Any]]:
+def read_shards(store: Store, root: str, plan: Plan, *, rejected: bool = False) -> list[dict[str, Any]]:
     """The kept, or else the rejected, rows of all shards of a version, in their order."""
-    key = paths.rejected if rejected else paths.data
-    return [row for number in range(shards) for row in read(store.get(key(root, number, shards)))]
+    keys = plan.rejects(root) if rejected else plan.files(root)
+    return [row for key in keys for row in read(store.get(key))]

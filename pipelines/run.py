@@ -51,7 +51,7 @@ def run(spec: VersionSpec, out: Path, progress: Progress) -> dict[str, Any]:
     with clock.time("learn"):
         job.learn()
     with clock.time("generate"):
-        for number in range(plan.shards):
+        for number in range(plan.made):
             job.generate(number)
         job.finalize()
     with clock.time("train"):

@@ -14,7 +14,7 @@ from pipelines import paths, rows
 from pipelines.diffusion.engine import Engine
 from pipelines.filters import Panel
 from pipelines.methods import Method
-from pipelines.plan import Plan
+from pipelines.plan import Carried, Plan
 from pipelines.records import Request, Sample, Slot
 from pipelines.store import canonical
 from pipelines.workbench import Workbench
@@ -58,7 +58,7 @@ def make(bench: Workbench, method: Method, engine: Engine, panel: Panel, slots: 
 
 
 def report(number: int, planned: int, outcome: Outcome) -> dict[str, Any]:
-    """Counts of a shard. generated = kept + dropped; kept <= planned."""
+    """Counts of a shard that was generated. generated = kept + dropped; kept <= planned; nothing is carried."""
     reasons = Counter(sample.verdict.reason for sample in outcome.dropped)
     labels = Counter(sample.candidate.request.label for sample in outcome.kept)
     return {
@@ -67,8 +67,18 @@ def report(number: int, planned: int, outcome: Outcome) -> dict[str, Any]:
         "generated": len(outcome.kept) + len(outcome.dropped),
         "kept": len(outcome.kept),
         "dropped": len(outcome.dropped),
+        "carried": 0,
         "reasons": dict(sorted((str(k), v) for k, v in reasons.items())),
         "labels": dict(sorted(labels.items())),
+    }
+
+
+def carried_report(number: int, part: Carried) -> dict[str, Any]:
+    """Counts of a shard that was carried from an earlier version: no work was done on its samples."""
+    return {
+        **report(number, 0, Outcome([], [])),
+        "carried": sum(part.labels.values()),
+        "labels": dict(sorted(part.labels.items())),
     }
 
 
@@ -79,8 +89,18 @@ def run_shard(bench: Workbench, plan: Plan, number: int, method: Method, engine:
         return dict(bench.store.json(key))
     slots = plan.shard(number)
     outcome = make(bench, method, engine, panel, slots)
-    bench.store.put(paths.data(bench.root, number, plan.shards), rows.parquet(outcome.kept, bench))
-    bench.store.put(paths.rejected(bench.root, number, plan.shards), rows.parquet(outcome.dropped, bench))
+    bench.store.put(plan.data(bench.root, number), rows.parquet(outcome.kept, bench))
+    bench.store.put(plan.rejects(bench.root)[number], rows.parquet(outcome.dropped, bench))
     made = report(number, len(slots), outcome)
     bench.store.create(key, canonical(made))
+    return made
+
+
+def rewrite_shard(bench: Workbench, plan: Plan, number: int, part: Carried) -> dict[str, Any]:
+    """Write a carried shard again without what is gone, unless its report says that this was done; return the report."""
+    key, made = paths.report(bench.root, number), carried_report(number, part)
+    if not bench.store.exists(key):
+        left = rows.without(bench.store.get(part.key), frozenset(part.without), bench.source.classes)
+        bench.store.put(plan.data(bench.root, number), left)
+        bench.store.create(key, canonical(made))
     return made

@@ -46,6 +46,8 @@ class Tokens:
         class, too: from them alone, a boot becomes something like a sneaker. From both, each background is as frequent.
         """
         bench = self.bench
+        if (known := bench.tokens.get(label)) and (token := inversion.cached(bench.store, known)):
+            return token
         chosen = bench.source.of(label)
         if len(chosen) > spec.images:
             chosen = extremes([item for item, _ in bench.ranking[label]], 2 * spec.images)

@@ -33,6 +33,7 @@ class Workbench:
     def __init__(self, spec: VersionSpec, store: Store, progress: Progress, number: int = 1) -> None:
         self.spec, self.store, self.progress, self.number = spec, store, progress, number
         self.root = paths.version(spec.name, number)
+        self.tokens: dict[str, str] = {}  # digests of tokens, by class, that are used again without being looked for
         self.found: dict[tuple[str, str], NDArray[np.uint8] | None] = {}  # masks by (item, word), eight pixels a byte
 
     @cached_property

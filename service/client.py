@@ -25,7 +25,7 @@ from pipelines.errors import CounterpoiseError
 from pipelines.pack import pack
 from pipelines.spec import FolderSource, UploadedSource, VersionSpec
 from pipelines.spec.sources import remote
-from service.schemas import Happening, SourceView, VersionPage, VersionView
+from service.schemas import DatasetPage, DatasetView, Happening, ScheduleView, SourceView, VersionPage, VersionView
 
 CHUNK = 2**20  # bytes of an upload that are sent at a time
 PATIENCE = 60.0  # seconds for which a service that does not answer is tried again
@@ -138,6 +138,40 @@ class Client:
 
     def retry(self, dataset: str, number: int) -> VersionView:
         return VersionView.model_validate(self.call("POST", f"/v1/datasets/{dataset}/versions/{number}/retry"))
+
+    def datasets(self) -> Iterator[DatasetView]:
+        """All datasets, by name: the latest version of each, its versions and its schedule."""
+        cursor: str | None = None
+        while True:
+            page = DatasetPage.model_validate(self.call("GET", "/v1/datasets", params={"cursor": cursor} if cursor else {}))
+            yield from page.items
+            if (cursor := page.next) is None:
+                return
+
+    def dataset(self, name: str) -> DatasetView:
+        return DatasetView.model_validate(self.call("GET", f"/v1/datasets/{name}"))
+
+    def refresh(self, name: str, spec: VersionSpec | None = None, key: str | None = None) -> VersionView:
+        """Ask for what has changed since the newest version; a folder of images is sent first.
+
+        Without a spec it is the schedule's, or else the newest version's. Sent twice with the same `key`, it is one.
+        """
+        asked = {"spec": None if spec is None else self.sent(spec)[0].model_dump(mode="json")}
+        options = {"json": asked, "headers": {"Idempotency-Key": key or str(uuid.uuid4())}}
+        return VersionView.model_validate(self.call("POST", f"/v1/datasets/{name}:refresh", **options))
+
+    def promote(self, dataset: str, number: int) -> DatasetView:
+        """Make a version the latest: one that was held, or an older one again."""
+        return DatasetView.model_validate(self.call("POST", f"/v1/datasets/{dataset}/versions/{number}/promote"))
+
+    def schedule(self, spec: VersionSpec, cron: str, **options: Any) -> ScheduleView:
+        """Refresh a dataset by the clock; a folder of images is sent first. Options: `time_zone`, `enabled`, `busy`."""
+        asked = {"cron": cron, "spec": self.sent(spec)[0].model_dump(mode="json"), **options}
+        return ScheduleView.model_validate(self.call("PUT", f"/v1/datasets/{spec.name}/schedule", json=asked))
+
+    def unschedule(self, dataset: str) -> None:
+        """Refresh a dataset by the clock no more."""
+        self.call("DELETE", f"/v1/datasets/{dataset}/schedule")
 
     def delete(self, dataset: str, number: int) -> None:
         """Remove a version that has ended, with its files."""

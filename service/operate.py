@@ -32,8 +32,8 @@ def loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def opened(state_dir: Path | None = None) -> "Database":
-    """The database, with its tables."""
+def reached(state_dir: Path | None = None) -> "Database":
+    """The database as it is. Raises SpecError when there is none, and no folder for one."""
     from service.settings import Settings
     from service.state.database import Database
 
@@ -43,9 +43,23 @@ def opened(state_dir: Path | None = None) -> "Database":
             f"COUNTERPOISE_STATE_DIR: there is no folder {settings.state_dir}; name the one the service was started with, "
             "or give COUNTERPOISE_DATABASE_URL"
         )
-    database = Database.open(settings.database)
+    return Database.open(settings.database)
+
+
+def opened(state_dir: Path | None = None) -> "Database":
+    """The database, with its tables."""
+    database = reached(state_dir)
     database.create()
     return database
+
+
+def migrate(
+    to: Annotated[str, typer.Option(help="Revision to go to, up or down; 'base' removes everything.")] = "head",
+) -> None:
+    """Bring the database up to date, or back to an older revision. Every process does the first when it starts."""
+    from service.state import migrations
+
+    typer.echo(f"the database is at revision {migrations.migrate(reached().engine, to)}")
 
 
 def api(
@@ -74,12 +88,13 @@ def worker(
     from service.tracing import wanted
 
     wanted()  # what is wrong with it is said here, in a line
+    opened().engine.dispose()
     command = [sys.executable, "-m", "celery", "-q", "-A", "workers.app", "worker", "-Q", queues]
     os.execv(sys.executable, command)
 
 
 def scheduler() -> None:
-    """Find work that no worker was told of. One is enough; several do no harm."""
+    """Fire schedules, and find work that no worker was told of. One is enough; several do no harm."""
     from service import logs
     from service.scheduler import schedule
     from service.settings import Settings

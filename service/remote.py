@@ -1,7 +1,9 @@
 """Commands of whoever uses a service that runs somewhere: COUNTERPOISE_URL and COUNTERPOISE_KEY say where."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
@@ -10,9 +12,9 @@ from rich.table import Table
 
 from pipelines.errors import CounterpoiseError
 from pipelines.progress import columns
-from pipelines.spec import load
+from pipelines.spec import VersionSpec, load
 from service.client import Client
-from service.schemas import Happening, VersionView
+from service.schemas import Happening, ScheduleView, VersionView
 
 console = Console(highlight=False)
 Dataset = Annotated[str, typer.Argument(help="Name of the dataset.")]
@@ -22,7 +24,7 @@ Number = Annotated[int, typer.Argument(help="Number of the version.")]
 
 
 def described(version: VersionView) -> str:
-    names = ("planned", "generated", "kept", "dropped")
+    names = ("planned", "generated", "kept", "dropped", "carried")
     counts = ", ".join(f"{version.counts[name]} {name}" for name in names if name in version.counts)
     return f"{version.dataset} {version.number}: {version.state}" + (f" ({counts})" if counts else "")
 
@@ -72,25 +74,99 @@ def watch(client: Client, version: VersionView) -> VersionView:
     return client.version(version.dataset, version.number)
 
 
-def submit(
-    spec: Annotated[Path, typer.Argument(help="The spec, YAML or JSON.")],
-    follow: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
-) -> None:
+def sent(client: Client, spec: VersionSpec) -> VersionSpec:
+    """The spec, once the images of its folder are sent; what was refused of them is said."""
+    wanted, found = client.sent(spec)
+    if found is not None:
+        console.print(f"{found.images} images sent, {len(found.refused)} refused")
+        for each in found.refused[:SHOWN]:
+            console.print(f"  {each.id}: {each.reason}", markup=False)
+    return wanted
+
+
+def followed(client: Client, version: VersionView, follow: bool) -> VersionView:
+    """Say what was asked for and, if asked to, watch it to its end. Raises CounterpoiseError when nothing came of it."""
+    console.print(described(version))
+    if follow:
+        version = watch(client, version)
+        console.print(described(version))
+        if version.state in ("failed", "cancelled"):
+            raise CounterpoiseError(version.error or f"the version is {version.state}")
+    return version
+
+
+Spec = Annotated[Path, typer.Argument(help="The spec, YAML or JSON.")]
+Follow = Annotated[bool, typer.Option("--watch", help="Follow it to its end.")]
+
+
+def submit(spec: Spec, follow: Follow = False) -> None:
     """Ask the service for a version. A folder of images is sent along."""
     wanted = load(spec)
     with Client() as client:
-        wanted, found = client.sent(wanted)
-        if found is not None:
-            console.print(f"{found.images} images sent, {len(found.refused)} refused")
-            for each in found.refused[:SHOWN]:
-                console.print(f"  {each.id}: {each.reason}", markup=False)
-        version = client.submit(wanted)
-        console.print(described(version))
-        if follow:
-            version = watch(client, version)
-            console.print(described(version))
-            if version.state != "completed":
-                raise CounterpoiseError(version.error or f"the version is {version.state}")
+        followed(client, client.submit(sent(client, wanted)), follow)
+
+
+def refresh(
+    dataset: Dataset,
+    spec: Annotated[Path | None, typer.Option(help="The spec; left out, the schedule's or the newest version's.")] = None,
+    follow: Follow = False,
+) -> None:
+    """Make the next version of what has changed in its source, if anything has. A folder of images is sent along."""
+    wanted = load(spec) if spec else None
+    with Client() as client:
+        version = followed(client, client.refresh(dataset, sent(client, wanted) if wanted else None), follow)
+    if version.state == "unchanged":
+        console.print(f"Nothing has changed since version {version.previous}: there is no new one.")
+    if version.state == "held":
+        console.print(
+            f"Its evaluation is worse than the latest version's: look at diff.json and the report. "
+            f"'counterpoise promote {dataset} {version.number}' makes it the latest all the same."
+        )
+
+
+def promote(dataset: Dataset, number: Number) -> None:
+    """Make a version the latest: one that was held, or an older one again."""
+    with Client(patience=PATIENCE) as client:
+        console.print(f"the latest version of {dataset} is {client.promote(dataset, number).latest}")
+
+
+def schedule(
+    spec: Spec,
+    cron: Annotated[str, typer.Option(help="Minute, hour, day, month and weekday: '0 3 * * 1'.")],
+    time_zone: Annotated[str, typer.Option(help="Whose clock that is: 'Europe/Berlin'.")] = "UTC",
+    busy: Annotated[str, typer.Option(help="While a version is on its way: skip, or queue until it has ended.")] = "skip",
+    enabled: Annotated[bool, typer.Option(help="Whether it is in force.")] = True,
+) -> None:
+    """Refresh a dataset by the clock. A folder of images is sent along."""
+    wanted = load(spec)
+    with Client() as client:
+        made = client.schedule(sent(client, wanted), cron, time_zone=time_zone, busy=busy, enabled=enabled)
+    console.print(f"{wanted.name}: {told(made)}")
+
+
+def unschedule(dataset: Dataset) -> None:
+    """Refresh a dataset by the clock no more."""
+    with Client(patience=PATIENCE) as client:
+        client.unschedule(dataset)
+    console.print(f"{dataset} has no schedule any more")
+
+
+def told(schedule: ScheduleView) -> str:
+    """A schedule in a line."""
+    if schedule.due is None:
+        return f"{schedule.cron} {schedule.time_zone}, not enabled"
+    due = datetime.fromtimestamp(schedule.due, ZoneInfo(schedule.time_zone)).strftime("%Y-%m-%d %H:%M")
+    return f"{schedule.cron} {schedule.time_zone}, next {due}" + (f"; {schedule.said}" if schedule.said else "")
+
+
+def list_datasets() -> None:
+    """All datasets: the latest version of each, which are held, and when it is refreshed."""
+    with Client(patience=PATIENCE) as client:
+        table = Table("dataset", "latest", "held", "refreshed")
+        for each in client.datasets():
+            held = ", ".join(str(version.number) for version in each.versions if version.state == "held")
+            table.add_row(each.name, str(each.latest or ""), held, told(each.schedule) if each.schedule else "")
+    console.print(table)
 
 
 def status(dataset: Dataset, number: Number) -> None:

@@ -1,4 +1,4 @@
-"""What the scheduler does: it finds work that no worker was told of, and delivers webhooks."""
+"""What the scheduler does: it fires schedules, finds work that no worker was told of, and delivers webhooks."""
 
 import time
 from threading import Thread
@@ -7,6 +7,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from service import monitor
+from service.asking import refresh_due
 from service.queue import KINDS, open_queue, sweep
 from service.settings import Settings
 from service.state.database import Database
@@ -37,6 +38,7 @@ def schedule(settings: Settings, database: Database) -> None:
         try:
             for kind, count in sweep(queue, database, settings.sweep_seconds).items():
                 SENT.labels(kind).inc(count)
+            refresh_due(database, settings)
             SWEEPS.labels("done").inc()
             SWEPT.set_to_current_time()
         except Exception as error:  # database or broker are away: they will be back

@@ -66,6 +66,7 @@ def test_manifest_counts_are_the_sums_of_the_reports_and_the_rows_of_the_parquet
         "generated": len(kept) + len(dropped),
         "kept": len(kept),
         "dropped": len(dropped),
+        "carried": 0,
         "reasons": Counter(row["reason"] for row in dropped),
         "labels": Counter(workbench.source.classes[row["label"]] for row in kept),
         "skipped": {},
@@ -168,8 +169,16 @@ def test_the_quality_report_has_the_mean_scores_of_the_kept_and_the_problems(wor
 
 def test_counts_are_added_up_by_name() -> None:
     assert merged([{"b": 1, "a": 2}, {}, {"a": 3}]) == {"a": 5, "b": 1}
-    report = {"planned": 2, "generated": 3, "kept": 1, "dropped": 2, "reasons": {"x": 2}, "labels": {"boot": 1}}
+    report = {
+        "planned": 2,
+        "generated": 3,
+        "kept": 1,
+        "dropped": 2,
+        "carried": 1,
+        "reasons": {"x": 2},
+        "labels": {"boot": 1},
+    }
     assert totals([report, report], [Problem("1", "no shoe"), Problem("2", "no shoe")]) == {
-        "planned": 4, "generated": 6, "kept": 2, "dropped": 4, "reasons": {"x": 4}, "labels": {"boot": 2},
-        "skipped": {"no shoe": 2},
+        "planned": 4, "generated": 6, "kept": 2, "dropped": 4, "carried": 2, "reasons": {"x": 4},
+        "labels": {"boot": 2}, "skipped": {"no shoe": 2},
     }  # fmt: skip

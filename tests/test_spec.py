@@ -57,7 +57,9 @@ def test_every_field_is_described_and_every_type_says_what_it_is(model: type[Str
         ({"models": {"resolution": 65}}, ["models.resolution:", "given: 65", "multiple of 8"]),
         ({"evaluation": {"seeds": [0, 0]}}, ["evaluation.seeds:", "0, 0", "name each once"]),
         ({"evaluation": {"arms": ["ddb"]}}, ["evaluation.arms.0:", "'ddb'", "'counterpoise'"]),
-        ({"schema_version": 2}, ["schema_version:", "given: 2", "should be 1"]),
+        ({"schema_version": 2}, ["schema_version:", "given: 2", "newer than 1", "use a newer Counterpoise, or write 1"]),
+        ({"schema_version": 0}, ["schema_version:", "given: 0", "should be 1"]),
+        ({"schema_version": []}, ["schema_version:", "given: []", "should be 1"]),
     ],
 )
 def test_a_wrong_field_is_named_with_its_value_and_remedy(changes: dict[str, Any], said: list[str]) -> None:
@@ -209,3 +211,20 @@ def test_a_template_that_cannot_be_filled_is_refused(changes: dict[str, Any], sa
 
 def test_words_of_scenes_are_taken() -> None:
     parse(document(method={"type": "text_to_image", "templates": ["a {} {scene}"], "words": {"scene": ["on grass"]}}))
+
+
+def test_an_older_document_is_lifted_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Version 1 is the first: these are steps as they would have been."""
+
+    def count(older: dict[str, Any]) -> dict[str, Any]:
+        return {**{k: v for k, v in older.items() if k != "count"}, "amount": older["count"]}
+
+    def amount(older: dict[str, Any]) -> dict[str, Any]:
+        return {**older, "amount": {"total": older["amount"]}}
+
+    monkeypatch.setattr("pipelines.spec.lift.LIFTS", {-1: count, 0: amount})
+    for version, asked in ((-1, {"count": 7}), (0, {"amount": 7}), (1, {"amount": {"total": 7}})):
+        written = {k: v for k, v in document().items() if k != "amount"}
+        assert parse({**written, **asked, "schema_version": version}) == parse(document(amount={"total": 7}))
+    with pytest.raises(SpecError, match=r"^count: no such field"):
+        parse({**document(), "count": 7})

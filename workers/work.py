@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from pipelines import paths
+from pipelines.diff import fall
 from pipelines.errors import CounterpoiseError
 from pipelines.job import Job
 from pipelines.preview import preview
@@ -23,9 +24,10 @@ from service import tracing
 from service.limits import check, check_size
 from service.queue import Kind, stages
 from service.settings import Settings
-from service.state import leases, versions
+from service.state import datasets, leases, versions
 from service.state.database import Database
 from service.state.leases import Lease, LeaseLost
+from service.state.tables import Version
 from workers import metrics
 from workers.metrics import Outcome
 from workers.pulse import Pulse, Stopping
@@ -51,7 +53,8 @@ class Worker:
         assert version is not None
         spec = parse(version.spec)
         check(spec, self.settings)
-        job = Job(spec, Store.open(f"{self.settings.store}/{version.tenant}"), pulse, version.number)
+        store = Store.open(f"{self.settings.store}/{version.tenant}")
+        job = Job(spec, store, pulse, version.number, version.previous)
         self.last = version_id, job
         return job
 
@@ -67,11 +70,13 @@ class Worker:
         """Do it; return its report and, from planning, how many units each stage has."""
         match lease.stage:
             case "plan":
+                if job.unchanged:
+                    return {"planned": 0, "ends": "unchanged"}, {}
                 plan = job.plan
                 check_size(plan.planned, plan.shard_size, self.settings)
                 job.check()
-                work = {"learn": 1, "generate": plan.shards, "finalize": 1, "evaluate": 1}
-                return {"planned": plan.planned, "shards": plan.shards}, work
+                work = {"learn": int(plan.planned > 0), "generate": plan.made, "finalize": 1, "evaluate": 1}
+                return {"planned": plan.planned, "shards": plan.made, "carried": plan.held}, work
             case "learn":
                 job.learn()
                 return {"tokens": sorted(token.name for token in job.method.concepts.tokens.learned.values())}, None
@@ -90,7 +95,17 @@ class Worker:
         _, files = job.report(found, spent(version.entered))
         for name, data in files.items():
             job.store.put(paths.shown(job.bench.root, name), data)
-        return {"gap_closed": found["gap_closed"], "probe_auc": found["probe_auc"]}
+        job.compare()
+        told = {"gap_closed": found["gap_closed"], "probe_auc": found["probe_auc"]}
+        return {**told, "ends": "held"} if self.falls(job, version) else told
+
+    def falls(self, job: Job, version: Version) -> bool:
+        """Whether a refreshed version is worth so much less than the latest that somebody should look first."""
+        dataset = datasets.find(self.database, version.tenant, version.dataset)
+        if version.previous is None or dataset is None or dataset.latest is None or job.spec.evaluation is None:
+            return False
+        margin, latest = job.spec.evaluation.margin, paths.version(version.dataset, dataset.latest)
+        return margin is not None and fall(job.store, job.bench.root, latest) > margin
 
     def preview(self, tenant: str, spec: dict[str, Any], count: int) -> dict[str, Any]:
         """A few images of a spec as an answer to whoever waits: data URLs, or an error that says what to mend."""
@@ -149,12 +164,13 @@ class Worker:
 
 
 def spent(entered: dict[str, float]) -> dict[str, float]:
-    """Seconds in each stage of a version that is being evaluated, by when it entered its states."""
+    """Seconds in each stage of a version that is being evaluated, by when it entered its states; 0 for one it had not."""
     until = time.time()
+    generating = entered.get("generating", entered["finalizing"])
     seconds = {
         "total": until - entered["planning"],
-        "learn": entered["generating"] - entered["learning"],
-        "generate": entered["evaluating"] - entered["generating"],
+        "learn": generating - entered.get("learning", generating),
+        "generate": entered["evaluating"] - generating,
         "train": until - entered["evaluating"],
     }
     return {stage: round(value, 1) for stage, value in seconds.items()}

@@ -22,6 +22,7 @@ COLUMNS: dict[str, str] = {
     "source_id": "that image in the source; null if none was used",
     "source_sha256": "of that image's encoded bytes; null if none was used",
     "object_id": "another image that went into it: a real object's, or one mixed with the source; null if there was none",
+    "object_sha256": "of that image's encoded bytes; null if there was none",
     "method": "how it was made",
     "prompt": "what the model was asked for",
     "concept": "address of the learned token in the store; null if none was used",
@@ -114,19 +115,29 @@ def card(
         f"- **{each.type}**: {meaning(each)} {'; '.join(f'{name} {value}' for name, value, _ in settings(each))}"
         for each in spec.filters
     )
-    outcomes = {"kept": counts["kept"], **dict(sorted(counts["reasons"].items(), key=lambda reason: (-reason[1], reason)))}
+    carried = counts.get("carried", 0)
+    total = counts["kept"] + carried
+    elsewhere = (
+        "\n\nSome files may lie with earlier versions: `manifest.json` gives the `key` of each of them in the store.\n"
+        "`counterpoise pull` puts all into one folder."
+    )
+    outcomes = {
+        **({"carried over from an earlier version": carried} if carried else {}),
+        "kept": counts["kept"],
+        **dict(sorted(counts["reasons"].items(), key=lambda reason: (-reason[1], reason))),
+    }
     skipped = [(f"source image skipped: {text(reason)}", f"{n:,}") for reason, n in sorted(counts["skipped"].items())]
     labels = counts.get("labels", {})
     scores = table(("score", "mean of the kept"), ((text(k), f"{v:.3g}") for k, v in quality.get("mean_scores", {}).items()))
-    sheet = "\n![Kept images](figures/samples.png)\n" if counts["kept"] else ""
+    sheet = "\n![Kept images](figures/samples.png)\n" if total else ""
     return f"""---
-{front_matter(spec, counts["kept"], title, licence)}---
+{front_matter(spec, total, title, licence)}---
 
 # {title}
 
 > **{WARNING}**
 
-{counts["kept"]:,} generated images of {len(classes)} classes, made by Counterpoise to train an image classifier on, together
+{total:,} generated images of {len(classes)} classes, made by Counterpoise to train an image classifier on, together
 with the real images of the source.
 {sheet}
 ## Is a model trained on it better?
@@ -157,7 +168,7 @@ images.features["label"].names
 ```
 
 The same works with `streaming=True`, and with the full address of the files, such as
-`s3://bucket/datasets/{spec.name}/v{version or 1}/data/*.parquet`.
+`s3://bucket/datasets/{spec.name}/v{version or 1}/data/*.parquet`.{elsewhere if carried else ""}
 
 ## How it was made
 

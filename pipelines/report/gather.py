@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from pipelines import paths, rows
+from pipelines import rows
 from pipelines.methods import Method
 from pipelines.plan import Plan
 from pipelines.report.page import Page, Shown
@@ -51,13 +51,9 @@ def shown(bench: Workbench, method: Method, found: list[dict[str, Any]]) -> list
 
 
 def gather(bench: Workbench, plan: Plan, method: Method, summary: dict[str, Any]) -> Page:
-    found = [
-        row
-        for key in (paths.data, paths.rejected)
-        for number in range(min(SHARDS, plan.shards))
-        for row in rows.read(bench.store.get(key(bench.root, number, plan.shards)))
-    ]
-    tokens = method.concepts.tokens.learned
+    files = plan.files(bench.root)[:SHARDS] + plan.rejects(bench.root)[:SHARDS]
+    found = [row for key in files for row in rows.read(bench.store.get(key))]
+    tokens = method.concepts.tokens.learned if plan.planned else {}  # where all was carried, none was needed
     return Page(
         title=f"{bench.spec.name}, version {summary['version']}",
         summary=summary,

@@ -59,11 +59,16 @@ def share(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
+def carried(counts: Mapping[str, Any]) -> str:
+    """What is said of the images of an earlier version, where there are any."""
+    return f", {counts['carried']:,} carried over" if counts.get("carried") else ""
+
+
 def headline(summary: Mapping[str, Any]) -> str:
     """What came of it, in one sentence. A difference smaller than the seeds' own spread is no success."""
     arms, counts = summary["arms"], summary["counts"]
     if "counterpoise" not in arms:
-        return f"Not evaluated: {counts['kept']:,} images kept of {counts['generated']:,} generated"
+        return f"Not evaluated: {counts['kept']:,} images kept of {counts['generated']:,} generated{carried(counts)}"
     after: Spread = arms["counterpoise"]["worst_group"]
     if "erm" not in arms:
         return f"Worst-group accuracy {share(after['mean'])}; training on real data alone was not evaluated"
@@ -109,7 +114,11 @@ def tiles(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     if averages:
         shown.append(("Average accuracy", " → ".join(averages) + " %", "on real test images"))
     shown.append(
-        ("Images kept", f"{counts['kept']:,}", f"of {counts['generated']:,} generated, {counts['planned']:,} planned")
+        (
+            "Images kept",
+            f"{counts['kept']:,}",
+            f"of {counts['generated']:,} generated, {counts['planned']:,} planned{carried(counts)}",
+        )
     )
     if probe is not None:
         shown.append(("Real or generated?", f"{probe:.2f}", "AUC of a probe; 0.5: cannot be told apart"))

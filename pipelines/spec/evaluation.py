@@ -51,3 +51,8 @@ class Evaluation(Strict):
         description="Share of real images whose object is passed through the generator's autoencoder when trained beside "
         "generated ones, so that real and generated cannot be told apart by it.",
     )
+    margin: Share | None = Field(
+        0.05,
+        description="How far the accuracy of the worst group may fall below that of the dataset's latest version: a refresh "
+        "that falls further is held, until somebody promotes it. None: it never is.",
+    )

@@ -1,12 +1,13 @@
 """One version of a dataset, as it is asked for."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipelines.spec.base import Name, Strict
 from pipelines.spec.evaluation import Classifier, Evaluation
 from pipelines.spec.filters import FilterSpec, LabelAgreementFilter
+from pipelines.spec.lift import CURRENT, lift
 from pipelines.spec.methods import MethodSpec, SpuriousRemoval
 from pipelines.spec.models import Models
 from pipelines.spec.sources import SourceSpec
@@ -53,6 +54,18 @@ class VersionSpec(Strict):
     classifier: Classifier = Field(Classifier(), description="What judges images, and what the evaluation trains.")
     evaluation: Evaluation | None = Field(None, description="None: not evaluated.")
     seed: int = Field(0, ge=0, description="Seed of every random choice.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def of_today(cls, document: Any) -> Any:
+        return lift(document)
+
+    @field_validator("schema_version", mode="before")
+    @classmethod
+    def known(cls, version: Any) -> Any:
+        if isinstance(version, int) and version > CURRENT:
+            raise ValueError(f"newer than {CURRENT}, the last known here; use a newer Counterpoise, or write {CURRENT}")
+        return version
 
     @model_validator(mode="after")
     def one_filter_of_a_type(self) -> "VersionSpec":

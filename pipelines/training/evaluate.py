@@ -62,7 +62,7 @@ class Evaluator:
 
     @cached_property
     def kept(self) -> list[Row]:
-        return rows.read_shards(self.bench.store, self.bench.root, self.plan.shards)
+        return rows.read_shards(self.bench.store, self.bench.root, self.plan)
 
     @cached_property
     def test(self) -> Examples:

@@ -3,7 +3,20 @@
 from fastapi import FastAPI
 
 from service import tracing
-from service.api import catalogue, events, files, health, metrics, previews, problems, samples, sources, versions, webhooks
+from service.api import (
+    catalogue,
+    datasets,
+    events,
+    files,
+    health,
+    metrics,
+    previews,
+    problems,
+    samples,
+    sources,
+    versions,
+    webhooks,
+)
 from service.api.context import Context
 from service.api.requests import Requests
 from service.queue import open_queue
@@ -20,6 +33,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     app.add_middleware(Requests, latency=metrics.install(app, database))
     tracing.instrument(app)
-    for part in (versions, events, files, samples, sources, previews, webhooks, catalogue, health, metrics):
+    for part in (datasets, versions, events, files, samples, sources, previews, webhooks, catalogue, health, metrics):
         app.include_router(part.router)
     return app

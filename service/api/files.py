@@ -18,7 +18,8 @@ from service.state.keys import Caller
 
 router = APIRouter(prefix="/v1", tags=["versions"], responses=documented(401, 403, 404, 422))
 VALID = timedelta(hours=1)  # a signed link
-AFTER = ("evaluation.json", "report/summary.json", "report/report.html", "report/samples.png")  # made once it is published
+# Made once it is published.
+AFTER = ("evaluation.json", "diff.json", "report/summary.json", "report/report.html", "report/samples.png")
 
 
 class File(BaseModel):
@@ -31,7 +32,7 @@ class File(BaseModel):
 
 
 def listed(store: Store, root: str) -> list[dict[str, Any]]:
-    """Every file of a published version; none before that."""
+    """Every file of a published version, with its `key`; none before that."""
     if not store.exists(paths.manifest(root)):
         return []
     data = store.get(paths.manifest(root))
@@ -41,7 +42,7 @@ def listed(store: Store, root: str) -> list[dict[str, Any]]:
         for name in AFTER
         if store.exists(f"{root}/{name}")
     ]
-    return [*store.json(paths.manifest(root))["files"], own, *later]
+    return [{"key": f"{root}/{each['path']}", **each} for each in (*store.json(paths.manifest(root))["files"], own, *later)]
 
 
 def opened(here: Context, who: Caller, name: str, number: int) -> tuple[Store, str, str]:
@@ -57,7 +58,7 @@ def files(here: Here, who: Reader, name: Dataset, number: Number) -> list[File]:
     for each in listed(store, root):
         url = f"{home}/files/{each['path']}"
         if isinstance(store.objects, S3Store):
-            url = obstore.sign(store.objects, "GET", f"{root}/{each['path']}", VALID)
+            url = obstore.sign(store.objects, "GET", each["key"], VALID)
         made.append(File(**each, url=url))
     return made
 
@@ -70,7 +71,8 @@ def files(here: Here, who: Reader, name: Dataset, number: Number) -> list[File]:
 def file(here: Here, who: Reader, name: Dataset, number: Number, path: str) -> StreamingResponse:
     """One file of a published version."""
     store, root, _ = opened(here, who, name, number)
-    if path not in {each["path"] for each in listed(store, root)}:
+    keys = {each["path"]: each["key"] for each in listed(store, root)}
+    if path not in keys:
         raise HTTPException(404, f"version {number} of {name!r} has no file {path!r}; see its list of files")
     kind = "text/html" if path.endswith(".html") else "application/octet-stream"
-    return StreamingResponse(obstore.get(store.objects, f"{root}/{path}").stream(), media_type=kind)
+    return StreamingResponse(obstore.get(store.objects, keys[path]).stream(), media_type=kind)

@@ -11,7 +11,8 @@ from redis.exceptions import RedisError
 from pipelines.spec import VersionSpec
 from service.api.context import Here, Submitter
 from service.api.problems import documented
-from service.api.versions import EXAMPLE, pinned
+from service.api.versions import EXAMPLE
+from service.asking import pinned
 from service.limits import check
 from service.queue import Answers, ask_preview
 

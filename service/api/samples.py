@@ -26,6 +26,7 @@ class SampleView(BaseModel):
     source_id: str | None
     source_sha256: str | None
     object_id: str | None = Field(None, description="The image that a real object in it was cut from.")
+    object_sha256: str | None = None
     method: str
     prompt: str
     concept: str | None = Field(description="Where the token that it was made with lies in the store.")

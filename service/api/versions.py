@@ -7,14 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Header, HTTPException, Path, Query, Response
 from kombu.exceptions import OperationalError
 
-from pipelines import paths
-from pipelines.errors import SpecError
-from pipelines.spec import Name, UploadedSource, VersionSpec
-from pipelines.store import Store
-from pipelines.upload import newest
+from pipelines.refresh import discard
+from pipelines.spec import Name, VersionSpec
 from service.api.context import Context, Here, Reader, Submitter
 from service.api.problems import documented
-from service.limits import check
+from service.asking import ready
 from service.queue import wake
 from service.schemas import Done, VersionPage, VersionView
 from service.state import versions
@@ -52,6 +49,7 @@ def view(here: Context, version: Version) -> VersionView:
         dataset=version.dataset,
         number=version.number,
         state=version.state,
+        previous=version.previous,
         entered=version.entered,
         units=(units := {stage: Done(**done) for stage, done in versions.progress(here.database, version.id).items()}),
         counts=version.counts,
@@ -63,6 +61,7 @@ def view(here: Context, version: Version) -> VersionView:
             "events": f"{home}/events",
             "cancel": f"{home}/cancel",
             "retry": f"{home}/retry",
+            "promote": f"{home}/promote",
             "files": f"{home}/files",
             "samples": f"{home}/samples",
         },
@@ -83,17 +82,6 @@ def tell(here: Context) -> None:
         wake(here.queue, "cpu", here.settings.sweep_seconds)
 
 
-def pinned(spec: VersionSpec, store: Store) -> VersionSpec:
-    """The spec, with the state that its uploaded source has now. Raises SpecError when nothing was uploaded."""
-    source = spec.source
-    if not isinstance(source, UploadedSource):
-        return spec
-    digest = source.digest or newest(store, source.name)
-    if digest is None or not store.exists(paths.index(source.name, digest)):
-        raise SpecError(f"source.name: no such upload of {source.name!r}; send it to /v1/sources/{source.name} first")
-    return spec.model_copy(update={"source": source.model_copy(update={"digest": digest})})
-
-
 @router.post("/datasets/{name}/versions", status_code=202, responses=documented(400, 409))
 def create(
     here: Here,
@@ -108,10 +96,9 @@ def create(
     """Ask for a new version of a dataset."""
     if spec.name != name:
         raise HTTPException(409, f"name: the spec is of {spec.name!r}, the address of {name!r}; make them the same")
-    check(spec, here.settings)
+    document = ready(spec, here.settings, here.store(who))
     once = Once(idempotency_key, versions.digest([name, spec.model_dump(mode="json")])) if idempotency_key else None
     try:
-        document = pinned(spec, here.store(who)).model_dump(mode="json")
         version = versions.get(here.database, versions.create(here.database, who.tenant, name, document, once))
     except KeyReused:
         raise HTTPException(409, "Idempotency-Key: was used for another request; use a new one") from None
@@ -168,12 +155,15 @@ def retry(here: Here, who: Submitter, name: Dataset, number: Number) -> VersionV
 
 @router.delete("/datasets/{name}/versions/{number}", status_code=204, responses=documented(404, 409))
 def delete(here: Here, who: Submitter, name: Dataset, number: Number) -> None:
-    """Remove a version that has ended, with its files. Its number is not given again; what was learned for it stays."""
-    version, store = found(here, who, name, number), here.store(who)
+    """Remove a version that has ended, with its files, but for those that a later version holds, too.
+
+    Its number is not given again; what was learned for it stays.
+    """
+    version = found(here, who, name, number)
     if version.state not in ENDED:
         raise HTTPException(409, f"version {number} of {name!r} is {version.state}; cancel it first")
-    keys = store.keys(paths.version(name, number) + "/")
-    for key in sorted(keys, key=lambda key: key != paths.manifest(paths.version(name, number))):  # first it is no version
-        store.delete(key)
-    if not versions.remove(here.database, version.id):
+    if (later := versions.refreshing(here.database, version)) is not None:
+        raise HTTPException(409, f"version {later} of {name!r} is being made from {number}; wait for it, or cancel it")
+    discard(here.store(who), name, number)
+    if not versions.remove(here.database, version):
         raise HTTPException(409, f"version {number} of {name!r} was tried again meanwhile; cancel it first")

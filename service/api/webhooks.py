@@ -42,7 +42,7 @@ class DeliveryView(BaseModel):
 
 @router.post("", status_code=201, responses=documented(400))
 def create(here: Here, who: Submitter, wanted: Wanted) -> NewWebhook:
-    """Be told of every version that ends: version.completed, version.failed, version.cancelled."""
+    """Be told of every version that ends: version.completed, .held, .unchanged, .failed or .cancelled."""
     addresses(wanted.url, here.settings.private_webhooks)
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
     made = webhooks.create(here.database, who.tenant, wanted.url, secret)

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.orm import Session
 
-from service.state.tables import Base
+from service.state.migrations import migrate
 
 BUSY = 30_000  # milliseconds that a writer waits for another
 
@@ -31,8 +31,8 @@ class Database:
         return cls(engine, threading.Lock())
 
     def create(self) -> None:
-        """Make the tables that are missing."""
-        Base.metadata.create_all(self.engine)
+        """Make the tables, or bring those there are up to date."""
+        migrate(self.engine)
 
     @contextmanager
     def write(self) -> Iterator[Session]:

@@ -1,6 +1,7 @@
 """How a version moves: its states, the work that each state waits for, and what follows.
 
 queued -> planning -> learning -> generating -> finalizing -> evaluating -> completed
+             a refresh: -> unchanged                                     -> held -> completed, once it is promoted
                              (at any time)  -> cancelling -> cancelled,  -> failed
 """
 
@@ -14,6 +15,8 @@ State = Literal[
     "finalizing",
     "evaluating",
     "completed",
+    "held",
+    "unchanged",
     "cancelling",
     "cancelled",
     "failed",
@@ -28,7 +31,8 @@ DURING: dict[Stage, State] = {
     "evaluate": "evaluating",
 }
 STAGE_OF: dict[State, Stage] = {"queued": "plan", **{state: stage for stage, state in DURING.items()}}
-ENDED: tuple[State, ...] = ("completed", "cancelled", "failed")
+PUBLISHED: tuple[State, ...] = ("completed", "held")
+ENDED: tuple[State, ...] = (*PUBLISHED, "unchanged", "cancelled", "failed")
 
 
 def following(stage: Stage, work: dict[str, int]) -> Stage | None:

@@ -54,19 +54,37 @@ class Version(Base):
     state: Mapped[State]
     entered: Mapped[dict[str, Any]]  # state -> when
     spec: Mapped[dict[str, Any]]
+    previous: Mapped[int | None] = mapped_column(default=None)  # the number of the version that it refreshes
     work: Mapped[dict[str, Any]] = mapped_column(default=dict)  # stage -> how many units the plan asks for
     counts: Mapped[dict[str, Any]] = mapped_column(default=dict)
     error: Mapped[str | None] = mapped_column(default=None)
 
 
 class Dataset(Base):
-    """A dataset, and the number of its newest version: a number is never given twice."""
+    """A dataset, and the number that was given last: none is given twice to what has ever held anything."""
 
     __tablename__ = "datasets"
 
     tenant: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(primary_key=True)
     last: Mapped[int] = mapped_column(default=0)
+    latest: Mapped[int | None] = mapped_column(default=None)  # the version to use
+
+
+class Schedule(Base):
+    """When a dataset is refreshed by itself. Whoever moves `due` on has fired it: so of several schedulers one does."""
+
+    __tablename__ = "schedules"
+
+    tenant: Mapped[str] = mapped_column(primary_key=True)
+    dataset: Mapped[str] = mapped_column(primary_key=True)
+    cron: Mapped[str]
+    time_zone: Mapped[str]  # IANA
+    spec: Mapped[dict[str, Any]]
+    busy: Mapped[str]  # skip or queue: what to do while a version of the dataset is on its way
+    due: Mapped[float | None] = mapped_column(index=True)  # the next tick; None while it is not enabled
+    fired: Mapped[float | None] = mapped_column(default=None)
+    said: Mapped[str | None] = mapped_column(default=None)  # what came of it
 
 
 class Asked(Base):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import case, delete, func, insert, select, update
+from sqlalchemy import case, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -15,12 +15,16 @@ from sqlalchemy.orm import Session
 from service import tracing
 from service.state import webhooks
 from service.state.database import Database
-from service.state.flow import DURING, ENDED, STAGE_OF, STAGES, Stage, State, following
+from service.state.flow import DURING, ENDED, PUBLISHED, STAGE_OF, STAGES, Stage, State, following
 from service.state.tables import Asked, Dataset, Event, Unit, Version, now
 
 
 class KeyReused(Exception):
     """An idempotency key that another request has used."""
+
+
+class Busy(Exception):
+    """A version of the dataset is on its way; its number is the argument."""
 
 
 def digest(value: Any) -> str:
@@ -76,41 +80,81 @@ class Once:
     body: str
 
 
-def create(database: Database, tenant: str, dataset: str, spec: dict[str, Any], once: Once | None = None) -> int:
+def create(
+    database: Database, tenant: str, dataset: str, spec: dict[str, Any], once: Once | None = None, *, refresh: bool = False
+) -> int:
     """Ask for the next version of a dataset; return its id. Its first unit is in line.
 
-    The same request again, by its key, is the version that it made before. Raises KeyReused when it asks for another.
+    The same request again, by its key, is the version that it made before. Raises KeyReused when it asks for another, and
+    Busy when a refresh is asked for while a version is on its way.
     """
     try:
-        return created(database, tenant, dataset, spec, once)
+        with database.write() as session:
+            return ask(session, tenant, dataset, spec, once, refresh=refresh)
     except IntegrityError:  # another request has used the key meanwhile, for another dataset
-        return created(database, tenant, dataset, spec, once)
+        with database.write() as session:
+            return ask(session, tenant, dataset, spec, once, refresh=refresh)
 
 
-def created(database: Database, tenant: str, dataset: str, spec: dict[str, Any], once: Once | None) -> int:
-    with database.write() as session:
-        row = locked(session, tenant, dataset)
-        if once and (asked := session.get(Asked, (tenant, once.key))):
-            if asked.digest != once.body:
-                raise KeyReused(once.key)
-            return asked.version_id
+def ask(
+    session: Session, tenant: str, dataset: str, spec: dict[str, Any], once: Once | None = None, *, refresh: bool = False
+) -> int:
+    """The same within a transaction."""
+    row = locked(session, tenant, dataset)
+    if once and (asked := session.get(Asked, (tenant, once.key))):
+        if asked.digest != once.body:
+            raise KeyReused(once.key)
+        return asked.version_id
+    if refresh and (number := on_its_way(session, tenant, dataset)):
+        raise Busy(number)
+    of_dataset = Version.tenant == tenant, Version.dataset == dataset
+    previous = select(func.max(Version.number)).where(*of_dataset, Version.state.in_(PUBLISHED))
+    # A run that found nothing to do has made nothing: its number is free again.
+    idle = delete(Version).where(*of_dataset, Version.number == row.last, Version.state == "unchanged").returning(Version.id)
+    if session.scalar(idle) is None:
         row.last += 1
-        entered = {"queued": clock(session)}
-        version = Version(tenant=tenant, dataset=dataset, number=row.last, state="queued", entered=entered, spec=spec)
-        session.add(version)
-        session.flush()
-        line_up(session, version.id, "plan", 1)
-        note(session, version.id, "state", {"state": "queued", **tracing.origin()})
-        if once:
-            session.add(Asked(tenant=tenant, key=once.key, digest=once.body, version_id=version.id))
-        return version.id
+    version = Version(
+        tenant=tenant,
+        dataset=dataset,
+        number=row.last,
+        state="queued",
+        entered={"queued": clock(session)},
+        spec=spec,
+        previous=session.scalar(previous) if refresh else None,
+    )
+    session.add(version)
+    session.flush()
+    line_up(session, version.id, "plan", 1)
+    note(session, version.id, "state", {"state": "queued", **tracing.origin()})
+    if once:
+        session.add(Asked(tenant=tenant, key=once.key, digest=once.body, version_id=version.id))
+    return version.id
 
 
-def remove(database: Database, version_id: int) -> bool:
-    """Forget a version that has ended; False if it has not."""
+def on_its_way(session: Session, tenant: str, dataset: str) -> int | None:
+    """The number of a version of the dataset that has not ended."""
+    its = Version.tenant == tenant, Version.dataset == dataset, ~Version.state.in_(ENDED)
+    return session.scalar(select(func.max(Version.number)).where(*its))
+
+
+def remove(database: Database, version: Version) -> bool:
+    """Forget a version that has ended; False if it has not. If it was the latest, the newest completed one is."""
     with database.write() as session:
-        gone = delete(Version).where(Version.id == version_id, Version.state.in_(ENDED)).returning(Version.id)
-        return session.scalar(gone) is not None
+        gone = delete(Version).where(Version.id == version.id, Version.state.in_(ENDED)).returning(Version.id)
+        if session.scalar(gone) is None:
+            return False
+        row = locked(session, version.tenant, version.dataset)
+        if row.latest == version.number:
+            its = Version.tenant == row.tenant, Version.dataset == row.name, Version.state == "completed"
+            row.latest = session.scalar(select(func.max(Version.number)).where(*its))
+        return True
+
+
+def refreshing(database: Database, version: Version) -> int | None:
+    """The number of a version on its way that refreshes this one."""
+    its = Version.tenant == version.tenant, Version.dataset == version.dataset, Version.previous == version.number
+    with database.read() as session:
+        return session.scalar(select(Version.number).where(*its, ~Version.state.in_(ENDED)).limit(1))
 
 
 def find(database: Database, tenant: str, dataset: str, number: int) -> Version | None:
@@ -182,8 +226,20 @@ def advance(session: Session, version_id: int) -> None:
     if left:
         return
     after = following(stage, version.work)
-    if move(session, version, DURING[after] if after else "completed") and after:
+    if after is None:
+        end(session, version, stage)
+    elif move(session, version, DURING[after]):
         line_up(session, version_id, after, version.work[after])
+
+
+def end(session: Session, version: Version, stage: Stage) -> None:
+    """All is done: a version ends as its last stage's report says it `ends`, else completed, and then is the latest."""
+    reports = session.scalars(select(Unit.report).where(Unit.version_id == version.id, Unit.stage == stage)).all()
+    to: State = next((report["ends"] for report in reports if report and "ends" in report), "completed")
+    if move(session, version, to) and to == "completed":
+        older = or_(Dataset.latest.is_(None), Dataset.latest < version.number)
+        its = Dataset.tenant == version.tenant, Dataset.name == version.dataset
+        session.execute(update(Dataset).where(*its, older).values(latest=version.number))
 
 
 def stop(session: Session, version_id: int, state: State, error: str | None = None) -> None:
@@ -218,7 +274,7 @@ def settle(session: Session, version_id: int) -> None:
 def counted(counts: dict[str, Any], stage: Stage, report: dict[str, Any]) -> dict[str, Any]:
     """Counts of a version after another report: the sums of its shards', then what its manifest says."""
     if stage == "plan":
-        return {"planned": report.get("planned", 0)}
+        return {"planned": report.get("planned", 0), **({"carried": report["carried"]} if report.get("carried") else {})}
     if stage == "finalize":
         return report
     if stage != "generate":

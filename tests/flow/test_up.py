@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,11 +19,14 @@ import PIL.Image
 import pytest
 import yaml
 from datasets import load_dataset
+from sqlalchemy import update
 from standardwebhooks import Webhook
 
 from pipelines.source import open_source
 from pipelines.spec import parse
 from service.client import Client, ServiceError
+from service.state.database import Database
+from service.state.tables import Schedule
 from tests.servers import free_port, receiving
 from tests.test_readme import blocks
 from tests.test_run import SPEC
@@ -232,6 +236,63 @@ def test_the_readmes_calls_are_answered(service: Service, tmp_path: Path) -> Non
             assert "there is nothing to cancel" in done.stdout
         else:
             assert '"status":4' not in done.stdout, (line, done.stdout)
+
+
+def test_the_readmes_way_to_keep_a_dataset_fresh(service: Service, tmp_path: Path) -> None:
+    """Each command, then each call; the schedule fires by the service's own scheduler."""
+    for label in ("boot", "sneaker"):
+        for k in range(3):
+            file = tmp_path / f"images/train/{label}/{k}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            PIL.Image.new("RGB", (32, 32), (90, 50 * k, len(label))).save(file)
+    asked = {"name": "fresh", "source": {"type": "folder", "path": "images"}, "amount": {"multiply": 1}}
+    asked["method"] = {"type": "text_to_image", "steps": 2}
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(asked))
+    uploaded = {**asked, "source": {"type": "uploaded", "name": "fresh"}}
+    (tmp_path / "spec.json").write_text(json.dumps(uploaded))
+    assert service.command("submit", tmp_path / "spec.yaml", "--watch").returncode == 0
+    PIL.Image.new("RGB", (32, 32), (9, 9, 9)).save(tmp_path / "images/train/boot/new.png")
+
+    (block,) = (block for block in blocks("bash") if block.startswith("counterpoise refresh"))
+    said = {}
+    for line in block.replace("my-shoes", "fresh").replace("spec.yaml", str(tmp_path / "spec.yaml")).splitlines():
+        _, *command = shlex.split(line, comments=True)
+        done = service.command(*command)
+        assert done.returncode == 0, (line, done.stdout + done.stderr)
+        said[command[0]] = done.stdout
+        if "--busy" in command:
+            fired(service)
+    assert "7 images sent" in said["refresh"]
+    assert "fresh 2: completed (1 planned" in said["refresh"]
+    assert "6 carried" in said["refresh"]
+    assert "0 3 * * * UTC, next" in said["schedule"]
+    assert "version 3 was asked for" in " ".join(said["datasets"].replace("│", " ").split())
+    assert "the latest version of fresh is 2" in said["promote"]
+    nothing = service.command("refresh", "fresh", "--watch")
+    assert "Nothing has changed since version 2: there is no new one." in nothing.stdout
+
+    define = next(block for block in blocks("bash") if block.startswith("api() {")).splitlines()[0]
+    (block,) = (block for block in blocks("bash") if block.startswith("api -X POST"))
+    for line in block.replace("my-shoes", "fresh").replace("localhost:8000", service.url).splitlines():
+        environment = {**os.environ, "COUNTERPOISE_KEY": service.key}
+        script = ["bash", "-c", f"{define}\n{line}"]
+        done = subprocess.run(script, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=True)
+        assert '"status":4' not in done.stdout, (line, done.stdout)
+
+
+def fired(service: Service) -> None:
+    """Let the schedule's tick have come an hour ago, and wait until the version that it asks for has ended."""
+    database = Database.open(f"sqlite:///{service.folder / 'state.db'}")
+    with database.write() as session:
+        session.execute(update(Schedule).values(due=Schedule.due - 7 * 86_400))
+    database.engine.dispose()
+    with Client(service.url, service.key) as client:
+        for _ in range(600):
+            found = client.dataset("fresh")
+            if found.schedule and found.schedule.said and client.version("fresh", 3).ended:
+                break
+            time.sleep(0.2)
+        assert client.version("fresh", 3).state == "unchanged"
 
 
 def test_what_is_wrong_is_said_in_one_line(service: Service, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from pipelines import paths
+from pipelines.plan import read_plan
 from pipelines.rows import read_shards
 from pipelines.spec import parse
 from pipelines.store import Store
@@ -116,7 +117,11 @@ def test_messages_that_come_many_times_do_no_harm(deployment: Deployment) -> Non
         over.set()
         thread.join()
     store = Store.open(f"{deployment.settings.store}/team")
-    rows = read_shards(store, paths.version("shoes", 1), 2) + read_shards(store, paths.version("shoes", 1), 2, rejected=True)
+    plan = read_plan(store, paths.version("shoes", 1))
+    assert plan is not None
+    rows = [
+        row for rejected in (False, True) for row in read_shards(store, paths.version("shoes", 1), plan, rejected=rejected)
+    ]
     made = [(row["index"], row["attempt"]) for row in rows]
     assert len(made) == len(set(made))
     counts = store.json(paths.manifest(paths.version("shoes", 1)))["counts"]

@@ -181,3 +181,12 @@ def test_same_version_same_bytes() -> None:
 def test_columns_are_those_that_are_written() -> None:
     rows: Any = pytest.importorskip("pipelines.rows")
     assert list(rows.features(CLASSES)) == list(COLUMNS)
+
+
+def test_what_was_carried_over_counts_as_much_as_what_was_kept() -> None:
+    text = card(spec(), {**COUNTS, "carried": 1_000}, QUALITY, CLASSES, version=2)
+    assert "1,004 generated images of 2 classes" in text
+    assert "| carried over from an earlier version | 1,000 |" in text
+    assert "`manifest.json` gives the `key` of each of them" in text
+    assert front_matter(text)["size_categories"] == ["1K<n<10K"]
+    assert "earlier version" not in card(spec(), COUNTS, QUALITY, CLASSES, version=1)

@@ -147,3 +147,12 @@ def test_keys_of_a_service_that_never_was_say_where_to_look(tmp_path: Path, monk
     done = call("keys", "list")
     assert done.exit_code == 2
     assert done.stderr.startswith("COUNTERPOISE_STATE_DIR: there is no folder .counterpoise")
+
+
+def test_the_database_is_migrated_up_and_down_by_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COUNTERPOISE_STATE_DIR", str(tmp_path))
+    for asked, there in (([], "0002"), (["--to", "0001"], "0001"), (["--to", "head"], "0002")):
+        assert call("migrate", *asked).stdout == f"the database is at revision {there}\n"
+    done = call("migrate", "--to", "7")
+    assert done.exit_code == 2
+    assert "revision '7' of the database is not known here; known are base, 0001, 0002" in done.stderr

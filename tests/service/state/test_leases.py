@@ -11,7 +11,7 @@ import pytest
 from service.state import leases, versions
 from service.state.database import Database
 from service.state.leases import Lease, LeaseLost
-from service.state.tables import Base
+from service.state.migrations import migrate
 from tests.servers import postgresql
 
 WORK = {"learn": 1, "generate": 3, "finalize": 1, "evaluate": 2}
@@ -28,7 +28,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     """Both databases, empty: what holds on one must hold on the other."""
     on_disk = f"sqlite:///{tmp_path}/state.db"
     opened = Database.open(on_disk if request.param == "sqlite" else request.getfixturevalue("server"))
-    Base.metadata.drop_all(opened.engine)
+    migrate(opened.engine, "base")
     opened.create()
     yield opened
     opened.engine.dispose()
