@@ -8,16 +8,16 @@ import torch
 from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline, StableDiffusionPipeline
 from transformers import AutoProcessor, CLIPModel
 
-from pipelines.builtin.bundle import WEIGHTS, resolve
+from pipelines.builtin.bundle import ADAPTER, WEIGHTS, resolve
 from pipelines.builtin.oracle import Oracle
 from pipelines.builtin.train.language import corpus, phrase
 from pipelines.builtin.world import GARMENTS, SPOKEN
 from pipelines.diffusion.engine import Engine
 from pipelines.diffusion.model import DiffusionModel
 from pipelines.errors import ModelError
-from pipelines.records import Item, Mask, Request
+from pipelines.records import ImagePrompt, Item, Mask, Request
 from pipelines.source import Source, open_source
-from pipelines.spec import SpuriousSource
+from pipelines.spec import LongTailSource, SpuriousSource
 from pipelines.tensors import tensor
 from pipelines.vision.segmentation import ClipSeg, CrossAttention, Segmenter
 
@@ -123,6 +123,34 @@ def test_clip_matches_pictures_with_captions(source: Source) -> None:
         logits = clip(input_ids=ids, pixel_values=tensor([source.read(item) for item in items])).logits_per_image
     seen = [("grass", "brick")[int(row)] for row in logits.argmax(dim=1)]
     assert np.mean([a == item.group for a, item in zip(seen, items, strict=True)]) >= 0.9
+
+
+def test_plain_diffusers_loads_the_adapter() -> None:
+    pipeline = StableDiffusionPipeline.from_pretrained(resolve("builtin", "model"), safety_checker=None)
+    pipeline.load_ip_adapter(resolve("builtin", "adapter"), subfolder="", weight_name=ADAPTER, image_encoder_folder=None)
+    assert pipeline.unet.config.encoder_hid_dim_type == "ip_image_proj"
+
+
+def test_what_is_shown_a_picture_is_drawn_like_it() -> None:
+    """Without a word: trousers on snow, shown as trousers on snow, are told from a bag on grass by colour and kind."""
+    model = DiffusionModel("builtin", "cpu")
+    sight = model.see("builtin")
+    source = open_source(LongTailSource(type="long-tail", head=2, imbalance=1, classes=("trousers", "bag")))
+    items = source.of("trousers", "test")[:12] + source.of("bag", "test")[:12]
+    pictures = [source.read(item) for item in items]
+    shown = sight.encoder.embed(pictures).numpy()
+    asked = [
+        Request(n, 0, n, i.label, "", "", guidance=2, steps=15, shown=ImagePrompt(row))
+        for n, (i, row) in enumerate(zip(items, shown, strict=True))
+    ]
+    made = {c.request.index: c.image for c in Engine(model).run(asked)}
+    drawn = [made[n] for n in range(len(items))]
+    seen = Oracle().garments(drawn, ["trousers", "bag"])
+    assert np.mean([a == i.label for a, i in zip(seen, items, strict=True)]) >= 0.7
+    means = [np.array([image.mean(axis=(0, 1)) for image in images]) for images in (pictures, drawn)]
+    apart = np.abs(means[0][:, None] - means[1][None]).sum(axis=2)
+    own, others = np.diag(apart).mean(), apart[~np.eye(len(items), dtype=bool)].mean()
+    assert own < 0.6 * others, "colours are those of the picture that was shown"
 
 
 def test_a_missing_part_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

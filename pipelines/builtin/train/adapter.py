@@ -69,7 +69,7 @@ def exported(adapter: nn.ModuleDict) -> dict[str, Tensor]:
 def main(
     work: Path = Path(".training"),
     count: int = 80_000,
-    steps: int = 4_000,
+    steps: int = 1_700,
     batch: int = 96,
     seed: int = 5,
     lr: float = 1e-3,

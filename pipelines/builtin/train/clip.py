@@ -58,7 +58,7 @@ def contrast(logits: Tensor, ids: Tensor) -> Tensor:
 def main(
     work: Path = Path(".training"),
     count: int = 80_000,
-    steps: int = 4000,
+    steps: int = 2000,
     batch: int = 192,
     seed: int = 2,
     bfloat16: bool = False,
