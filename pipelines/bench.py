@@ -26,7 +26,7 @@ WORDS = {
     "words": {"colour": list(COLOURS), "scene": [place(scene) for scene in SCENES]},
 }
 PLAIN = {"type": "text_to_image", "steps": 15}
-SHOWN = {"type": "augmented_conditioning", "steps": 15, "guidance": 3}
+SHOWN = {"type": "augmented_conditioning", "mix": "embed_mixup", "dropout": 0.2, "steps": 15, "guidance": 2}
 FILTERS = [{"type": "quality"}, {"type": "near_duplicate"}]
 
 
@@ -50,7 +50,8 @@ def few_shot(shots: int) -> Benchmark:
         "tokens": {"method": {**PLAIN, **TOKENS, **WORDS}},
         "lora": {"method": {**PLAIN, "lora": {"steps": 200, "learning_rate": 2e-3, "batch": 16}}},
         "image_variation": {"method": {"type": "image_variation", **TOKENS, "guidance": 3, "steps": 15}},
-        "augmented_conditioning": {"method": {**SHOWN, "superclass": "shoe"}},
+        "augmented_conditioning": {"method": SHOWN},
+        "augmented_conditioning_tokens": {"method": {**SHOWN, **TOKENS}},
     }
     return Benchmark("average", common, methods)
 
@@ -82,7 +83,7 @@ def spurious() -> Benchmark:
         FIRST: {"method": PLAIN},
         "tokens": {"method": {**PLAIN, **TOKENS, **WORDS}},
         "image_variation": {"method": {"type": "image_variation", **TOKENS, "guidance": 3, "steps": 15}},
-        "augmented_conditioning": {"method": {**SHOWN, "superclass": "shoe"}},
+        "augmented_conditioning": {"method": SHOWN},
         "spurious_removal": {"method": repaint, "filters": heads, "max_attempts": 6},
     }
     return Benchmark("worst_group", common, methods)
