@@ -233,7 +233,8 @@ def test_an_image_folder_of_ones_own(photos: Path, tmp_path: Path) -> None:
 
 
 def test_without_a_terminal_each_stage_is_a_line_and_whoever_stops_it_is_told_to_go_on(photos: Path, tmp_path: Path) -> None:
-    (tmp_path / "spec.yaml").write_text(yaml.safe_dump({**SPEC, "source": {"type": "folder", "path": str(photos)}}))
+    mine = {"source": {"type": "folder", "path": str(photos)}, "evaluation": None}
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump({**SPEC, **mine}))
     command = [sys.executable, "-m", "service.cli", "run", "spec.yaml", "--out", "out"]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
 

@@ -103,6 +103,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
             with Client(urls["api"], (folder / "admin.key").read_text().strip()) as client:
                 use(client, hook)
             pages = [httpx.get(f"{url}/metrics").text for url in urls.values()]
+            until(lambda: any(span.name == "evaluate" for span in exported(collector)))  # spans are sent every few seconds
             (pool,) = (inner for outer in children(up.pid) for inner in children(outer))
             os.kill(pool, signal.SIGKILL)
             until(lambda: not answers(f"{urls['worker']}/healthz"))

@@ -11,7 +11,7 @@ from pipelines.filters import FILTERS
 from pipelines.methods import METHODS
 from pipelines.plan import cells
 from pipelines.source import open_source
-from pipelines.spec import FolderSource, VersionSpec, load
+from pipelines.spec import FolderSource, SpuriousRemoval, VersionSpec, load
 from service.cli import EXAMPLES
 
 FOLDER = Path(__file__).parents[2] / "service/examples"
@@ -64,12 +64,18 @@ def test_the_bundled_sample_is_enough_for_its_source(name: str) -> None:
 
 @pytest.mark.usefixtures("sample_alone")
 def test_the_ceiling_of_the_spurious_example_can_be_had_whatever_is_kept() -> None:
-    """At worst every image painted on one class's pictures stands on one scene."""
+    """At worst all the pictures against the shortcut are among the typical ones of their class."""
     spec = example("spurious")
     assert spec.evaluation is not None
     assert "real_balanced" in spec.evaluation.arms
     source = open_source(spec.source)
     unused = Counter((item.label, item.group) for item in source.splits["reserve"])
-    assert spec.amount.per_class is not None
-    assert min(unused.values()) >= spec.amount.per_class
+    planned = cells(spec.method, spec.amount, source.counts)
+    assert isinstance(spec.method, SpuriousRemoval)
     assert len(unused) == 4
+    for (label, group), count in unused.items():
+        most = 0.0
+        for cell in planned:
+            there = source.counts[str(cell.origin)].get(group, 0) / spec.method.majority
+            most += cell.count * min(1.0, there) if cell.label == label else 0
+        assert count >= most
