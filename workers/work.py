@@ -43,19 +43,20 @@ class Worker:
     database: Database
     name: str
     stopping: Callable[[], bool]
-    last: tuple[int, Job] | None = None
+    last: tuple[tuple[int, float], Job] | None = None
 
     def job(self, version_id: int, pulse: Pulse) -> Job:
-        if self.last is not None and self.last[0] == version_id:
-            self.last[1].bench.progress = pulse
-            return self.last[1]
         version = versions.get(self.database, version_id)
         assert version is not None
+        asked = version.id, version.entered["queued"]  # SQLite gives the id of a version that was removed again
+        if self.last is not None and self.last[0] == asked:
+            self.last[1].bench.progress = pulse
+            return self.last[1]
         spec = parse(version.spec)
         check(spec, self.settings)
         store = Store.open(f"{self.settings.store}/{version.tenant}")
         job = Job(spec, store, pulse, version.number, version.previous)
-        self.last = version_id, job
+        self.last = asked, job
         return job
 
     def work(self, kind: Kind) -> bool:
