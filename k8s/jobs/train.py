@@ -28,14 +28,18 @@ class Version(IterableDataset[tuple[Tensor, int]]):
     """Images, float32 (3, SIDE, SIDE) in [-1, 1], with the number of their class, in another order each time."""
 
     def __init__(self, address: str, seed: int = 0) -> None:
-        self.store, self.chance = Store.open(address), np.random.default_rng(seed)
-        self.files = [each for each in self.store.json("manifest.json")["files"] if each["path"].startswith("data/")]
+        root, there, inside = address.rstrip("/").rpartition("/datasets/")
+        self.home = f"datasets/{inside}/" if there else ""  # a copy that was pulled lies by itself
+        self.store, self.chance = Store.open(root if there else address), np.random.default_rng(seed)
+        manifest = self.store.json(f"{self.home}manifest.json")
+        self.files = [each for each in manifest["files"] if each["path"].startswith("data/")]
         first = pq.read_schema(self.file(self.files[0]))
         self.classes: list[str] = json.loads(first.metadata[b"huggingface"])["info"]["features"]["label"]["names"]
 
     def file(self, entry: dict[str, object]) -> io.RawIOBase:
         """A file of the manifest, read in parts. Raises ValueError if it is not what the manifest says."""
-        found = self.store.file(str(entry["path"]))
+        carried = entry.get("key") if self.home else None  # what was carried over lies with an earlier version
+        found = self.store.file(str(carried or f"{self.home}{entry['path']}"))
         if found is None or found.size != entry["size"]:
             raise ValueError(f"{entry['path']}: is not as the manifest says; is the version still being copied?")
         return found

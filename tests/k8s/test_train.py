@@ -9,6 +9,7 @@ import pytest
 from safetensors import safe_open
 
 from pipelines import paths
+from pipelines.store import canonical
 from pipelines.workbench import Workbench
 from tests.benches import bench
 from tests.k8s.manifests import ROOT, named, template
@@ -53,3 +54,15 @@ def test_a_version_that_is_not_as_its_manifest_says_is_not_trained_on(version: W
     assert done.returncode != 0
     assert "data/train-00001-of-00003.parquet: is not as the manifest says" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_what_was_carried_over_is_read_where_it_lies(version: Workbench, tmp_path: Path) -> None:
+    manifest = version.store.json(paths.manifest(version.root))
+    carried = next(each for each in manifest["files"] if each["path"].startswith("data/"))
+    carried["key"] = "datasets/shoes/v0/data/train-00000-of-00009.parquet"
+    version.store.put(carried["key"], version.store.get(f"{version.root}/{carried['path']}"))
+    version.store.delete(f"{version.root}/{carried['path']}")
+    version.store.put(paths.manifest(version.root), canonical(manifest))
+    done = train(version, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[0])["images"] == manifest["counts"]["kept"]
