@@ -117,7 +117,7 @@ def test_what_changes_is_made_again_what_falls_is_held_and_nothing_that_is_held_
     shown = client.call("GET", "/v1/datasets/shoes/versions/2/samples", params={"verdict": "kept", "limit": 100})["items"]
     assert {int(each["id"].split("-")[0]) for each in shown} == set(rows)
     for each in shown:
-        assert client.download(each["image"]).startswith(b"\x89PNG")
+        assert client.download(each["image"], each["image"]).startswith(b"\x89PNG")
 
     assert client.dataset("shoes").latest == 1
     assert client.promote("shoes", 2).latest == 2
