@@ -3,7 +3,7 @@
 from functools import cached_property
 from typing import Any
 
-from pipelines import paths
+from pipelines import needs, paths
 from pipelines.diff import compare
 from pipelines.diffusion.engine import Engine
 from pipelines.filters import Panel
@@ -80,7 +80,7 @@ class Job:
 
     def check(self) -> None:
         """Find out now what could not be done at the end. Raises SpecError or SourceError."""
-        self.evaluator  # noqa: B018  (checked when made)
+        needs.check(self.spec, self.bench.source)
 
     def learn(self) -> None:
         self.method.learn()

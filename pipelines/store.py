@@ -78,7 +78,10 @@ class Store:
         """Open a folder (made if missing) or a URL such as s3://bucket/prefix."""
         if "://" in str(url):
             return cls(from_url(str(url)))
-        Path(url).mkdir(parents=True, exist_ok=True)
+        try:
+            Path(url).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{url}: cannot be a folder ({error}); name another") from None
         return cls(LocalStore(Path(url).resolve()))
 
     def put(self, key: str, data: bytes) -> None:

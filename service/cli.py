@@ -26,6 +26,10 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except CounterpoiseError as error:
             raise fail(str(error)) from None
+        except ValueError as error:  # pydantic's, of the settings
+            if type(error).__name__ not in ("SettingsError", "ValidationError"):
+                raise
+            raise fail(f"settings (COUNTERPOISE_*, lists as JSON): {error}") from None
 
 
 app = typer.Typer(
@@ -138,9 +142,11 @@ def bench_methods(
 def validate(spec: Annotated[Path, typer.Argument(help="The spec, YAML or JSON.")]) -> None:
     """Check a spec and its images, and say what it would make."""
     checked = load(spec)
-    typer.echo(f"{checked.name}: {checked.method.type}, {checked.amount}. The spec is valid.")
+    title = f"{checked.name}: {checked.method.type}, {checked.amount}."
     if isinstance(checked.source, UploadedSource):
+        typer.echo(f"{title} The spec is valid; its images lie with a service, and were not looked at.")
         return
+    from pipelines import needs
     from pipelines.plan import make_plan
     from pipelines.source import open_source
 
@@ -148,6 +154,8 @@ def validate(spec: Annotated[Path, typer.Argument(help="The spec, YAML or JSON."
     for line in source.described:
         typer.echo(line)
     plan = make_plan(checked, "", "", source.counts)
+    needs.check(checked, source)
+    typer.echo(f"{title} The spec is valid.")
     typer.echo(f"To be made: {plan.planned} images in {plan.shards} shards.")
 
 

@@ -52,6 +52,8 @@ class Client:
     def __init__(self, url: str | None = None, key: str | None = None, patience: float = PATIENCE) -> None:
         url = url or os.environ.get("COUNTERPOISE_URL", "http://127.0.0.1:8000")
         key = key or os.environ.get("COUNTERPOISE_KEY", "")
+        if not (key.isascii() and key.isprintable()):
+            raise ServiceError("COUNTERPOISE_KEY: holds characters that no key has; copy it again, without line breaks")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self.http = httpx.Client(base_url=url, headers=headers, timeout=30)
         self.retrying = Retrying(

@@ -1,5 +1,6 @@
 """Commands of whoever runs the service: all of it on one machine, or each process by itself."""
 
+import fcntl
 import ipaddress
 import os
 import signal
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 console = Console(highlight=False)
 keys_app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
 GRACE = 30  # seconds that a process has to end by itself
+SOON = 10  # seconds: what ends before was never up, and would not be at another try
 
 
 def loopback(host: str) -> bool:
@@ -63,7 +65,7 @@ def migrate(
 
 
 def api(
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65_535)] = 8000,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
 ) -> None:
     """Answer HTTP requests. Settings: COUNTERPOISE_DATABASE_URL, COUNTERPOISE_BROKER_URL, COUNTERPOISE_STORE_URL."""
@@ -118,7 +120,7 @@ def admin_key(state_dir: Path) -> Path:
 
 
 def up(
-    port: Annotated[int, typer.Option(help="Port of the API.")] = 8000,
+    port: Annotated[int, typer.Option(help="Port of the API.", min=1, max=65_535)] = 8000,
     state_dir: Annotated[Path, typer.Option(help="Folder of database, store and key.")] = Path(".counterpoise"),
 ) -> None:
     """Start everything on this machine: API, worker, scheduler and an embedded broker. Ctrl-C ends it."""
@@ -126,7 +128,14 @@ def up(
 
     from service.settings import Settings
 
-    state_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        lock = (state_dir / "lock").open("w")  # held while this process lives
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SpecError(f"--state-dir: another `counterpoise up` works in {state_dir}; stop it, or name another") from None
+    except OSError as error:
+        raise SpecError(f"--state-dir: {state_dir} cannot be used ({error}); name another") from None
     key = admin_key(state_dir)
     broker = ValkeyServer()
     broker.start()
@@ -137,15 +146,16 @@ def up(
     }
     commands = {"api": ["api", "--port", str(port)], "worker": ["worker"], "scheduler": ["scheduler"]}
     second = {"COUNTERPOISE_METRICS_PORT": str(at + 1)} if (at := Settings().metrics_port) else {}
-    processes = {
-        name: subprocess.Popen(
-            [sys.executable, "-m", "service.cli", *command],
+    processes: dict[str, subprocess.Popen[bytes]] = {}
+    began: dict[str, float] = {}
+
+    def start(name: str) -> None:
+        began[name] = time.monotonic()
+        processes[name] = subprocess.Popen(
+            [sys.executable, "-m", "service.cli", *commands[name]],
             env={**os.environ, **environment, **(second if name == "scheduler" else {})},
             start_new_session=True,
         )
-        for name, command in commands.items()
-    }
-    console.print(f"http://127.0.0.1:{port}  (key: {key}, description: /docs)", soft_wrap=True)
 
     def asked(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -153,16 +163,32 @@ def up(
     for each in (signal.SIGTERM, signal.SIGINT):  # a shell starts what it puts into the background with SIGINT ignored
         signal.signal(each, asked)
     try:
-        while all(process.poll() is None for process in processes.values()):
+        for name in commands:
+            start(name)
+        console.print(f"http://127.0.0.1:{port}  (key: {key}, description: /docs)", soft_wrap=True)
+        while True:
             time.sleep(0.2)
-        ended = next(name for name, process in processes.items() if process.poll() is not None)
-        console.print(f"{ended} has ended with exit code {processes[ended].returncode}; stopping the rest")
-        raise typer.Exit(1)
+            for name, process in list(processes.items()):
+                if process.poll() is None:
+                    continue
+                said = f"{name} has ended with exit code {process.returncode}"
+                if time.monotonic() - began[name] < SOON:
+                    console.print(f"{said}; stopping the rest")
+                    raise typer.Exit(1)
+                console.print(f"{said}; starting it again")
+                start(name)
+            if not broker.is_running():
+                console.print("the broker has ended; starting it again")  # what it forgets, the database knows
+                again = broker.port
+                broker.stop()
+                broker = ValkeyServer(port=again)
+                broker.start()
     except KeyboardInterrupt:
         pass
     finally:
         stop(list(processes.values()))
         broker.stop()
+        lock.close()
 
 
 def stop(processes: list[subprocess.Popen[bytes]]) -> None:

@@ -99,7 +99,13 @@ class DiffusionModel:
         return torch.as_tensor(batch.input_ids, device=self.device)
 
     def read(self, texts: list[str]) -> Tensor:
-        """Prompts as the UNet's context: (n, length, width), in the UNet's type."""
+        """Prompts as the UNet's context: (n, length, width), in the UNet's type. Raises ModelError for too long ones."""
+        for text, ids in zip(texts, self.tokenizer(texts).input_ids, strict=True):
+            if len(ids) > self.tokenizer.model_max_length:
+                raise ModelError(
+                    f"method: the prompt {text[:60]!r} is {len(ids)} tokens long, and {self.name} reads "
+                    f"{self.tokenizer.model_max_length}; say it in fewer words, or what comes last is lost"
+                )
         states: Tensor = self.text_encoder(self.token_ids(texts))[0]
         return states.to(self.dtype)
 

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from pipelines.records import Image, Item, Problem
 from pipelines.source.decode import BadImage, decode
-from pipelines.source.intake import METADATA, Sent, check_suffix, collect
+from pipelines.source.intake import METADATA, Sent, check_suffix, collect, hidden
 from pipelines.source.opened import Source, checked
 from pipelines.source.places import Place, ahead, open_place
 from pipelines.source.splits import SPLITS
@@ -15,6 +15,8 @@ from pipelines.spec import FolderSource
 def usable(names: list[str]) -> Iterator[str | Problem]:
     """Names of images, and what is none by its name: it is not even fetched."""
     for name in names:
+        if hidden(name):
+            continue
         try:
             if PurePosixPath(name).name != METADATA:
                 check_suffix(name)

@@ -43,9 +43,16 @@ class Found:
     problems: list[Problem]
 
 
+def hidden(path: str) -> bool:
+    """Whether a file is what systems leave behind, and nobody means to be an image."""
+    return any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in PurePosixPath(path).parts)
+
+
 def check_suffix(path: str) -> None:
     """Raises BadImage for what is no image by its name: it is never opened."""
     suffix = PurePosixPath(path).suffix.lower()
+    if not suffix:
+        raise BadImage("is no image by its name; images lie right below their class's folder, each with its suffix")
     if suffix not in SUFFIXES:
         raise BadImage(f"suffix {suffix!r} is not one of {', '.join(sorted(SUFFIXES))}; convert or remove it")
 
@@ -62,6 +69,8 @@ def placed(path: str) -> tuple[str | None, str]:
     parts = PurePosixPath(path.replace("\\", "/")).parts
     if len(parts) < 2:
         raise BadImage("lies in no class's folder; put it into class/ or train/class/")
+    if any(part in SPLITS for part in parts[:-3]):
+        raise BadImage("lies too deep; put it right below its class's folder")
     return parts[-3] if len(parts) > 2 and parts[-3] in SPLITS else None, class_name(parts[-2])
 
 
@@ -106,6 +115,8 @@ def collect(
     seen: dict[str, tuple[str, str]] = {}
     group_of: dict[str, str] = {}
     for each in sent:
+        if hidden(each.id if isinstance(each, Problem) else each.path):
+            continue
         if isinstance(each, Problem):
             problems.append(each)
             continue
@@ -121,6 +132,10 @@ def collect(
             continue
         keep(item, each)
         (loose if split is None else splits[split]).append(item)
+    known = {item.id for items in (loose, *splits.values()) for item in items} | {problem.id for problem in problems}
+    unmet = sorted(set(group_of) - known)
+    told = f"is named in {METADATA}, and not there; correct the name, or remove the row"
+    problems += [Problem(path, told) for path in unmet]
     for split, items in split_up(loose).items():
         splits[split] += items
     for split, items in splits.items():

@@ -27,7 +27,9 @@ def written(place: Sequence[int | str]) -> str:
 def mistake(error: Mapping[str, Any]) -> tuple[str, str]:
     """One of pydantic's errors as the field, and what is wrong with the value that was given."""
     unknown = error["type"] == "extra_forbidden"
-    said = "no such field; correct its name, or remove it" if unknown else error["msg"]
+    said = "no such field; correct its name, or remove it" if unknown else str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "union_tag_not_found":
+        said = "does not say its type; add one (`counterpoise schema` lists them)"
     given = "" if error["type"] == "missing" else f" (given: {error['input']!r:.80})"
     return written(error["loc"]), said + given
 

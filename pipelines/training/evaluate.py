@@ -11,10 +11,11 @@ import torch
 from pipelines import paths, rows
 from pipelines.chance import derive
 from pipelines.diffusion.engine import Engine, paste
-from pipelines.errors import SourceError, SpecError
+from pipelines.errors import SourceError
 from pipelines.filters import Panel
 from pipelines.methods import Method
 from pipelines.methods.text_to_image import TextToImageMethod
+from pipelines.needs import check_evaluation
 from pipelines.plan import Plan
 from pipelines.records import Cell, Image, Item
 from pipelines.shard import make
@@ -37,28 +38,7 @@ class Evaluator:
 
     def __init__(self, bench: Workbench, plan: Plan, method: Method, spec: Evaluation) -> None:
         self.bench, self.plan, self.method, self.spec = bench, plan, method, spec
-        self.check()
-
-    def check(self) -> None:
-        """Say what is missing before anything is learned. Raises SpecError or SourceError."""
-        source, spec = self.bench.source, self.spec
-        if isinstance(spec.gamma, dict) and set(spec.gamma) != set(source.classes):
-            raise SpecError(
-                f"evaluation.gamma: needs a weight for each of {', '.join(source.classes)}; has {', '.join(spec.gamma)}"
-            )
-        for split in ("validation", "test"):
-            if not source.splits[split]:
-                raise SourceError(
-                    f"source: no {split} images to evaluate with; add a {split}/ folder with a folder for each class"
-                )
-            missing = [label for label in source.classes if not source.of(label, split)]
-            if missing:
-                raise SourceError(f"source: no {split} images of class {', '.join(missing)}; add some, or do not evaluate")
-        for arm, split in (("real_balanced", "reserve"), ("retrieved", "pool")):
-            if arm in spec.arms and not source.splits.get(split):
-                raise SourceError(
-                    f"evaluation.arms: {arm} needs unused real images, which built-in sources alone have; leave it out"
-                )
+        check_evaluation(spec, bench.source)
 
     @cached_property
     def kept(self) -> list[Row]:

@@ -25,6 +25,8 @@ def following(cron: str, time_zone: str, after: float) -> float:
     except (KeyError, ValueError, OSError):  # unknown, no name at all, a folder of names
         raise SpecError(f"time_zone: {time_zone!r} is not known; give one such as 'Europe/Berlin' or 'UTC'") from None
     try:
+        if len(cron.split()) != 5:
+            raise CronSimError("Wrong number of fields")  # with six, the first would be seconds
         return next(CronSim(cron, datetime.fromtimestamp(after, zone))).timestamp()
     except CronSimError as error:
         raise SpecError(

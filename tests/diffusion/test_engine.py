@@ -247,3 +247,9 @@ def test_encoding_does_not_depend_on_the_batch(tiny_model: DiffusionModel) -> No
     both = tiny_model.encode(tensor([picture(1), picture(2)]))
     alone = tiny_model.encode(tensor([picture(2)]))
     assert torch.allclose(both[1:], alone, atol=1e-5)
+
+
+def test_a_prompt_that_would_be_cut_is_refused(tiny_model: DiffusionModel) -> None:
+    """What comes last is the class, more often than not."""
+    with pytest.raises(ModelError, match=r"the prompt 'a photo of a red .* tokens long, and .* reads 32; say it in"):
+        ours(tiny_model, request(prompt="a photo of a " + "red " * 40 + "shoe"))

@@ -323,6 +323,29 @@ def test_the_demo_does_it_all_and_does_nothing_twice(tmp_path: Path) -> None:
         assert (tmp_path / "out/shoes/v1/manifest.json").exists()
 
 
+def test_what_dies_is_started_again_and_a_version_completes(service: Service) -> None:
+    """The worker killed, and the broker: whoever waits for a version need not know."""
+    document = parse({**SMALL, "name": "survivor"})
+    with Client(service.url, service.key) as client:
+        version = client.submit(document)
+        found = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout.split("\n")[1:]
+        family = set(service.family())
+        mine = {int(line.split()[0]): line for line in found if line and int(line.split()[0]) in family}
+        for pid, line in mine.items():
+            if "celery" in line or "valkey-server" in line:
+                os.kill(pid, signal.SIGKILL)
+        for _ in client.events("survivor", version.number):
+            pass
+        assert client.version("survivor", version.number).state == "completed"
+    assert service.process.poll() is None
+
+
+def test_a_state_folder_has_one_service(service: Service) -> None:
+    second = service.command("up", "--port", free_port(), "--state-dir", service.folder)
+    assert second.returncode == 2
+    assert "another `counterpoise up` works in" in second.stderr
+
+
 def test_it_ends_cleanly_and_starts_again_with_all_it_had(service: Service) -> None:
     """Last: it stops the service that the others use."""
     family = service.family()

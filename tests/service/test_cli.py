@@ -38,7 +38,7 @@ def test_an_example_is_printed_as_a_spec_that_is_valid(name: str, tmp_path: Path
     (tmp_path / "spec.yaml").write_text(done.stdout)
     checked = call("validate", tmp_path / "spec.yaml")
     assert checked.exit_code == 0
-    said, images, planned = checked.stdout.splitlines()
+    images, said, planned = checked.stdout.splitlines()
     assert said == f"{spec.name}: {spec.method.type}, {spec.amount}. The spec is valid."
     assert images.endswith("; 0 cannot be used.")
     assert planned.startswith("To be made: ")
@@ -54,7 +54,7 @@ def test_the_images_of_a_folder_are_looked_at_and_the_bad_ones_named(tmp_path: P
     (tmp_path / "images/train/boot/10.png").write_text("no image")
     done = call("validate", written(tmp_path, source={"type": "folder", "path": "images"}, amount={"multiply": 2}))
     assert done.exit_code == 0, done.stderr
-    _, images, bad, planned = done.stdout.splitlines()
+    images, bad, _, planned = done.stdout.splitlines()
     assert images == "Real images: 9 boot, 9 shoe; 18 for validation, 18 for test; 1 cannot be used."
     assert bad.startswith("  train/boot/10.png: ")
     assert planned == "To be made: 36 images in 1 shards."
@@ -156,3 +156,36 @@ def test_the_database_is_migrated_up_and_down_by_a_command(tmp_path: Path, monke
     done = call("migrate", "--to", "7")
     assert done.exit_code == 2
     assert "revision '7' of the database is not known here; known are base, 0001, 0002" in done.stderr
+
+
+def test_validate_says_what_the_source_lacks(tmp_path: Path) -> None:
+    for start, label in ((0, "boot"), (100, "sneaker")):
+        folder = tmp_path / "shoes/train" / label
+        folder.mkdir(parents=True)
+        for n in range(4):
+            PIL.Image.fromarray(noise(start + n)).save(folder / f"{n}.png")
+    found = call("validate", written(tmp_path, source={"type": "folder", "path": str(tmp_path / "shoes")}, evaluation={}))
+    assert found.exit_code == 2
+    assert "no validation images to evaluate with" in found.stderr
+    assert "The spec is valid" not in found.stdout
+
+
+def test_a_setting_that_cannot_be_read_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COUNTERPOISE_SOURCE_ROOTS", "/x")
+    found = call("keys", "list")
+    assert found.exit_code == 2
+    assert "lists as JSON" in found.stderr
+
+
+def test_a_key_of_other_characters_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COUNTERPOISE_KEY", "é")
+    found = call("list")
+    assert found.exit_code == 2
+    assert "COUNTERPOISE_KEY: holds characters that no key has" in found.stderr
+
+
+def test_an_output_that_is_no_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    found = call("run", written(tmp_path), "--out", tmp_path / "file")
+    assert found.exit_code == 2
+    assert "cannot be a folder" in found.stderr

@@ -160,7 +160,7 @@ BAD: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "empty": ("x.png", lambda p: p.write_bytes(b""), "not a readable .* image; convert it"),
     "gif by another name": ("x.png", lambda p: p.write_bytes(encoded(noise(0), "GIF")), "not a readable .*; convert it"),
     "tiff": ("x.tiff", lambda p: p.write_bytes(encoded(noise(0), "TIFF")), r"suffix '\.tiff' is not one of .*; convert or"),
-    "no suffix": ("x", lambda p: p.write_bytes(encoded(noise(0))), "suffix '' is not one of .*; convert or remove it"),
+    "no suffix": ("x", lambda p: p.write_bytes(encoded(noise(0))), "is no image by its name; images lie right below"),
     "broken exif": ("x.png", lambda p: p.write_bytes(broken_exif()), "damaged image .*; replace it"),
     "huge": ("x.png", lambda p: PIL.Image.new("1", (8000, 8000)).save(p), "8000x8000 pixels: more than .*; scale it down"),
     "16 bits": (
@@ -358,3 +358,20 @@ def test_no_two_items_of_a_built_in_source_are_the_same() -> None:
     source = open_source(SpuriousSource(type="spurious", train=40, validation=8, test=8))
     items = [item for split in source.splits.values() for item in split]
     assert len({item.id for item in items}) == len({item.sha256 for item in items}) == len(items)
+
+
+def test_what_lies_too_deep_is_said_so_and_hidden_files_are_none(folder: Path) -> None:
+    (folder / "train/boot/sub").mkdir()
+    (folder / "train/boot/.DS_Store").write_bytes(b"x")
+    (folder / "train/boot/._0.png").write_bytes(encoded(noise(5000, side=6)))
+    (problem,) = opened(folder, max_problems=1).problems
+    assert problem.id == "train/boot/sub"
+    assert "images lie right below their class's folder" in problem.reason
+
+
+def test_a_row_of_metadata_that_names_no_file_is_a_problem(folder: Path) -> None:
+    (folder / "train/metadata.csv").write_text("file_name,group\nboot/0.png,grass\nboot/nope.png,grass\n")
+    source = opened(folder, max_problems=1)
+    assert [(p.id, p.reason.split(";")[0]) for p in source.problems] == [
+        ("train/boot/nope.png", "is named in metadata.csv, and not there")
+    ]

@@ -68,6 +68,7 @@ def test_a_tick_comes_by_the_clock_of_its_zone(cron: str, zone: str, after: str,
     ("cron", "zone", "said"),
     [
         ("every day", "UTC", r"^cron: 'every day' cannot be read \(Wrong number of fields\); give minute, hour"),
+        ("*/5 * * * * *", "UTC", r"^cron: .* cannot be read \(Wrong number of fields\)"),
         ("61 * * * *", "UTC", r"^cron: '61 \* \* \* \*' cannot be read \(Bad minute\)"),
         ("0 0 31 2 *", "UTC", r"^cron: '0 0 31 2 \*' cannot be read \(Bad day-of-month\)"),
         ("0 3 * * *", "Berlin", r"^time_zone: 'Berlin' is not known; give one such as 'Europe/Berlin'"),

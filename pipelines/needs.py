@@ -1,0 +1,40 @@
+"""What a spec needs of its source, found out before anything is learned. Imports no torch."""
+
+from pipelines.errors import SourceError, SpecError
+from pipelines.source import Source
+from pipelines.spec import Evaluation, VersionSpec
+from pipelines.spec.filters import Calibrated
+
+UNUSED = {"real_balanced": "reserve", "retrieved": "pool"}  # arms, and the split of unused real images that each takes
+
+
+def check(spec: VersionSpec, source: Source) -> None:
+    """Raises SpecError or SourceError that says what is missing."""
+    for each in spec.filters:
+        if isinstance(each, Calibrated) and each.calibrate is not None and not source.splits["validation"]:
+            raise SourceError(
+                f"filters.{each.type}.calibrate: the source has no validation images to calibrate on; add some, or "
+                "leave it out"
+            )
+    if spec.evaluation is not None:
+        check_evaluation(spec.evaluation, source)
+
+
+def check_evaluation(spec: Evaluation, source: Source) -> None:
+    if isinstance(spec.gamma, dict) and set(spec.gamma) != set(source.classes):
+        raise SpecError(
+            f"evaluation.gamma: needs a weight for each of {', '.join(source.classes)}; has {', '.join(spec.gamma)}"
+        )
+    for split in ("validation", "test"):
+        if not source.splits[split]:
+            raise SourceError(
+                f"source: no {split} images to evaluate with; add a {split}/ folder with a folder for each class"
+            )
+        missing = [label for label in source.classes if not source.of(label, split)]
+        if missing:
+            raise SourceError(f"source: no {split} images of class {', '.join(missing)}; add some, or do not evaluate")
+    for arm, split in UNUSED.items():
+        if arm in spec.arms and not source.splits.get(split):
+            raise SourceError(
+                f"evaluation.arms: {arm} needs unused real images, which built-in sources alone have; leave it out"
+            )
