@@ -64,7 +64,8 @@ class Service:
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder, port = tmp_path_factory.mktemp("up"), free_port()
     command = [sys.executable, "-m", "service.cli", "up", "--port", str(port), "--state-dir", str(folder)]
-    environment = {**os.environ, "COUNTERPOISE_PRIVATE_WEBHOOKS": "true"}
+    soon = {"COUNTERPOISE_LEASE_SECONDS": "10", "COUNTERPOISE_SWEEP_SECONDS": "1"}
+    environment = {**os.environ, "COUNTERPOISE_PRIVATE_WEBHOOKS": "true", **soon}
     with (folder / "service.log").open("w") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
     assert process.stdout is not None
