@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import ceil, nextafter
 
-from pipelines.errors import SourceError
+from pipelines.needs import check_calibration
 from pipelines.records import Candidate, Request
 from pipelines.workbench import Workbench
 
@@ -12,12 +12,8 @@ SLACK = 1e-6  # a network's numbers differ by so much from batch to batch
 
 def held_out(bench: Workbench, filter_type: str) -> list[Candidate]:
     """The real validation images, as if they were generated. Raises SourceError when there are none."""
+    check_calibration(filter_type, bench.source)
     examples = bench.validation
-    if not len(examples):
-        raise SourceError(
-            f"filters.{filter_type}.calibrate: the source has no validation images to calibrate on; add some, or leave "
-            "it out"
-        )
     return [
         Candidate(Request(index=n, attempt=0, seed=0, label=label, method="real", prompt=""), image)
         for n, (image, label) in enumerate(zip(examples.images, examples.labels, strict=True))

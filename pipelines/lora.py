@@ -53,6 +53,7 @@ class LoraTrainer:
             with warnings.catch_warnings():  # several at a time is what is wanted
                 warnings.simplefilter("ignore", UserWarning)
                 model.unet.add_adapter(config, adapter_name=NAME)
+                model.unet.enable_adapters()  # those learned before left them off
         self.weights = {n: p for n, p in model.unet.named_parameters() if f".{NAME}." in n}
         for weight in self.weights.values():
             weight.data = weight.data.float()

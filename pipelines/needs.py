@@ -11,13 +11,18 @@ UNUSED = {"real_balanced": "reserve", "retrieved": "pool"}  # arms, and the spli
 def check(spec: VersionSpec, source: Source) -> None:
     """Raises SpecError or SourceError that says what is missing."""
     for each in spec.filters:
-        if isinstance(each, Calibrated) and each.calibrate is not None and not source.splits["validation"]:
-            raise SourceError(
-                f"filters.{each.type}.calibrate: the source has no validation images to calibrate on; add some, or "
-                "leave it out"
-            )
+        if isinstance(each, Calibrated) and each.calibrate is not None:
+            check_calibration(each.type, source)
     if spec.evaluation is not None:
         check_evaluation(spec.evaluation, source)
+
+
+def check_calibration(filter_type: str, source: Source) -> None:
+    if not source.splits["validation"]:
+        raise SourceError(
+            f"filters.{filter_type}.calibrate: the source has no validation images to calibrate on; add some, or leave "
+            "it out"
+        )
 
 
 def check_evaluation(spec: Evaluation, source: Source) -> None:

@@ -120,3 +120,15 @@ def test_learning_lowers_the_loss(tmp_path: Path, tiny_checkpoint: Path) -> None
     losses = workbench.store.json(paths.concept("lora", file.parent.name, CURVE))["losses"]
     assert np.mean(losses[-20:]) < np.mean(losses[:20])
     assert all(weight.isfinite().all() for weight in load_file(file).values())
+
+
+def test_what_asks_the_model_next_asks_it_without_the_lora(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    """A segmenter by its own attention, say: what it finds must not depend on what was drawn before."""
+    workbench = learning(tmp_path, tiny_checkpoint)
+    model = workbench.model
+    x, t, context = torch.ones(1, 4, 8, 8), torch.tensor([500]), model.read(["a shoe"])
+    before = model.predict(x, t, context).detach()
+    weights_after(workbench, tmp_path)
+    assert torch.allclose(model.predict(x, t, context), before)
+    ours(model, request(0, lora=asked(workbench)[0].lora))
+    assert torch.allclose(model.predict(x, t, context), before)

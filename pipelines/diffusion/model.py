@@ -68,17 +68,21 @@ class DiffusionModel:
             name = f"lora_{len(self.loras)}"
             self.unet.load_lora_adapter(dict(weights), prefix="unet", adapter_name=name)
             self.unet.requires_grad_(False)
+            self.unet.disable_adapters()
             self.loras[address] = name
 
     @contextmanager
     def using(self, lora: str | None) -> Iterator[None]:
-        """Work with one of the LoRAs, or with none, inside the block."""
-        if self.loras and lora is None:
+        """Work with one of the LoRAs inside the block; outside of it, and with None, the UNet is as it was loaded."""
+        if lora is None:
+            yield
+            return
+        self.unet.enable_adapters()
+        self.unet.set_adapter(self.loras[lora])
+        try:
+            yield
+        finally:
             self.unet.disable_adapters()
-        elif lora is not None:
-            self.unet.enable_adapters()
-            self.unet.set_adapter(self.loras[lora])
-        yield
 
     def set_token(self, name: str, vectors: Tensor) -> None:
         """Make `name` a token of `vectors`, float32 (n, width), new or instead of an earlier one of that name."""

@@ -2,36 +2,15 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 from service.state import leases, versions
 from service.state.database import Database
 from service.state.leases import Lease, LeaseLost
-from service.state.migrations import migrate
-from tests.servers import postgresql
 
 WORK = {"learn": 1, "generate": 3, "finalize": 1, "evaluate": 2}
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with postgresql() as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """Both databases, empty: what holds on one must hold on the other."""
-    on_disk = f"sqlite:///{tmp_path}/state.db"
-    opened = Database.open(on_disk if request.param == "sqlite" else request.getfixturevalue("server"))
-    migrate(opened.engine, "base")
-    opened.create()
-    yield opened
-    opened.engine.dispose()
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -15,23 +13,12 @@ from service.state import keys, versions
 from service.state.database import Database
 from service.state.migrations import SchemaError, current, migrate
 from service.state.tables import Base
-from tests.servers import postgresql
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with postgresql() as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+@pytest.fixture
+def database(bare: Database) -> Database:
     """Empty, without a revision."""
-    opened = Database.open(f"sqlite:///{tmp_path}/s.db" if request.param == "sqlite" else request.getfixturevalue("server"))
-    migrate(opened.engine, "base")
-    yield opened
-    migrate(opened.engine, "base")
-    opened.engine.dispose()
+    return bare
 
 
 def ran(database: Database, statement: str) -> list[tuple[object, ...]]:

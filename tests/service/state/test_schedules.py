@@ -1,7 +1,6 @@
 """When a tick comes, and that it fires once, however many look and however late they are."""
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,29 +14,11 @@ from service.asking import refresh_due
 from service.settings import Settings
 from service.state import datasets, leases, schedules, versions
 from service.state.database import Database
-from service.state.migrations import migrate
 from service.state.schedules import following
 from service.state.tables import Schedule, Version
 from tests.benches import document
-from tests.servers import postgresql
 
 DAY = 86_400
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with postgresql() as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    on_disk = f"sqlite:///{tmp_path}/state.db"
-    opened = Database.open(on_disk if request.param == "sqlite" else request.getfixturevalue("server"))
-    migrate(opened.engine, "base")
-    opened.create()
-    yield opened
-    opened.engine.dispose()
 
 
 @pytest.fixture
