@@ -6,27 +6,37 @@ Every method makes as many images for the same classifier. A run can be stopped 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from pipelines import paths
 from pipelines.builtin.world import COLOURS, SCENES, place
 from pipelines.errors import SpecError
+from pipelines.plan import read_plan
 from pipelines.progress import Progress
+from pipelines.records import Image
+from pipelines.report.figures import contact_sheet
+from pipelines.rows import read_shards
 from pipelines.run import run
+from pipelines.source import decode
 from pipelines.spec import VersionSpec, parse
 from pipelines.store import Store, canonical
+from pipelines.training.metrics import summary
 
 SHOTS = (1, 2, 4, 8, 16)
+ACROSS = 8  # images a row, and so a class, of a contact sheet
 # Arms that are trained beside the first method, by their names in an evaluation.
 BASELINES = {"erm": "real_only", "classical": "classical", "retrieved": "retrieved", "real_balanced": "real_full"}
 FIRST = "text_to_image"
-TOKENS = {"superclass": "shoe", "inversion": {"images": 40, "steps": 200}}
+SHOE_TOKENS = {"images": 40, "steps": 200, "batch": 8}
+TOKENS = {"superclass": "shoe", "inversion": SHOE_TOKENS}
 WORDS = {
     "templates": ["a photo of a {colour} {} {scene}"],
     "words": {"colour": list(COLOURS), "scene": [place(scene) for scene in SCENES]},
 }
-PLAIN = {"type": "text_to_image", "steps": 15}
-SHOWN = {"type": "augmented_conditioning", "mix": "embed_mixup", "dropout": 0.2, "steps": 15, "guidance": 2}
+PLAIN = {"type": "text_to_image", "steps": 10}
+VARIED = {"type": "image_variation", "steps": 10, "guidance": 3}
+SHOWN = {"type": "augmented_conditioning", "mix": "embed_mixup", "dropout": 0.2, "steps": 10, "guidance": 2}
 FILTERS = [{"type": "quality"}, {"type": "near_duplicate"}]
 
 
@@ -42,31 +52,36 @@ def few_shot(shots: int) -> Benchmark:
     common = {
         "source": {"type": "few-shot", "shots": shots},
         "amount": {"per_class": 60},
-        "classifier": {"steps": 200},
+        "classifier": {"steps": 150},
         "evaluation": {"gamma": 1},
     }
     methods = {
         FIRST: {"method": PLAIN},
         "tokens": {"method": {**PLAIN, **TOKENS, **WORDS}},
-        "lora": {"method": {**PLAIN, "lora": {"steps": 200, "learning_rate": 2e-3, "batch": 16}}},
-        "image_variation": {"method": {"type": "image_variation", **TOKENS, "guidance": 3, "steps": 15}},
-        "augmented_conditioning": {"method": SHOWN},
-        "augmented_conditioning_tokens": {"method": {**SHOWN, **TOKENS}},
+        "lora": {"method": {**PLAIN, **WORDS, "lora": {"steps": 200, "learning_rate": 2e-3, "batch": 16}}},
+        "image_variation": {"method": {**VARIED, **TOKENS, **WORDS}},
+        "augmented_conditioning": {"method": {**SHOWN, **TOKENS, **WORDS}},
     }
+    if shots == 8:  # as published, in our defaults
+        methods["image_variation_paper"] = {"method": {"type": "image_variation", **TOKENS}}
+        methods["augmented_conditioning_paper"] = {"method": {"type": "augmented_conditioning"}}
     return Benchmark("average", common, methods)
 
 
 def long_tail() -> Benchmark:
     common = {
-        "source": {"type": "long-tail"},
+        "source": {"type": "long-tail", "head": 120},
         "amount": {"balance": "classes"},
+        "classifier": {"steps": 300},
         "evaluation": {"gamma": 1, "recipe": "balanced_softmax"},
     }
+    # The fine names of shoes are no words of the model.
+    shoes = {"superclass": dict.fromkeys(("sandal", "sneaker", "boot"), "shoe"), "inversion": SHOE_TOKENS}
     methods = {
         FIRST: {"method": PLAIN},
-        "words": {"method": {**PLAIN, **WORDS}},
-        "image_variation": {"method": {"type": "image_variation", "guidance": 3, "steps": 15}},
-        "augmented_conditioning": {"method": SHOWN},
+        "tokens": {"method": {**PLAIN, **shoes, **WORDS}},
+        "image_variation": {"method": {**VARIED, **shoes, **WORDS}},
+        "augmented_conditioning": {"method": {**SHOWN, **shoes, **WORDS}},
     }
     return Benchmark("average", common, methods, sizes=True)
 
@@ -78,12 +93,13 @@ def spurious() -> Benchmark:
         {"type": "label_agreement", "view": "object", "max_origin": 0.5, "min_target": 0.5},
         {"type": "attribution"},
     ]
-    repaint = {"type": "spurious_removal", **TOKENS, "objects": "both", "strength": 0.87, "guidance": 3, "steps": 15}
+    tokens = {"superclass": "shoe", "inversion": {**SHOE_TOKENS, "batch": 16}}
+    repaint = {"type": "spurious_removal", **tokens, "objects": "both", "strength": 0.87, "guidance": 3, "steps": 15}
     methods: dict[str, dict[str, Any]] = {
         FIRST: {"method": PLAIN},
-        "tokens": {"method": {**PLAIN, **TOKENS, **WORDS}},
-        "image_variation": {"method": {"type": "image_variation", **TOKENS, "guidance": 3, "steps": 15}},
-        "augmented_conditioning": {"method": SHOWN},
+        "tokens": {"method": {**PLAIN, **tokens, **WORDS}},
+        "image_variation": {"method": {**VARIED, **tokens, **WORDS}},
+        "augmented_conditioning": {"method": {**SHOWN, **tokens, **WORDS}},
         "spurious_removal": {"method": repaint, "filters": heads, "max_attempts": 6},
     }
     return Benchmark("worst_group", common, methods)
@@ -130,6 +146,24 @@ def closed(arms: Mapping[str, Any]) -> dict[str, float]:
     return {arm: (mean - low) / (high - low) for arm, mean in between.items()}
 
 
+def overall(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Every arm of few shots, each seed averaged over the numbers of shots."""
+    parts = [results[f"few_shot_{shots}"] for shots in SHOTS]
+    arms = [arm for arm in parts[0] if all(arm in part for part in parts)]
+    seeds = {arm: zip(*(part[arm]["values"] for part in parts), strict=True) for arm in arms}
+    return {arm: summary([mean(values) for values in found]) for arm, found in seeds.items()}
+
+
+def sheet(store: Store, root: str) -> bytes:
+    """A row of a version's images for each class, the first ones that were kept."""
+    plan = read_plan(store, root)
+    assert plan is not None
+    labels: dict[int, list[Image]] = {}
+    for row in read_shards(store, root, plan):
+        labels.setdefault(row["label"], []).append(decode(row["image"], allow_synthetic=True))
+    return contact_sheet([image for _, images in sorted(labels.items()) for image in images[:ACROSS]], ACROSS)
+
+
 def bench(names: list[str], seeds: list[int], out: Path, progress: Progress) -> dict[str, Any]:
     """Run benchmarks; return `results[benchmark][arm]`, and write a table and a contact sheet a method into `out`."""
     unknown = [name for name in names if name not in BENCHMARKS]
@@ -142,16 +176,16 @@ def bench(names: list[str], seeds: list[int], out: Path, progress: Progress) -> 
         benchmark = BENCHMARKS[name]
         found: dict[str, Any] = {}
         for method in benchmark.methods:
-            summary = run(spec_of(name, method, seeds), out, progress)
-            seconds[name] = round(seconds.get(name, 0.0) + summary["seconds"]["total"], 1)
-            arms = summary["arms"]
+            made = run(spec_of(name, method, seeds), out, progress)
+            seconds[name] = round(seconds.get(name, 0.0) + made["seconds"]["total"], 1)
+            arms = made["arms"]
             found |= {BASELINES[arm]: figures(arms[arm], benchmark) for arm in BASELINES if arm in arms}
             found[method] = figures(arms["counterpoise"], benchmark)
-            sheet = paths.figure(paths.version(summary["name"], 1), "samples.png")
-            if store.exists(sheet):
-                store.put(f"{method}.png", store.get(sheet))
+            store.put(f"{name}-{method}.png", sheet(store, paths.version(made["name"], 1)))
         results[name] = found
         progress.say(f"{name}: { ({arm: round(each['mean'], 3) for arm, each in found.items()}) }")
+    if all(f"few_shot_{shots}" in results for shots in SHOTS):
+        results = {"few_shot": overall(results), **results}
     report = {"results": results, "gap_closed": {name: closed(arms) for name, arms in results.items()}, "seconds": seconds}
     store.put("results.json", canonical(report))
     store.put("table.md", table(results).encode())
@@ -159,12 +193,25 @@ def bench(names: list[str], seeds: list[int], out: Path, progress: Progress) -> 
 
 
 def table(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """Mean and spread of every arm on every benchmark, in percent, as Markdown."""
+    """Mean and spread of every arm on every benchmark, in percent, and the share of the gap closed, as Markdown."""
     arms = list(dict.fromkeys(arm for found in results.values() for arm in found))
     arms.sort(key=lambda arm: (arm == "real_full", arm not in BASELINES.values()))
-    lines = ["| | " + " | ".join(results) + " |", "|---|" + "---:|" * len(results)]
-    for arm in arms:
-        cells = [found.get(arm) for found in results.values()]
-        said = ["" if c is None else f"{100 * c['mean']:.1f} ± {100 * c['std']:.1f}" for c in cells]
-        lines.append(f"| `{arm}` | " + " | ".join(said) + " |")
+    heads, columns = [], []
+    for name, found in results.items():
+        gap = closed(found)
+        best = max(gap, key=lambda arm: gap[arm], default=None)
+        heads.append(f"`{name}`")
+        columns.append({arm: said(each, gap.get(arm), bold=arm == best) for arm, each in found.items()})
+        for size in next(iter(found.values())).get("shots", {}):
+            heads.append(size)
+            columns.append({arm: said(each["shots"][size]) for arm, each in found.items()})
+    lines = ["| | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(heads)]
+    lines += [f"| `{arm}` | " + " | ".join(column.get(arm, "") for column in columns) + " |" for arm in arms]
     return "\n".join(lines) + "\n"
+
+
+def said(figure: Mapping[str, Any], gap: float | None = None, *, bold: bool = False) -> str:
+    words = f"{100 * figure['mean']:.1f} ± {100 * figure['std']:.1f}"
+    if gap is not None:
+        words += f" ({100 * gap:.0f} %)"
+    return f"**{words}**" if bold else words

@@ -1,10 +1,10 @@
-"""What a method learns of a source before it generates, and how that enters its requests."""
+"""What a method learns of a source before it generates, and how it says it."""
 
 from typing import Any
 
 from pipelines.chance import derive
 from pipelines.lora import Loras
-from pipelines.prompts import TEMPLATES
+from pipelines.prompts import filled
 from pipelines.records import Request, Slot
 from pipelines.spec import MethodSpec
 from pipelines.tokens import Tokens
@@ -16,7 +16,7 @@ class Concepts:
 
     def __init__(self, bench: Workbench, spec: MethodSpec) -> None:
         self.bench, self.spec = bench, spec
-        self.tokens = Tokens(bench, spec.superclass or "", spec.inversion)
+        self.tokens = Tokens(bench, spec.superclass, spec.inversion)
         self.loras = Loras(bench, self.tokens, spec.lora)
 
     def learn(self) -> None:
@@ -29,9 +29,10 @@ class Concepts:
 
     def request(self, slot: Slot, attempt: int, **more: Any) -> Request:
         """What every request of a method has in common, and whatever more there is to one."""
+        seed = self.seed(slot, attempt)
         common = {
-            "seed": self.seed(slot, attempt),
-            "prompt": TEMPLATES[0].format(self.tokens.said(slot.label)),
+            "seed": seed,
+            "prompt": filled(self.spec.templates, self.spec.words, self.tokens.said(slot.label), seed),
             "concept": self.tokens.address(slot.label),
             "lora": self.loras.address(slot.label),
             "guidance": self.spec.guidance,

@@ -1,5 +1,7 @@
 """What a spec needs of its source, found out before anything is learned. Imports no torch."""
 
+from collections.abc import Mapping
+
 from pipelines.errors import SourceError, SpecError
 from pipelines.source import Source
 from pipelines.spec import Evaluation, VersionSpec
@@ -13,8 +15,18 @@ def check(spec: VersionSpec, source: Source) -> None:
     for each in spec.filters:
         if isinstance(each, Calibrated) and each.calibrate is not None:
             check_calibration(each.type, source)
+    if isinstance(spec.method.superclass, dict):
+        check_superclasses(spec.method.superclass, source)
     if spec.evaluation is not None:
         check_evaluation(spec.evaluation, source)
+
+
+def check_superclasses(words: Mapping[str, str], source: Source) -> None:
+    unknown = [label for label in words if label not in source.classes]
+    if unknown:
+        raise SpecError(
+            f"method.superclass: {unknown[0]!r} is no class of the source, whose classes are {', '.join(source.classes)}"
+        )
 
 
 def check_calibration(filter_type: str, source: Source) -> None:

@@ -114,7 +114,7 @@ class Workbench:
 
     @property
     def superclass(self) -> str:
-        assert self.spec.method.superclass is not None  # the spec was checked
+        assert isinstance(self.spec.method.superclass, str)  # the spec was checked
         return self.spec.method.superclass
 
     def learn_judge(self, view: str, examples: Callable[[], Examples]) -> Classifier:

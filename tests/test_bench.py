@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import PIL.Image
 import pytest
 
 from pipelines import bench as module
-from pipelines.bench import BASELINES, BENCHMARKS, FIRST, bench, closed, spec_of, table
+from pipelines.bench import BASELINES, BENCHMARKS, FIRST, SHOTS, bench, closed, overall, spec_of, table
 from pipelines.errors import SpecError
 from pipelines.progress import Silent
 
@@ -37,7 +38,7 @@ def test_few_shots_are_benched_from_one_to_sixteen() -> None:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     full = BENCHMARKS["few_shot_2"]
-    methods = {name: full.methods[name] for name in (FIRST, "augmented_conditioning")}
+    methods = {FIRST: full.methods[FIRST], "augmented_conditioning": {"method": module.SHOWN}}
     few = replace(full, common={**SMALL, "evaluation": full.common["evaluation"]}, methods=methods)
     monkeypatch.setitem(module.BENCHMARKS, "few_shot_2", few)
 
@@ -51,13 +52,13 @@ def test_a_benchmark_has_every_arm_a_table_and_a_sheet_a_method(tmp_path: Path, 
         assert arm["mean"] == pytest.approx(sum(arm["values"]) / 2)
     assert (tmp_path / "table.md").read_text().count("\n") == 2 + len(arms)
     for method in (FIRST, "augmented_conditioning"):
-        with PIL.Image.open(tmp_path / f"{method}.png") as sheet:
+        with PIL.Image.open(tmp_path / f"few_shot_2-{method}.png") as sheet:
             assert sheet.width > 64
     assert bench(["few_shot_2"], [0, 1], tmp_path, Silent())["results"] == found["results"], "run again, it is the same"
 
 
-def arm(mean: float) -> dict[str, Any]:
-    return {"mean": mean, "std": 0.01, "values": [mean]}
+def arm(*values: float, **more: Any) -> dict[str, Any]:
+    return {"mean": mean(values), "std": 0.01, "values": list(values), **more}
 
 
 def test_the_gap_is_that_between_few_and_many_real_images() -> None:
@@ -66,12 +67,20 @@ def test_the_gap_is_that_between_few_and_many_real_images() -> None:
     assert closed({**arms, "real_full": arm(0.4)}) == {}
 
 
-def test_the_table_starts_with_the_baselines_and_ends_with_the_ceiling() -> None:
-    lines = table({"a": {"real_only": arm(0.4), "tokens": arm(0.5), "real_full": arm(0.8), "classical": arm(0.45)}})
-    assert [line.split("|")[1].strip() for line in lines.splitlines()[2:]] == [
-        "`real_only`", "`classical`", "`tokens`", "`real_full`",
-    ]  # fmt: skip
-    assert "40.0 ± 1.0" in lines
+def test_few_shots_are_averaged_over_their_numbers_seed_by_seed() -> None:
+    found = {f"few_shot_{k}": {"tokens": arm(k / 100, k / 50)} for k in SHOTS}
+    assert overall(found)["tokens"]["values"] == [pytest.approx(0.062), pytest.approx(0.124)]
+
+
+def test_the_table_starts_with_the_baselines_ends_with_the_ceiling_and_says_what_closes_the_gap() -> None:
+    few = {"real_only": arm(0.4), "tokens": arm(0.6), "real_full": arm(0.8), "classical": arm(0.45)}
+    sizes = {"real_only": arm(0.4, shots={"few": arm(0.1)}), "real_full": arm(0.5, shots={"few": arm(0.2)})}
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table({"a": few, "b": sizes}).splitlines()]
+    assert rows[0] == ["", "`a`", "`b`", "few"]
+    assert [row[0] for row in rows[2:]] == ["`real_only`", "`classical`", "`tokens`", "`real_full`"]
+    assert rows[2][1:] == ["40.0 ± 1.0", "40.0 ± 1.0", "10.0 ± 1.0"]
+    assert rows[3][1:] == ["45.0 ± 1.0 (12 %)", "", ""]
+    assert rows[4][1:] == ["**60.0 ± 1.0 (50 %)**", "", ""]
 
 
 def test_a_benchmark_that_does_not_exist_is_named(tmp_path: Path) -> None:

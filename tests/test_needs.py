@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.errors import SourceError
+from pipelines.errors import SourceError, SpecError
 from pipelines.needs import check
 from pipelines.source import open_source
 from tests.benches import spec
@@ -34,3 +34,11 @@ def test_what_is_missing_is_named(changes: dict[str, Any], split: str, said: str
     source.splits[split].clear()
     with pytest.raises(SourceError, match=said):
         check(asked, source)
+
+
+def test_a_superclass_is_one_of_a_class_of_the_source() -> None:
+    asked = spec(method={"type": "text_to_image", "superclass": {"boot": "shoe", "clog": "shoe"}, "inversion": {}})
+    with pytest.raises(
+        SpecError, match=r"^method.superclass: 'clog' is no class of the source, whose classes are boot, sneaker"
+    ):
+        check(asked, open_source(asked.source))

@@ -23,7 +23,7 @@ class ImageVariationMethod:
         self.bench, self.spec = bench, spec
         self.concepts = Concepts(bench, spec)
         # Where everything may change, there is nothing to find.
-        self.word = None if spec.repaint == "whole" else spec.superclass
+        self.word = None if spec.repaint == "whole" else bench.superclass
         self.skipped: list[Problem] = []
 
     def learn(self) -> None:

@@ -1,4 +1,4 @@
-"""Plain text to image, "a photo of a {class}": the baseline; with words, a token or a LoRA where asked for.
+"""Plain text to image, "a photo of a {class}": the baseline, and with words, a token or a LoRA much more than that.
 
 Guidance about 2 suits training data better than what suits the eye (StableRep, arXiv 2306.00984).
 """
@@ -6,7 +6,6 @@ Guidance about 2 suits training data better than what suits the eye (StableRep, 
 from collections.abc import Sequence
 
 from pipelines.concepts import Concepts
-from pipelines.prompts import filled
 from pipelines.records import Item, Mask, Problem, Request, Slot
 from pipelines.spec import TextToImage
 from pipelines.workbench import Workbench
@@ -27,8 +26,4 @@ class TextToImageMethod:
         return self.bench.objects(items, None)
 
     def requests(self, slots: Sequence[Slot], attempt: int) -> list[Request]:
-        return [self.concepts.request(slot, attempt, prompt=self.prompt(slot, attempt)) for slot in slots]
-
-    def prompt(self, slot: Slot, attempt: int) -> str:
-        said = self.concepts.tokens.said(slot.label)
-        return filled(self.spec.templates, self.spec.words, said, self.concepts.seed(slot, attempt))
+        return [self.concepts.request(slot, attempt) for slot in slots]

@@ -43,12 +43,25 @@ class Lora(Strict):
     checkpoint_every: int = Field(100, ge=1, description="Steps after which progress is saved.")
 
 
-class Learned(Strict):
-    """What every method can learn of the source before it generates."""
+class Asked(Strict):
+    """What every method can learn of the source before it generates, and how it asks the model for a class."""
 
-    superclass: str | None = Field(None, description="What all classes are, in one word; said after a learned token.")
+    superclass: str | dict[str, str] | None = Field(
+        None,
+        description="What all classes are, in one word, said after a learned token: bird. Or a word for some of them, "
+        "{siskin: bird, wigeon: duck}: tokens are learned for these, the others are said by their names.",
+    )
     inversion: Inversion | None = Field(None, description="How tokens are learned; none: class names alone.")
     lora: Lora | None = Field(None, description="How low-rank weights are learned; none: the checkpoint as it is.")
+    templates: Annotated[tuple[str, ...], AfterValidator(distinct)] = Field(
+        TEMPLATES[:1],
+        min_length=1,
+        description="Prompts, one drawn for each image: {} stands for the class, {scene} for one of words.scene.",
+    )
+    words: dict[str, tuple[str, ...]] = Field(
+        {},
+        description="What stands for the names in the templates, one drawn for each image: {scene: [on grass, at night]}.",
+    )
 
     @model_validator(mode="after")
     def superclass_of_tokens(self) -> Self:
@@ -56,8 +69,19 @@ class Learned(Strict):
             raise ValueError("superclass must say what the classes are when inversion is asked for: 'bird'")
         return self
 
+    @model_validator(mode="after")
+    def templates_can_be_filled(self) -> Self:
+        for template in self.templates:
+            names = placeholders(template)
+            if names.count("") != 1:
+                raise ValueError(f"templates: {template!r} must say {{}} once, where the class goes")
+            for name in names:
+                if name and not self.words.get(name):
+                    raise ValueError(f"words: {template!r} says {{{name}}}, so words.{name} must list what stands for it")
+        return self
 
-class SpuriousRemoval(Learned):
+
+class SpuriousRemoval(Asked):
     """Repaint each class's typical images as the other classes (DDB, ICCV 2025, arXiv 2503.17226)."""
 
     type: Literal["spurious_removal"]
@@ -95,35 +119,15 @@ class SpuriousRemoval(Learned):
         return self
 
 
-class TextToImage(Learned):
+class TextToImage(Asked):
     """Plain generation from a prompt: the baseline that every other method has to beat."""
 
     type: Literal["text_to_image"]
-    templates: Annotated[tuple[str, ...], AfterValidator(distinct)] = Field(
-        TEMPLATES[:1],
-        min_length=1,
-        description="Prompts, one drawn for each image: {} stands for the class, {scene} for one of words.scene.",
-    )
-    words: dict[str, tuple[str, ...]] = Field(
-        {},
-        description="What stands for the names in the templates, one drawn for each image: {scene: [on grass, at night]}.",
-    )
     guidance: float = Field(2.0, ge=1, description="Classifier-free guidance scale.")
     steps: int = Field(25, ge=1, le=1000, description="Denoising steps.")
 
-    @model_validator(mode="after")
-    def templates_can_be_filled(self) -> Self:
-        for template in self.templates:
-            names = placeholders(template)
-            if names.count("") != 1:
-                raise ValueError(f"templates: {template!r} must say {{}} once, where the class goes")
-            for name in names:
-                if name and not self.words.get(name):
-                    raise ValueError(f"words: {template!r} says {{{name}}}, so words.{name} must list what stands for it")
-        return self
 
-
-class ImageVariation(Learned):
+class ImageVariation(Asked):
     """Variations of the source's own images (DA-Fusion, ICLR 2024, arXiv 2302.07944; Real Guidance, arXiv 2210.07574).
 
     DA-Fusion learns tokens by inversion; Real Guidance says the class by its name.
@@ -144,12 +148,12 @@ class ImageVariation(Learned):
 
     @model_validator(mode="after")
     def superclass_of_parts(self) -> Self:
-        if self.repaint != "whole" and not self.superclass:
-            raise ValueError("superclass must say what the classes are when a part is repainted: 'bird'")
+        if self.repaint != "whole" and not (self.superclass and isinstance(self.superclass, str)):
+            raise ValueError("superclass must say in one word what all classes are when a part is repainted: 'bird'")
         return self
 
 
-class AugmentedConditioning(Learned):
+class AugmentedConditioning(Asked):
     """Images conditioned on augmented real ones, from pure noise (Augmented Conditioning Is Enough, arXiv 2502.04475)."""
 
     type: Literal["augmented_conditioning"]

@@ -83,6 +83,8 @@ class VersionSpec(Strict):
     @model_validator(mode="after")
     def object_has_a_word(self) -> "VersionSpec":
         looks = any(isinstance(each, LabelAgreementFilter) and each.view == "object" for each in self.filters)
-        if looks and not self.method.superclass:
-            raise ValueError("method.superclass must say what the classes are when a filter looks at the object: 'bird'")
+        if looks and not (self.method.superclass and isinstance(self.method.superclass, str)):
+            raise ValueError(
+                "method.superclass must say in one word what all classes are when a filter looks at the object: 'bird'"
+            )
         return self

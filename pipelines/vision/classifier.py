@@ -38,6 +38,7 @@ class Classifier(nn.Module):
                 raise ModelError(f"classifier.checkpoint: {checkpoint!r} is no image classifier ({error})") from None
             mean, std = processor.image_mean, processor.image_std
             self.side = processor.size.get("height") or processor.size.get("shortest_edge")
+        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on a CPU
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
@@ -45,7 +46,7 @@ class Classifier(nn.Module):
         """float32 (n, 3, h, w) in -1..1 to logits (n, classes)."""
         if self.side and pictures.shape[-1] != self.side:
             pictures = F.interpolate(pictures, (self.side, self.side), mode="bilinear", antialias=True)
-        normal = ((pictures + 1) / 2 - self.mean) / self.std
+        normal = (((pictures + 1) / 2 - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         logits: Tensor = self.net(normal).logits
         return logits
 

@@ -55,6 +55,12 @@ def test_strengths_are_stacked_and_follow_from_the_seed(tmp_path: Path) -> None:
     assert [r.strength for r in first] != [r.strength for r in asked(workbench, 1)]
 
 
+def test_words_of_ones_own_are_drawn_for_each_image(tmp_path: Path) -> None:
+    said = {"templates": ["a {colour} {}"], "words": {"colour": ["red", "blue"]}}
+    counts = Counter(request.prompt.replace(request.label, "shoe") for request in made(few(tmp_path, **said)))
+    assert set(counts) == {"a red shoe", "a blue shoe"}
+
+
 def test_without_a_token_a_class_is_said_by_its_name(tmp_path: Path) -> None:
     for request in made(few(tmp_path)):
         assert (request.prompt, request.concept) == (f"a photo of a {request.label}", None)
