@@ -24,10 +24,12 @@ from pipelines.store import Store, canonical
 from pipelines.training.metrics import summary
 
 SHOTS = (1, 2, 4, 8, 16)
+SIZES = ("many", "medium", "few")  # of classes, by their training images
 ACROSS = 8  # images a row, and so a class, of a contact sheet
 # Arms that are trained beside the first method, by their names in an evaluation.
 BASELINES = {"erm": "real_only", "classical": "classical", "retrieved": "retrieved", "real_balanced": "real_full"}
 FIRST = "text_to_image"
+Results = Mapping[str, Any]  # of a benchmark: the figures of each arm
 SHOE_TOKENS = {"images": 40, "steps": 200, "batch": 8}
 TOKENS = {"superclass": "shoe", "inversion": SHOE_TOKENS}
 WORDS = {
@@ -137,7 +139,7 @@ def figures(arm: Mapping[str, Any], benchmark: Benchmark) -> dict[str, Any]:
     return {**arm[benchmark.metric], **({"shots": arm["shots"]} if benchmark.sizes else {})}
 
 
-def closed(arms: Mapping[str, Any]) -> dict[str, float]:
+def closed(arms: Results) -> dict[str, float]:
     """The share of the gap between `real_only` and `real_full` that each other arm closes."""
     low, high = arms["real_only"]["mean"], arms["real_full"]["mean"]
     if high <= low:
@@ -146,22 +148,23 @@ def closed(arms: Mapping[str, Any]) -> dict[str, float]:
     return {arm: (mean - low) / (high - low) for arm, mean in between.items()}
 
 
-def overall(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def overall(results: Mapping[str, Results]) -> dict[str, Any]:
     """Every arm of few shots, each seed averaged over the numbers of shots."""
-    parts = [results[f"few_shot_{shots}"] for shots in SHOTS]
-    arms = [arm for arm in parts[0] if all(arm in part for part in parts)]
-    seeds = {arm: zip(*(part[arm]["values"] for part in parts), strict=True) for arm in arms}
-    return {arm: summary([mean(values) for values in found]) for arm, found in seeds.items()}
+    found = [results[f"few_shot_{shots}"] for shots in SHOTS]
+    arms = [arm for arm in found[0] if all(arm in each for each in found)]
+    seeds = {arm: zip(*(each[arm]["values"] for each in found), strict=True) for arm in arms}
+    return {arm: summary([mean(values) for values in each]) for arm, each in seeds.items()}
 
 
 def sheet(store: Store, root: str) -> bytes:
-    """A row of a version's images for each class, the first ones that were kept."""
+    """A row of a version's images for each class, evenly spread over those that were kept."""
     plan = read_plan(store, root)
     assert plan is not None
     labels: dict[int, list[Image]] = {}
     for row in read_shards(store, root, plan):
         labels.setdefault(row["label"], []).append(decode(row["image"], allow_synthetic=True))
-    return contact_sheet([image for _, images in sorted(labels.items()) for image in images[:ACROSS]], ACROSS)
+    rows = [images[:: max(1, len(images) // ACROSS)][:ACROSS] for _, images in sorted(labels.items())]
+    return contact_sheet([image for row in rows for image in row], ACROSS)
 
 
 def bench(names: list[str], seeds: list[int], out: Path, progress: Progress) -> dict[str, Any]:
@@ -170,7 +173,7 @@ def bench(names: list[str], seeds: list[int], out: Path, progress: Progress) -> 
     if unknown:
         raise SpecError(f"--only: benchmark {unknown[0]!r} does not exist; there are {', '.join(BENCHMARKS)}")
     store = Store.open(out)
-    results: dict[str, dict[str, Any]] = {}
+    results: dict[str, Results] = {}
     seconds: dict[str, float] = {}
     for name in names:
         benchmark = BENCHMARKS[name]
@@ -188,24 +191,34 @@ def bench(names: list[str], seeds: list[int], out: Path, progress: Progress) -> 
         results = {"few_shot": overall(results), **results}
     report = {"results": results, "gap_closed": {name: closed(arms) for name, arms in results.items()}, "seconds": seconds}
     store.put("results.json", canonical(report))
-    store.put("table.md", table(results).encode())
+    store.put("table.md", "\n".join(table(part) for part in (whole(results), parts(results)) if part).encode())
     return report
 
 
-def table(results: Mapping[str, Mapping[str, Any]]) -> str:
+def whole(results: Mapping[str, Results]) -> dict[str, Results]:
+    """The benchmarks; of few shots, all numbers of them together where all were run."""
+    return {name: found for name, found in results.items() if "few_shot" not in results or not name.startswith("few_shot_")}
+
+
+def parts(results: Mapping[str, Results]) -> dict[str, Results]:
+    """What they are made of: each number of shots, and the classes of each size."""
+    found = {name: each for name, each in results.items() if name not in whole(results)}
+    for name, arms in results.items():
+        sizes = [size for size in SIZES if all(size in arm.get("shots", {}) for arm in arms.values())]
+        found |= {f"{name}, {size}": {arm: each["shots"][size] for arm, each in arms.items()} for size in sizes}
+    return found
+
+
+def table(results: Mapping[str, Results]) -> str:
     """Mean and spread of every arm on every benchmark, in percent, and the share of the gap closed, as Markdown."""
     arms = list(dict.fromkeys(arm for found in results.values() for arm in found))
     arms.sort(key=lambda arm: (arm == "real_full", arm not in BASELINES.values()))
-    heads, columns = [], []
-    for name, found in results.items():
+    lines = ["| | " + " | ".join(f"`{name}`" for name in results) + " |", "|---|" + "---:|" * len(results)]
+    columns = []
+    for found in results.values():
         gap = closed(found)
         best = max(gap, key=lambda arm: gap[arm], default=None)
-        heads.append(f"`{name}`")
         columns.append({arm: said(each, gap.get(arm), bold=arm == best) for arm, each in found.items()})
-        for size in next(iter(found.values())).get("shots", {}):
-            heads.append(size)
-            columns.append({arm: said(each["shots"][size]) for arm, each in found.items()})
-    lines = ["| | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(heads)]
     lines += [f"| `{arm}` | " + " | ".join(column.get(arm, "") for column in columns) + " |" for arm in arms]
     return "\n".join(lines) + "\n"
 

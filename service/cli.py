@@ -109,6 +109,13 @@ def ablate(
     console.print("overlap with the true masks (IoU): " + ", ".join(f"{k} {v:.2f}" for k, v in found["iou"].items()))
 
 
+def write_json(file: Path, text: str) -> None:
+    try:
+        file.write_text(text)
+    except OSError as error:
+        raise CounterpoiseError(f"--json: {file} cannot be written ({error.strerror}); give another file") from None
+
+
 @bench_app.command("methods")
 def bench_methods(
     json_file: Annotated[Path, typer.Option("--json", help="File for the results.")],
@@ -123,11 +130,12 @@ def bench_methods(
         numbers = [int(seed) for seed in seeds.split(",")]
     except ValueError:
         raise SpecError(f"--seeds: {seeds!r} is not a list of whole numbers; give them as 0,1,2") from None
+    write_json(json_file, "{}\n")  # or say now, not after an hour, that it cannot be written
     with bars() as progress:
         from pipelines.bench import BENCHMARKS, bench
 
         found = bench(only.split(",") if only else list(BENCHMARKS), numbers, out, progress)
-    json_file.write_text(json.dumps(found, indent=1) + "\n")
+    write_json(json_file, json.dumps(found, indent=1) + "\n")
     for name, arms in found["results"].items():
         table = Table(name, "accuracy", "of the gap")
         for arm, each in arms.items():
@@ -139,9 +147,14 @@ def bench_methods(
 
 
 @app.command()
-def validate(spec: Annotated[Path, typer.Argument(help="The spec, YAML or JSON.")]) -> None:
+def validate(
+    spec: Annotated[Path, typer.Argument(help="The spec, YAML or JSON.")],
+    json_: Annotated[Path | None, typer.Option("--json", help="Write it here as JSON, as it is sent over HTTP.")] = None,
+) -> None:
     """Check a spec and its images, and say what it would make."""
     checked = load(spec)
+    if json_ is not None:
+        write_json(json_, checked.model_dump_json(exclude_unset=True, indent=2) + "\n")
     title = f"{checked.name}: {checked.method.type}, {checked.amount}."
     if isinstance(checked.source, UploadedSource):
         typer.echo(f"{title} The spec is valid; its images lie with a service, and were not looked at.")

@@ -1,5 +1,6 @@
 """Commands of whoever uses a service that runs somewhere: COUNTERPOISE_URL and COUNTERPOISE_KEY say where."""
 
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from pipelines.errors import CounterpoiseError
 from pipelines.progress import columns
 from pipelines.spec import VersionSpec, load
 from service.client import Client
+from service.cron import following
 from service.schemas import Happening, ScheduleView, VersionView
 
 console = Console(highlight=False)
@@ -139,6 +141,7 @@ def schedule(
 ) -> None:
     """Refresh a dataset by the clock. A folder of images is sent along."""
     wanted = load(spec)
+    following(cron, time_zone, time.time())  # or say what is wrong with them before anything is sent
     with Client() as client:
         made = client.schedule(sent(client, wanted), cron, time_zone=time_zone, busy=busy, enabled=enabled)
     console.print(f"{wanted.name}: {told(made)}")

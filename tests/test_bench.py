@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 
 from pipelines import bench as module
-from pipelines.bench import BASELINES, BENCHMARKS, FIRST, SHOTS, bench, closed, overall, spec_of, table
+from pipelines.bench import BASELINES, BENCHMARKS, FIRST, SHOTS, bench, closed, overall, parts, spec_of, table, whole
 from pipelines.errors import SpecError
 from pipelines.progress import Silent
 
@@ -72,15 +72,27 @@ def test_few_shots_are_averaged_over_their_numbers_seed_by_seed() -> None:
     assert overall(found)["tokens"]["values"] == [pytest.approx(0.062), pytest.approx(0.124)]
 
 
+def cells(text: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+
+
 def test_the_table_starts_with_the_baselines_ends_with_the_ceiling_and_says_what_closes_the_gap() -> None:
     few = {"real_only": arm(0.4), "tokens": arm(0.6), "real_full": arm(0.8), "classical": arm(0.45)}
-    sizes = {"real_only": arm(0.4, shots={"few": arm(0.1)}), "real_full": arm(0.5, shots={"few": arm(0.2)})}
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table({"a": few, "b": sizes}).splitlines()]
-    assert rows[0] == ["", "`a`", "`b`", "few"]
+    rows = cells(table({"a": few, "b": {"real_only": arm(0.4), "real_full": arm(0.5)}}))
+    assert rows[0] == ["", "`a`", "`b`"]
     assert [row[0] for row in rows[2:]] == ["`real_only`", "`classical`", "`tokens`", "`real_full`"]
-    assert rows[2][1:] == ["40.0 ± 1.0", "40.0 ± 1.0", "10.0 ± 1.0"]
-    assert rows[3][1:] == ["45.0 ± 1.0 (12 %)", "", ""]
-    assert rows[4][1:] == ["**60.0 ± 1.0 (50 %)**", "", ""]
+    assert rows[2][1:] == ["40.0 ± 1.0", "40.0 ± 1.0"]
+    assert rows[3][1:] == ["45.0 ± 1.0 (12 %)", ""]
+    assert rows[4][1:] == ["**60.0 ± 1.0 (50 %)**", ""]
+
+
+def test_numbers_of_shots_and_sizes_of_classes_have_a_table_of_their_own() -> None:
+    sized = {"real_only": arm(0.4, shots={"few": arm(0.1), "many": arm(0.6)})}
+    results = {"few_shot": {}, "few_shot_1": {}, "few_shot_2": {}, "long_tail": sized}
+    assert list(whole(results)) == ["few_shot", "long_tail"]
+    assert list(parts(results)) == ["few_shot_1", "few_shot_2", "long_tail, many", "long_tail, few"]
+    assert parts(results)["long_tail, few"] == {"real_only": arm(0.1)}
+    assert list(whole({"few_shot_1": {}})) == ["few_shot_1"]
 
 
 def test_a_benchmark_that_does_not_exist_is_named(tmp_path: Path) -> None:

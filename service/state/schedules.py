@@ -4,36 +4,15 @@ A tick is fired by whoever moves the schedule's `due` on, in the transaction in 
 once, however many schedulers look, and one that nobody saw in time fires late, once.
 """
 
-from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from cronsim import CronSim, CronSimError
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from pipelines.errors import SpecError
+from service.cron import following
 from service.state.database import Database
 from service.state.tables import Schedule, now
 from service.state.versions import ask, clock, locked, on_its_way
-
-
-def following(cron: str, time_zone: str, after: float) -> float:
-    """The first tick after a time, in seconds since the epoch. Raises SpecError."""
-    try:
-        zone = ZoneInfo(time_zone)
-    except (KeyError, ValueError, OSError):  # unknown, no name at all, a folder of names
-        raise SpecError(f"time_zone: {time_zone!r} is not known; give one such as 'Europe/Berlin' or 'UTC'") from None
-    try:
-        if len(cron.split()) != 5:
-            raise CronSimError("Wrong number of fields")  # with six, the first would be seconds
-        return next(CronSim(cron, datetime.fromtimestamp(after, zone))).timestamp()
-    except CronSimError as error:
-        raise SpecError(
-            f"cron: {cron!r} cannot be read ({error}); give minute, hour, day, month and weekday, such as '0 3 * * 1'"
-        ) from None
-    except StopIteration:
-        raise SpecError(f"cron: {cron!r} never comes; give days that there are") from None
 
 
 def put(

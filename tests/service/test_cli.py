@@ -189,3 +189,28 @@ def test_an_output_that_is_no_folder_is_named(tmp_path: Path) -> None:
     found = call("run", written(tmp_path), "--out", tmp_path / "file")
     assert found.exit_code == 2
     assert "cannot be a folder" in found.stderr
+
+
+def test_a_spec_is_written_as_it_is_sent_over_http(tmp_path: Path) -> None:
+    spec = written(tmp_path)
+    assert call("validate", spec, "--json", tmp_path / "spec.json").exit_code == 0
+    assert parse(json.loads((tmp_path / "spec.json").read_text())) == parse(document())
+    refused = call("validate", spec, "--json", tmp_path / "no" / "spec.json")
+    assert refused.exit_code == 2
+    assert "cannot be written" in refused.stderr
+
+
+def test_the_bench_says_at_once_that_its_results_cannot_be_written(tmp_path: Path) -> None:
+    refused = call("bench", "methods", "--json", tmp_path / "no" / "out.json", "--out", tmp_path / "out")
+    assert refused.exit_code == 2
+    assert "--json: " in refused.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_schedule_that_cannot_be_read_is_refused_before_anything_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COUNTERPOISE_URL", "http://127.0.0.1:9")  # where nobody listens
+    refused = call("schedule", written(tmp_path), "--cron", "every day")
+    assert refused.exit_code == 2
+    assert "cron: 'every day' cannot be read" in refused.stderr.replace("\n", " ")

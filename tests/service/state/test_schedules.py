@@ -11,10 +11,10 @@ from sqlalchemy import update
 
 from pipelines.errors import SpecError
 from service.asking import refresh_due
+from service.cron import following
 from service.settings import Settings
 from service.state import datasets, leases, schedules, versions
 from service.state.database import Database
-from service.state.schedules import following
 from service.state.tables import Schedule, Version
 from tests.benches import document
 
