@@ -59,17 +59,26 @@ class Feed:
         if self.twins is not None:
             swap = torch.rand(count, generator=generator) < self.share
             pixels = torch.where(swap[:, None, None, None], self.twins[rows], pixels)
-        return augment(pixels.permute(0, 3, 1, 2).float() / 127.5 - 1, generator), self.targets[rows]
+        return augment(pixels.permute(0, 3, 1, 2), generator).float() / 127.5 - 1, self.targets[rows]
 
 
 def augment(x: Tensor, generator: torch.Generator) -> Tensor:
-    count, side = len(x), x.shape[-1]
-    mirror = torch.randint(2, (count,), generator=generator).float() * 2 - 1
-    shift = (torch.rand(count, 2, generator=generator) * 2 - 1) * 2 * SHIFT
-    affine = torch.zeros(count, 2, 3)
-    affine[:, 0, 0], affine[:, 1, 1], affine[:, :, 2] = mirror, 1, torch.round(shift * side / 2) * 2 / side
-    grid = F.affine_grid(affine, list(x.shape), align_corners=False)
-    return F.grid_sample(x, grid, mode="nearest", padding_mode="reflection", align_corners=False)
+    """Square pictures (n, channels, side, side), mirrored half of the time and displaced; edges are reflected."""
+    count, channels, side = x.shape[:3]
+    mirror = torch.randint(2, (count, 1), generator=generator).bool()
+    shift = torch.round((torch.rand(count, 2, 1, generator=generator) * 2 - 1) * SHIFT * side).long()
+    here = torch.arange(side)
+    columns = reflected(torch.where(mirror, here, side - 1 - here) + shift[:, 0], side)
+    rows = reflected(here + shift[:, 1], side)
+    # Pixels are fetched whole, from one long list of them: several times faster than sampling a grid.
+    place = (torch.arange(count)[:, None, None] * side + rows[:, :, None]) * side + columns[:, None, :]
+    pixels = x.permute(0, 2, 3, 1).reshape(-1, channels)[place.flatten()]
+    return pixels.view(count, side, side, channels).permute(0, 3, 1, 2)
+
+
+def reflected(place: Tensor, side: int) -> Tensor:
+    """Places beside a row of `side` pixels as those that they mirror."""
+    return torch.where(place < 0, -1 - place, torch.where(place >= side, 2 * side - 1 - place, place))
 
 
 def fit(
