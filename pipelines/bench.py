@@ -21,10 +21,9 @@ from pipelines.run import run
 from pipelines.source import decode
 from pipelines.spec import VersionSpec, parse
 from pipelines.store import Store, canonical
-from pipelines.training.metrics import summary
+from pipelines.training.metrics import SIZES, summary
 
 SHOTS = (1, 2, 4, 8, 16)
-SIZES = ("many", "medium", "few")  # of classes, by their training images
 ACROSS = 8  # images a row, and so a class, of a contact sheet
 # Arms that are trained beside the first method, by their names in an evaluation.
 BASELINES = {"erm": "real_only", "classical": "classical", "retrieved": "retrieved", "real_balanced": "real_full"}

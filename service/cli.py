@@ -109,9 +109,10 @@ def ablate(
     console.print("overlap with the true masks (IoU): " + ", ".join(f"{k} {v:.2f}" for k, v in found["iou"].items()))
 
 
-def write_json(file: Path, text: str) -> None:
+def write_json(file: Path, text: str, mode: str = "w") -> None:
     try:
-        file.write_text(text)
+        with file.open(mode) as opened:
+            opened.write(text)
     except OSError as error:
         raise CounterpoiseError(f"--json: {file} cannot be written ({error.strerror}); give another file") from None
 
@@ -130,7 +131,7 @@ def bench_methods(
         numbers = [int(seed) for seed in seeds.split(",")]
     except ValueError:
         raise SpecError(f"--seeds: {seeds!r} is not a list of whole numbers; give them as 0,1,2") from None
-    write_json(json_file, "{}\n")  # or say now, not after an hour, that it cannot be written
+    write_json(json_file, "", "a")  # or say now, not after an hour, that it cannot be written
     with bars() as progress:
         from pipelines.bench import BENCHMARKS, bench
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 MANY, FEW = 100, 20  # training images of a class
+SIZES = ("many", "medium", "few")  # kinds of classes, by these numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def shots(classes: Mapping[str, float], sizes: Mapping[str, int]) -> dict[str, f
     for name, accuracy in classes.items():
         kind = "many" if sizes[name] > MANY else "few" if sizes[name] < FEW else "medium"
         kinds.setdefault(kind, []).append(accuracy)
-    return {kind: float(np.mean(kinds[kind])) for kind in ("many", "medium", "few") if kind in kinds}
+    return {kind: float(np.mean(kinds[kind])) for kind in SIZES if kind in kinds}
 
 
 def calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int = 15) -> float:

@@ -207,6 +207,13 @@ def test_the_bench_says_at_once_that_its_results_cannot_be_written(tmp_path: Pat
     assert not (tmp_path / "out").exists()
 
 
+def test_a_bench_that_cannot_be_run_leaves_the_results_of_an_earlier_one(tmp_path: Path) -> None:
+    (tmp_path / "out.json").write_text("of yesterday")
+    refused = call("bench", "methods", "--json", tmp_path / "out.json", "--out", tmp_path / "out", "--only", "nothing")
+    assert refused.exit_code == 2
+    assert (tmp_path / "out.json").read_text() == "of yesterday"
+
+
 def test_a_schedule_that_cannot_be_read_is_refused_before_anything_is_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
