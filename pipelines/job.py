@@ -3,34 +3,43 @@
 from functools import cached_property
 from typing import Any
 
-from pipelines import needs, paths
-from pipelines.diff import compare
-from pipelines.diffusion.engine import Engine
+from pipelines.engine.engine import Engine
+from pipelines.evaluation.evaluator import Evaluator, evaluate
 from pipelines.filters import Panel
-from pipelines.finalize import finalize
+from pipelines.learning.resources import Resources
 from pipelines.methods import Method, open_method
-from pipelines.plan import Plan, make_plan, read_plan
 from pipelines.progress import Progress
-from pipelines.refresh import Base, listed, make_refresh, open_base, unchanged
-from pipelines.report.gather import gather
 from pipelines.report.page import render
-from pipelines.report.strip import strip
-from pipelines.shard import rewrite_shard, run_shard
+from pipelines.report.triplets import triplets
+from pipelines.source import requirements
 from pipelines.spec import VersionSpec
-from pipelines.store import Store, canonical, digest
-from pipelines.training.evaluate import Evaluator, evaluate
-from pipelines.workbench import Workbench
+from pipelines.store import keys
+from pipelines.store.canonical import canonical, digest
+from pipelines.store.object_store import Store
+from pipelines.version.diff import compare
+from pipelines.version.finalize import finalize
+from pipelines.version.plan import Plan, make_plan, read_plan
+from pipelines.version.refresh import Base, make_refresh, open_base, source_listing, unchanged
+from pipelines.version.shard import rewrite_shard, run_shard
+from pipelines.version.showcase import showcase
+from pipelines.vision.models import Models
 
 
 class Job:
     """What a piece needs is opened when it is first needed: a planner loads no model."""
 
     def __init__(
-        self, spec: VersionSpec, store: Store, progress: Progress, number: int = 1, previous: int | None = None
+        self,
+        spec: VersionSpec,
+        store: Store,
+        progress: Progress,
+        number: int = 1,
+        previous: int | None = None,
+        models: Models | None = None,
     ) -> None:
-        """`previous` is the version that this one refreshes."""
+        """`previous` is the version that this one refreshes; `models` those that are loaded, of the same `spec.models`."""
         self.spec, self.store, self.previous = spec, store, previous
-        self.bench = Workbench(spec, store, progress, number)
+        self.resources = Resources(spec, store, progress, number, models)
 
     @cached_property
     def base(self) -> Base | None:
@@ -40,61 +49,63 @@ class Job:
     @property
     def unchanged(self) -> bool:
         """Whether there is nothing that the version which is refreshed has not. Raises SourceError, StoreError."""
-        return self.base is not None and unchanged(self.spec, self.bench.source, self.base)
+        return self.base is not None and unchanged(self.spec, self.resources.source, self.base)
 
     @cached_property
     def plan(self) -> Plan:
         """The plan, put into the store with spec and source. Raises SourceError when the source cannot be read."""
-        document, source, root = self.spec.model_dump(mode="json"), self.bench.source, self.bench.root
-        asked, found = (digest(document), source.fingerprint), read_plan(self.store, root)
-        if found is not None and (found.spec, found.source) == asked:
-            return found
+        document, source, root = self.spec.model_dump(mode="json"), self.resources.source, self.resources.root
+        address, stored = (digest(document), source.fingerprint), read_plan(self.store, root)
+        if stored is not None and (stored.spec, stored.source) == address:
+            return stored
         if self.base is None:
-            plan = make_plan(self.spec, *asked, source.counts)
+            plan = make_plan(self.spec, *address, source.counts)
         else:
-            plan = make_refresh(self.spec, asked[0], source, self.base)
+            plan = make_refresh(self.spec, address[0], source, self.base)
         # Until something was made, a spec that proved wrong can be put right; then never again.
-        write = self.store.create if self.store.keys(paths.reports(root)) else self.store.put
-        write(paths.spec(root), canonical(document))
-        write(paths.source(root), canonical(listed(source)))
-        write(paths.plan(root), canonical(plan.as_json()))
+        write = self.store.create if self.store.keys(keys.reports(root)) else self.store.put
+        write(keys.spec(root), canonical(document))
+        write(keys.source(root), canonical(source_listing(source)))
+        write(keys.plan(root), canonical(plan.as_json()))
         return plan
 
     @cached_property
     def method(self) -> Method:
-        self.bench.tokens = self.plan.tokens
-        return open_method(self.bench)
+        self.resources.reused_tokens = self.plan.tokens
+        return open_method(self.resources)
 
     @cached_property
     def engine(self) -> Engine:
-        return Engine(self.bench.model)
+        return Engine(self.resources.models.backbone)
 
     @cached_property
     def panel(self) -> Panel:
-        return Panel(self.bench)
+        return Panel(self.resources)
 
     @cached_property
     def evaluator(self) -> Evaluator | None:
         """Raises SpecError or SourceError when the evaluation that was asked for lacks something."""
-        return None if self.spec.evaluation is None else Evaluator(self.bench, self.plan, self.method, self.spec.evaluation)
+        return (
+            None if self.spec.evaluation is None else Evaluator(self.resources, self.plan, self.method, self.spec.evaluation)
+        )
 
     def check(self) -> None:
         """Find out now what could not be done at the end. Raises SpecError or SourceError."""
-        needs.check(self.spec, self.bench.source)
+        requirements.check(self.spec, self.resources.source)
 
     def learn(self) -> None:
         self.method.learn()
 
     def generate(self, shard: int) -> dict[str, Any]:
         """Make a shard; return its report."""
-        if part := self.plan.part(shard):
-            return rewrite_shard(self.bench, self.plan, shard, part)
+        if part := self.plan.carried_part(shard):
+            return rewrite_shard(self.resources, self.plan, shard, part)
         self.learn()  # in another process, perhaps: what the engine opened in inference mode could not be differentiated
-        return run_shard(self.bench, self.plan, shard, self.method, self.engine, self.panel)
+        return run_shard(self.resources, self.plan, shard, self.method, self.engine, self.panel)
 
     def finalize(self) -> dict[str, Any]:
         """Publish the version; return its manifest."""
-        return finalize(self.bench, self.plan, self.method)
+        return finalize(self.resources, self.plan, self.method)
 
     def evaluate(self) -> dict[str, Any]:
         """Train with and without the version; return what came of it."""
@@ -104,13 +115,13 @@ class Job:
 
     def compare(self) -> dict[str, Any] | None:
         """What this version has that the one it refreshes had not; None of a version that refreshes none."""
-        return None if self.previous is None else compare(self.store, self.spec.name, self.bench.number, self.previous)
+        return None if self.previous is None else compare(self.store, self.spec.name, self.resources.number, self.previous)
 
     def report(self, evaluation: dict[str, Any], seconds: dict[str, float]) -> tuple[dict[str, Any], dict[str, bytes]]:
         """The summary of a published version, and its files to look at, by name."""
-        counts, number = self.finalize()["counts"], self.bench.number
+        counts, number = self.finalize()["counts"], self.resources.number
         summary = {"name": self.spec.name, "version": number, **evaluation, "counts": counts, "seconds": seconds}
-        page = gather(self.bench, self.plan, self.method, summary)
+        page = showcase(self.resources, self.plan, self.method, summary)
         files = {"summary.json": canonical(summary), "report.html": render(page).encode()}
-        picture = strip(page.samples)
+        picture = triplets(page.samples)
         return summary, files if picture is None else {**files, "samples.png": picture}

@@ -1,4 +1,4 @@
-"""How a word, or a learned token, enters a prompt: one definition for learning and for generation."""
+"""Prompt templates, and how a class's word or learned token enters them: the same in training and in generation."""
 
 from collections.abc import Mapping, Sequence
 from string import Formatter
@@ -18,12 +18,12 @@ TEMPLATES = (
 
 
 def token_names(name: str, vectors: int) -> list[str]:
-    """The vocabulary entries of a concept, spelled as diffusers spells a multi-vector token: <boot>, <boot>_1, ..."""
+    """The vocabulary entries of a token, spelled as diffusers spells a multi-vector token: <boot>, <boot>_1, ..."""
     return [name, *(f"{name}_{i}" for i in range(1, vectors))]
 
 
-def noun(token: str | None, vectors: int, word: str) -> str:
-    """'<boot> <boot>_1 shoe': all vectors of the token, then the word that says what kind of thing it is."""
+def token_phrase(token: str | None, vectors: int, word: str) -> str:
+    """'<boot> <boot>_1 shoe': all vectors of the token, then the superclass."""
     return " ".join([*(token_names(token, vectors) if token else []), word])
 
 
@@ -35,10 +35,10 @@ def placeholders(template: str) -> list[str]:
     return [str(name) for _, name, _, _ in parts]
 
 
-def filled(templates: Sequence[str], words: Mapping[str, Sequence[str]], said: str, seed: int) -> str:
-    """One of the templates, `said` in place of the class, and one of the words in place of each other name."""
+def fill_template(templates: Sequence[str], words: Mapping[str, Sequence[str]], phrase: str, seed: int) -> str:
+    """One of the templates, with the class's phrase for {} and one of the words for each other name; drawn by the seed."""
 
-    def one(name: str, choices: Sequence[str]) -> str:
+    def draw(name: str, choices: Sequence[str]) -> str:
         return choices[derive(seed, name) % len(choices)]
 
-    return one("template", templates).format(said, **{name: one(name, choices) for name, choices in words.items()})
+    return draw("template", templates).format(phrase, **{name: draw(name, choices) for name, choices in words.items()})

@@ -1,8 +1,9 @@
-"""The records that flow through a version, in the order in which they appear. Everything else is written in their terms.
+"""The records that flow through a version, in order of appearance. Everything else is written in their terms.
 
 Images are uint8 arrays (height, width, 3), RGB; masks are bool arrays (height, width), true where to paint.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +23,18 @@ class Item:
     group: str | None  # the spurious attribute, where the source knows it: "grass"
 
 
+@dataclass(frozen=True)
+class Examples:
+    """Labelled images. `groups` names the spurious attribute of each, None where it is unknown."""
+
+    images: Sequence[Image]
+    labels: Sequence[str]
+    groups: Sequence[str | None]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """An image that could not be used, and what to do about it."""
@@ -31,18 +44,18 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """So many images of one kind: `count` of class `label`, to be made from real images of class `origin`."""
+class Quota:
+    """A number of images of one kind: `count` of class `label`, to be made from real images of class `origin`."""
 
     label: str
     origin: str | None  # None when no source image is used
     count: int
-    carried: int = 0  # so many of them an earlier version has made already
+    carried: int = 0  # how many of them an earlier version has made already
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """One image of the plan, before anything is learned: the `rank`-th source image of class `origin`, made a `label`."""
+class PlannedImage:
+    """One image of the plan: the `rank`-th source image of class `origin`, to be made a `label`."""
 
     index: int  # position in the plan, 0..
     label: str
@@ -52,21 +65,21 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Graft:
-    """A real object that is put into another picture; what is generated is what joins the two."""
+    """A real object cut out of one image and pasted into another; the gap around it is generated."""
 
-    item: Item  # where it comes from
-    image: Image  # the other picture with the object in it
+    item: Item  # the image that it was cut from
+    image: Image  # the other image with the object in it
     mask: Mask  # where the object is: never repainted
 
 
 @dataclass(frozen=True, slots=True)
 class ImagePrompt:
-    """What the model is shown beside the text: an embedding made of one or two real images."""
+    """Conditioning beside the text: the embedding of one real image, or of two that were mixed."""
 
-    embedding: NDArray[np.float32]  # (width,), of the model's image encoder
+    embedding: NDArray[np.float32]  # (width,), of the backbone's image encoder
     partner: Item | None = None  # the second image, where two were mixed; the first is the request's source
-    scale: float = 1.0  # how much it counts against the text, 0..1; for IP-Adapters alone
-    level: int = 0  # noise on it, 0..999; for unCLIP checkpoints alone
+    scale: float = 1.0  # its weight against the text, 0..1; of IP-Adapters alone
+    noise_level: int = 0  # of the embedding, 0..999; of unCLIP checkpoints alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +96,7 @@ class Request:
     image: Image | None = None  # the source image at the model's resolution
     mask: Mask | None = None  # the region that changes; None changes everything
     graft: Graft | None = None  # a real object to stand in that region
-    shown: ImagePrompt | None = None
+    image_prompt: ImagePrompt | None = None
     concept: str | None = None  # key of the learned token in the store
     lora: str | None = None  # key of the learned LoRA in the store
     strength: float = 1.0  # share of the noise schedule that is run, 0 < strength <= 1
@@ -91,20 +104,20 @@ class Request:
     steps: int = 25  # steps of the full schedule
 
     @property
-    def start(self) -> Image | None:
-        """What generation starts from, and keeps where it does not paint."""
+    def init_image(self) -> Image | None:
+        """What generation starts from, and keeps outside the inpainting mask."""
         return self.image if self.graft is None else self.graft.image
 
     @property
-    def other(self) -> Item | None:
-        """The second real image that went into it: the grafted object's, or the one that was mixed in."""
+    def partner(self) -> Item | None:
+        """The second real image of the request: the grafted object's, or the one mixed into its image prompt."""
         if self.graft is not None:
             return self.graft.item
-        return None if self.shown is None else self.shown.partner
+        return None if self.image_prompt is None else self.image_prompt.partner
 
     @property
-    def painted(self) -> Mask | None:
-        """What generation paints: the region, but no real object in it."""
+    def inpaint_mask(self) -> Mask | None:
+        """Where generation repaints: the region, without the real object grafted into it."""
         return self.mask if self.mask is None or self.graft is None else self.mask & ~self.graft.mask
 
 
@@ -118,7 +131,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the filters said. A dropped candidate always has a reason."""
+    """The filters' decision. A dropped candidate always has a reason."""
 
     scores: dict[str, float] = field(default_factory=dict)  # "filter.score" -> value
     reason: str | None = None  # None keeps; else "filter: why"

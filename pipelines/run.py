@@ -6,18 +6,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipelines import paths
 from pipelines.job import Job
 from pipelines.progress import Progress
 from pipelines.spec import VersionSpec
-from pipelines.store import Store, canonical
+from pipelines.store import keys
+from pipelines.store.canonical import canonical
+from pipelines.store.object_store import Store
 
 
 class Clock:
     """Seconds spent in each stage, summed over the runs that it took, kept in the store."""
 
     def __init__(self, store: Store, root: str) -> None:
-        self.store, self.key = store, paths.seconds(root)
+        self.store, self.key = store, keys.seconds(root)
         self.spent: dict[str, float] = store.json(self.key) if store.exists(self.key) else {}
 
     @contextmanager
@@ -42,21 +43,21 @@ def run(spec: VersionSpec, out: Path, progress: Progress) -> dict[str, Any]:
     """
     store = Store.open(out)
     job = Job(spec, store, progress)
-    clock = Clock(store, job.bench.root)
+    clock = Clock(store, job.resources.root)
     with clock.time("plan"):
         plan = job.plan
-    for line in job.bench.source.described:
+    for line in job.resources.source.summary:
         progress.say(line)
     job.check()
     with clock.time("learn"):
         job.learn()
     with clock.time("generate"):
-        for number in range(plan.made):
+        for number in range(plan.written_shards):
             job.generate(number)
         job.finalize()
     with clock.time("train"):
-        found = job.evaluate()
-    summary, files = job.report(found, clock.seconds)
+        evaluation = job.evaluate()
+    summary, files = job.report(evaluation, clock.seconds)
     for name, data in files.items():
         (out / name).write_bytes(data)
     return summary

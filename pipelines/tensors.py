@@ -1,5 +1,6 @@
-"""Between images (uint8, height x width x 3) and what models eat (float32, n x 3 x height x width, -1..1)."""
+"""Images (uint8, height x width x 3) to tensors (float32, n x 3 x height x width, -1..1) and back; devices; weights."""
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -36,3 +37,12 @@ def choose_device(name: str) -> torch.device:
         first = str(error).splitlines()[0]
         raise ModelError(f"models.device: {name!r} cannot be used here ({first}); give auto, cpu, or cuda") from None
     return device
+
+
+def fingerprint(module: torch.nn.Module) -> str:
+    """First 16 hex digits of the sha256 of all weights, in order of their names: the revision that is recorded."""
+    total = hashlib.sha256()
+    for name, weight in sorted(module.state_dict().items()):
+        total.update(name.encode())
+        total.update(weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()[:16]

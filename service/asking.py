@@ -4,11 +4,11 @@ from typing import Any
 
 import structlog
 
-from pipelines import paths
 from pipelines.errors import CounterpoiseError, SpecError
+from pipelines.source.upload import newest
 from pipelines.spec import UploadedSource, VersionSpec, parse
-from pipelines.store import Store
-from pipelines.upload import newest
+from pipelines.store import keys
+from pipelines.store.object_store import Store
 from service.limits import check
 from service.settings import Settings
 from service.state import schedules
@@ -23,7 +23,7 @@ def pinned(spec: VersionSpec, store: Store) -> VersionSpec:
     if not isinstance(source, UploadedSource):
         return spec
     digest = source.digest or newest(store, source.name)
-    if digest is None or not store.exists(paths.index(source.name, digest)):
+    if digest is None or not store.exists(keys.index(source.name, digest)):
         raise SpecError(f"source.name: no such upload of {source.name!r}; send it to /v1/sources/{source.name} first")
     return spec.model_copy(update={"source": source.model_copy(update={"digest": digest})})
 

@@ -89,8 +89,8 @@ def ablate(
     from pipelines.progress import bars
 
     with resumable(), bars() as progress:
-        from pipelines.ablation import VARIANTS
-        from pipelines.ablation import ablate as ablate_spec
+        from pipelines.experiments.ablation import VARIANTS
+        from pipelines.experiments.ablation import ablate as ablate_spec
 
         found = ablate_spec(checked, out, variants.split(",") if variants else list(VARIANTS), progress)
     table = Table("variant", "worst group", "average", "kept", "oracle: wrong", "after pruning", "probe AUC")
@@ -133,7 +133,7 @@ def bench_methods(
         raise SpecError(f"--seeds: {seeds!r} is not a list of whole numbers; give them as 0,1,2") from None
     write_json(json_file, "", "a")  # or say now, not after an hour, that it cannot be written
     with bars() as progress:
-        from pipelines.bench import BENCHMARKS, bench
+        from pipelines.experiments.bench import BENCHMARKS, bench
 
         found = bench(only.split(",") if only else list(BENCHMARKS), numbers, out, progress)
     write_json(json_file, json.dumps(found, indent=1) + "\n")
@@ -160,15 +160,15 @@ def validate(
     if isinstance(checked.source, UploadedSource):
         typer.echo(f"{title} The spec is valid; its images lie with a service, and were not looked at.")
         return
-    from pipelines import needs
-    from pipelines.plan import make_plan
-    from pipelines.source import open_source
+    from pipelines.source import requirements
+    from pipelines.source.open import open_source
+    from pipelines.version.plan import make_plan
 
     source = open_source(checked.source)
-    for line in source.described:
+    for line in source.summary:
         typer.echo(line)
     plan = make_plan(checked, "", "", source.counts)
-    needs.check(checked, source)
+    requirements.check(checked, source)
     typer.echo(f"{title} The spec is valid.")
     typer.echo(f"To be made: {plan.planned} images in {plan.shards} shards.")
 

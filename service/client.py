@@ -22,7 +22,7 @@ import httpx
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
 from pipelines.errors import CounterpoiseError
-from pipelines.pack import pack
+from pipelines.source.pack import pack
 from pipelines.spec import FolderSource, UploadedSource, VersionSpec
 from pipelines.spec.sources import remote
 from service.schemas import DatasetPage, DatasetView, Happening, ScheduleView, SourceView, VersionPage, VersionView

@@ -18,18 +18,11 @@ from rich.table import Table
 
 from pipelines.errors import CounterpoiseError
 from pipelines.spec import load
+from pipelines.spec.arms import ARMS
 from service.client import Client
 from service.remote import watch
 
 console = Console(highlight=False)
-ARMS = {
-    "erm": "real images alone (ERM)",
-    "classical": "RandAugment, CutMix, MixUp",
-    "text_to_image": "+ as many plain text-to-image",
-    "retrieved": "+ as many from an unlabelled pool",
-    "counterpoise": "+ this version",
-    "real_balanced": "+ as many real, balanced (ceiling)",
-}
 EXAMPLE = Path(__file__).parent / "examples" / "spurious.yaml"
 FEW = 0.2  # share of what was asked for, below which somebody should look why
 KEY = "demo"  # the Idempotency-Key: started again, it is the same version, gone on with
@@ -42,7 +35,7 @@ def show(summary: dict[str, Any], report: Path) -> None:
         for arm in (arm for arm in ARMS if arm in summary["arms"]):
             found = summary["arms"][arm]
             cells = [f"{100 * found[k]['mean']:.1f} ± {100 * found[k]['std']:.1f} %" for k in ("average", "worst_group")]
-            table.add_row(ARMS[arm], *cells)
+            table.add_row(ARMS[arm].title, *cells)
         console.print(table)
     if summary["gap_closed"] is not None:
         console.print(f"{summary['gap_closed']:.0%} of the worst-group gap to the ceiling is closed.")

@@ -24,8 +24,8 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
+from pipelines.backbones.stable_diffusion import StableDiffusion
 from pipelines.builtin.train.language import build_tokenizer
-from pipelines.diffusion.model import DiffusionModel
 
 
 def vision_tower() -> CLIPVisionModelWithProjection:
@@ -95,6 +95,6 @@ def tiny_unclip_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tiny_model(tiny_checkpoint: Path) -> DiffusionModel:
+def tiny_model(tiny_checkpoint: Path) -> StableDiffusion:
     """A fresh one for each test: tests put tokens into it."""
-    return DiffusionModel(str(tiny_checkpoint), "cpu")
+    return StableDiffusion(str(tiny_checkpoint), "cpu")

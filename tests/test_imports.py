@@ -32,7 +32,67 @@ def test_no_package_imports_what_stands_above_it(package: str) -> None:
     assert {file: found for file, found in wrong.items() if found} == {}
 
 
-@pytest.mark.parametrize("module", ["pipelines.spec", "pipelines.errors", "pipelines.paths", "service.cli"])
+# The rooms of pipelines/, from the ground up: none imports from a floor above its own, or from a neighbour on it.
+FLOORS: list[set[str]] = [
+    {"errors", "chance"},
+    {"records", "progress", "prompts"},
+    {"regions", "tensors", "spec", "store"},
+    {"builtin"},
+    {"source"},
+    {"backbones"},
+    {"engine"},
+    {"vision"},
+    {"training"},
+    {"learning"},
+    {"methods", "filters"},
+    {"report"},
+    {"version"},
+    {"evaluation"},
+    {"job"},
+    {"run"},
+    {"experiments"},
+]
+
+
+def room(file: Path) -> str:
+    return file.relative_to(ROOT / "pipelines").parts[0].removesuffix(".py")
+
+
+def rooms(file: Path) -> set[str]:
+    """The rooms of pipelines/ that a file imports from."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "pipelines":
+            parts = str(node.module).split(".")[1:]
+            found |= {parts[0]} if parts else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("pipelines.")}
+    return found
+
+
+def test_no_room_of_the_domain_imports_from_above() -> None:
+    floor = {name: number for number, names in enumerate(FLOORS) for name in names}
+    files = [
+        file
+        for file in sorted((ROOT / "pipelines").rglob("*.py"))
+        if file.parent != ROOT / "pipelines" or file.stem != "__init__"
+    ]
+    files = [file for file in files if "train" not in file.parts]  # scripts, which use everything
+    assert {room(file) for file in files} == set(floor)
+    wrong = [
+        f"{file.relative_to(ROOT)} imports {other}"
+        for file in files
+        for other in rooms(file) - {room(file)}
+        if floor[other] >= floor[room(file)]
+    ]
+    assert wrong == []
+
+
+def test_the_top_of_the_domain_stays_small() -> None:
+    assert len(list((ROOT / "pipelines").glob("*.py"))) <= 11
+
+
+@pytest.mark.parametrize("module", ["pipelines.spec", "pipelines.errors", "pipelines.store.keys", "service.cli"])
 def test_the_light_modules_load_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; print(*(m for m in {HEAVY} if m in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -48,4 +108,4 @@ def test_the_same_check_sees_torch_where_it_is() -> None:
 def test_only_one_file_loads_a_diffusers_checkpoint() -> None:
     users = [f for f in (ROOT / "pipelines").rglob("*.py") if "DiffusionPipeline.from_pretrained" in f.read_text()]
     product = [file.relative_to(ROOT).as_posix() for file in users if "train" not in file.parts]
-    assert product == ["pipelines/diffusion/model.py"]
+    assert product == ["pipelines/backbones/stable_diffusion.py"]

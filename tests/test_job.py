@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import paths
 from pipelines.errors import StoreError
 from pipelines.job import Job
 from pipelines.progress import Silent
-from pipelines.store import Store
-from tests.benches import spec
+from pipelines.store import keys
+from pipelines.store.object_store import Store
+from tests.builders import spec
 
 
 def test_a_spec_that_proved_wrong_can_be_put_right_until_something_was_made(tmp_path: Path) -> None:
@@ -17,8 +17,8 @@ def test_a_spec_that_proved_wrong_can_be_put_right_until_something_was_made(tmp_
     for count in (2, 3):
         root = Job(spec(amount={"per_class": count}), store, Silent()).bench.root
         planned = Job(spec(amount={"per_class": count}), store, Silent()).plan.planned
-        assert store.json(paths.plan(root))["planned"] == planned == 2 * count
-    store.put(paths.report(root, 0), b"{}")
+        assert store.json(keys.plan(root))["planned"] == planned == 2 * count
+    store.put(keys.report(root, 0), b"{}")
     assert Job(spec(amount={"per_class": 3}), store, Silent()).plan.planned == 6
     with pytest.raises(StoreError, match="A version never changes"):
         Job(spec(amount={"per_class": 4}), store, Silent()).plan  # noqa: B018

@@ -21,14 +21,14 @@ from datasets import load_dataset
 from safetensors.torch import load
 
 from pipelines.errors import StoreError
+from pipelines.learning.resources import Resources
 from pipelines.progress import Silent, Stage
-from pipelines.rows import read
+from pipelines.regions import region
 from pipelines.run import run
-from pipelines.source import open_source
+from pipelines.source.open import open_source
 from pipelines.spec import VersionSpec, parse
-from pipelines.store import Store
-from pipelines.vision.segmentation import region
-from pipelines.workbench import Workbench
+from pipelines.store.object_store import Store
+from pipelines.version.rows import read
 
 SPEC: dict[str, Any] = {
     "name": "shoes",
@@ -120,7 +120,7 @@ def test_every_row_says_how_it_was_made(finished: Path) -> None:
 
 
 def test_the_background_is_the_sources_to_the_bit(finished: Path) -> None:
-    bench = Workbench(spec(), Store.open(finished), Silent())
+    bench = Resources(spec(), Store.open(finished), Silent())
     by_id = {item.id: item for item in bench.source.splits["train"]}
     found = rows(finished, "data") + rows(finished, "rejected")
     items = [by_id[row["source_id"]] for row in found]
@@ -262,7 +262,7 @@ def test_without_a_terminal_each_stage_is_a_line_and_whoever_stops_it_is_told_to
 
 def test_png_in_the_parquet_is_marked_as_generated(finished: Path) -> None:
     file = next((finished / "datasets/shoes/v1/data").glob("*.parquet"))
-    from pipelines.rows import read
+    from pipelines.version.rows import read
 
     with PIL.Image.open(io.BytesIO(read(file.read_bytes())[0]["image"])) as image:
         assert "trainedAlgorithmicMedia" in str(image.info)

@@ -11,15 +11,15 @@ from typing import Any
 
 import structlog
 
-from pipelines import paths
-from pipelines.diff import fall
 from pipelines.errors import CounterpoiseError
 from pipelines.job import Job
-from pipelines.preview import preview
 from pipelines.records import Candidate, Image
+from pipelines.source.synthetic_mark import png
 from pipelines.spec import parse
-from pipelines.store import Store
-from pipelines.synthetic import png
+from pipelines.store import keys
+from pipelines.store.object_store import Store
+from pipelines.version.diff import worst_group_drop
+from pipelines.version.preview import preview
 from service import tracing
 from service.limits import check, check_size
 from service.queue import Kind, stages
@@ -50,7 +50,7 @@ class Worker:
         assert version is not None
         asked = version.id, version.entered["queued"]  # SQLite gives the id of a version that was removed again
         if self.last is not None and self.last[0] == asked:
-            self.last[1].bench.progress = pulse
+            self.last[1].resources.progress = pulse
             return self.last[1]
         spec = parse(version.spec)
         check(spec, self.settings)
@@ -76,8 +76,8 @@ class Worker:
                 plan = job.plan
                 check_size(plan.planned, plan.shard_size, self.settings)
                 job.check()
-                work = {"learn": int(plan.planned > 0), "generate": plan.made, "finalize": 1, "evaluate": 1}
-                return {"planned": plan.planned, "shards": plan.made, "carried": plan.held}, work
+                work = {"learn": int(plan.planned > 0), "generate": plan.written_shards, "finalize": 1, "evaluate": 1}
+                return {"planned": plan.planned, "shards": plan.written_shards, "carried": plan.carried_samples}, work
             case "learn":
                 job.learn()
                 return {"tokens": sorted(token.name for token in job.method.concepts.tokens.learned.values())}, None
@@ -95,7 +95,7 @@ class Worker:
         found = job.evaluate()
         _, files = job.report(found, spent(version.entered))
         for name, data in files.items():
-            job.store.put(paths.shown(job.bench.root, name), data)
+            job.store.put(keys.report_file(job.resources.root, name), data)
         job.compare()
         told = {"gap_closed": found["gap_closed"], "probe_auc": found["probe_auc"]}
         return {**told, "ends": "held"} if self.falls(job, version) else told
@@ -105,8 +105,8 @@ class Worker:
         dataset = datasets.find(self.database, version.tenant, version.dataset)
         if version.previous is None or dataset is None or dataset.latest is None or job.spec.evaluation is None:
             return False
-        margin, latest = job.spec.evaluation.margin, paths.version(version.dataset, dataset.latest)
-        return margin is not None and fall(job.store, job.bench.root, latest) > margin
+        margin, latest = job.spec.evaluation.margin, keys.version(version.dataset, dataset.latest)
+        return margin is not None and worst_group_drop(job.store, job.resources.root, latest) > margin
 
     def preview(self, tenant: str, spec: dict[str, Any], count: int) -> dict[str, Any]:
         """A few images of a spec as an answer to whoever waits: data URLs, or an error that says what to mend."""
@@ -129,7 +129,7 @@ class Worker:
             about |= {"tenant": version.tenant, "dataset": version.dataset, "version": version.number}
         with tracing.work(lease.stage, origin, **about), metrics.at(lease.stage) as ended:
             ended(self.tried(lease))
-        metrics.MODELS.set(len(self.last[1].bench.loaded) if self.last else 0)
+        metrics.MODELS.set(len(self.last[1].resources.loaded) if self.last else 0)
 
     def tried(self, lease: Lease) -> Outcome:
         """Do it, and write down how it ended."""

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from pipelines.store import Store
+from pipelines.store.object_store import Store
 
 ROWS = 256  # read and shuffled together
 SIDE = 64  # pixels

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import ResNetForImageClassification
 
-from pipelines.builtin.bundle import resolve
+from pipelines.builtin.checkpoints import resolve
 from pipelines.records import Image
 from pipelines.tensors import tensor
 

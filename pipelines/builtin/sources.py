@@ -8,8 +8,8 @@ from pipelines.builtin import wardrobe
 from pipelines.builtin.world import GARMENTS, Factors, draw
 from pipelines.chance import derive
 from pipelines.errors import SourceError
-from pipelines.plan import divided
 from pipelines.spec import FewShotSource, LongTailSource, SpuriousSource
+from pipelines.spec.amount import divided
 
 BuiltinSpec = SpuriousSource | FewShotSource | LongTailSource
 Split = list[Factors]

@@ -1,4 +1,4 @@
-"""The filters: one file each, and the one table. A filter keeps, or drops with a reason; it always gives its scores."""
+"""The filters: one file each, and the one table. A filter keeps, or drops with a reason; either way it gives its scores."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -8,19 +8,19 @@ from pipelines.filters.clip_score import ClipScore
 from pipelines.filters.label_agreement import LabelAgreement
 from pipelines.filters.near_duplicate import NearDuplicate
 from pipelines.filters.quality import Quality
+from pipelines.learning.resources import Resources
 from pipelines.records import Candidate, Sample, Verdict
-from pipelines.workbench import Workbench
 
 
 class Filter(Protocol):
     def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Verdict]:
-        """One verdict a candidate: those that the filters before it kept, in order of their index.
+        """One verdict for each candidate that the filters before it kept, in order of their index.
 
-        `kept` are the images of this shard that passed all filters at earlier attempts.
+        `kept` are the candidates of this shard that passed all filters at earlier attempts.
         """
 
 
-FILTERS: dict[str, Callable[[Workbench, Any], Filter]] = {
+FILTERS: dict[str, Callable[[Resources, Any], Filter]] = {
     "quality": Quality,
     "near_duplicate": NearDuplicate,
     "label_agreement": LabelAgreement,
@@ -30,17 +30,16 @@ FILTERS: dict[str, Callable[[Workbench, Any], Filter]] = {
 
 
 class Panel:
-    """The filters of a spec, asked one after the other: what one drops, the next never sees."""
+    """The filters of a spec, applied in turn: what one drops, the next never sees."""
 
-    def __init__(self, bench: Workbench) -> None:
-        self.filters: dict[str, Filter] = {spec.type: FILTERS[spec.type](bench, spec) for spec in bench.spec.filters}
+    def __init__(self, resources: Resources) -> None:
+        self.filters: dict[str, Filter] = {spec.type: FILTERS[spec.type](resources, spec) for spec in resources.spec.filters}
 
     def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Sample]:
         verdicts = [Verdict() for _ in candidates]
-        for name, each in self.filters.items():
+        for name, filter_ in self.filters.items():
             rows = [row for row, verdict in enumerate(verdicts) if verdict.kept]
-            said = each.judge([candidates[row] for row in rows], kept)
-            for row, verdict in zip(rows, said, strict=True):
+            for row, verdict in zip(rows, filter_.judge([candidates[row] for row in rows], kept), strict=True):
                 scores = {f"{name}.{key}": round(value, 6) for key, value in verdict.scores.items()}
                 reason = None if verdict.kept else f"{name}: {verdict.reason}"
                 verdicts[row] = Verdict(verdicts[row].scores | scores, reason)

@@ -6,21 +6,21 @@ gradients from the original to the generated image ask instead how far the chang
 
 from collections.abc import Sequence
 
+from pipelines.learning.resources import Resources
 from pipelines.records import Candidate, Verdict
 from pipelines.spec import AttributionFilter
 from pipelines.vision.attribution import attribution
-from pipelines.workbench import Workbench
 
 
 class Attribution:
-    def __init__(self, bench: Workbench, spec: AttributionFilter) -> None:
-        self.bench, self.spec = bench, spec
+    def __init__(self, resources: Resources, spec: AttributionFilter) -> None:
+        self.resources, self.spec = resources, spec
 
     def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Verdict]:
         """Images that were repainted as what they are, or from nothing, have no change of class to attribute: kept."""
         changed = [c for c in candidates if c.request.source is not None and c.request.source.label != c.request.label]
         rho = attribution(
-            self.bench.judge,
+            self.resources.judge,
             [c.request.image for c in changed if c.request.image is not None],
             [c.image for c in changed],
             [c.request.mask for c in changed if c.request.mask is not None],

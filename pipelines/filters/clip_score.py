@@ -1,7 +1,7 @@
-"""CLIP must see the label rather than the other classes (He et al., ICLR 2023, arXiv 2210.07574).
+"""CLIP score: zero-shot classification as the label rather than another class (He et al., ICLR 2023, arXiv 2210.07574).
 
-A class is said by its name; or, where CLIP cannot know the name, shown by its real images. The best `top` of each class
-can be kept alone, too (Geng et al. 2024, arXiv 2406.05184).
+A class is embedded by its name; or, where CLIP cannot know the name, by its real images. The `top` share of each class's
+candidates can be kept alone, too (Geng et al. 2024, arXiv 2406.05184).
 """
 
 from collections import defaultdict
@@ -11,35 +11,37 @@ from math import ceil
 
 from torch import Tensor
 
-from pipelines.calibration import SLACK, held_out, reached
+from pipelines.filters.calibration import SLACK, lower_threshold, validation_candidates
+from pipelines.learning.resources import Resources
 from pipelines.records import Candidate, Verdict
 from pipelines.spec import ClipScoreFilter
-from pipelines.vision.features import Clip
-from pipelines.workbench import Workbench
+from pipelines.vision.clip import Clip
 
 
 class ClipScore:
-    def __init__(self, bench: Workbench, spec: ClipScoreFilter) -> None:
-        self.bench, self.spec = bench, spec
+    def __init__(self, resources: Resources, spec: ClipScoreFilter) -> None:
+        self.resources, self.spec = resources, spec
 
     @cached_property
-    def least(self) -> float:
-        """The share of the label among the classes that an image must exceed."""
+    def min_share(self) -> float:
+        """The probability of the label that a candidate must exceed."""
         if self.spec.calibrate is not None:
-            return reached(self.own(held_out(self.bench, self.spec.type)), self.spec.calibrate) - SLACK
-        return 1 / len(self.bench.source.classes) if self.spec.min_share is None else self.spec.min_share
+            return (
+                lower_threshold(self.own(validation_candidates(self.resources, self.spec.type)), self.spec.calibrate) - SLACK
+            )
+        return 1 / len(self.resources.source.classes) if self.spec.min_share is None else self.spec.min_share
 
-    @cached_property
+    @property
     def clip(self) -> Clip:
-        return Clip(self.bench.spec.models.clip, self.bench.spec.models.device)
+        return self.resources.models.clip
 
     @cached_property
-    def directions(self) -> Tensor:
-        """One a class."""
-        source = self.bench.source
+    def classes(self) -> Tensor:
+        """The embedding of each class."""
+        source, view = self.resources.source, self.resources.view
         if self.spec.classes == "names":
-            return self.clip.words(source.classes)
-        return self.clip.shown([self.bench.images(source.of(label)) for label in source.classes])
+            return self.clip.embed_words(source.classes)
+        return self.clip.prototypes([view.images(source.of(label)) for label in source.classes])
 
     def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Verdict]:
         labels = [candidate.request.label for candidate in candidates]
@@ -48,19 +50,20 @@ class ClipScore:
         return [self.one(labels[row], own[row], row in best) for row in range(len(labels))]
 
     def own(self, candidates: Sequence[Candidate]) -> list[float]:
-        """The share of each image's label among the classes."""
-        shares = self.clip.shares(self.clip.images([c.image for c in candidates]), self.directions)
-        columns = [self.bench.source.classes.index(candidate.request.label) for candidate in candidates]
-        return [float(row[column]) for row, column in zip(shares, columns, strict=True)]
+        """The probability of each candidate's label."""
+        embeddings = self.clip.embed_images([candidate.image for candidate in candidates])
+        columns = [self.resources.source.classes.index(candidate.request.label) for candidate in candidates]
+        probabilities = self.clip.probabilities(embeddings, self.classes)
+        return [float(row[column]) for row, column in zip(probabilities, columns, strict=True)]
 
     def best(self, labels: Sequence[str], scores: Sequence[float]) -> set[int]:
-        """The rows that are among the best of their class."""
-        rows = defaultdict(list)
+        """The rows in the top share of their class, of those judged together: one attempt of one shard."""
+        ranked = defaultdict(list)
         for row in sorted(range(len(labels)), key=lambda row: (-scores[row], row)):
-            rows[labels[row]].append(row)
-        return {row for each in rows.values() for row in each[: ceil(self.spec.top * len(each))]}
+            ranked[labels[row]].append(row)
+        return {row for rows in ranked.values() for row in rows[: ceil(self.spec.top * len(rows))]}
 
     def one(self, label: str, score: float, among_best: bool) -> Verdict:
-        if score <= self.least:
+        if score <= self.min_share:
             return Verdict({"own": score}, f"does not look like a {label}")
         return Verdict({"own": score}, None if among_best else f"not among the best of {label}")

@@ -1,4 +1,4 @@
-"""The prediction head of DDB (arXiv 2503.17226): what the plain classifier sees must no longer be what was painted over.
+"""The prediction head of DDB (arXiv 2503.17226): the judge must no longer predict the class that was painted over.
 
 Source and target have thresholds of their own; the paper's figure and code each use one index for both.
 """
@@ -9,56 +9,57 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.calibration import SLACK, held_out, reached
+from pipelines.filters.calibration import SLACK, lower_threshold, validation_candidates
+from pipelines.learning.resources import Resources
 from pipelines.records import Candidate, Verdict
+from pipelines.regions import isolate
 from pipelines.spec import LabelAgreementFilter
 from pipelines.vision.classifier import probabilities
-from pipelines.workbench import Workbench, isolated
 
 TYPICAL = 300  # images a class over which the default threshold is averaged
 
 
 class LabelAgreement:
-    def __init__(self, bench: Workbench, spec: LabelAgreementFilter) -> None:
-        self.bench, self.spec = bench, spec
+    def __init__(self, resources: Resources, spec: LabelAgreementFilter) -> None:
+        self.resources, self.spec = resources, spec
 
     @cached_property
     def max_origin(self) -> dict[str, float]:
         """The largest allowed probability of each painted-over class."""
         if self.spec.max_origin is not None:
-            return dict.fromkeys(self.bench.source.classes, self.spec.max_origin)
-        return {c: float(np.mean([p for _, p in ranked[:TYPICAL]])) for c, ranked in self.bench.ranking.items()}
+            return dict.fromkeys(self.resources.source.classes, self.spec.max_origin)
+        return {c: float(np.mean([p for _, p in ranked[:TYPICAL]])) for c, ranked in self.resources.ranking.items()}
 
     @cached_property
     def min_target(self) -> float:
         """The least probability of the class that was painted; 0 where it is not tested."""
         if self.spec.calibrate is None:
             return self.spec.min_target or 0.0
-        real = held_out(self.bench, self.spec.type)
+        real = validation_candidates(self.resources, self.spec.type)
         own = [
-            0.0 if share is None else float(share[self.bench.source.classes.index(candidate.request.label)])
-            for candidate, share in zip(real, self.shares(real), strict=True)
+            0.0 if share is None else float(share[self.resources.source.classes.index(candidate.request.label)])
+            for candidate, share in zip(real, self.probabilities(real), strict=True)
         ]
-        return reached(own, self.spec.calibrate) - SLACK
+        return lower_threshold(own, self.spec.calibrate) - SLACK
 
-    def shares(self, candidates: Sequence[Candidate]) -> list[NDArray[np.float64] | None]:
-        """The judge's probabilities (classes,) of each image, or of the object in it; None where there is no object."""
+    def probabilities(self, candidates: Sequence[Candidate]) -> list[NDArray[np.float64] | None]:
+        """The judge's probabilities (classes,) of each image, or of the object in it; None where no object is detected."""
         images = [c.image for c in candidates]
         if self.spec.view == "image":
-            return list(probabilities(self.bench.judge.scores(images)))
-        found = self.bench.find(images, self.bench.superclass)
-        alone = [image if mask is None else isolated(image, mask) for image, mask in zip(images, found, strict=True)]
-        seen = probabilities(self.bench.object_judge.scores(alone))
-        return [None if mask is None else share for mask, share in zip(found, seen, strict=True)]
+            return list(probabilities(self.resources.judge.scores(images)))
+        masks = self.resources.view.segment(images, self.resources.superclass)
+        objects = [image if mask is None else isolate(image, mask) for image, mask in zip(images, masks, strict=True)]
+        predicted = probabilities(self.resources.object_judge.scores(objects))
+        return [None if mask is None else row for mask, row in zip(masks, predicted, strict=True)]
 
     def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Verdict]:
         return [
-            Verdict(reason=f"no {self.bench.superclass} found") if share is None else self.one(candidate, share)
-            for candidate, share in zip(candidates, self.shares(candidates), strict=True)
+            Verdict(reason=f"no {self.resources.superclass} found") if share is None else self.one(candidate, share)
+            for candidate, share in zip(candidates, self.probabilities(candidates), strict=True)
         ]
 
     def one(self, candidate: Candidate, share: NDArray[np.float64]) -> Verdict:
-        classes = self.bench.source.classes
+        classes = self.resources.source.classes
         label, source = candidate.request.label, candidate.request.source
         scores = {"target": float(share[classes.index(label)])}
         if source is not None and source.label != label:

@@ -1,7 +1,7 @@
-"""Images that repeat a real one, or one another: by perceptual hash (pHash, 64 bits), then by embedding where asked for.
+"""Near duplicates of a real image, or of another candidate: by perceptual hash (pHash, 64 bits) and by CLIP embedding.
 
 A repainted region is compared with the same region of its source. An image that is new as a whole is compared with every
-training image of its class: what was learned by heart may be any of them.
+training image of its class, any of which may have been memorised. Of other candidates, those of its own shard alone.
 """
 
 from collections.abc import Sequence
@@ -13,41 +13,36 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from pipelines.calibration import each, exceeded, held_out, kept_below
-from pipelines.filters.quality import crop
+from pipelines.filters.calibration import exclusive_lower_threshold, share_of_each, upper_threshold, validation_candidates
+from pipelines.learning.resources import Resources
 from pipelines.records import Candidate, Image, Verdict
+from pipelines.regions import crop
 from pipelines.spec import NearDuplicateFilter
-from pipelines.vision.features import Clip
-from pipelines.workbench import Workbench
 
 
 @dataclass(frozen=True, slots=True)
-class Prints:
-    """What pictures are compared by."""
+class Fingerprints:
+    """Hashes and embeddings that images are compared by."""
 
     bits: NDArray[np.bool_]  # (n, 64)
-    features: NDArray[np.float32]  # (n, width), unit vectors; (n, 0) where embeddings are not compared
+    embeddings: NDArray[np.float32]  # (n, width), unit vectors; (n, 0) where embeddings are not compared
 
-    def __getitem__(self, rows: Sequence[int] | slice) -> "Prints":
-        return Prints(self.bits[rows], self.features[rows])
+    def __getitem__(self, rows: Sequence[int] | slice) -> "Fingerprints":
+        return Fingerprints(self.bits[rows], self.embeddings[rows])
 
-    def nearest(self, others: "Prints") -> tuple[float, float]:
-        """Of the first picture to any of the others: bits of distance, and cosine of the embeddings."""
-        apart = np.count_nonzero(others.bits != self.bits[:1], axis=1)
-        alike = others.features @ self.features[0]
-        return float(apart.min()), float(alike.max())
+    def nearest(self, others: "Fingerprints") -> tuple[float, float]:
+        """Of the first image to the nearest of the others: Hamming distance in bits, and cosine of the embeddings."""
+        distances = np.count_nonzero(others.bits != self.bits[:1], axis=1)
+        cosines = others.embeddings @ self.embeddings[0]
+        return float(distances.min()), float(cosines.max())
 
 
 class NearDuplicate:
-    """Compares with real images and with what the shard has kept so far."""
+    """Compares with real images and with the candidates that the shard has kept so far."""
 
-    def __init__(self, bench: Workbench, spec: NearDuplicateFilter) -> None:
-        self.bench, self.spec = bench, spec
-        self.known: dict[str, Prints] = {}  # of each class's training images
-
-    @cached_property
-    def clip(self) -> Clip:
-        return Clip(self.bench.spec.models.clip, self.bench.spec.models.device)
+    def __init__(self, resources: Resources, spec: NearDuplicateFilter) -> None:
+        self.resources, self.spec = resources, spec
+        self.galleries: dict[str, Fingerprints] = {}  # of each class's training images
 
     @cached_property
     def limits(self) -> tuple[float, float]:
@@ -55,29 +50,29 @@ class NearDuplicate:
         similarity = float("inf") if self.spec.similarity is None else self.spec.similarity
         if self.spec.calibrate is None:
             return self.spec.distance, similarity
-        real = held_out(self.bench, self.spec.type)
-        prints = self.prints([candidate.image for candidate in real])
+        real = validation_candidates(self.resources, self.spec.type)
+        prints = self.fingerprints([candidate.image for candidate in real])
         near = [prints[[n]].nearest(self.real(candidate.request.label)) for n, candidate in enumerate(real)]
-        share = each(self.spec.calibrate, 1 if self.spec.similarity is None else 2)
-        distance = exceeded([bits for bits, _ in near], share)
+        share = share_of_each(self.spec.calibrate, 1 if self.spec.similarity is None else 2)
+        distance = exclusive_lower_threshold([bits for bits, _ in near], share)
         if self.spec.similarity is not None:
-            similarity = float(np.nextafter(kept_below([cosine for _, cosine in near], share), np.inf))
+            similarity = float(np.nextafter(upper_threshold([cosine for _, cosine in near], share), np.inf))
         return distance, similarity
 
-    def prints(self, parts: Sequence[Image]) -> Prints:
-        bits = [imagehash.phash(PIL.Image.fromarray(part)).hash.reshape(-1) for part in parts]
-        compared = self.spec.similarity is not None and len(parts) > 0
-        features = self.clip.images(parts).numpy() if compared else np.zeros((len(parts), 0), np.float32)
-        return Prints(np.array(bits, np.bool_).reshape(-1, 64), features)
+    def fingerprints(self, images: Sequence[Image]) -> Fingerprints:
+        bits = [imagehash.phash(PIL.Image.fromarray(image)).hash.reshape(-1) for image in images]
+        embeddings = np.zeros((len(images), 0), np.float32)
+        if self.spec.similarity is not None and len(images) > 0:
+            embeddings = self.resources.models.clip.embed_images(images).numpy()
+        return Fingerprints(np.array(bits, np.bool_).reshape(-1, 64), embeddings)
 
-    def real(self, label: str) -> Prints:
-        if label not in self.known:
-            self.known[label] = self.prints(self.bench.images(self.bench.source.of(label)))
-        return self.known[label]
+    def real(self, label: str) -> Fingerprints:
+        if label not in self.galleries:
+            self.galleries[label] = self.fingerprints(self.resources.view.images(self.resources.source.of(label)))
+        return self.galleries[label]
 
     def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Verdict]:
-        every = [*kept, *candidates]
-        prints = self.prints([crop(c.image, c.request.mask) for c in every])
+        prints = self.fingerprints([crop(c.image, c.request.mask) for c in (*kept, *candidates)])
         passed = list(range(len(kept)))
         verdicts = []
         for row, candidate in enumerate(candidates, start=len(kept)):
@@ -87,11 +82,11 @@ class NearDuplicate:
                 passed.append(row)
         return verdicts
 
-    def one(self, candidate: Candidate, mine: Prints, others: Prints) -> Verdict:
+    def one(self, candidate: Candidate, mine: Fingerprints, others: Fingerprints) -> Verdict:
         request, scores = candidate.request, dict[str, float]()
-        galleries: dict[str, tuple[str, Prints]] = {}
+        galleries: dict[str, tuple[str, Fingerprints]] = {}
         if request.image is not None:
-            galleries["to_source"] = "repeats its source", self.prints([crop(request.image, request.mask)])
+            galleries["to_source"] = "repeats its source", self.fingerprints([crop(request.image, request.mask)])
         if request.mask is None or request.mask.all():
             galleries["to_real"] = "repeats a real image", self.real(request.label)
         galleries["to_others"] = "repeats another image", others

@@ -1,4 +1,4 @@
-"""Blank, blurred and saturated images, and regions that do not fit in, by plain statistics of the repainted region."""
+"""Quality: blank, blurred and saturated images, and visible seams, by plain statistics of the repainted region."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -6,20 +6,13 @@ from functools import cached_property
 import numpy as np
 from scipy.ndimage import binary_erosion, laplace
 
-from pipelines.calibration import each, held_out, kept_below, reached
-from pipelines.records import Candidate, Image, Mask, Verdict
+from pipelines.filters.calibration import lower_threshold, share_of_each, upper_threshold, validation_candidates
+from pipelines.learning.resources import Resources
+from pipelines.records import Candidate, Image, Verdict
+from pipelines.regions import crop
 from pipelines.spec import QualityFilter
-from pipelines.workbench import Workbench
 
 EDGE = 1 / 16  # of the image's side: how wide the edge of a region is
-
-
-def crop(pixels: Image, mask: Mask | None) -> Image:
-    """The part of a picture inside the mask's bounding box."""
-    if mask is None:
-        return pixels
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def seam(candidate: Candidate) -> float:
@@ -27,10 +20,10 @@ def seam(candidate: Candidate) -> float:
 
     An edge of the picture is none of the region's: nothing has to fit there.
     """
-    source, mask, painted = candidate.request.image, candidate.request.mask, candidate.request.painted
-    if source is None or mask is None or painted is None:
+    source, mask, repainted = candidate.request.image, candidate.request.mask, candidate.request.inpaint_mask
+    if source is None or mask is None or repainted is None:
         return 0.0
-    edge = painted & ~binary_erosion(mask, iterations=max(1, round(EDGE * len(mask))), border_value=1)
+    edge = repainted & ~binary_erosion(mask, iterations=max(1, round(EDGE * len(mask))), border_value=1)
     if not edge.any():
         return 0.0
     before, after = (pixels[edge].mean(axis=0) / 255 for pixels in (source, candidate.image))
@@ -47,18 +40,18 @@ def statistics(part: Image) -> dict[str, float]:
 
 
 class Quality:
-    def __init__(self, bench: Workbench, spec: QualityFilter) -> None:
-        self.bench, self.spec = bench, spec
+    def __init__(self, resources: Resources, spec: QualityFilter) -> None:
+        self.resources, self.spec = resources, spec
 
     @cached_property
     def limits(self) -> tuple[float, float, float]:
         """Least contrast, least sharpness, largest share of saturated pixels."""
         if self.spec.calibrate is None:
             return self.spec.min_contrast, self.spec.min_sharpness, self.spec.max_saturated
-        found = [statistics(candidate.image) for candidate in held_out(self.bench, self.spec.type)]
-        share = each(self.spec.calibrate, 3)
-        least = [reached([one[name] for one in found], share) for name in ("contrast", "sharpness")]
-        return least[0], least[1], kept_below([one["saturated"] for one in found], share)
+        measured = [statistics(candidate.image) for candidate in validation_candidates(self.resources, self.spec.type)]
+        share = share_of_each(self.spec.calibrate, 3)
+        minima = [lower_threshold([one[name] for one in measured], share) for name in ("contrast", "sharpness")]
+        return minima[0], minima[1], upper_threshold([one["saturated"] for one in measured], share)
 
     def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Verdict]:
         return [self.one(candidate) for candidate in candidates]

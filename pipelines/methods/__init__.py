@@ -3,30 +3,30 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from pipelines.concepts import Concepts
+from pipelines.learning.concepts import Concepts
+from pipelines.learning.resources import Resources
 from pipelines.methods.augmented_conditioning import AugmentedConditioningMethod
 from pipelines.methods.image_variation import ImageVariationMethod
 from pipelines.methods.spurious_removal import SpuriousRemovalMethod
 from pipelines.methods.text_to_image import TextToImageMethod
-from pipelines.records import Item, Mask, Problem, Request, Slot
-from pipelines.workbench import Workbench
+from pipelines.records import Item, Mask, PlannedImage, Problem, Request
 
 
 class Method(Protocol):
-    concepts: Concepts  # none learned where none are asked for
+    concepts: Concepts
     skipped: list[Problem]  # source images that cannot be used, known after `learn`
 
     def learn(self) -> None:
-        """Learn what generation needs, or find it in the store. Resumable; running it again costs nothing."""
+        """Train what generation needs, or take it from the store. Resumable; running it again costs nothing."""
 
     def regions(self, items: Sequence[Item]) -> list[Mask | None]:
-        """Where it would paint in each source image, None where it cannot."""
+        """The region that it would repaint in each source image, None where it cannot."""
 
-    def requests(self, slots: Sequence[Slot], attempt: int) -> list[Request]:
-        """What to ask of the engine for these slots, at this attempt."""
+    def requests(self, planned: Sequence[PlannedImage], attempt: int) -> list[Request]:
+        """One request for each planned image, at this attempt."""
 
 
-METHODS: dict[str, Callable[[Workbench, Any], Method]] = {
+METHODS: dict[str, Callable[[Resources, Any], Method]] = {
     "spurious_removal": SpuriousRemovalMethod,
     "text_to_image": TextToImageMethod,
     "image_variation": ImageVariationMethod,
@@ -34,6 +34,6 @@ METHODS: dict[str, Callable[[Workbench, Any], Method]] = {
 }
 
 
-def open_method(bench: Workbench) -> Method:
-    """The method that the spec asks for."""
-    return METHODS[bench.spec.method.type](bench, bench.spec.method)
+def open_method(resources: Resources) -> Method:
+    """The method of the spec."""
+    return METHODS[resources.spec.method.type](resources, resources.spec.method)

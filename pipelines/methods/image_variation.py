@@ -10,24 +10,24 @@ from functools import cached_property
 
 import numpy as np
 
-from pipelines.concepts import Concepts
 from pipelines.errors import SourceError
-from pipelines.records import Item, Mask, Problem, Request, Slot
+from pipelines.learning.concepts import Concepts
+from pipelines.learning.resources import Resources
+from pipelines.records import Item, Mask, PlannedImage, Problem, Request
+from pipelines.regions import region
 from pipelines.spec import ImageVariation
-from pipelines.vision.segmentation import region
-from pipelines.workbench import Workbench
 
 
 class ImageVariationMethod:
-    def __init__(self, bench: Workbench, spec: ImageVariation) -> None:
-        self.bench, self.spec = bench, spec
-        self.concepts = Concepts(bench, spec)
-        # Where everything may change, there is nothing to find.
-        self.word = None if spec.repaint == "whole" else bench.superclass
+    def __init__(self, resources: Resources, spec: ImageVariation) -> None:
+        self.resources, self.spec = resources, spec
+        self.concepts = Concepts(resources, spec)
+        # Where everything may change, nothing is segmented.
+        self.word = None if spec.repaint == "whole" else resources.superclass
         self.skipped: list[Problem] = []
 
     def learn(self) -> None:
-        """Find the objects, learn the tokens, where asked for. Raises SourceError where nothing is found."""
+        """Segment the objects, learn the tokens. Raises SourceError for a class in which nothing is detected."""
         for label, items in self.pool.items():
             if not items:
                 raise SourceError(
@@ -38,29 +38,29 @@ class ImageVariationMethod:
 
     @cached_property
     def pool(self) -> dict[str, list[Item]]:
-        """What is varied of each class: all its training images, and no others."""
-        found = {}
-        for label in self.bench.source.classes:
-            found[label], missing = self.bench.showing(self.bench.source.of(label), self.word)
+        """The source images of each class: its training images, without those in which no object is detected."""
+        pool = {}
+        for label in self.resources.source.classes:
+            pool[label], missing = self.resources.view.with_object(self.resources.source.of(label), self.word)
             self.skipped += missing
-        return found
+        return pool
 
     def regions(self, items: Sequence[Item]) -> list[Mask | None]:
-        """What is repainted in each image, None where no object was found."""
-        found = self.bench.objects(items, self.word)
+        """The region repainted in each image, None where no object is detected."""
+        masks = self.resources.view.object_masks(items, self.word)
         if self.word is None:
-            return found
-        grown = [None if mask is None else region(mask, "mask", self.spec.grow) for mask in found]
+            return masks
+        grown = [None if mask is None else region(mask, "mask", self.spec.grow) for mask in masks]
         return grown if self.spec.repaint == "object" else [None if mask is None else ~mask for mask in grown]
 
-    def requests(self, slots: Sequence[Slot], attempt: int) -> list[Request]:
-        items = [self.pool[slot.label][slot.rank % len(self.pool[slot.label])] for slot in slots]
+    def requests(self, planned: Sequence[PlannedImage], attempt: int) -> list[Request]:
+        items = [self.pool[image.label][image.rank % len(self.pool[image.label])] for image in planned]
+        inputs = zip(planned, items, self.resources.view.images(items), self.regions(items), strict=True)
         return [
-            self.concepts.request(
-                slot, attempt, source=item, image=image, mask=mask, strength=self.strength(self.concepts.seed(slot, attempt))
-            )
-            for slot, item, image, mask in zip(slots, items, self.bench.images(items), self.regions(items), strict=True)
+            self.concepts.request(one, attempt, source=item, image=pixels, mask=mask, strength=self.strength(one, attempt))
+            for one, item, pixels, mask in inputs
         ]
 
-    def strength(self, seed: int) -> float:
-        return float(np.random.default_rng(seed).choice(self.spec.strengths))
+    def strength(self, planned: PlannedImage, attempt: int) -> float:
+        """One of the strengths, drawn by the image's seed."""
+        return float(np.random.default_rng(self.concepts.seed(planned, attempt)).choice(self.spec.strengths))

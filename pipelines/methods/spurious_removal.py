@@ -14,42 +14,39 @@ from functools import cached_property
 import numpy as np
 
 from pipelines.chance import derive
-from pipelines.concepts import Concepts
 from pipelines.errors import SourceError
-from pipelines.records import Graft, Image, Item, Mask, Problem, Request, Slot
+from pipelines.learning.concepts import Concepts
+from pipelines.learning.resources import Resources
+from pipelines.records import Graft, Image, Item, Mask, PlannedImage, Problem, Request
+from pipelines.regions import bounds, region
 from pipelines.spec import SpuriousRemoval
-from pipelines.vision.segmentation import region
-from pipelines.workbench import Workbench
 
 
-def planted(item: Item, image: Image, mask: Mask, ground: Image, old: Mask) -> Graft:
-    """The object of one picture where the object of another, `old`, has its middle, as far inside as it goes."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+def graft(item: Item, image: Image, mask: Mask, ground: Image, old: Mask) -> Graft:
+    """The masked object of an image, pasted into `ground` around the centre of its object `old`, moved inside the image."""
+    part = bounds(mask)
     shape = mask[part].shape
     corner = []
-    for axis, length in enumerate(shape):
-        there = np.flatnonzero(old.any(axis=1 - axis))
-        middle = (int(there[0]) + int(there[-1]) + 1) // 2
-        corner.append(min(max(0, middle - length // 2), old.shape[axis] - length))
+    for middle, length, side in zip((s.start + s.stop for s in bounds(old)), shape, old.shape, strict=True):
+        corner.append(min(max(0, middle // 2 - length // 2), side - length))
     place = np.s_[corner[0] : corner[0] + shape[0], corner[1] : corner[1] + shape[1]]
-    picture, where = ground.copy(), np.zeros_like(old)
+    pasted, where = ground.copy(), np.zeros_like(old)
     where[place] = mask[part]
-    picture[where] = image[mask]
-    return Graft(item, picture, where)
+    pasted[where] = image[mask]
+    return Graft(item, pasted, where)
 
 
 class SpuriousRemovalMethod:
-    def __init__(self, bench: Workbench, spec: SpuriousRemoval) -> None:
-        self.bench, self.spec = bench, spec
-        self.concepts = Concepts(bench, spec)
-        # Where everything is repainted, there is nothing to find.
+    def __init__(self, resources: Resources, spec: SpuriousRemoval) -> None:
+        self.resources, self.spec = resources, spec
+        self.concepts = Concepts(resources, spec)
+        # Where everything is repainted, nothing is segmented.
         self.word = None if spec.region == "whole" else spec.superclass
         self.skipped: list[Problem] = []
 
     def learn(self) -> None:
-        """Train the judge, find the objects, learn a token a class. Raises SourceError where nothing is found."""
-        for label in self.bench.source.classes:
+        """Train the judge, segment the objects, learn a token a class. Raises SourceError where nothing is detected."""
+        for label in self.resources.source.classes:
             if not self.majority[label]:
                 raise SourceError(
                     f"method.superclass: no {self.spec.superclass!r} was found in any image of class {label!r}; "
@@ -59,29 +56,32 @@ class SpuriousRemovalMethod:
 
     @cached_property
     def majority(self) -> dict[str, list[Item]]:
-        """The most typical pictures of each class in which the object was found; the others are noted as skipped."""
+        """The most typical images of each class in which the object is detected; the others are noted as skipped."""
         chosen: dict[str, list[Item]] = {}
-        for label, ranked in self.bench.ranking.items():
-            chosen[label], missing = self.bench.showing([item for item, _ in ranked[: self.spec.majority]], self.word)
+        for label, ranked in self.resources.ranking.items():
+            chosen[label], missing = self.resources.view.with_object(
+                [item for item, _ in ranked[: self.spec.majority]], self.word
+            )
             self.skipped += missing
         return chosen
 
     def regions(self, items: Sequence[Item]) -> list[Mask | None]:
-        """What is repainted in each image, None where no object was found."""
-        found = self.bench.objects(items, self.word)
-        return [None if mask is None else region(mask, self.spec.region, self.spec.grow) for mask in found]
+        """The region repainted in each image, None where no object is detected."""
+        masks = self.resources.view.object_masks(items, self.word)
+        return [None if mask is None else region(mask, self.spec.region, self.spec.grow) for mask in masks]
 
-    def requests(self, slots: Sequence[Slot], attempt: int) -> list[Request]:
+    def requests(self, planned: Sequence[PlannedImage], attempt: int) -> list[Request]:
         both = self.spec.objects == "both"
-        origins = [self.majority[slot.origin or slot.label] for slot in slots]
-        turns = [slot.rank // 2 if both else slot.rank for slot in slots]
-        items = [typical[turn % len(typical)] for turn, typical in zip(turns, origins, strict=True)]
-        made = [
-            self.concepts.request(slot, attempt, source=item, image=image, mask=mask, strength=self.spec.strength)
-            for slot, item, image, mask in zip(slots, items, self.bench.images(items), self.regions(items), strict=True)
+        pools = [self.majority[image.origin or image.label] for image in planned]
+        ranks = [image.rank // 2 if both else image.rank for image in planned]
+        items = [pool[rank % len(pool)] for rank, pool in zip(ranks, pools, strict=True)]
+        inputs = zip(planned, items, self.resources.view.images(items), self.regions(items), strict=True)
+        requests = [
+            self.concepts.request(one, attempt, source=item, image=pixels, mask=mask, strength=self.spec.strength)
+            for one, item, pixels, mask in inputs
         ]
-        real = [self.spec.objects == "real" or (both and slot.rank % 2 == 1) for slot in slots]
-        return [self.grafted(each) if graft else each for each, graft in zip(made, real, strict=True)]
+        real = [self.spec.objects == "real" or (both and image.rank % 2 == 1) for image in planned]
+        return [self.grafted(request) if graft else request for request, graft in zip(requests, real, strict=True)]
 
     def grafted(self, request: Request) -> Request:
         """The same picture with a real object of the class in it, and what was there painted over.
@@ -93,9 +93,9 @@ class SpuriousRemovalMethod:
         assert image is not None
         donors = [item for item in self.majority[request.label] if item != source] or [source]
         item = donors[derive(request.seed, "donor") % len(donors)]
-        old, new = self.bench.objects([source, item], self.word)
+        old, new = self.resources.view.object_masks([source, item], self.word)
         assert old is not None
         assert new is not None
-        graft = planted(item, self.bench.images([item])[0], new, image, old)
-        mask = region(old, "mask", self.spec.grow) | region(graft.mask, "mask", self.spec.grow)
-        return replace(request, mask=mask, graft=graft, strength=1.0)
+        object_ = graft(item, self.resources.view.images([item])[0], new, image, old)
+        mask = region(old, "mask", self.spec.grow) | region(object_.mask, "mask", self.spec.grow)
+        return replace(request, mask=mask, graft=object_, strength=1.0)

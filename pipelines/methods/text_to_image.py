@@ -5,25 +5,25 @@ Guidance about 2 suits training data better than what suits the eye (StableRep, 
 
 from collections.abc import Sequence
 
-from pipelines.concepts import Concepts
-from pipelines.records import Item, Mask, Problem, Request, Slot
+from pipelines.learning.concepts import Concepts
+from pipelines.learning.resources import Resources
+from pipelines.records import Item, Mask, PlannedImage, Problem, Request
 from pipelines.spec import TextToImage
-from pipelines.workbench import Workbench
 
 
 class TextToImageMethod:
-    def __init__(self, bench: Workbench, spec: TextToImage) -> None:
-        self.bench, self.spec = bench, spec
-        self.concepts = Concepts(bench, spec)
+    def __init__(self, resources: Resources, spec: TextToImage) -> None:
+        self.resources, self.spec = resources, spec
+        self.concepts = Concepts(resources, spec)
         self.skipped: list[Problem] = []
 
     def learn(self) -> None:
-        """Learn the concepts, if any are asked for."""
+        """Learn the concepts, if there are any."""
         self.concepts.learn()
 
     def regions(self, items: Sequence[Item]) -> list[Mask | None]:
-        """Everywhere."""
-        return self.bench.objects(items, None)
+        """The whole image."""
+        return self.resources.view.object_masks(items, None)
 
-    def requests(self, slots: Sequence[Slot], attempt: int) -> list[Request]:
-        return [self.concepts.request(slot, attempt) for slot in slots]
+    def requests(self, planned: Sequence[PlannedImage], attempt: int) -> list[Request]:
+        return [self.concepts.request(image, attempt) for image in planned]

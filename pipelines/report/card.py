@@ -62,8 +62,8 @@ def settings(model: BaseModel, prefix: str = "") -> list[tuple[str, str, str]]:
         if isinstance(value, BaseModel):
             rows += [(prefix + name, "", meaning(value)), *settings(value, f"{prefix}{name}.")]
         elif name != "type":
-            shown = ", ".join(map(str, value)) if isinstance(value, tuple) else "none" if value is None else value
-            rows.append((prefix + name, text(shown), text(field.description or "")))
+            written = ", ".join(map(str, value)) if isinstance(value, tuple) else "none" if value is None else value
+            rows.append((prefix + name, text(written), text(field.description or "")))
     return rows
 
 
@@ -89,7 +89,7 @@ def evaluation(counts: Mapping[str, Any], quality: Mapping[str, Any]) -> str:
     summary = {"gap_closed": None, "probe_auc": None, **quality, "counts": counts}
     lines = [f"**{headline(summary)}.**", *(f"- {caveat}" for caveat in caveats(summary))]
     rows = [
-        (text(figures.ARMS.get(arm, arm)), figures.percent(result["worst_group"]), figures.percent(result["average"]))
+        (text(figures.title(arm)), figures.percent(result["worst_group"]), figures.percent(result["average"]))
         for arm, result in ((arm, quality["arms"][arm]) for arm in figures.ordered(quality["arms"]))
     ]
     lines += ["", table(("trained on", "worst group", "average"), rows)]
@@ -112,8 +112,8 @@ def card(
     with them."""
     title = spec.name if version is None else f"{spec.name}, version {version}"
     filters = "\n".join(
-        f"- **{each.type}**: {meaning(each)} {'; '.join(f'{name} {value}' for name, value, _ in settings(each))}"
-        for each in spec.filters
+        f"- **{filter_.type}**: {meaning(filter_)} {'; '.join(f'{name} {value}' for name, value, _ in settings(filter_))}"
+        for filter_ in spec.filters
     )
     carried = counts.get("carried", 0)
     total = counts["kept"] + carried

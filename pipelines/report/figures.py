@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from pipelines.records import Image
+from pipelines.spec.arms import ARMS, VERSION
 
 
 class Spread(TypedDict):
@@ -32,14 +33,6 @@ class ArmResult(TypedDict):
     groups: dict[str, Spread]
 
 
-ARMS = {
-    "erm": "Real data alone",
-    "classical": "Classical augmentation",
-    "text_to_image": "+ plain text-to-image",
-    "retrieved": "+ retrieved real data",
-    "counterpoise": "+ Counterpoise",
-    "real_balanced": "Balanced real data",
-}
 INK = "#010203"  # stands for the reader's text colour until the SVG is written
 STRONG, SOFT = "#0d9488", "#94a3b8"
 COLOURS = ("#0d9488", "#e07a3f", "#6d7fd8", "#c2528b", "#b08a1e", "#3f9bd1", "#8f5fc4", "#5f9e3a", "#d1495b", "#7b8794")
@@ -61,6 +54,11 @@ STYLE: dict[Any, Any] = {
     "grid.linewidth": 0.6,
 }
 THEME = ":where(.chart){color:#1f2933}@media(prefers-color-scheme:dark){:where(.chart){color:#d9dee5}}"
+
+
+def title(arm: str) -> str:
+    """The arm's title; its name where the table has no such arm, as in evaluations of other versions of the software."""
+    return ARMS[arm].title if arm in ARMS else arm
 
 
 def ordered(arms: Mapping[str, ArmResult]) -> list[str]:
@@ -148,8 +146,8 @@ def arms(arms: Mapping[str, ArmResult]) -> str:
     names = ordered(arms)
     figure, plot = axes(0.55 + 0.62 * max(1, len(names)), "x")
     for row, arm in enumerate(names):
-        weight = "bold" if arm == "counterpoise" else "normal"
-        plot.text(0, 3 * row - 0.85, ARMS.get(arm, arm), weight=weight, va="center")
+        weight = "bold" if arm == VERSION else "normal"
+        plot.text(0, 3 * row - 0.85, title(arm), weight=weight, va="center")
         for at, spread, colour in (
             (3 * row, arms[arm]["worst_group"], STRONG),
             (3 * row + 0.85, arms[arm]["average"], SOFT),
@@ -169,7 +167,7 @@ def arms(arms: Mapping[str, ArmResult]) -> str:
     keys = [Patch(color=STRONG, label="worst group"), Patch(color=SOFT, label="average")]
     figure.legend(handles=keys, loc="outside upper left", ncols=2, frameon=False, handlelength=1, handleheight=1)
     says = "; ".join(
-        f"{ARMS.get(arm, arm)}: worst group {percent(arms[arm]['worst_group'])}, average {percent(arms[arm]['average'])}"
+        f"{title(arm)}: worst group {percent(arms[arm]['worst_group'])}, average {percent(arms[arm]['average'])}"
         for arm in names
     )
     return svg(figure, "arms", f"Accuracy. {says}" if says else "Not evaluated")

@@ -15,15 +15,16 @@ from PIL import Image as Pillow
 
 from pipelines.records import Image, Mask
 from pipelines.report import figures
-from pipelines.report.figures import ARMS, Spread
+from pipelines.report.figures import Spread, title
+from pipelines.spec.arms import BASELINE, PLAIN, VERSION
 
 LARGEST = 256  # pixels a side; a larger image is shrunk for the page
 TINT = np.array([255, 0, 170], dtype=np.uint8)  # a colour that few photographs have
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """One judged image, with all there is to see of it."""
+class DisplayedSample:
+    """One judged candidate, as the page displays it."""
 
     source: Image | None
     mask: Mask | None  # where the source was repainted
@@ -41,7 +42,7 @@ class Shown:
 class Page:
     title: str
     summary: Mapping[str, Any]  # summary.json
-    samples: Sequence[Shown]
+    samples: Sequence[DisplayedSample]
     curves: dict[str, list[tuple[int, float]]]  # token -> (step, loss)
     spec_yaml: str
 
@@ -52,7 +53,7 @@ class Group:
 
     reason: str
     count: int
-    samples: list[Shown]
+    samples: list[DisplayedSample]
 
 
 def share(value: float) -> str:
@@ -67,12 +68,12 @@ def carried(counts: Mapping[str, Any]) -> str:
 def headline(summary: Mapping[str, Any]) -> str:
     """What came of it, in one sentence. A difference smaller than the seeds' own spread is no success."""
     arms, counts = summary["arms"], summary["counts"]
-    if "counterpoise" not in arms:
+    if VERSION not in arms:
         return f"Not evaluated: {counts['kept']:,} images kept of {counts['generated']:,} generated{carried(counts)}"
-    after: Spread = arms["counterpoise"]["worst_group"]
-    if "erm" not in arms:
+    after: Spread = arms[VERSION]["worst_group"]
+    if BASELINE not in arms:
         return f"Worst-group accuracy {share(after['mean'])}; training on real data alone was not evaluated"
-    before: Spread = arms["erm"]["worst_group"]
+    before: Spread = arms[BASELINE]["worst_group"]
     change, gap = after["mean"] - before["mean"], summary["gap_closed"]
     result = f"Worst-group accuracy {share(before['mean'])} → {share(after['mean'])}"
     if abs(change) <= hypot(before["std"], after["std"]):
@@ -87,33 +88,33 @@ def headline(summary: Mapping[str, Any]) -> str:
 
 def caveats(summary: Mapping[str, Any]) -> list[str]:
     """What a reader must know before believing the headline."""
-    found, arms, probe = [], summary["arms"], summary["probe_auc"]
-    version, real, plain = arms.get("counterpoise"), arms.get("erm"), arms.get("text_to_image")
+    notes, arms, probe = [], summary["arms"], summary["probe_auc"]
+    version, real, plain = arms.get(VERSION), arms.get(BASELINE), arms.get(PLAIN)
     if version and len(version["worst_group"]["values"]) < 2:
-        found.append("Trained with one seed only: the difference may be chance.")
+        notes.append("Trained with one seed only: the difference may be chance.")
     if version and plain and plain["worst_group"]["mean"] >= version["worst_group"]["mean"]:
-        found.append(
+        notes.append(
             f"Plain text-to-image does as well or better: {share(plain['worst_group']['mean'])} in the worst group."
         )
     if version and real and version["average"]["mean"] < real["average"]["mean"]:
         before, after = (share(arm["average"]["mean"]) for arm in (real, version))
-        found.append(f"Average accuracy went down: {before} → {after}.")
+        notes.append(f"Average accuracy went down: {before} → {after}.")
     if probe is not None and probe >= 0.75:
-        found.append(
+        notes.append(
             f"A probe tells real from generated images of one class and group with an AUC of {probe:.2f}: "
             "a classifier may learn that difference instead of the classes."
         )
-    return found
+    return notes
 
 
 def tiles(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """The figures below the headline: name, value, what it means."""
     arms, counts, probe = summary["arms"], summary["counts"], summary["probe_auc"]
-    shown = []
-    averages = [f"{100 * arms[arm]['average']['mean']:.1f}" for arm in ("erm", "counterpoise") if arm in arms]
+    figures_ = []
+    averages = [f"{100 * arms[arm]['average']['mean']:.1f}" for arm in (BASELINE, VERSION) if arm in arms]
     if averages:
-        shown.append(("Average accuracy", " → ".join(averages) + " %", "on real test images"))
-    shown.append(
+        figures_.append(("Average accuracy", " → ".join(averages) + " %", "on real test images"))
+    figures_.append(
         (
             "Images kept",
             f"{counts['kept']:,}",
@@ -121,8 +122,8 @@ def tiles(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         )
     )
     if probe is not None:
-        shown.append(("Real or generated?", f"{probe:.2f}", "AUC of a probe; 0.5: cannot be told apart"))
-    return [*shown, ("Time", duration(summary["seconds"]["total"]), "from plan to report")]
+        figures_.append(("Real or generated?", f"{probe:.2f}", "AUC of a probe; 0.5: cannot be told apart"))
+    return [*figures_, ("Time", duration(summary["seconds"]["total"]), "from plan to report")]
 
 
 def duration(seconds: float) -> str:
@@ -151,14 +152,14 @@ def table(arms: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
     }
 
 
-def dropped(summary: Mapping[str, Any], samples: Sequence[Shown]) -> list[Group]:
+def dropped(summary: Mapping[str, Any], samples: Sequence[DisplayedSample]) -> list[Group]:
     """Every reason with its count, the most frequent first, even when no image of it is at hand."""
-    shown: dict[str, list[Shown]] = {reason: [] for reason in summary["counts"]["reasons"]}
+    by_reason: dict[str, list[DisplayedSample]] = {reason: [] for reason in summary["counts"]["reasons"]}
     for sample in samples:
         if not sample.kept:
-            shown.setdefault(sample.reason or "no reason given", []).append(sample)
-    counts = {reason: summary["counts"]["reasons"].get(reason, len(shown[reason])) for reason in shown}
-    return [Group(reason, counts[reason], shown[reason]) for reason in sorted(shown, key=lambda r: (-counts[r], r))]
+            by_reason.setdefault(sample.reason or "no reason given", []).append(sample)
+    counts = {reason: summary["counts"]["reasons"].get(reason, len(by_reason[reason])) for reason in by_reason}
+    return [Group(reason, counts[reason], by_reason[reason]) for reason in sorted(by_reason, key=lambda r: (-counts[r], r))]
 
 
 def overlay(source: Image, mask: Mask) -> Image:
@@ -209,7 +210,7 @@ def render(page: Page) -> str:
         headline=headline(summary),
         caveats=caveats(summary),
         tiles=tiles(summary),
-        arms={arm: ARMS.get(arm, arm) for arm in figures.ordered(arms)},
+        arms={arm: title(arm) for arm in figures.ordered(arms)},
         rows=table(arms),
         kept=[sample for sample in page.samples if sample.kept],
         dropped=dropped(summary, page.samples),

@@ -13,17 +13,17 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.browse import class_names
 from pipelines.errors import SourceError
 from pipelines.records import Problem
+from pipelines.source.checks import SUFFIXES, Entry
+from pipelines.source.class_labels import class_names
 from pipelines.source.decode import MAX_FILE
-from pipelines.source.intake import SUFFIXES, Sent
 from pipelines.source.splits import split_in
 
 ROWS = 8  # of Parquet at a time
 PARTS = 16  # files of one WebDataset sample at most
 PICKLES = {".pkl", ".pickle", ".pyd", ".pt", ".pth"}
-Stream = Iterator[Sent | Problem]
+Entries = Iterator[Entry | Problem]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ class Columns:
     group: str | None = None
     split: str | None = None
 
-    def found(self, names: Sequence[str], where: str) -> "Columns":
-        """Those that are there. Raises SourceError when one that was named is not."""
+    def resolve(self, names: Sequence[str], where: str) -> "Columns":
+        """The columns of a table with these names. Raises SourceError when one that was given is not there."""
         for field, name in (("image", self.image), ("label", self.label), ("group", self.group), ("split", self.split)):
             if name is not None and name not in names:
                 raise SourceError(f"{where} has no column {name!r} for the {field}; it has {', '.join(names)}")
@@ -50,7 +50,7 @@ class Columns:
     def names(self) -> list[str]:
         return list(dict.fromkeys(filter(None, (self.image, self.label, self.group, self.split))))
 
-    def row(self, number: int, values: dict[str, Any], classes: Sequence[str]) -> Sent | Problem:
+    def row(self, number: int, values: dict[str, Any], classes: Sequence[str]) -> Entry | Problem:
         """One row; `classes` are what a ClassLabel's numbers mean."""
         image, label = values[self.image], values[self.label]
         group, split = (values[name] if name else None for name in (self.group, self.split))
@@ -59,7 +59,7 @@ class Columns:
         if split is not None and split_in(str(split)) is None:
             return Problem(f"row {number}", f"split {str(split)[:40]!r} is none of train, validation, test; rename it")
         data = image.get("bytes") if isinstance(image, dict) else image
-        return Sent(
+        return Entry(
             f"row {number}",
             data if isinstance(data, bytes) else b"",
             label=classes[label] if classes and isinstance(label, int) else str(label),
@@ -74,7 +74,7 @@ def readable(name: str) -> str:
     return PurePosixPath(name.encode("utf-8", "replace").decode()).as_posix()
 
 
-def files_of_tar(file: IO[bytes], mode: str) -> Stream:
+def files_of_tar(file: IO[bytes], mode: str) -> Entries:
     """`mode` as of tarfile: "r:" for one that is not compressed; only then is it known where in it a file lies."""
     with tarfile.open(fileobj=file, mode=mode) as archive:  # type: ignore[call-overload]
         for member in archive:
@@ -87,7 +87,7 @@ def files_of_tar(file: IO[bytes], mode: str) -> Stream:
             elif member.size <= MAX_FILE:
                 opened = archive.extractfile(member)
                 data = b"" if opened is None else opened.read()
-                yield Sent(name, data, place=(member.offset_data, member.size))
+                yield Entry(name, data, place=(member.offset_data, member.size))
             elif mode == "r:":
                 yield Problem(name, f"larger than {MAX_FILE // 2**20} MiB; scale it down")
             else:  # going on would unpack it, however large
@@ -98,40 +98,40 @@ def files_of_tar(file: IO[bytes], mode: str) -> Stream:
                 raise tarfile.ReadError("unexpected end of data")
 
 
-def key_of(each: Sent | Problem) -> str | None:
+def sample_key(entry: Entry | Problem) -> str | None:
     """What the files of one WebDataset sample share: the path up to the first dot of the name."""
-    if isinstance(each, Problem):
+    if isinstance(entry, Problem):
         return None
-    path = PurePosixPath(each.path)
-    return str(path.with_name(path.name.split(".")[0])) if path.name.split(".")[0] else each.path
+    path = PurePosixPath(entry.path)
+    return str(path.with_name(path.name.split(".")[0])) if path.name.split(".")[0] else entry.path
 
 
-def said(parts: list[Sent]) -> dict[str, Any] | None:
-    """What the .cls or .json beside an image says of it; None if there is none."""
-    found: dict[str, Any] = {}
+def annotations(parts: list[Entry]) -> dict[str, Any] | None:
+    """Label and group in the .cls or .json beside an image; None without a label."""
+    facts: dict[str, Any] = {}
     for part in parts:
         match PurePosixPath(part.path).suffix:
             case ".cls":
-                found["label"] = part.data[:1000].decode("utf-8", "replace").strip()
+                facts["label"] = part.data[:1000].decode("utf-8", "replace").strip()
             case ".json":
                 try:
-                    facts = json.loads(part.data)
+                    document = json.loads(part.data)
                 except (ValueError, RecursionError):
                     continue
-                found |= facts if isinstance(facts, dict) else {}
-    return found if found.get("label") is not None else None
+                facts |= document if isinstance(document, dict) else {}
+    return facts if facts.get("label") is not None else None
 
 
-def sample(files: Stream) -> Stream:
+def sample(files: Entries) -> Entries:
     """The files of one sample, or several that merely share a name: its image labelled, if something says how."""
     parts = list(islice(files, PARTS))
-    sent = [part for part in parts if isinstance(part, Sent)]
-    facts = said(sent)
+    entries = [part for part in parts if isinstance(part, Entry)]
+    facts = annotations(entries)
     if facts is None:
         yield from parts
         yield from files
         return
-    for part in sent:
+    for part in entries:
         path = PurePosixPath(part.path)
         if path.suffix.lower() in PICKLES:
             yield Problem(part.path, "a pickle can run code and is never opened; remove it")
@@ -141,24 +141,24 @@ def sample(files: Stream) -> Stream:
     yield from files
 
 
-def members_of_tar(file: IO[bytes], mode: str = "r:*") -> Stream:
-    for _, files in groupby(files_of_tar(file, mode), key_of):
+def entries_of_tar(file: IO[bytes], mode: str = "r:*") -> Entries:
+    for _, files in groupby(files_of_tar(file, mode), sample_key):
         yield from sample(files)
 
 
-def members_of_zip(file: IO[bytes]) -> Stream:
+def entries_of_zip(file: IO[bytes]) -> Entries:
     with zipfile.ZipFile(file) as archive:
         for member in archive.infolist():
             if member.is_dir():
                 continue
             with archive.open(member) as opened:
-                yield Sent(readable(member.filename), opened.read(MAX_FILE + 1))
+                yield Entry(readable(member.filename), opened.read(MAX_FILE + 1))
 
 
-def members_of_parquet(file: IO[bytes], columns: Columns = Columns(), where: str = "source: the Parquet file") -> Stream:
+def entries_of_parquet(file: IO[bytes], columns: Columns = Columns(), where: str = "source: the Parquet file") -> Entries:
     """Bytes, or Hugging Face's struct, as `image`; names, or a ClassLabel's numbers, as `label`."""
     table = pq.ParquetFile(file, buffer_size=2**20)
-    columns = columns.found(table.schema_arrow.names, where)
+    columns = columns.resolve(table.schema_arrow.names, where)
     classes, number = class_names(table.schema_arrow, columns.label), 0
     for batch in table.iter_batches(batch_size=ROWS, columns=columns.names):
         for values in batch.to_pylist():
@@ -180,18 +180,18 @@ def damage(where: str) -> Iterator[None]:
         RuntimeError,
         NotImplementedError,
     ) as error:
-        told = str(error).split("\n")[0]
+        message = str(error).split("\n")[0]
         raise SourceError(
-            f"{where}: not a readable tar, zip or Parquet file ({told}); pack it again, without a password"
+            f"{where}: not a readable tar, zip or Parquet file ({message}); pack it again, without a password"
         ) from None
     except (ValueError, UnicodeError, KeyError, OverflowError) as error:
         raise SourceError(f"{where}: damaged archive ({type(error).__name__}: {error}); pack it again") from None
 
 
-def members(file: IO[bytes]) -> Stream:
+def members(file: IO[bytes]) -> Entries:
     """The files of an archive, whatever kind it is. Raises SourceError for anything else, or a damaged one."""
     head = file.read(8)
     file.seek(0)
-    kind = members_of_zip if head[:2] == b"PK" else members_of_parquet if head[:4] == b"PAR1" else members_of_tar
+    kind = entries_of_zip if head[:2] == b"PK" else entries_of_parquet if head[:4] == b"PAR1" else entries_of_tar
     with damage("source"):
         yield from kind(file)

@@ -7,7 +7,7 @@ import PIL.Image
 from PIL import ImageOps
 
 from pipelines.records import Image
-from pipelines.synthetic import is_synthetic
+from pipelines.source.synthetic_mark import is_synthetic
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 MAX_FILE = 64 * 2**20  # bytes of one image

@@ -1,7 +1,8 @@
 """What a user asks for: strict models, every field with its meaning and unit. Imports no torch."""
 
+from pipelines.spec.amount import Amount
 from pipelines.spec.base import Name, Strict
-from pipelines.spec.evaluation import Arm, Classifier, Evaluation, Recipe
+from pipelines.spec.evaluation import Classifier, Evaluation, Recipe
 from pipelines.spec.filters import (
     FILTER_SPECS,
     AttributionFilter,
@@ -22,7 +23,7 @@ from pipelines.spec.methods import (
     TextToImage,
 )
 from pipelines.spec.models import Models
-from pipelines.spec.reading import explain, load, mistake, parse
+from pipelines.spec.parsing import explain, load, mistake, parse
 from pipelines.spec.sources import (
     FewShotSource,
     FolderSource,
@@ -34,13 +35,12 @@ from pipelines.spec.sources import (
     UploadedSource,
     WebDatasetSource,
 )
-from pipelines.spec.version import Amount, VersionSpec
+from pipelines.spec.version import VersionSpec
 
 __all__ = [
     "FILTER_SPECS",
     "METHOD_SPECS",
     "Amount",
-    "Arm",
     "AttributionFilter",
     "AugmentedConditioning",
     "Classifier",

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from pipelines.spec.arms import ARMS, known
 from pipelines.spec.base import Positive, Share, Strict, distinct
 
 
@@ -16,22 +17,17 @@ class Classifier(Strict):
     learning_rate: float = Field(2e-3, gt=0, description="Peak of a one-cycle AdamW schedule.")
 
 
-Arm = Literal["erm", "classical", "text_to_image", "retrieved", "counterpoise", "real_balanced"]
-
-
+ArmName = Annotated[str, AfterValidator(known), Field(json_schema_extra={"enum": list(ARMS)})]
 Recipe = Literal["mixed", "fake_to_real", "balanced_softmax", "last_layer"]
 
 
 class Evaluation(Strict):
     """Train a classifier with and without the version; compare on the real test split."""
 
-    arms: Annotated[tuple[Arm, ...], AfterValidator(distinct)] = Field(
+    arms: Annotated[tuple[ArmName, ...], AfterValidator(distinct)] = Field(
         ("erm", "counterpoise"),
         min_length=1,
-        description="What to compare. erm: the real images alone. classical: the same with RandAugment, CutMix and MixUp. "
-        "Beside the real images: text_to_image: as many plain generated ones. retrieved: as many real ones from an "
-        "unlabelled pool, found by CLIP. counterpoise: this version. real_balanced: as many real ones with the "
-        "same labels and groups.",
+        description="What to compare. " + " ".join(f"{name}: {arm.description}." for name, arm in ARMS.items()),
     )
     seeds: Annotated[tuple[int, ...], AfterValidator(distinct)] = Field(
         (0, 1, 2), min_length=1, description="Seeds of the trainings."

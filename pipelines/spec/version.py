@@ -4,39 +4,14 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from pipelines.spec.amount import Amount
 from pipelines.spec.base import Name, Strict
 from pipelines.spec.evaluation import Classifier, Evaluation
 from pipelines.spec.filters import FilterSpec, LabelAgreementFilter
-from pipelines.spec.lift import CURRENT, lift
 from pipelines.spec.methods import MethodSpec, SpuriousRemoval
 from pipelines.spec.models import Models
 from pipelines.spec.sources import SourceSpec
-
-
-class Amount(Strict):
-    """How many images to make: one of these."""
-
-    per_class: int | None = Field(None, ge=1, description="Images carrying each label.")
-    total: int | None = Field(None, ge=1, description="Images in all, as many of each label.")
-    multiply: float | None = Field(None, gt=0, le=10_000, description="Images of a label for each real one.")
-    balance: Literal["classes", "groups"] | None = Field(
-        None,
-        description="As many as fill every class up to the largest, or, by spurious_removal, every class on every group.",
-    )
-
-    @model_validator(mode="after")
-    def one(self) -> "Amount":
-        if len(self.model_fields_set & {name for name, value in self if value is not None}) != 1:
-            raise ValueError(f"give one of {', '.join(Amount.model_fields)}")
-        return self
-
-    def __str__(self) -> str:
-        """As people say it: '300 images a class'."""
-        if self.balance:
-            return f"as many images as balance the {self.balance}"
-        if self.multiply:
-            return f"{self.multiply:g} images for each real one"
-        return f"{self.per_class} images a class" if self.per_class else f"{self.total} images"
+from pipelines.spec.upgrade import CURRENT, lift
 
 
 class VersionSpec(Strict):
@@ -69,7 +44,7 @@ class VersionSpec(Strict):
 
     @model_validator(mode="after")
     def one_filter_of_a_type(self) -> "VersionSpec":
-        types = [each.type for each in self.filters]
+        types = [filter_.type for filter_ in self.filters]
         if len(set(types)) != len(types):
             raise ValueError(f"filters: {', '.join(types)} must differ from each other; name each once")
         return self
@@ -82,7 +57,7 @@ class VersionSpec(Strict):
 
     @model_validator(mode="after")
     def object_has_a_word(self) -> "VersionSpec":
-        looks = any(isinstance(each, LabelAgreementFilter) and each.view == "object" for each in self.filters)
+        looks = any(isinstance(f, LabelAgreementFilter) and f.view == "object" for f in self.filters)
         if looks and not (self.method.superclass and isinstance(self.method.superclass, str)):
             raise ValueError(
                 "method.superclass must say in one word what all classes are when a filter looks at the object: 'bird'"

@@ -2,83 +2,23 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from pipelines.progress import Stage
-from pipelines.records import Image
+from pipelines.records import Examples
 from pipelines.spec import Classifier as ClassifierSpec
 from pipelines.spec import Recipe
 from pipelines.tensors import choose_device
+from pipelines.training.batches import Feed
 from pipelines.training.classical import Classical
 from pipelines.training.metrics import Score, score
+from pipelines.training.recipes import SHARES, mixed, prior
 from pipelines.vision.classifier import Classifier
 
-SHIFT = 1 / 16  # of the image's side, the largest random displacement
 CHECKS = 10  # times that a fit looks at the validation images
-# Share of each batch that is generated, in the first half of the steps and in the second.
-SHARES: dict[Recipe, tuple[float, float]] = {
-    "mixed": (0.5, 0.5),
-    "fake_to_real": (1.0, 0.0),
-    "balanced_softmax": (0.5, 0.5),
-    "last_layer": (0.0, 1.0),
-}
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Labelled images. `groups` names the spurious attribute of each, None where it is not known."""
-
-    images: Sequence[Image]
-    labels: Sequence[str]
-    groups: Sequence[str | None]
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-
-class Feed:
-    """Draws augmented batches: mirrored half of the time, displaced a little. `twins` replace `share` of the images."""
-
-    def __init__(
-        self, examples: Examples, classes: Sequence[str], twins: Sequence[Image] | None = None, share: float = 0.5
-    ) -> None:
-        self.pixels = torch.from_numpy(np.stack(examples.images))
-        self.twins = None if twins is None else torch.from_numpy(np.stack(twins))
-        self.share = share
-        self.targets = torch.tensor([classes.index(label) for label in examples.labels])
-
-    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """float32 (count, 3, h, w) in -1..1, and class numbers (count,)."""
-        rows = torch.randint(len(self.pixels), (count,), generator=generator)
-        pixels = self.pixels[rows]
-        if self.twins is not None:
-            swap = torch.rand(count, generator=generator) < self.share
-            pixels = torch.where(swap[:, None, None, None], self.twins[rows], pixels)
-        return augment(pixels.permute(0, 3, 1, 2), generator).float() / 127.5 - 1, self.targets[rows]
-
-
-def augment(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Square pictures (n, channels, side, side), mirrored half of the time and displaced; edges are reflected."""
-    count, channels, side = x.shape[:3]
-    mirror = torch.randint(2, (count, 1), generator=generator).bool()
-    shift = torch.round((torch.rand(count, 2, 1, generator=generator) * 2 - 1) * SHIFT * side).long()
-    here = torch.arange(side)
-    columns = reflected(torch.where(mirror, here, side - 1 - here) + shift[:, 0], side)
-    rows = reflected(here + shift[:, 1], side)
-    # Pixels are fetched whole, from one long list of them: twice as fast as sampling a grid.
-    place = (torch.arange(count)[:, None, None] * side + rows[:, :, None]) * side + columns[:, None, :]
-    pixels = x.permute(0, 2, 3, 1).reshape(-1, channels)[place.flatten()]
-    return pixels.view(count, side, side, channels).permute(0, 3, 1, 2)
-
-
-def reflected(place: Tensor, side: int) -> Tensor:
-    """Places beside a row of `side` pixels as those that they mirror."""
-    return torch.where(place < 0, -1 - place, torch.where(place >= side, 2 * side - 1 - place, place))
 
 
 def fit(
@@ -138,25 +78,3 @@ def fit(
     if best is not None:
         model.load_state_dict(best[1])
     return model.eval()
-
-
-def prior(real: Feed, generated: Feed | None, gammas: Tensor, share: float) -> Tensor:
-    """How much of a batch's loss falls to each class, (classes,), summing to 1 (Ren et al. 2020, arXiv 2007.10740)."""
-    count = len(gammas)
-    mass = (1 - share) * torch.bincount(real.targets, minlength=count) / len(real.targets)
-    if generated is not None:
-        mass = mass + share * gammas * torch.bincount(generated.targets, minlength=count) / len(generated.targets)
-    mass = mass.clamp(min=1e-6)
-    return mass / mass.sum()
-
-
-def mixed(
-    real: Feed, generated: Feed | None, batch: int, gammas: Tensor, generator: torch.Generator, share: float = 0.5
-) -> tuple[Tensor, Tensor, Tensor]:
-    """A batch with the weight of each loss; a `share` of it is generated. `gammas` has the weight of each class."""
-    own = batch if generated is None else int(batch * (1 - share))
-    parts = [(*real.draw(own, generator), torch.ones_like(gammas))] if own else []
-    if generated is not None and own < batch:
-        parts.append((*generated.draw(batch - own, generator), gammas))
-    weight = torch.cat([weights[y] for _, y, weights in parts])
-    return torch.cat([x for x, _, _ in parts]), torch.cat([y for _, y, _ in parts]), weight

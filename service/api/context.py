@@ -8,7 +8,7 @@ from celery import Celery
 from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from pipelines.store import Store
+from pipelines.store.object_store import Store
 from service.settings import Settings
 from service.state import keys
 from service.state.database import Database

@@ -9,8 +9,8 @@ from fastapi.responses import StreamingResponse
 from obstore.store import S3Store
 from pydantic import BaseModel, Field
 
-from pipelines import paths
-from pipelines.store import Store
+from pipelines.store import keys
+from pipelines.store.object_store import Store
 from service.api.context import Context, Here, Reader
 from service.api.problems import documented
 from service.api.versions import Dataset, Number, found, link
@@ -33,21 +33,21 @@ class File(BaseModel):
 
 def listed(store: Store, root: str) -> list[dict[str, Any]]:
     """Every file of a published version, with its `key`; none before that."""
-    if not store.exists(paths.manifest(root)):
+    if not store.exists(keys.manifest(root)):
         return []
-    data = store.get(paths.manifest(root))
+    data = store.get(keys.manifest(root))
     own = {"path": "manifest.json", "size": len(data), "sha256": None}
     later = [
         {"path": name, "size": obstore.head(store.objects, f"{root}/{name}")["size"], "sha256": None}
         for name in AFTER
         if store.exists(f"{root}/{name}")
     ]
-    return [{"key": f"{root}/{each['path']}", **each} for each in (*store.json(paths.manifest(root))["files"], own, *later)]
+    return [{"key": f"{root}/{each['path']}", **each} for each in (*store.json(keys.manifest(root))["files"], own, *later)]
 
 
 def opened(here: Context, who: Caller, name: str, number: int) -> tuple[Store, str, str]:
     version = found(here, who, name, number)
-    return here.store(who), paths.version(name, number), link(version)
+    return here.store(who), keys.version(name, number), link(version)
 
 
 @router.get("/datasets/{name}/versions/{number}/files")

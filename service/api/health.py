@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from sqlalchemy import select
 
-from pipelines.store import Store
+from pipelines.store.object_store import Store
 from service.api.context import Context, Here
 from service.api.problems import answer, documented
 from service.state.tables import Version

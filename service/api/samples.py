@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, HTTPException, Path, Query, Response
 from pydantic import BaseModel, Field
 
-from pipelines import browse, paths
+from pipelines.store import keys
+from pipelines.version import browse
 from service.api.context import Here, Reader
 from service.api.problems import documented
 from service.api.versions import Dataset, Number, found, link
@@ -62,8 +63,8 @@ def samples(
         raise HTTPException(400, f"cursor: {cursor!r} is none; take `next` of the page before")
     file, row = map(int, cursor.split(".")) if cursor else (0, 0)
     home = link(found(here, who, name, number))
-    wanted = browse.Wanted(verdict, reason, label)
-    items, then = browse.page(here.store(who), paths.version(name, number), wanted, (file, row), limit)
+    wanted = browse.SampleFilter(verdict, reason, label)
+    items, then = browse.page(here.store(who), keys.version(name, number), wanted, (file, row), limit)
     return SamplePage(
         items=[SampleView(**item, image=f"{home}/samples/{item['id']}/image") for item in items],
         next=None if then is None else f"{then[0]}.{then[1]}",
@@ -85,7 +86,7 @@ def image(
     """One sample's PNG."""
     found(here, who, name, number)
     index, attempt = map(int, sample.split("-"))
-    data = browse.image(here.store(who), paths.version(name, number), index, attempt)
+    data = browse.image(here.store(who), keys.version(name, number), index, attempt)
     if data is None:
         raise HTTPException(404, f"version {number} of {name!r} has no sample {sample!r}")
     return Response(data, media_type="image/png", headers={"Cache-Control": "private, max-age=31536000, immutable"})

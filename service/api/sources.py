@@ -6,9 +6,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
-from pipelines import paths, upload
+from pipelines.source import upload
 from pipelines.source.archives import members
+from pipelines.source.limits import Limits
 from pipelines.spec import Name
+from pipelines.store import keys
 from service.api.context import Here, Reader, Submitter
 from service.api.problems import documented
 from service.schemas import SourceView
@@ -47,7 +49,7 @@ async def put(
                 raise HTTPException(413, f"more than {most} bytes; send fewer or smaller images")
             await run_in_threadpool(file.write, chunk)
         file.seek(0)
-        limits = upload.Limits(UNPACKED * most, here.settings.max_upload_images)
+        limits = Limits(UNPACKED * most, here.settings.max_upload_images)
         store = here.store(who)
         found = await run_in_threadpool(upload.take_in, store, name, members(file), limits, allow_synthetic=allow_synthetic)
     return view(found)
@@ -66,4 +68,4 @@ def one(here: Here, who: Reader, name: SourceName) -> SourceView:
     key = upload.newest(store, name)
     if key is None:
         raise HTTPException(404, f"there is no source {name!r}; send it by PUT")
-    return view(upload.described(store.json(paths.index(name, key)), key))
+    return view(upload.describe(store.json(keys.index(name, key)), key))

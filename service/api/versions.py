@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Header, HTTPException, Path, Query, Response
 from kombu.exceptions import OperationalError
 
-from pipelines.refresh import discard
 from pipelines.spec import Name, VersionSpec
+from pipelines.version.refresh import discard
 from service.api.context import Context, Here, Reader, Submitter
 from service.api.problems import documented
 from service.asking import ready

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import typer
 
-from pipelines import browse
 from pipelines.filters import Panel
 from pipelines.job import Job
 from pipelines.progress import Silent
 from pipelines.records import Candidate, Request
-from pipelines.shard import run_shard
 from pipelines.spec import parse
-from pipelines.store import Store
-from tests.benches import document, flat
+from pipelines.store.object_store import Store
+from pipelines.version import browse
+from pipelines.version.shard import run_shard
+from tests.builders import document, flat
 
 
 class ConstantEngine:
@@ -50,14 +50,14 @@ def main(count: int, shard_size: int = 1000) -> None:
         spec = parse(document(amount={"per_class": count // 2}, shard_size=shard_size))
         job = Job(spec, Store.open(folder), Silent())
         plan = job.plan
-        panel = Panel(job.bench)
+        panel = Panel(job.resources)
         say(f"planned in {plan.shards} shards")
         for number in range(plan.shards):
-            run_shard(job.bench, plan, number, job.method, ConstantEngine(), panel)  # type: ignore[arg-type]
+            run_shard(job.resources, plan, number, job.method, ConstantEngine(), panel)  # type: ignore[arg-type]
         say("made")
         pages, seen, start = 0, 0, (0, 0)
         while start is not None:
-            items, start = browse.page(job.store, job.bench.root, browse.Wanted(), start, 1000)  # type: ignore[assignment]
+            items, start = browse.page(job.store, job.resources.root, browse.SampleFilter(), start, 1000)  # type: ignore[assignment]
             pages, seen = pages + 1, seen + len(items)
         say(f"listed, {seen} samples on {pages} pages")
         manifest = job.finalize()

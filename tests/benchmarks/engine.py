@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 import typer
 
-from pipelines.diffusion.engine import Engine
-from pipelines.diffusion.model import DiffusionModel
+from pipelines.backbones.stable_diffusion import StableDiffusion
+from pipelines.engine.engine import Engine
 from pipelines.records import Item, Request
 
 
@@ -35,7 +35,7 @@ def seconds(work: Callable[[], int]) -> float:
 
 
 def main(checkpoint: str = "builtin", count: int = 96, slots: int = 16, repeats: int = 3) -> None:
-    engine, requests = Engine(DiffusionModel(checkpoint), slots), mixture(count)
+    engine, requests = Engine(StableDiffusion(checkpoint), slots), mixture(count)
 
     def refilled() -> int:
         return len(list(engine.run(requests)))

@@ -8,23 +8,24 @@ import torch
 from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline, StableDiffusionPipeline
 from transformers import AutoProcessor, CLIPModel
 
-from pipelines.builtin.bundle import ADAPTER, WEIGHTS, resolve
+from pipelines.backbones.stable_diffusion import StableDiffusion
+from pipelines.builtin.checkpoints import ADAPTER, WEIGHTS, resolve
 from pipelines.builtin.oracle import Oracle
 from pipelines.builtin.train.language import corpus, phrase
 from pipelines.builtin.world import GARMENTS, SPOKEN
-from pipelines.diffusion.engine import Engine
-from pipelines.diffusion.model import DiffusionModel
+from pipelines.engine.engine import Engine
 from pipelines.errors import ModelError
 from pipelines.records import ImagePrompt, Item, Mask, Request
-from pipelines.source import Source, open_source
+from pipelines.source.open import open_source
+from pipelines.source.source import Source
 from pipelines.spec import LongTailSource, SpuriousSource
 from pipelines.tensors import tensor
 from pipelines.vision.segmentation import ClipSeg, CrossAttention, Segmenter
 
 
 @pytest.fixture(scope="module")
-def model() -> DiffusionModel:
-    return DiffusionModel("builtin", "cpu")
+def model() -> StableDiffusion:
+    return StableDiffusion("builtin", "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def test_plain_diffusers_loads_it(kind: type[StableDiffusionPipeline]) -> None:
     assert pipeline.unet.config.sample_size * pipeline.vae_scale_factor == 64
 
 
-def test_no_model_has_read_the_fine_names_of_the_shoes(model: DiffusionModel) -> None:
+def test_no_model_has_read_the_fine_names_of_the_shoes(model: StableDiffusion) -> None:
     assert all(len(model.tokenizer.tokenize(word)) > 1 for word in ("sandal", "sneaker", "boot"))
     assert not any(word in text for word in ("sandal", "sneaker", "boot") for text in corpus())
     assert {SPOKEN[name] for name in GARMENTS} == {
@@ -58,12 +59,12 @@ def test_no_model_has_read_the_fine_names_of_the_shoes(model: DiffusionModel) ->
 
 
 @pytest.mark.parametrize("text", ["", "A boot's Überbild 猫", "🙂 <tag> 123", "a" * 500])
-def test_any_text_tokenizes(model: DiffusionModel, text: str) -> None:
+def test_any_text_tokenizes(model: StableDiffusion, text: str) -> None:
     assert model.token_ids([text]).shape == (1, 32)
     assert model.tokenizer.unk_token_id not in model.tokenizer(text[:20], add_special_tokens=False).input_ids
 
 
-def test_it_draws_what_it_is_asked_for(model: DiffusionModel) -> None:
+def test_it_draws_what_it_is_asked_for(model: StableDiffusion) -> None:
     """Trousers are told from bags in what it draws, by a classifier that shares no weights with it."""
     words = ["trousers", "bag"] * 8
     requests = [Request(i, 0, i, w, "", f"a photo of a red {w} on sand", guidance=4, steps=15) for i, w in enumerate(words)]
@@ -94,7 +95,7 @@ def test_segment_the_shoe_finds_the_shoe(source: Source) -> None:
     assert mean_iou(ClipSeg("builtin", "cpu"), source, source.splits["test"]) >= 0.7
 
 
-def test_the_models_own_attention_finds_it_too(model: DiffusionModel, source: Source) -> None:
+def test_the_models_own_attention_finds_it_too(model: StableDiffusion, source: Source) -> None:
     attention, nothing = CrossAttention(model), mean_iou(Everything(), source, source.splits["test"])
     assert mean_iou(attention, source, source.splits["test"]) > 1.3 * nothing
 
@@ -133,14 +134,14 @@ def test_plain_diffusers_loads_the_adapter() -> None:
 
 def test_what_is_shown_a_picture_is_drawn_like_it() -> None:
     """Without a word: trousers on snow, shown as trousers on snow, are told from a bag on grass by colour and kind."""
-    model = DiffusionModel("builtin", "cpu")
+    model = StableDiffusion("builtin", "cpu")
     sight = model.see("builtin")
     source = open_source(LongTailSource(type="long-tail", head=2, imbalance=1, classes=("trousers", "bag")))
     items = source.of("trousers", "test")[:12] + source.of("bag", "test")[:12]
     pictures = [source.read(item) for item in items]
     shown = sight.encoder.embed(pictures).numpy()
     asked = [
-        Request(n, 0, n, i.label, "", "", guidance=2, steps=15, shown=ImagePrompt(row))
+        Request(n, 0, n, i.label, "", "", guidance=2, steps=15, image_prompt=ImagePrompt(row))
         for n, (i, row) in enumerate(zip(items, shown, strict=True))
     ]
     made = {c.request.index: c.image for c in Engine(model).run(asked)}
@@ -154,6 +155,6 @@ def test_what_is_shown_a_picture_is_drawn_like_it() -> None:
 
 
 def test_a_missing_part_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("pipelines.builtin.bundle.WEIGHTS", tmp_path)
+    monkeypatch.setattr("pipelines.builtin.checkpoints.WEIGHTS", tmp_path)
     with pytest.raises(ModelError, match="bundled oracle is missing"):
         resolve("builtin", "oracle")

@@ -12,7 +12,7 @@ from pipelines.builtin import wardrobe
 from pipelines.builtin.sources import BuiltinSpec, Split, splits
 from pipelines.builtin.world import GARMENTS
 from pipelines.errors import SourceError
-from pipelines.source import open_source
+from pipelines.source.open import open_source
 from pipelines.spec import FewShotSource, LongTailSource, SpuriousSource
 
 SPECS: list[BuiltinSpec] = [

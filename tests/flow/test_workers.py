@@ -13,15 +13,16 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from pipelines import paths
-from pipelines.plan import read_plan
-from pipelines.rows import read_shards
 from pipelines.spec import parse
-from pipelines.store import Store
+from pipelines.store import keys
+from pipelines.store.object_store import Store
+from pipelines.version.plan import read_plan
+from pipelines.version.rows import read_shards
 from service.api.app import create_app
 from service.client import Client
 from service.queue import KINDS, open_queue, wake
-from service.state import keys, leases, versions
+from service.state import keys as api_keys
+from service.state import leases, versions
 from tests.flow.deployment import Deployment, ask, deployed, ended
 from tests.servers import credentials, faulty, free_port, postgresql, s3
 from tests.test_run import SPEC
@@ -52,7 +53,7 @@ def test_an_api_that_is_killed_and_started_again_goes_on_telling(deployment: Dep
     port, database = free_port(), deployment.database
     api = deployment.api(port)
     deployment.start()
-    with Client(f"http://127.0.0.1:{port}", keys.create(database, "test", "team", keys.SCOPES)) as client:
+    with Client(f"http://127.0.0.1:{port}", api_keys.create(database, "test", "team", api_keys.SCOPES)) as client:
         version = client.submit(parse({**SPEC, "evaluation": None}))
         told = []
         for happening in client.events("shoes", version.number):
@@ -117,14 +118,14 @@ def test_messages_that_come_many_times_do_no_harm(deployment: Deployment) -> Non
         over.set()
         thread.join()
     store = Store.open(f"{deployment.settings.store}/team")
-    plan = read_plan(store, paths.version("shoes", 1))
+    plan = read_plan(store, keys.version("shoes", 1))
     assert plan is not None
     rows = [
-        row for rejected in (False, True) for row in read_shards(store, paths.version("shoes", 1), plan, rejected=rejected)
+        row for rejected in (False, True) for row in read_shards(store, keys.version("shoes", 1), plan, rejected=rejected)
     ]
     made = [(row["index"], row["attempt"]) for row in rows]
     assert len(made) == len(set(made))
-    counts = store.json(paths.manifest(paths.version("shoes", 1)))["counts"]
+    counts = store.json(keys.manifest(keys.version("shoes", 1)))["counts"]
     assert counts["generated"] == len(made)
     done = [e.data for e in versions.events(deployment.database, version, 0) if e.kind == "unit"]
     units = [(data["stage"], data["number"]) for data in done]
@@ -146,7 +147,7 @@ def test_a_database_that_is_locked_for_seconds_is_waited_for(deployment: Deploym
 
 def downloaded(remote: Deployment) -> None:
     """What the API lists can be fetched from the object store itself, by links that need no key."""
-    secret = keys.create(remote.database, "test", "team", keys.SCOPES)
+    secret = api_keys.create(remote.database, "test", "team", api_keys.SCOPES)
     with TestClient(create_app(remote.settings)) as client:
         client.headers["Authorization"] = f"Bearer {secret}"
         files = client.get("/v1/datasets/shoes/versions/1/files").json()

@@ -7,31 +7,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.diffusion.engine import Engine
+from pipelines.engine.engine import Engine
+from pipelines.learning.resources import Resources
 from pipelines.methods import open_method
-from pipelines.methods.augmented_conditioning import (
-    AugmentedConditioningMethod,
-    dropped,
-    mixed_embeddings,
-    mixed_pixels,
-)
+from pipelines.methods.augmented_conditioning import AugmentedConditioningMethod, dropout, mixed_embeddings, mixed_pixels
 from pipelines.records import Item, Request
-from pipelines.workbench import Workbench
-from tests.benches import bench, flat, noise
+from tests.builders import bench, flat, noise
 from tests.methods.test_methods import asked, slots
 
 SHOTS = {"type": "few-shot", "shots": 4, "validation": 12, "test": 12}
 MIXES = ("none", "cutmix", "mixup", "embed_cutmix", "embed_mixup")
 
 
-def seeing(tmp_path: Path, checkpoint: Path, **changes: Any) -> Workbench:
+def seeing(tmp_path: Path, checkpoint: Path, **changes: Any) -> Resources:
     method = {"type": "augmented_conditioning", "steps": 3, "dropout": 0, **changes}
     models = {"text_to_image": str(checkpoint), "device": "cpu"}
     return bench(tmp_path, source=SHOTS, models=models, method=method, amount={"per_class": 8})
 
 
 def embeddings(requests: list[Request]) -> np.ndarray:  # type: ignore[type-arg]
-    return np.stack([request.shown.embedding for request in requests if request.shown is not None])
+    return np.stack([request.image_prompt.embedding for request in requests if request.image_prompt is not None])
 
 
 @pytest.mark.parametrize("mix", MIXES)
@@ -44,11 +39,11 @@ def test_each_of_the_ten_modes_draws_images_of_two_real_ones_of_the_class(
     used: Counter[str] = Counter()
     for request in requests:
         assert request.source is not None
-        assert request.shown is not None
+        assert request.image_prompt is not None
         assert request.source.label == request.label
         assert (request.image, request.mask, request.strength) == (None, None, 1.0)
         used[request.source.id] += 1
-        partner = request.shown.partner
+        partner = request.image_prompt.partner
         assert (partner is None) == (mix == "none")
         if partner is not None:
             assert partner.label == request.label
@@ -58,7 +53,7 @@ def test_each_of_the_ten_modes_draws_images_of_two_real_ones_of_the_class(
     assert zeros == 0 if dropout == 0 else 0.2 < zeros < 0.6
     again = asked(seeing(tmp_path / "again", tiny_unclip_checkpoint, mix=mix, dropout=dropout))
     assert np.array_equal(embeddings(requests), embeddings(again)), "nothing but the seed decides"
-    assert len(list(Engine(workbench.model).run(requests))) == len(requests)
+    assert len(list(Engine(workbench.models.backbone).run(requests))) == len(requests)
 
 
 @pytest.mark.parametrize("mix", MIXES[1:])
@@ -82,7 +77,7 @@ def test_embedding_mixup_is_the_weighted_mean() -> None:
 
 def test_dropout_sets_numbers_to_zero_and_leaves_the_others_as_they_are() -> None:
     embedding = np.random.default_rng(0).normal(size=5000).astype(np.float32)
-    found = dropped(embedding, 0.4, np.random.default_rng(1))
+    found = dropout(embedding, 0.4, np.random.default_rng(1))
     zero = found == 0
     assert 0.37 < zero.mean() < 0.43
     assert np.array_equal(found[~zero], embedding[~zero])
@@ -125,7 +120,7 @@ def test_k_shots_never_read_image_k_plus_one(tmp_path: Path, tiny_unclip_checkpo
 
 def test_a_single_shot_is_mixed_with_itself(tmp_path: Path, tiny_unclip_checkpoint: Path) -> None:
     requests = asked(seeing(tmp_path, tiny_unclip_checkpoint, shots=1))
-    assert all(request.shown and request.shown.partner == request.source for request in requests)
+    assert all(request.image_prompt and request.image_prompt.partner == request.source for request in requests)
 
 
 def test_a_request_does_not_depend_on_its_neighbours(tmp_path: Path, tiny_unclip_checkpoint: Path) -> None:
@@ -139,8 +134,8 @@ def test_a_request_does_not_depend_on_its_neighbours(tmp_path: Path, tiny_unclip
 
 def test_the_settings_of_the_spec_reach_the_engine(tmp_path: Path, tiny_unclip_checkpoint: Path) -> None:
     (request, *_) = asked(seeing(tmp_path, tiny_unclip_checkpoint, scale=0.5, noise_level=30, guidance=4, steps=6))
-    assert request.shown is not None
-    assert (request.shown.scale, request.shown.level, request.guidance, request.steps) == (0.5, 30, 4, 6)
+    assert request.image_prompt is not None
+    assert (request.image_prompt.scale, request.image_prompt.level, request.guidance, request.steps) == (0.5, 30, 4, 6)
 
 
 def test_the_defaults_are_the_papers(tmp_path: Path) -> None:

@@ -7,25 +7,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.diffusion.engine import Engine
+from pipelines.engine.engine import Engine
 from pipelines.errors import SourceError
+from pipelines.learning.resources import Resources
 from pipelines.methods import open_method
-from pipelines.records import Request, Slot
-from pipelines.workbench import Workbench
-from tests.benches import bench
+from pipelines.records import PlannedImage, Request
+from tests.builders import bench
 from tests.methods.test_methods import asked, slots
 
 SHOTS = {"type": "few-shot", "shots": 2, "validation": 12, "test": 12}
 VARIATION = {"type": "image_variation", "superclass": "shoe", "steps": 4}
 
 
-def few(tmp_path: Path, checkpoint: Path | None = None, per_class: int = 12, **changes: Any) -> Workbench:
+def few(tmp_path: Path, checkpoint: Path | None = None, per_class: int = 12, **changes: Any) -> Resources:
     models = {"text_to_image": str(checkpoint), "segmenter": "cross-attention", "device": "cpu"} if checkpoint else {}
     method = {**VARIATION, **changes}
     return bench(tmp_path, source=SHOTS, models=models, method=method, amount={"per_class": per_class})
 
 
-def made(workbench: Workbench) -> list[Request]:
+def made(workbench: Resources) -> list[Request]:
     return asked(workbench)
 
 
@@ -89,7 +89,7 @@ def test_object_and_surroundings_are_each_others_complement(tmp_path: Path, tiny
 def test_a_weak_variation_is_nearer_to_its_image_than_a_strong_one(tmp_path: Path) -> None:
     """On the bundled model: the strength is how far a variation may go."""
     workbench = few(tmp_path, strengths=[0.25, 1.0], steps=8, guidance=2)
-    engine, far = Engine(workbench.model), dict[float, list[float]]()
+    engine, far = Engine(workbench.models.backbone), dict[float, list[float]]()
     for candidate in engine.run(made(workbench)):
         assert candidate.request.image is not None
         change = np.abs(candidate.image.astype(int) - candidate.request.image).mean()
@@ -120,5 +120,5 @@ def test_an_image_without_the_object_is_skipped_and_counted(
     method = open_method(workbench)
     method.learn()
     assert [(problem.id, problem.reason) for problem in method.skipped] == [(lost, "no shoe found")]
-    sources = [request.source for request in method.requests([Slot(n, "boot", "boot", n) for n in range(4)], 0)]
+    sources = [request.source for request in method.requests([PlannedImage(n, "boot", "boot", n) for n in range(4)], 0)]
     assert {source.id for source in sources if source} == {item.id for item in workbench.source.of("boot")} - {lost}

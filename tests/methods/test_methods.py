@@ -11,25 +11,25 @@ import pytest
 from pipelines import spec as specs
 from pipelines.chance import derive
 from pipelines.errors import SourceError
+from pipelines.learning.resources import Resources
 from pipelines.methods import METHODS, open_method
-from pipelines.methods.spurious_removal import SpuriousRemovalMethod, planted
-from pipelines.plan import cells
-from pipelines.records import Image, Item, Mask, Request, Slot
-from pipelines.workbench import Workbench
-from tests.benches import bench
+from pipelines.methods.spurious_removal import SpuriousRemovalMethod, graft
+from pipelines.records import Image, Item, Mask, PlannedImage, Request
+from pipelines.version.plan import quotas
+from tests.builders import bench
 
 WHOLE = {"type": "spurious_removal", "superclass": "shoe", "region": "whole", "inversion": None, "majority": 6}
 SOURCE = {"type": "spurious", "train": 40, "validation": 16, "test": 16}
 
 
-def slots(workbench: Workbench) -> list[Slot]:
-    made: list[Slot] = []
-    for cell in cells(workbench.spec.method, workbench.spec.amount, workbench.source.counts):
-        made += [Slot(len(made) + rank, cell.label, cell.origin, rank) for rank in range(cell.count)]
+def slots(workbench: Resources) -> list[PlannedImage]:
+    made: list[PlannedImage] = []
+    for cell in quotas(workbench.spec.method, workbench.spec.amount, workbench.source.counts):
+        made += [PlannedImage(len(made) + rank, cell.label, cell.origin, rank) for rank in range(cell.count)]
     return made
 
 
-def asked(workbench: Workbench, attempt: int = 0) -> list[Request]:
+def asked(workbench: Resources, attempt: int = 0) -> list[Request]:
     method = open_method(workbench)
     method.learn()
     return method.requests(slots(workbench), attempt)
@@ -41,18 +41,18 @@ def test_the_table_has_every_method_of_the_spec() -> None:
 
 
 @pytest.fixture
-def repainting(tmp_path: Path) -> Workbench:
+def repainting(tmp_path: Path) -> Resources:
     return bench(tmp_path, method=WHOLE, amount={"per_class": 16})
 
 
-def test_a_slot_becomes_a_request_for_its_label_on_a_picture_of_its_origin(repainting: Workbench) -> None:
+def test_a_slot_becomes_a_request_for_its_label_on_a_picture_of_its_origin(repainting: Resources) -> None:
     for slot, request in zip(slots(repainting), asked(repainting), strict=True):
         assert (request.index, request.label) == (slot.index, slot.label)
         assert request.source is not None
         assert request.source.label == slot.origin
         assert request.prompt == f"a photo of a {slot.label}"
         assert request.image is not None
-        assert np.array_equal(request.image, repainting.images([request.source])[0])
+        assert np.array_equal(request.image, repainting.view.images([request.source])[0])
         assert request.mask is not None
         assert request.mask.all()
         assert request.seed == derive(0, "image", slot.index, 0)
@@ -64,7 +64,7 @@ def test_the_settings_of_the_spec_reach_the_engine(tmp_path: Path) -> None:
     assert asked_for == {(0.5, 3.5, 7, None)}
 
 
-def test_only_the_most_typical_images_are_repainted_each_as_often(repainting: Workbench) -> None:
+def test_only_the_most_typical_images_are_repainted_each_as_often(repainting: Resources) -> None:
     used = Counter(r.source.id for r in asked(repainting) if r.source is not None)
     typical = {item.id for ranked in repainting.ranking.values() for item, _ in ranked[:6]}
     assert set(used) == typical
@@ -73,7 +73,7 @@ def test_only_the_most_typical_images_are_repainted_each_as_often(repainting: Wo
         assert max(counts) - min(counts) <= 2
 
 
-def test_no_request_is_asked_for_twice_and_none_depends_on_its_neighbours(repainting: Workbench) -> None:
+def test_no_request_is_asked_for_twice_and_none_depends_on_its_neighbours(repainting: Resources) -> None:
     method, every = open_method(repainting), slots(repainting)
     together = method.requests(every, 1)
     assert len({request.seed for request in together}) == len(every)
@@ -87,14 +87,14 @@ def test_no_request_is_asked_for_twice_and_none_depends_on_its_neighbours(repain
         assert np.array_equal(alone.image, request.image)
 
 
-def test_another_attempt_has_other_noise_on_the_same_picture(repainting: Workbench) -> None:
+def test_another_attempt_has_other_noise_on_the_same_picture(repainting: Resources) -> None:
     for first, second in zip(asked(repainting, 0), asked(repainting, 1), strict=True):
         assert first.seed != second.seed
         assert (first.source, first.label, first.prompt) == (second.source, second.label, second.prompt)
         assert (first.attempt, second.attempt) == (0, 1)
 
 
-def test_the_group_of_what_is_repainted_is_mostly_the_shortcut(repainting: Workbench) -> None:
+def test_the_group_of_what_is_repainted_is_mostly_the_shortcut(repainting: Resources) -> None:
     """Boots on brick are what the dataset lacks: sneakers' typical pictures, repainted as boots, supply them."""
     made = Counter((r.label, r.source.group) for r in asked(repainting) if r.source is not None)
     assert made["boot", "brick"] >= 6
@@ -108,7 +108,7 @@ def test_text_to_image_asks_for_no_picture(tmp_path: Path) -> None:
     assert "judge" not in vars(plain), "nothing is learned where nothing is needed"
 
 
-def segmented(tmp_path: Path, tiny_checkpoint: Path, **changes: Any) -> Workbench:
+def segmented(tmp_path: Path, tiny_checkpoint: Path, **changes: Any) -> Resources:
     models = {"text_to_image": str(tiny_checkpoint), "segmenter": "cross-attention", "device": "cpu"}
     return bench(tmp_path, models=models, method={**WHOLE, "region": "box", **changes})
 
@@ -118,7 +118,7 @@ def test_what_is_repainted_is_a_box_around_what_the_segmenter_found(tmp_path: Pa
     for request in asked(workbench):
         assert request.source is not None
         assert request.mask is not None
-        (found,) = workbench.objects([request.source], "shoe")
+        (found,) = workbench.view.object_masks([request.source], "shoe")
         assert found is not None
         rows, columns = np.flatnonzero(request.mask.any(axis=1)), np.flatnonzero(request.mask.any(axis=0))
         assert request.mask.sum() == len(rows) * len(columns)
@@ -129,9 +129,9 @@ def test_what_is_repainted_is_a_box_around_what_the_segmenter_found(tmp_path: Pa
 def test_what_the_segmenter_finds_in_an_image_does_not_depend_on_the_others(tmp_path: Path, tiny_checkpoint: Path) -> None:
     workbench = segmented(tmp_path, tiny_checkpoint)
     items = workbench.source.splits["train"][:9]
-    together = workbench.objects(items, "shoe")
+    together = workbench.view.object_masks(items, "shoe")
     for item, mask in zip(items, together, strict=True):
-        (alone,) = workbench.find(workbench.images([item]), "shoe")
+        (alone,) = workbench.view.segment(workbench.view.images([item]), "shoe")
         assert mask is not None
         assert alone is not None
         assert (alone != mask).mean() < 0.01  # but for rounding
@@ -150,9 +150,9 @@ def test_an_image_is_searched_once_for_a_word(
         return find(images, word)
 
     monkeypatch.setattr(workbench, "find", noted)
-    first = workbench.objects(items, "shoe")
-    again = workbench.objects(items[::-1], "shoe")[::-1]
-    workbench.objects(items[:1], "bag")
+    first = workbench.view.object_masks(items, "shoe")
+    again = workbench.view.object_masks(items[::-1], "shoe")[::-1]
+    workbench.view.object_masks(items[:1], "bag")
     assert searched == [(3, "shoe"), (0, "shoe"), (1, "bag")]
     assert [None if m is None else m.tolist() for m in first] == [None if m is None else m.tolist() for m in again]
 
@@ -203,12 +203,12 @@ def test_real_objects_are_grafted_in_where_one_was(tmp_path: Path, tiny_checkpoi
         donor = request.graft.item
         assert (donor.label, request.strength) == (request.label, 1.0)
         assert donor != request.source
-        mine, old = workbench.objects([donor, request.source], "shoe")
+        mine, old = workbench.view.object_masks([donor, request.source], "shoe")
         assert mine is not None
         assert old is not None
         assert request.graft.mask.sum() == mine.sum()
         assert sorted(map(tuple, request.start[request.graft.mask])) == sorted(
-            map(tuple, workbench.images([donor])[0][mine])
+            map(tuple, workbench.view.images([donor])[0][mine])
         )
         assert np.array_equal(request.start[~request.graft.mask], request.image[~request.graft.mask])
         assert not (request.painted & request.graft.mask).any()
@@ -238,11 +238,11 @@ def test_a_graft_stands_in_the_middle_of_what_was_there_or_as_near_as_it_fits(ol
     mask[2:12, 3:9] = True
     old[old_at[0] : old_at[0] + 6, old_at[1] : old_at[1] + 8] = True
     image, ground = np.full((32, 32, 3), 200, np.uint8), np.zeros((32, 32, 3), np.uint8)
-    graft = planted(Item("a", "0", "boot", None), image, mask, ground, old)
-    assert graft.mask.sum() == 60
-    rows, columns = np.flatnonzero(graft.mask.any(axis=1)), np.flatnonzero(graft.mask.any(axis=0))
+    result = graft(Item("a", "0", "boot", None), image, mask, ground, old)
+    assert result.mask.sum() == 60
+    rows, columns = np.flatnonzero(result.mask.any(axis=1)), np.flatnonzero(result.mask.any(axis=0))
     middle = [old_at[0] + 3, old_at[1] + 4]
     wanted = [min(max(0, middle[0] - 5), 22), min(max(0, middle[1] - 3), 26)]
     assert [rows[0], columns[0]] == wanted
-    assert (graft.image[graft.mask] == 200).all()
-    assert (graft.image[~graft.mask] == 0).all()
+    assert (result.image[result.mask] == 200).all()
+    assert (result.image[~result.mask] == 0).all()

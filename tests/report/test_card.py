@@ -179,7 +179,7 @@ def test_same_version_same_bytes() -> None:
 
 
 def test_columns_are_those_that_are_written() -> None:
-    rows: Any = pytest.importorskip("pipelines.rows")
+    rows: Any = pytest.importorskip("pipelines.version.rows")
     assert list(rows.features(CLASSES)) == list(COLUMNS)
 
 

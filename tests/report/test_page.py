@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from pipelines.report.page import Page, Shown, caveats, duration, headline, overlay, render
+from pipelines.report.page import DisplayedSample, Page, caveats, duration, headline, overlay, render
 
 HOSTILE = '<script>alert("x")</script>'
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -44,12 +44,12 @@ def summary(**changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def shown(reason: str | None = None, **changes: Any) -> Shown:
+def shown(reason: str | None = None, **changes: Any) -> DisplayedSample:
     rng = np.random.default_rng(0)
     source = rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)
     mask = np.zeros((16, 16), dtype=np.bool_)
     mask[4:12, 4:12] = True
-    sample = Shown(
+    sample = DisplayedSample(
         source, mask, source[::-1].copy(), "boot", "sneaker", reason is None, reason, {"quality.sharpness": 0.01234},
         "a photo of a <boot> shoe", "train/1.png",
     )  # fmt: skip

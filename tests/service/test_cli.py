@@ -12,10 +12,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from pipelines.spec import Arm, parse
+from pipelines.errors import SpecError
+from pipelines.spec import VersionSpec, parse
+from pipelines.spec.arms import ARMS
 from service.cli import EXAMPLES, app
-from service.demo import ARMS
-from tests.benches import document, noise
+from tests.builders import document, noise
 
 ROOT = Path(__file__).parents[2]
 
@@ -120,8 +121,12 @@ def test_a_version_that_is_there_already_is_not_overwritten(tmp_path: Path) -> N
     assert (folder / "spec.json").read_text() == "{}"
 
 
-def test_every_arm_has_a_name_in_the_table() -> None:
-    assert set(ARMS) == set(Arm.__args__)  # type: ignore[attr-defined]
+def test_the_schema_names_and_describes_every_arm() -> None:
+    arms = VersionSpec.model_json_schema()["$defs"]["Evaluation"]["properties"]["arms"]
+    assert arms["items"]["enum"] == list(ARMS)
+    assert all(f"{name}: {arm.description}." in arms["description"] for name, arm in ARMS.items())
+    with pytest.raises(SpecError, match=r"evaluation\.arms\.0: there is no such arm; give some of erm, .*given: 'none'"):
+        parse({**document(), "evaluation": {"arms": ["none"]}})
 
 
 def test_the_command_runs_as_a_program() -> None:

@@ -9,9 +9,9 @@ import pytest
 from pipelines.builtin import wardrobe
 from pipelines.filters import FILTERS
 from pipelines.methods import METHODS
-from pipelines.plan import cells
-from pipelines.source import open_source
+from pipelines.source.open import open_source
 from pipelines.spec import FolderSource, SpuriousRemoval, VersionSpec, load
+from pipelines.version.plan import quotas
 from service.cli import EXAMPLES
 
 FOLDER = Path(__file__).parents[2] / "service/examples"
@@ -58,7 +58,7 @@ def test_the_bundled_sample_is_enough_for_its_source(name: str) -> None:
     source = open_source(spec.source)
     assert wardrobe.for_sources().origin == "bundled sample"
     assert {len(source.splits[split]) > 0 for split in ("train", "validation", "test")} == {True}
-    planned = Counter(cell.label for cell in cells(spec.method, spec.amount, source.counts))
+    planned = Counter(cell.label for cell in quotas(spec.method, spec.amount, source.counts))
     most = max(len(source.of(label)) for label in source.classes)
     largest = {label for label in source.classes if len(source.of(label)) == most}
     assert set(planned) == set(source.classes) - (largest if spec.amount.balance == "classes" else set())
@@ -73,7 +73,7 @@ def test_the_ceiling_of_the_spurious_example_can_be_had_whatever_is_kept() -> No
     assert "real_balanced" in spec.evaluation.arms
     source = open_source(spec.source)
     unused = Counter((item.label, item.group) for item in source.splits["reserve"])
-    planned = cells(spec.method, spec.amount, source.counts)
+    planned = quotas(spec.method, spec.amount, source.counts)
     assert isinstance(spec.method, SpuriousRemoval)
     assert len(unused) == 4
     for (label, group), count in unused.items():

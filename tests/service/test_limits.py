@@ -8,7 +8,7 @@ import pytest
 from pipelines.errors import SpecError
 from service.limits import check
 from service.settings import Settings
-from tests.benches import spec
+from tests.builders import spec
 
 
 @pytest.mark.parametrize(

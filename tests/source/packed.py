@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.synthetic import png
+from pipelines.source.synthetic_mark import png
 
 
 def picture(number: int, side: int = 8, synthetic: bool = False) -> bytes:

@@ -7,12 +7,12 @@ import pytest
 from obstore.store import S3Store
 
 from pipelines.errors import SourceError, SpecError, UnreachableError
-from pipelines.source import open_source
+from pipelines.source.open import open_source
 from pipelines.spec import FolderSource, ParquetSource, SourceSpec, WebDatasetSource
-from pipelines.store import Store
+from pipelines.store.object_store import Store
 from service.limits import check
 from service.settings import Settings
-from tests.benches import spec
+from tests.builders import spec
 from tests.servers import credentials, free_port, s3
 from tests.source.packed import BAD, parquet, picture, tar
 

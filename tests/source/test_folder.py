@@ -15,10 +15,13 @@ import pytest
 
 from pipelines.errors import SourceError
 from pipelines.records import Image, Item
-from pipelines.source import BadImage, Source, decode, held_out, open_source, split_up, square
+from pipelines.source.decode import BadImage, decode
+from pipelines.source.open import open_source
+from pipelines.source.source import Source, square
+from pipelines.source.splits import split_by_hash, split_loose
+from pipelines.source.synthetic_mark import png
 from pipelines.spec import FolderSource, SpuriousSource
-from pipelines.synthetic import png
-from tests.benches import noise
+from tests.builders import noise
 
 
 def encoded(image: Image, form: str = "PNG", **options: Any) -> bytes:
@@ -78,26 +81,26 @@ def test_without_splits_every_image_falls_into_one_by_its_content(tmp_path: Path
     assert sorted(ids) == sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.glob("*/*"))
     for split, items in source.splits.items():
         assert items
-        assert all(held_out(item.sha256) == split for item in items)
+        assert all(split_by_hash(item.sha256) == split for item in items)
 
 
 @pytest.mark.parametrize("count", range(3, 12))
 def test_every_class_of_three_images_or_more_is_in_every_split(count: int) -> None:
     names = [hashlib.sha256(f"{count} {n}".encode()).hexdigest() for n in range(2 * count)]
     items = [Item(name, name, ("boot", "sneaker")[n % 2], None) for n, name in enumerate(names)]
-    found = split_up(items)
+    found = split_loose(items)
     assert sorted(i.id for split in found.values() for i in split) == sorted(names)
     assert {(split, item.label) for split, its in found.items() for item in its} == {
         (split, label) for split in ("train", "validation", "test") for label in ("boot", "sneaker")
     }
-    assert split_up(items[::-1]).keys() == found.keys()
-    assert {s: {i.id for i in its} for s, its in split_up(items[::-1]).items()} == {
+    assert split_loose(items[::-1]).keys() == found.keys()
+    assert {s: {i.id for i in its} for s, its in split_loose(items[::-1]).items()} == {
         s: {i.id for i in its} for s, its in found.items()
     }
 
 
 def test_about_15_percent_are_held_out_for_each_purpose() -> None:
-    found = [held_out(hashlib.sha256(str(n).encode()).hexdigest()) for n in range(4000)]
+    found = [split_by_hash(hashlib.sha256(str(n).encode()).hexdigest()) for n in range(4000)]
     assert abs(found.count("validation") / 4000 - 0.15) < 0.02
     assert abs(found.count("test") / 4000 - 0.15) < 0.02
 

@@ -7,11 +7,13 @@ import datasets
 import pytest
 
 from pipelines.errors import SourceError, SpecError, UnreachableError
-from pipelines.source import Source, decode, open_source
+from pipelines.source.decode import decode
+from pipelines.source.open import open_source
+from pipelines.source.source import Source
 from pipelines.spec import HubSource, ParquetSource
 from service.limits import check
 from service.settings import Settings
-from tests.benches import spec
+from tests.builders import spec
 from tests.source.packed import BAD, parquet, picture
 
 LABELS = [("boot", "sneaker")[n % 2] for n in range(24)]

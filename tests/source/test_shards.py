@@ -18,9 +18,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.errors import SourceError
-from pipelines.source import Source, decode, open_source
+from pipelines.source.decode import decode
+from pipelines.source.open import open_source
+from pipelines.source.source import Source
 from pipelines.spec import ParquetSource, WebDatasetSource
-from tests.benches import noise
+from tests.builders import noise
 from tests.source.packed import BAD, parquet, picture, tar
 
 CLASSES = ("boot", "sneaker")
@@ -263,7 +265,7 @@ def test_a_file_too_large_in_a_tar_is_passed_over(folder: Path, monkeypatch: pyt
 
 MEASURED = """
 import resource, sys
-from pipelines.source import open_source
+from pipelines.source.open import open_source
 from pipelines.spec import ParquetSource, WebDatasetSource
 
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from pipelines.progress import Silent
-from pipelines.records import Image
+from pipelines.records import Examples, Image
 from pipelines.spec import Classifier as ClassifierSpec
 from pipelines.training import fit as module
+from pipelines.training.batches import Feed, augment
 from pipelines.training.classical import Classical
-from pipelines.training.fit import Examples, Feed, augment, fit
+from pipelines.training.fit import fit
 from pipelines.training.metrics import Score, score
 from pipelines.vision.classifier import Classifier
 

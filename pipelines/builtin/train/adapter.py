@@ -14,13 +14,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from pipelines.builtin.bundle import ADAPTER, resolve
+from pipelines.backbones.image_prompts import ImageEncoder
+from pipelines.builtin.checkpoints import ADAPTER, resolve
 from pipelines.builtin.train.language import captions, token_ids
 from pipelines.builtin.train.loop import train
 from pipelines.builtin.train.pictures import pictures
 from pipelines.builtin.train.shapes import levels
 from pipelines.builtin.train.text_to_image import denoising_loss, encode
-from pipelines.diffusion.image_prompt import ImageEncoder
 
 TOKENS = 4
 DROPPED = 0.1  # share of captions, and of embeddings, that are left out

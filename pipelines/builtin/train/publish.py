@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from pipelines.builtin.bundle import WEIGHTS
+from pipelines.builtin.checkpoints import WEIGHTS
 
 PARTS = ("model", "clip", "adapter", "segmenter", "oracle")
 LIMIT = 25_000_000  # bytes

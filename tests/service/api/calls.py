@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
-from pipelines.store import Store
+from pipelines.store.object_store import Store
 from service.api.context import Context
 from service.state import keys
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from pipelines import paths
+from pipelines.store import keys
 from service.state import leases
 from tests.service.api.calls import SHOES, SPEC, as_, context, problem, store
 
@@ -151,8 +151,8 @@ def test_a_version_is_not_removed_while_another_is_made_from_it(client: TestClie
     client.post(SHOES, json=SPEC)
     ended(client)
     client.post(f"{DATASET}:refresh")
-    store(client).put(paths.manifest(paths.version("shoes", 1)), b"{}")
+    store(client).put(keys.manifest(keys.version("shoes", 1)), b"{}")
     assert "version 2 of 'shoes' is being made from 1" in problem(client.delete(f"{SHOES}/1"), 409)["detail"]
-    assert store(client).exists(paths.manifest(paths.version("shoes", 1)))
+    assert store(client).exists(keys.manifest(keys.version("shoes", 1)))
     client.post(f"{SHOES}/2/cancel")
     assert client.delete(f"{SHOES}/1").status_code == 204

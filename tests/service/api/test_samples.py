@@ -9,18 +9,18 @@ import PIL.Image
 import pytest
 from fastapi.testclient import TestClient
 
-from pipelines import paths
-from pipelines.plan import read_plan
 from pipelines.progress import Silent
-from pipelines.rows import read_shards
 from pipelines.run import run
-from pipelines.source import decode
+from pipelines.source.decode import decode
 from pipelines.spec import parse
-from pipelines.store import Store
+from pipelines.store import keys
+from pipelines.store.object_store import Store
+from pipelines.version.plan import read_plan
+from pipelines.version.rows import read_shards
 from tests.service.api.calls import SHOES, SPEC, as_, context, operated, problem, store
 from tests.test_run import SPEC as SMALL
 
-ROOT = paths.version("shoes", 1)
+ROOT = keys.version("shoes", 1)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_a_removed_version_leaves_nothing_and_its_number_is_not_given_again(clie
     client.post(SHOES, json=SPEC)
     store(client).put(f"{ROOT}/manifest.json", b"{}")
     store(client).put(f"{ROOT}/data/a.parquet", b"x")
-    store(client).put(f"{paths.version('shoes', 10)}/manifest.json", b"another")
+    store(client).put(f"{keys.version('shoes', 10)}/manifest.json", b"another")
     assert "cancel it first" in problem(client.delete(f"{SHOES}/1"), 409)["detail"]
     client.post(f"{SHOES}/1/cancel")
     problem(client.delete(f"{SHOES}/1", headers=as_(client, "others")), 404)

@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from pipelines.errors import SourceError
-from pipelines.source import open_source
+from pipelines.source.open import open_source
 from pipelines.spec import UploadedSource
 from tests.service.api.calls import SHOES, SPEC, as_, operated, problem, store
 from tests.source.packed import bomb, parquet, picture, tar, zipped

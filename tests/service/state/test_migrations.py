@@ -32,7 +32,7 @@ def revision(database: Database) -> str:
         return current(connection)
 
 
-def filled(database: Database) -> None:
+def fill_template(database: Database) -> None:
     """A completed, a running and a failed version of one dataset, as they were at revision 0001."""
     ran(database, "INSERT INTO datasets (tenant, name, last) VALUES ('team', 'shoes', 3), ('team', 'hats', 0)")
     for number, state in enumerate(("completed", "completed", "failed"), start=1):
@@ -52,7 +52,7 @@ def test_the_models_and_the_migrations_agree(database: Database) -> None:
 
 def test_data_goes_up_and_down_and_nothing_is_lost(database: Database) -> None:
     migrate(database.engine, "0001")
-    filled(database)
+    fill_template(database)
     database.create()
     assert ran(database, "SELECT name, latest FROM datasets ORDER BY name") == [("hats", None), ("shoes", 2)]
     found = versions.find(database, "team", "shoes", 1)
@@ -71,7 +71,7 @@ def test_data_goes_up_and_down_and_nothing_is_lost(database: Database) -> None:
 
 def test_a_database_that_was_made_without_revisions_is_taken_over(database: Database) -> None:
     migrate(database.engine, "0001")
-    filled(database)
+    fill_template(database)
     ran(database, "DROP TABLE alembic_version")
     ran(database, "DROP INDEX events_of_kind")  # as one that is older still
     database.create()

@@ -16,7 +16,7 @@ from service.settings import Settings
 from service.state import datasets, leases, schedules, versions
 from service.state.database import Database
 from service.state.tables import Schedule, Version
-from tests.benches import document
+from tests.builders import document
 
 DAY = 86_400
 

@@ -1,0 +1,1 @@
+"""Backbones: diffusion checkpoints taken apart."""

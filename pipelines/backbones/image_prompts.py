@@ -1,0 +1,143 @@
+"""Image prompts: conditioning the UNet on images beside the text, by one embedding of a CLIP image encoder.
+
+Two kinds of checkpoint take them. An IP-Adapter (Ye et al. 2023, arXiv 2308.06721) adds a second cross-attention to any
+UNet. An unCLIP UNet (Ramesh et al. 2022, arXiv 2204.06125) adds the embedding, noised to a given level, to its timestep's.
+For both, an embedding of zeros is the unconditional one of classifier-free guidance.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import torch
+from diffusers.models.embeddings import get_timestep_embedding
+from huggingface_hub import hf_hub_download
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import CLIPImageProcessorPil, CLIPVisionModelWithProjection
+
+from pipelines.errors import ModelError
+from pipelines.records import Image
+
+BATCH = 64
+
+
+class ClipImageModel(CLIPVisionModelWithProjection):  # type: ignore[misc]
+    """Loads from a whole CLIP without warnings about its text half."""
+
+    _keys_to_ignore_on_load_unexpected = (r"^text_", r"^logit_scale$")
+
+
+class ImageEncoder:
+    """The image half of a CLIP: images to embeddings, float32 (n, width), on the CPU."""
+
+    def __init__(self, model: CLIPVisionModelWithProjection, processor: Any) -> None:
+        self.model, self.processor = model.eval().requires_grad_(False), processor
+
+    @classmethod
+    def load(cls, path: str, device: torch.device, subfolder: str = "") -> "ImageEncoder":
+        """From a CLIP checkpoint, or its image half alone. Raises OSError or ValueError."""
+        model = ClipImageModel.from_pretrained(path, subfolder=subfolder, dtype=torch.float32).to(device)
+        try:
+            processor = CLIPImageProcessorPil.from_pretrained(path, subfolder=subfolder)
+        except OSError:  # IP-Adapter's own encoders come without: CLIP's defaults, at the encoder's size
+            side = model.config.image_size
+            processor = CLIPImageProcessorPil(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
+        return cls(model, processor)
+
+    @torch.no_grad()
+    def embed(self, images: Sequence[Image]) -> Tensor:
+        parts = []
+        for start in range(0, len(images), BATCH):
+            batch = [PIL.Image.fromarray(image) for image in images[start : start + BATCH]]
+            pixels = self.processor(images=batch, return_tensors="pt").pixel_values
+            parts.append(self.model(pixels.to(self.model.device, self.model.dtype)).image_embeds.float().cpu())
+        return torch.cat(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterFiles:
+    """Where an IP-Adapter lies: its weights, and the checkpoint of its image encoder with the subfolder in that."""
+
+    weights: str
+    encoder: str
+    subfolder: str = ""
+
+
+def adapter_files(checkpoint: str) -> AdapterFiles:
+    """The files of FOLDER/FILE.safetensors with its encoder in FOLDER/image_encoder; from the hub if it is no path."""
+    folder, _, name = checkpoint.rpartition("/")
+    if Path(checkpoint).exists() or folder.count("/") == 0:
+        return AdapterFiles(checkpoint, f"{folder}/image_encoder")
+    organisation, repository, *parts = folder.split("/")
+    identity, inner = f"{organisation}/{repository}", "/".join(parts)
+    weights = hf_hub_download(identity, "/".join([*parts, name]))
+    return AdapterFiles(weights, identity, f"{inner}/image_encoder".lstrip("/"))
+
+
+class IpAdapter:
+    """An IP-Adapter in a UNet. Rows without an image prompt are predicted as without the adapter."""
+
+    def __init__(self, unet: Any, files: AdapterFiles, device: torch.device) -> None:
+        """Raises ModelError."""
+        self.unet = unet
+        try:
+            unet._load_ip_adapter_weights([split_weights(load_file(files.weights))])
+            self.encoder = ImageEncoder.load(files.encoder, device, files.subfolder)
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise ModelError(
+                f"models.adapter: {files.weights!r} is no IP-Adapter for this checkpoint ({error}); give one that is made "
+                "for it, FOLDER/FILE.safetensors, with its encoder in FOLDER/image_encoder"
+            ) from None
+        unet.requires_grad_(False)
+
+    def embeds(self, embedding: Tensor, noise_level: int, generator: torch.Generator) -> Tensor:
+        """The UNet's image embedding of an encoder's embedding (width,): the same."""
+        return embedding
+
+    def unet_arguments(self, image_embeds: Tensor | None, rows: int, scale: float) -> dict[str, Any]:
+        """Keyword arguments of the UNet for image embeddings (rows, width); None: no image plays a part."""
+        for processor in self.unet.attn_processors.values():
+            if hasattr(processor, "to_k_ip"):
+                processor.scale = [0.0 if image_embeds is None else scale]
+        if image_embeds is None:
+            image_embeds = torch.zeros(rows, self.encoder.model.config.projection_dim, device=self.unet.device)
+        return {"added_cond_kwargs": {"image_embeds": [image_embeds[:, None].to(self.unet.dtype)]}}
+
+
+def split_weights(state: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """A file's weights as diffusers loads them, `image_proj` and `ip_adapter` apart. Raises ValueError."""
+    parts: dict[str, dict[str, Tensor]] = {"image_proj": {}, "ip_adapter": {}}
+    for key, weight in state.items():
+        part, _, rest = key.partition(".")
+        if part not in parts:
+            raise ValueError(f"unknown weight {key!r}")
+        parts[part][rest] = weight
+    if "proj.weight" not in parts["image_proj"]:
+        raise ValueError("it is not one of those that take a single embedding")
+    return parts
+
+
+class UnClip:
+    """The image encoder and noising of a StableUnCLIP checkpoint."""
+
+    def __init__(self, pipeline: Any, device: torch.device) -> None:
+        self.unet = pipeline.unet
+        self.encoder = ImageEncoder(pipeline.image_encoder.to(device), pipeline.feature_extractor)
+        self.normalizer, self.schedule = pipeline.image_normalizer.float().cpu(), pipeline.image_noising_scheduler
+
+    def embeds(self, embedding: Tensor, noise_level: int, generator: torch.Generator) -> Tensor:
+        """The UNet's image embedding of an encoder's (width,): noised, and the noise level's embedding: (2 width,)."""
+        noise = torch.randn(embedding.shape, generator=generator)[None]
+        level = torch.tensor([noise_level])
+        noised = self.schedule.add_noise(self.normalizer.scale(embedding[None].float()), timesteps=level, noise=noise)
+        level_embedding = get_timestep_embedding(level, embedding.shape[-1], flip_sin_to_cos=True, downscale_freq_shift=0)
+        return torch.cat([self.normalizer.unscale(noised), level_embedding], dim=1)[0]
+
+    def unet_arguments(self, image_embeds: Tensor | None, rows: int, scale: float) -> dict[str, Any]:
+        """Keyword arguments of the UNet for image embeddings (rows, 2 width); None: no image."""
+        if image_embeds is None:
+            image_embeds = torch.zeros(rows, 2 * self.encoder.model.config.projection_dim, device=self.unet.device)
+        return {"class_labels": image_embeds.to(self.unet.dtype)}

@@ -1,0 +1,19 @@
+"""Where the bundled checkpoints lie."""
+
+from pathlib import Path
+
+from pipelines.errors import ModelError
+
+BUILTIN = "builtin"  # what a spec calls them
+WEIGHTS = Path(__file__).parent / "weights"
+ADAPTER = "ip-adapter.safetensors"
+
+
+def resolve(checkpoint: str, part: str) -> str:
+    """The path of the bundled `part` (model, clip, adapter, segmenter, oracle) for 'builtin'; anything else as it is."""
+    if checkpoint != BUILTIN:
+        return checkpoint
+    folder = WEIGHTS / part
+    if not folder.is_dir():
+        raise ModelError(f"the bundled {part} is missing from {WEIGHTS}; install the package again, or give a checkpoint")
+    return str(folder)

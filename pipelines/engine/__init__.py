@@ -1,0 +1,1 @@
+"""The engine: a stream of requests in, a stream of images out, through one resident batch."""

@@ -1,0 +1,65 @@
+"""The rows of the engine's batch: requests being denoised, each at its own place in its own schedule."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pipelines.backbones.schedule import Step
+from pipelines.records import Request
+from pipelines.tensors import mask_tensor
+
+
+@dataclass(slots=True)
+class Row:
+    """One request in the batch."""
+
+    request: Request
+    steps: list[Step]
+    x: Tensor  # latents (channels, h, w)
+    prompt_embeds: Tensor  # (length, width)
+    eps: Tensor  # the noise that it started from, as x
+    image_embeds: Tensor | None = None  # of its image prompt
+    x0: Tensor | None = None  # latents of its init image
+    mask: Tensor | None = None  # (1, h, w), 1 where latents change; None: everywhere, or an inpainting UNet keeps the rest
+    taken: int = 0  # steps taken
+
+    @property
+    def step(self) -> Step:
+        return self.steps[self.taken]
+
+    @property
+    def finished(self) -> bool:
+        return self.taken == len(self.steps)
+
+
+def same_weights(rows: list[Row]) -> dict[tuple[str | None, float], list[int]]:
+    """Indices of the rows by the UNet weights that they need: the LoRA, and the scale of the image prompt."""
+    groups: dict[tuple[str | None, float], list[int]] = {}
+    for index, row in enumerate(rows):
+        prompt = row.request.image_prompt
+        groups.setdefault((row.request.lora, 0.0 if prompt is None else prompt.scale), []).append(index)
+    return groups
+
+
+def image_embeds(rows: list[Row], guided: list[int]) -> Tensor | None:
+    """Image embeddings of the rows, then the unconditional ones of the guided rows; None where no row has any."""
+    known = [row.image_embeds for row in rows if row.image_embeds is not None]
+    if not known:
+        return None
+    none = torch.zeros_like(known[0])
+    return torch.stack([*(none if row.image_embeds is None else row.image_embeds for row in rows), *(none for _ in guided)])
+
+
+def latent_mask(request: Request, scale_factor: int, like: Tensor) -> Tensor | None:
+    """Which latents change, (1, h, w), 1 or 0; None: all.
+
+    A cell changes when any of its pixels does, unless a grafted object fills half of it: the model must see what it joins.
+    """
+    if request.mask is None:
+        return None
+    changing = F.max_pool2d(mask_tensor([request.mask]), scale_factor)[0]
+    if request.graft is not None:
+        changing = changing * (F.avg_pool2d(mask_tensor([request.graft.mask]), scale_factor)[0] < 0.5)
+    return changing.to(like)

@@ -1,0 +1,83 @@
+"""What the arms add to the real training images, one function for each `Addition` of `spec.arms`."""
+
+from collections import Counter
+from collections.abc import Callable
+
+from pipelines.engine.engine import Engine
+from pipelines.errors import SourceError
+from pipelines.evaluation.data import EvaluationData
+from pipelines.filters import Panel
+from pipelines.methods.text_to_image import TextToImageMethod
+from pipelines.records import Examples, Item, Quota
+from pipelines.spec import TextToImage
+from pipelines.spec.arms import Addition
+from pipelines.version import rows
+from pipelines.version.attempts import run_attempts
+from pipelines.version.plan import Plan
+
+
+def version(data: EvaluationData) -> Examples:
+    """The samples of the version."""
+    return data.examples(data.kept)
+
+
+def text_to_image(data: EvaluationData) -> Examples:
+    """As many images of each class as the version holds, by plain text to image, unfiltered."""
+    resources = data.resources
+    key = f"{resources.root}/evaluation/text_to_image.parquet"
+    if not resources.store.exists(key):
+        counts = Counter(row["label"] for row in data.kept)
+        quotas = tuple(Quota(name, None, counts[n]) for n, name in enumerate(resources.source.classes) if counts[n])
+        plan = Plan("", "", quotas, sum(counts.values()))
+        method = TextToImageMethod(resources, TextToImage(type="text_to_image", steps=resources.spec.method.steps))
+        unfiltered = Panel(resources)
+        unfiltered.filters = {}
+        outcome = run_attempts(resources, method, Engine(resources.models.backbone), unfiltered, plan.shard(0))
+        resources.store.put_first(key, rows.encode(outcome.kept, resources))
+    return data.examples(rows.read(resources.store.get(key)))
+
+
+def retrieved(data: EvaluationData) -> Examples:
+    """Real images of an unlabelled pool, as many as the version has of each class, by CLIP (arXiv 2406.05184).
+
+    An image is a candidate for the class whose real images it is nearest to, and the nearest are taken. Its own label is
+    never read.
+    """
+    resources, classes = data.resources, data.resources.source.classes
+    pool, view, clip = resources.source.splits["pool"], resources.view, resources.models.clip
+    prototypes = clip.prototypes([view.images(resources.source.of(label)) for label in classes])
+    cosines = clip.embed_images(view.images(pool)) @ prototypes.T
+    counts = Counter(row["label"] for row in data.kept)
+    chosen: list[tuple[Item, str]] = []
+    for number, label in enumerate(classes):
+        nearest = [row for row in range(len(pool)) if int(cosines[row].argmax()) == number]
+        nearest.sort(key=lambda row: (-float(cosines[row, number]), row))
+        chosen += [(pool[row], label) for row in nearest[: counts[number]]]
+    return Examples(view.images([item for item, _ in chosen]), [label for _, label in chosen], [None] * len(chosen))
+
+
+def real_balanced(data: EvaluationData) -> Examples:
+    """Unused real images of the same classes on the same groups, one for each kept sample: the ceiling.
+
+    A sample of no group is any group's. Raises SourceError when there are too few.
+    """
+    resources = data.resources
+    counts = Counter((resources.source.classes[row["label"]], row["group"]) for row in data.kept)
+    chosen = []
+    for (label, group), count in sorted(counts.items(), key=str):
+        reserve = [i for i in resources.source.splits.get("reserve", []) if i.label == label and group in (None, i.group)]
+        if len(reserve) < count:
+            raise SourceError(
+                f"evaluation.arms: real_balanced needs {count} unused real images of {label} on {group}, "
+                f"the source has {len(reserve)}; leave the arm out, or ask for fewer images"
+            )
+        chosen += reserve[:count]
+    return Examples(resources.view.images(chosen), [i.label for i in chosen], [i.group for i in chosen])
+
+
+ADDITIONS: dict[Addition, Callable[[EvaluationData], Examples]] = {
+    "version": version,
+    "text_to_image": text_to_image,
+    "retrieved": retrieved,
+    "real_balanced": real_balanced,
+}

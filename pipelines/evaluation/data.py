@@ -1,0 +1,70 @@
+"""The data that the arms of an evaluation share: kept samples, test images, and real images with re-encoded twins."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from pipelines.learning.resources import Resources
+from pipelines.methods import Method
+from pipelines.records import Examples, Image
+from pipelines.regions import paste
+from pipelines.source.decode import decode
+from pipelines.spec import Evaluation
+from pipelines.spec.arms import ARMS
+from pipelines.tensors import images, tensor
+from pipelines.version import rows
+from pipelines.version.plan import Plan
+
+Row = dict[str, Any]  # of a version's data files
+BATCH = 64  # images re-encoded at a time
+
+
+class EvaluationData:
+    """Each part is read or computed once, when an arm first needs it."""
+
+    def __init__(self, resources: Resources, plan: Plan, method: Method, spec: Evaluation) -> None:
+        self.resources, self.plan, self.method, self.spec = resources, plan, method, spec
+
+    @cached_property
+    def kept(self) -> list[Row]:
+        """The samples of the version."""
+        return rows.read_shards(self.resources.store, self.resources.root, self.plan)
+
+    @cached_property
+    def test(self) -> Examples:
+        return self.resources.view.examples("test")
+
+    @cached_property
+    def real(self) -> Examples:
+        """The real training images."""
+        return self.resources.view.examples("train")
+
+    @cached_property
+    def reencoded(self) -> list[Image]:
+        """The real training images, once through the generator's autoencoder."""
+        backbone, pixels = self.resources.models.backbone, self.real.images
+        with torch.inference_mode():
+            parts = [backbone.encode_images(tensor(pixels[i : i + BATCH])) for i in range(0, len(pixels), BATCH)]
+            return [image for part in parts for image in images(backbone.decode_latents(part))]
+
+    @cached_property
+    def reencoded_regions(self) -> list[Image]:
+        """The same inside the region that the method would repaint alone."""
+        regions = self.method.regions(self.resources.source.splits["train"])
+        triples = zip(self.real.images, self.reencoded, regions, strict=True)
+        return [real if mask is None else paste(real, twin, mask) for real, twin, mask in triples]
+
+    def twins(self, arm: str) -> Sequence[Image] | None:
+        """The real training images as the generator would have left them, for arms that train beside generated ones."""
+        kind = ARMS[arm].reencode
+        if not self.spec.reencode or kind is None:
+            return None
+        return self.reencoded if kind == "image" else self.reencoded_regions
+
+    def examples(self, samples: Sequence[Row]) -> Examples:
+        """Samples, labelled."""
+        names = self.resources.source.classes
+        pixels = [decode(row["image"], allow_synthetic=True) for row in samples]
+        return Examples(pixels, [names[row["label"]] for row in samples], [row["group"] for row in samples])

@@ -1,0 +1,1 @@
+"""Measuring the methods: benchmarks and ablations."""

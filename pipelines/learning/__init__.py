@@ -1,0 +1,1 @@
+"""What is learned of a source before anything is generated: judges, tokens, LoRAs."""

@@ -1,0 +1,42 @@
+"""The concepts of a method: tokens and LoRAs of a source's classes, and the requests that use them."""
+
+from typing import Any
+
+from pipelines.chance import derive
+from pipelines.learning.lora import Loras
+from pipelines.learning.resources import Resources
+from pipelines.learning.tokens import Tokens
+from pipelines.prompts import fill_template
+from pipelines.records import PlannedImage, Request
+from pipelines.spec import MethodSpec
+
+
+class Concepts:
+    """Neither tokens nor LoRAs where the spec has none."""
+
+    def __init__(self, resources: Resources, spec: MethodSpec) -> None:
+        self.resources, self.spec = resources, spec
+        self.tokens = Tokens(resources, spec.superclass, spec.inversion)
+        self.loras = Loras(resources, self.tokens, spec.lora)
+
+    def learn(self) -> None:
+        """Train them, or take them from the store. Resumable; running it again costs nothing."""
+        self.tokens.learned  # noqa: B018  (learned on first use)
+        self.loras.learned  # noqa: B018
+
+    def seed(self, planned: PlannedImage, attempt: int) -> int:
+        """Of one image's noise and random choices."""
+        return derive(self.resources.spec.seed, "image", planned.index, attempt)
+
+    def request(self, planned: PlannedImage, attempt: int, **changes: Any) -> Request:
+        """A text-to-image request for a planned image, with `changes` to its fields."""
+        seed, label = self.seed(planned, attempt), planned.label
+        fields = {
+            "seed": seed,
+            "prompt": fill_template(self.spec.templates, self.spec.words, self.tokens.phrase(label), seed),
+            "concept": self.tokens.key(label),
+            "lora": self.loras.key(label),
+            "guidance": self.spec.guidance,
+            "steps": self.spec.steps,
+        }
+        return Request(index=planned.index, attempt=attempt, label=label, method=self.spec.type, **{**fields, **changes})

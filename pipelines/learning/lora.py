@@ -1,0 +1,132 @@
+"""LoRA (Hu et al. 2021, arXiv 2106.09685): low-rank weights beside the UNet's attention, trained on a source's images.
+
+DataDream (ECCV 2024, arXiv 2407.10910): one for each class, or one for all, of rank 16. The paper trains the text encoder's,
+too; here that stays as it is, since learned tokens live in it.
+"""
+
+import json
+import math
+import warnings
+from collections.abc import Sequence
+from functools import cached_property
+
+import torch
+from peft import LoraConfig, get_peft_model_state_dict
+from safetensors.torch import load, save
+from torch import Tensor
+
+from pipelines.backbones.stable_diffusion import StableDiffusion
+from pipelines.chance import derive
+from pipelines.learning.resources import Resources
+from pipelines.learning.tokens import Tokens
+from pipelines.learning.trainer import Trainer, noised_batch
+from pipelines.prompts import TEMPLATES
+from pipelines.records import Image, Item
+from pipelines.spec import Lora
+from pipelines.store.artifacts import Artifact
+from pipelines.tensors import tensor
+
+WEIGHTS, CURVE = "pytorch_lora_weights.safetensors", "curve.json"
+ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
+ADAPTER = "learning"  # name of the weights among the UNet's adapters while they are trained
+
+
+def learning_rate(step: int, spec: Lora) -> float:
+    """Linear warm-up over a tenth of the steps, then a cosine to zero."""
+    warm = max(1, spec.steps // 10)
+    if step < warm:
+        return spec.learning_rate * (step + 1) / warm
+    return spec.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, spec.steps - warm)))
+
+
+class LoraTraining:
+    """Training of one LoRA on images with their prompts."""
+
+    def __init__(
+        self, backbone: StableDiffusion, images: Sequence[Image], prompts: Sequence[str], spec: Lora, seed: int
+    ) -> None:
+        self.backbone, self.prompts, self.spec = backbone, list(prompts), spec
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            config = LoraConfig(r=spec.rank, lora_alpha=spec.rank, init_lora_weights="gaussian", target_modules=ATTENTION)
+            with warnings.catch_warnings():  # several adapters at a time are intended
+                warnings.simplefilter("ignore", UserWarning)
+                backbone.unet.add_adapter(config, adapter_name=ADAPTER)
+                backbone.unet.enable_adapters()  # those trained before left them disabled
+        weights = {n: p for n, p in backbone.unet.named_parameters() if f".{ADAPTER}." in n}
+        for weight in weights.values():
+            weight.data = weight.data.float()
+        self.trainer = Trainer(weights, self.loss, lambda step: learning_rate(step, spec), seed)
+        with torch.no_grad():
+            self.latents = backbone.encode_images(tensor(images))
+
+    def loss(self, generator: torch.Generator) -> Tensor:
+        """The denoising loss of one batch."""
+        backbone = self.backbone
+        batch = noised_batch(backbone, self.latents, self.spec.batch, generator)
+        with torch.no_grad():
+            prompt_embeds = backbone.encode_prompts([self.prompts[row] for row in batch.rows])
+        with torch.autocast(batch.xt.device.type, backbone.dtype, enabled=backbone.dtype != torch.float32):
+            prediction = backbone.predict(batch.xt, batch.t, prompt_embeds)
+        return (prediction - batch.target).square().mean()
+
+    def weights(self) -> dict[str, Tensor]:
+        """Take the trained weights out of the UNet, named as diffusers' `load_lora_weights` reads them."""
+        state = get_peft_model_state_dict(self.backbone.unet, adapter_name=ADAPTER)
+        weights = {f"unet.{name}": weight.detach().cpu().clone().contiguous() for name, weight in state.items()}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            self.backbone.unet.delete_adapters(ADAPTER)
+        return weights
+
+
+class Loras:
+    """The LoRAs of a source: none, one for all classes, or one for each."""
+
+    def __init__(self, resources: Resources, tokens: Tokens, spec: Lora | None) -> None:
+        self.resources, self.tokens, self.spec = resources, tokens, spec
+
+    @cached_property
+    def learned(self) -> dict[str, str]:
+        """The key of every class's LoRA, trained now or taken from the store, and added to the UNet."""
+        if self.spec is None:
+            return {}
+        classes = self.resources.source.classes
+        if self.spec.scope == "dataset":
+            return dict.fromkeys(classes, self.learn(list(classes), "the dataset", self.spec))
+        return {label: self.learn([label], label, self.spec) for label in classes}
+
+    def key(self, label: str) -> str | None:
+        return self.learned.get(label)
+
+    def captions(self, items: Sequence[Item]) -> list[str]:
+        """The prompts of the training images: the plain template with the phrase of each one's class."""
+        return [TEMPLATES[0].format(self.tokens.phrase(item.label)) for item in items]
+
+    def learn(self, labels: Sequence[str], name: str, spec: Lora) -> str:
+        """The LoRA of some classes, added to the UNet; its key."""
+        resources, backbone = self.resources, self.resources.models.backbone
+        items = [item for label in labels for item in resources.source.of(label)[: spec.images]]
+        prompts = self.captions(items)
+        facts = {
+            "model": backbone.revision,
+            "resolution": resources.models.resolution,
+            "images": [item.sha256 for item in items],
+            "prompts": prompts,
+            "concepts": [self.tokens.key(label) for label in labels],
+            "spec": spec.model_dump(),
+            "seed": resources.spec.seed,
+        }
+
+        def train(artifact: Artifact) -> dict[str, bytes]:
+            stage = resources.progress.stage(f"learn: LoRA of {name}", spec.steps)
+            seed = derive(resources.spec.seed, "lora", *labels) % 2**31
+            training = LoraTraining(backbone, resources.view.images(items), prompts, spec, seed)
+            losses = training.trainer.run(spec.steps, spec.checkpoint_every, artifact, stage)
+            record = {**facts, "losses": losses, "images_seen": spec.steps * spec.batch}
+            return {WEIGHTS: save(training.weights()), CURVE: (json.dumps(record, sort_keys=True) + "\n").encode()}
+
+        artifact = resources.artifacts.get_or_make("lora", facts, CURVE, train)
+        key = artifact.key(WEIGHTS)
+        backbone.add_lora(key, load(artifact.get(WEIGHTS)))
+        return key

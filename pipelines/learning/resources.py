@@ -1,0 +1,68 @@
+"""What the stages of one version share: its spec and store, the models, the view of the source, and the judges."""
+
+from functools import cached_property
+
+from pipelines.learning.judges import JudgeTraining, rank
+from pipelines.progress import Progress
+from pipelines.records import Item
+from pipelines.source.open import open_source
+from pipelines.source.source import Source
+from pipelines.spec import VersionSpec
+from pipelines.store import keys
+from pipelines.store.artifacts import Artifacts
+from pipelines.store.object_store import Store
+from pipelines.vision.classifier import Classifier
+from pipelines.vision.models import Models
+from pipelines.vision.source_view import SourceView
+
+
+class Resources:
+    """Each part is opened when it is first needed: a planner loads no model."""
+
+    def __init__(
+        self, spec: VersionSpec, store: Store, progress: Progress, number: int = 1, models: Models | None = None
+    ) -> None:
+        """`models` that are loaded already, of the same `spec.models`."""
+        self.spec, self.store, self.progress, self.number = spec, store, progress, number
+        self.root = keys.version(spec.name, number)
+        self.artifacts = Artifacts(store)
+        self.models = models or Models(spec.models)
+        self.reused_tokens: dict[str, str] = {}  # digests by class, of tokens that a refresh takes over as they are
+
+    @cached_property
+    def source(self) -> Source:
+        return open_source(self.spec.source, self.store)
+
+    @cached_property
+    def view(self) -> SourceView:
+        return SourceView(self.source, self.models)
+
+    @property
+    def superclass(self) -> str:
+        """The word that names the object in every image."""
+        assert isinstance(self.spec.method.superclass, str)  # the spec was checked
+        return self.spec.method.superclass
+
+    @property
+    def judge_training(self) -> JudgeTraining:
+        return JudgeTraining(self.view, self.spec.classifier, self.spec.models.device, self.spec.seed)
+
+    @cached_property
+    def judge(self) -> Classifier:
+        """The plain classifier of whole images."""
+        return self.judge_training.of_images(self.artifacts, self.progress)
+
+    @cached_property
+    def object_judge(self) -> Classifier:
+        """The plain classifier of isolated objects."""
+        return self.judge_training.of_objects(self.superclass, self.artifacts, self.progress)
+
+    @cached_property
+    def ranking(self) -> dict[str, list[tuple[Item, float]]]:
+        """Training images of each class with the judge's probability of their own class, most typical first."""
+        return rank(self.view, self.judge)
+
+    @property
+    def loaded(self) -> list[str]:
+        """Names of the models that are in memory."""
+        return [*self.models.loaded, *(name for name in ("judge", "object_judge") if name in vars(self))]

@@ -1,0 +1,101 @@
+"""The one resumable trainer, of tokens and LoRAs: AdamW on the denoising loss of a backbone.
+
+Step k's random numbers depend on (seed, k) alone, so that a run that was stopped ends with the same bytes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from pipelines.backbones.schedule import add_noise, per_row, target
+from pipelines.backbones.stable_diffusion import StableDiffusion
+from pipelines.progress import Stage
+from pipelines.store.artifacts import Artifact
+
+
+@dataclass(frozen=True, slots=True)
+class NoisedBatch:
+    """A training batch of n rows."""
+
+    rows: Tensor  # which images, int64 (n,)
+    templates: Tensor  # which prompt template of each, int64 (n,)
+    xt: Tensor  # noised latents, (n, channels, h, w)
+    t: Tensor  # timesteps, int64 (n,)
+    target: Tensor  # of the prediction, as xt
+
+
+def noised_batch(
+    backbone: StableDiffusion, latents: Tensor, size: int, generator: torch.Generator, templates: int = 0
+) -> NoisedBatch:
+    """Draw `size` of the latents, a timestep, one of `templates` templates if there are any, and noise for each."""
+    rows = torch.randint(len(latents), (size,), generator=generator)
+    t = torch.randint(len(backbone.schedule.alphas_cumprod), (size,), generator=generator)
+    choice = torch.randint(templates, (size,), generator=generator) if templates else torch.zeros_like(rows)
+    x0 = latents[rows]
+    eps = torch.randn(x0.shape, generator=generator).to(x0)
+    abar = per_row(backbone.schedule.alphas_cumprod[t].tolist(), x0)
+    truth = target(x0, eps, abar, backbone.schedule.prediction)
+    return NoisedBatch(rows, choice, add_noise(x0, eps, abar), t.to(x0.device), truth)
+
+
+class Trainer:
+    """One optimisation: `loss` of a seeded generator, over `parameters`, at the learning rate of each step."""
+
+    def __init__(
+        self,
+        parameters: Mapping[str, Tensor],
+        loss: Callable[[torch.Generator], Tensor],
+        learning_rate: Callable[[int], float],
+        seed: int,
+    ) -> None:
+        self.parameters, self.loss, self.learning_rate, self.seed = dict(parameters), loss, learning_rate, seed
+        self.optimizer = torch.optim.AdamW(self.parameters.values(), lr=learning_rate(0), weight_decay=1e-2)
+        self.losses: list[float] = []
+
+    def step(self) -> float:
+        """One step of AdamW; its loss."""
+        loss = self.loss(torch.Generator().manual_seed(self.seed * 1_000_003 + len(self.losses)))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(len(self.losses))
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.losses.append(loss.item())
+        return self.losses[-1]
+
+    def state(self) -> bytes:
+        """Parameters, moments and losses, as safetensors."""
+        moments = self.optimizer.state_dict()["state"]
+        kept = {f"{number}.{key}": value.clone() for number, values in moments.items() for key, value in values.items()}
+        weights = {f"weight.{name}": weight.detach().clone() for name, weight in self.parameters.items()}
+        return save({"losses": torch.tensor(self.losses, dtype=torch.float64), **weights, **kept})
+
+    def restore(self, data: bytes) -> None:
+        """Go on from a state. One of other parameters, as older versions of this trainer wrote, is left alone."""
+        state = load(data)
+        if not {f"weight.{name}" for name in self.parameters} <= state.keys():
+            return
+        self.losses = state.pop("losses").tolist()
+        whole = self.optimizer.state_dict()
+        for key, value in state.items():
+            kind, _, name = key.partition(".")
+            if kind == "weight":
+                self.parameters[name].data.copy_(value)
+            else:
+                whole["state"].setdefault(int(kind), {})[name] = value
+        self.optimizer.load_state_dict(whole)
+
+    def run(self, steps: int, checkpoint_every: int, artifact: Artifact, progress: Stage) -> list[float]:
+        """Train to the end, from wherever an earlier run got to; the losses rounded to six places."""
+        if checkpoint := artifact.load_checkpoint():
+            self.restore(checkpoint)
+            progress(len(self.losses))
+        while len(self.losses) < steps:
+            self.step()
+            progress(1)
+            if len(self.losses) % checkpoint_every == 0:
+                artifact.save_checkpoint(self.state())
+        return [round(loss, 6) for loss in self.losses]

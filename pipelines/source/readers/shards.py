@@ -1,0 +1,88 @@
+"""Parquet files and WebDataset tars. Images of a tar are read from where they lie, those of Parquet from a copy on disk:
+Parquet gives no single row without the thousands beside it."""
+
+import tempfile
+import weakref
+from dataclasses import replace
+from typing import IO, Any
+
+from pipelines.errors import SourceError
+from pipelines.records import Image, Item, Problem
+from pipelines.source.archives import Columns, Entries, damage, entries_of_parquet, entries_of_tar
+from pipelines.source.checks import Entry, collect
+from pipelines.source.decode import decode
+from pipelines.source.location import Location, open_location
+from pipelines.source.source import Source, checked
+from pipelines.source.splits import splits_of
+from pipelines.spec import ParquetSource, WebDatasetSource
+
+
+class Spool:
+    """Bytes put one after another into a file without a name, which is gone with this object."""
+
+    def __init__(self) -> None:
+        self.file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by the finalizer)
+        weakref.finalize(self, self.file.close)
+
+    def put(self, data: bytes) -> tuple[int, int]:
+        """Returns where it lies: offset and size."""
+        offset = self.file.seek(0, 2)
+        self.file.write(data)
+        return offset, len(data)
+
+    def get(self, offset: int, size: int) -> bytes:
+        self.file.seek(offset)
+        return self.file.read(size)
+
+
+def shards(path: str, suffix: str) -> tuple[Location, list[str]]:
+    """Where the files lie that a folder or a pattern names, and their names there. Raises SourceError if there are none."""
+    home, _, last = path.rstrip("/").rpartition("/")
+    pattern = last if last.endswith(suffix) or any(sign in last for sign in "*?[") else ""
+    place = open_location((home or "/") if pattern else path, f"*{suffix} files")
+    names = [name for name in place.glob(pattern or f"**/*{suffix}") if name.endswith(suffix)]
+    if not names:
+        raise SourceError(f"source.path: {path} names no *{suffix} file; give a folder of them, or a pattern in one")
+    return place, names
+
+
+def open_shards(spec: ParquetSource | WebDatasetSource) -> Source:
+    """Index the files. Raises SourceError when one is missing or damaged, with no two classes, or too many bad images."""
+    parquet = isinstance(spec, ParquetSource)
+    place, names = shards(spec.path, ".parquet" if parquet else ".tar")
+    split_of = splits_of(names)
+    spool = Spool()
+    lies: dict[str, Any] = {}
+
+    def members(file: IO[bytes], name: str) -> Entries:
+        if isinstance(spec, WebDatasetSource):
+            return entries_of_tar(file, "r:")
+        return entries_of_parquet(file, Columns(spec.image, spec.label, spec.group, spec.split), f"source.path: {name}")
+
+    def entries() -> Entries:
+        for name in names:
+            with place.open(name) as file, damage(f"source.path: {name}"):
+                for entry in members(file, name):
+                    if isinstance(entry, Problem):
+                        yield Problem(f"{name}/{entry.id}", entry.reason)
+                    else:
+                        yield replace(entry, shard=name, split=entry.split or split_of[name])
+
+    def keep(item: Item, entry: Entry) -> None:
+        lies[item.sha256] = spool.put(entry.data) if parquet else (entry.shard, *entry.place)
+
+    def bytes_of(item: Item) -> bytes:
+        if parquet:
+            return spool.get(*lies[item.sha256])
+        name, offset, size = lies[item.sha256]
+        with place.open(name) as file:
+            file.seek(offset)
+            return file.read(size)
+
+    def read(item: Item) -> Image:
+        return decode(bytes_of(item), allow_synthetic=True)
+
+    where = f"source.path: {spec.path}"
+    return checked(
+        collect(entries(), keep, allow_synthetic=spec.allow_synthetic, where=where), read, where, spec.max_problems
+    )

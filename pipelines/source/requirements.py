@@ -1,0 +1,57 @@
+"""What a spec needs of its source, found out before anything is learned. Imports no torch."""
+
+from collections.abc import Mapping
+
+from pipelines.errors import SourceError, SpecError
+from pipelines.source.source import Source
+from pipelines.spec import Evaluation, VersionSpec
+from pipelines.spec.arms import ARMS
+from pipelines.spec.filters import Calibrated
+
+
+def check(spec: VersionSpec, source: Source) -> None:
+    """Raises SpecError or SourceError that says what is missing."""
+    for filter_ in spec.filters:
+        if isinstance(filter_, Calibrated) and filter_.calibrate is not None:
+            check_calibration(filter_.type, source)
+    if isinstance(spec.method.superclass, dict):
+        check_superclasses(spec.method.superclass, source)
+    if spec.evaluation is not None:
+        check_evaluation(spec.evaluation, source)
+
+
+def check_superclasses(words: Mapping[str, str], source: Source) -> None:
+    unknown = [label for label in words if label not in source.classes]
+    if unknown:
+        raise SpecError(
+            f"method.superclass: {unknown[0]!r} is no class of the source, whose classes are {', '.join(source.classes)}"
+        )
+
+
+def check_calibration(filter_type: str, source: Source) -> None:
+    if not source.splits["validation"]:
+        raise SourceError(
+            f"filters.{filter_type}.calibrate: the source has no validation images to calibrate on; add some, or leave "
+            "it out"
+        )
+
+
+def check_evaluation(spec: Evaluation, source: Source) -> None:
+    if isinstance(spec.gamma, dict) and set(spec.gamma) != set(source.classes):
+        raise SpecError(
+            f"evaluation.gamma: needs a weight for each of {', '.join(source.classes)}; has {', '.join(spec.gamma)}"
+        )
+    for split in ("validation", "test"):
+        if not source.splits[split]:
+            raise SourceError(
+                f"source: no {split} images to evaluate with; add a {split}/ folder with a folder for each class"
+            )
+        missing = [label for label in source.classes if not source.of(label, split)]
+        if missing:
+            raise SourceError(f"source: no {split} images of class {', '.join(missing)}; add some, or do not evaluate")
+    for arm in spec.arms:
+        unused = ARMS[arm].split
+        if unused is not None and not source.splits.get(unused):
+            raise SourceError(
+                f"evaluation.arms: {arm} needs unused real images, which built-in sources alone have; leave it out"
+            )

@@ -1,0 +1,1 @@
+"""The object store: objects by key, and artifacts by content."""

@@ -1,0 +1,64 @@
+"""Artifacts: what is computed from a source once and stored by content address, for every version that needs the same."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.store import keys
+from pipelines.store.canonical import digest
+from pipelines.store.object_store import Store
+
+CHECKPOINT = "progress.safetensors"  # of work that has not finished
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """The files of one artifact. It is complete when the `last` of them is there."""
+
+    store: Store
+    kind: str  # token, lora, classifier
+    digest: str  # of all facts that determine it
+    last: str  # the file that is written last
+
+    @property
+    def complete(self) -> bool:
+        return self.store.exists(self.key(self.last))
+
+    def key(self, file: str) -> str:
+        return keys.concept(self.kind, self.digest, file)
+
+    def get(self, file: str) -> bytes:
+        """Raises StoreError when there is no such file."""
+        return self.store.get(self.key(file))
+
+    def load_checkpoint(self) -> bytes | None:
+        """The state of unfinished work, if any was saved."""
+        key = self.key(CHECKPOINT)
+        return self.store.get(key) if self.store.exists(key) else None
+
+    def save_checkpoint(self, state: bytes) -> None:
+        self.store.put(self.key(CHECKPOINT), state)
+
+
+@dataclass(frozen=True, slots=True)
+class Artifacts:
+    """Artifacts of a store. Of several writers the first wins: floating point differs between their machines, and what one
+    has published, others may have used already."""
+
+    store: Store
+
+    def find(self, kind: str, digest: str, last: str) -> Artifact:
+        """The artifact at an address, complete or not."""
+        return Artifact(self.store, kind, digest, last)
+
+    def get_or_make(self, kind: str, facts: Any, last: str, make: Callable[[Artifact], Mapping[str, bytes]]) -> Artifact:
+        """The artifact that `facts` determine (a JSON value): the stored one, or else what `make` computes, by file name.
+
+        `make` may keep checkpoints in the artifact that it is given. Files of a writer that was faster are left as they are.
+        """
+        artifact = self.find(kind, digest(facts), last)
+        if not artifact.complete:
+            files = make(artifact)
+            for name in sorted(files, key=lambda name: name == last):
+                self.store.put_first(artifact.key(name), files[name])
+        return artifact

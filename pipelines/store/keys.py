@@ -1,0 +1,96 @@
+"""Every object key, in one place."""
+
+
+def version(name: str, number: int) -> str:
+    return f"datasets/{name}/v{number}"
+
+
+def spec(root: str) -> str:
+    return f"{root}/spec.json"
+
+
+def source(root: str) -> str:
+    """What the source held: every image by its content."""
+    return f"{root}/source.json"
+
+
+def plan(root: str) -> str:
+    return f"{root}/plan.json"
+
+
+def data(root: str, shard: int, shards: int) -> str:
+    return f"{root}/data/train-{shard:05d}-of-{shards:05d}.parquet"
+
+
+def rejected(root: str, shard: int, shards: int) -> str:
+    return f"{root}/rejected/train-{shard:05d}-of-{shards:05d}.parquet"
+
+
+def reports(root: str) -> str:
+    return f"{root}/reports"
+
+
+def report(root: str, shard: int) -> str:
+    return f"{reports(root)}/{shard:05d}.json"
+
+
+def quality(root: str) -> str:
+    return f"{root}/quality.json"
+
+
+def card(root: str) -> str:
+    return f"{root}/README.md"
+
+
+def figure(root: str, name: str) -> str:
+    return f"{root}/figures/{name}"
+
+
+def manifest(root: str) -> str:
+    return f"{root}/manifest.json"
+
+
+def evaluation(root: str) -> str:
+    return f"{root}/evaluation.json"
+
+
+def diff(root: str) -> str:
+    """A refreshed version against the one before it; made once it is evaluated."""
+    return f"{root}/diff.json"
+
+
+def run(root: str, arm: str, seed: int) -> str:
+    return f"{root}/evaluation/{arm}-{seed}.json"
+
+
+def concept(kind: str, digest: str, file: str) -> str:
+    """A file of an artifact, at the hash of all facts that determine it; shared by every version that needs it."""
+    return f"concepts/{kind}/{digest}/{file}"
+
+
+def croissant(root: str) -> str:
+    return f"{root}/croissant.json"
+
+
+def report_file(root: str, name: str) -> str:
+    """A file of the report for people, written after the version was published."""
+    return f"{root}/report/{name}"
+
+
+def seconds(root: str) -> str:
+    """Time spent so far, over all runs: the one object of a version that differs from run to run."""
+    return f"{root}/seconds.json"
+
+
+def blob(sha256: str) -> str:
+    """An uploaded image, by its content; shared by every source that holds it."""
+    return f"blobs/{sha256[:2]}/{sha256}"
+
+
+def index(source: str, digest: str) -> str:
+    """What an uploaded source held at one time."""
+    return f"sources/{source}/{digest}.json"
+
+
+def newest(source: str) -> str:
+    return f"sources/{source}/newest.json"

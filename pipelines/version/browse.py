@@ -1,0 +1,116 @@
+"""Browsing a version's samples, kept and dropped, a page at a time, with little memory and without torch."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pyarrow.parquet as pq
+
+from pipelines.source.class_labels import class_names
+from pipelines.store.object_store import Store
+from pipelines.version.plan import Plan, read_plan
+
+Verdict = Literal["kept", "dropped"]
+FILES = 50  # Parquet files that one page looks into at most
+# All but the image, in the order of display.
+COLUMNS = ("index", "attempt", "label", "group", "origin", "source_id", "source_sha256", "object_id", "object_sha256",
+           "method", "prompt", "concept", "lora", "seed", "strength", "guidance", "steps", "model", "revision", "scores",
+           "reason")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SampleFilter:
+    """Which samples a page holds; None: any."""
+
+    verdict: Verdict | None = None
+    reason: str | None = None  # prefix of the reason: "quality", or all of it
+    label: str | None = None
+
+    def accepts(self, row: dict[str, Any]) -> bool:
+        if self.reason is not None and not (row["reason"] or "").startswith(self.reason):
+            return False
+        return self.label is None or row["label"] == self.label
+
+
+def open_samples(store: Store, key: str) -> pq.ParquetFile | None:
+    """A data file; None while its shard is not generated."""
+    file = store.file(key)
+    return None if file is None else pq.ParquetFile(file)
+
+
+def sample(row: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
+    return {**row, "id": f"{row['index']}-{row['attempt']}", "verdict": verdict, "scores": json.loads(row["scores"])}
+
+
+def rows(file: pq.ParquetFile) -> list[dict[str, Any]]:
+    classes = class_names(file.schema_arrow)
+    columns = [name for name in COLUMNS if name in file.schema_arrow.names]
+    return [{**row, "label": classes[row["label"]]} for row in file.read(columns=columns).to_pylist()]
+
+
+def files(root: str, plan: Plan, only: SampleFilter) -> list[tuple[str, Verdict]]:
+    """The files to look into, shard by shard."""
+    rejected = plan.rejected_files(root)
+    chosen: list[tuple[str, Verdict]] = []
+    for number, key in enumerate(plan.data_files(root)):
+        if only.verdict != "dropped" and only.reason is None:
+            chosen.append((key, "kept"))
+        if only.verdict != "kept" and number < plan.generated_shards:
+            chosen.append((rejected[number], "dropped"))
+    return chosen
+
+
+def page(
+    store: Store, root: str, only: SampleFilter, start: tuple[int, int], limit: int
+) -> tuple[list[Any], tuple[int, int] | None]:
+    """Samples from (file, row) on, and where the next page starts; None after the last.
+
+    A page may hold fewer than `limit`, even none, though more follow: it looks into a bounded number of files.
+    """
+    plan = read_plan(store, root)
+    keys = files(root, plan, only) if plan else []
+    samples: list[dict[str, Any]] = []
+    first, offset = start
+    for number in range(first, min(first + FILES, len(keys))):
+        key, verdict = keys[number]
+        file = open_samples(store, key)
+        for row, values in enumerate([] if file is None else rows(file)):
+            if (number, row) < (first, offset) or not only.accepts(values):
+                continue
+            if len(samples) == limit:
+                return samples, (number, row)
+            samples.append(sample(values, verdict))
+    return samples, (first + FILES, 0) if first + FILES < len(keys) else None
+
+
+def files_of(root: str, plan: Plan, index: int) -> Iterator[str]:
+    """The files that may hold sample `index`: indices are dealt to shards in turn."""
+    for number in (n for n in range(plan.shards) if index in plan.indices(n)):
+        yield plan.data_file(root, number)
+        if number < plan.generated_shards:
+            yield plan.rejected_files(root)[number]
+
+
+def image(store: Store, root: str, index: int, attempt: int) -> bytes | None:
+    """The PNG of one sample; None if there is no such sample."""
+    plan = read_plan(store, root)
+    for key in files_of(root, plan, index) if plan else ():
+        if (file := open_samples(store, key)) is None:
+            continue
+        table = file.read(columns=["index", "attempt"])
+        for row, values in enumerate(table.to_pylist()):
+            if (values["index"], values["attempt"]) == (index, attempt):
+                return encoded_image(file, row)
+    return None
+
+
+def encoded_image(file: pq.ParquetFile, row: int) -> bytes:
+    """The image of a row, read from its row group alone."""
+    for group in range(file.num_row_groups):
+        size = file.metadata.row_group(group).num_rows
+        if row < size:
+            cell = file.read_row_group(group, columns=["image"]).column("image")[row].as_py()
+            return bytes(cell["bytes"])
+        row -= size
+    raise IndexError(row)

@@ -1,0 +1,133 @@
+"""Turning finished shards into a version: counts, quality, card, figures, and the manifest, last.
+
+A version exists when its manifest is in the store; a manifest names only what is there.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pipelines.errors import StoreError
+from pipelines.learning.resources import Resources
+from pipelines.methods import Method
+from pipelines.records import Image, Problem
+from pipelines.report.card import card
+from pipelines.report.croissant import croissant
+from pipelines.report.figures import contact_sheet
+from pipelines.source.decode import decode
+from pipelines.store import keys
+from pipelines.store.canonical import canonical
+from pipelines.store.object_store import Store
+from pipelines.version import rows
+from pipelines.version.plan import Plan
+from pipelines.version.shard import carried_report
+
+SHEET = 64  # images on the contact sheet
+
+
+def reports(store: Store, root: str, plan: Plan) -> list[dict[str, Any]]:
+    """Every shard's report. Raises StoreError when one is missing."""
+    written = range(plan.written_shards)
+    missing = [n for n in written if not store.exists(keys.report(root, n))]
+    if missing:
+        raise StoreError(f"{root}: {len(missing)} of {len(written)} shards have no report yet, the first is {missing[0]}")
+    whole = [(number, part) for number, part in enumerate(plan.carried, plan.generated_shards) if part.whole]
+    return [store.json(keys.report(root, n)) for n in written] + [carried_report(n, part) for n, part in whole]
+
+
+def merged(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for part in counts:
+        total.update(part)
+    return dict(sorted(total.items()))
+
+
+def totals(reports: Sequence[dict[str, Any]], skipped: Sequence[Problem]) -> dict[str, Any]:
+    """Counts of a version: the sums of its shards' reports."""
+    sums = {key: sum(report[key] for report in reports) for key in ("planned", "generated", "kept", "dropped", "carried")}
+    return {
+        **sums,
+        "reasons": merged(report["reasons"] for report in reports),
+        "labels": merged(report["labels"] for report in reports),
+        "skipped": dict(sorted(Counter(problem.reason for problem in skipped).items())),
+    }
+
+
+def mean_scores(store: Store, files: Sequence[str]) -> dict[str, float]:
+    """The mean of every score of the kept images, one file in memory at a time."""
+    sums: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    for key in files:
+        for scores in rows.column(store.get(key), "scores"):
+            values = json.loads(scores)
+            sums.update(values)
+            counts.update(values.keys())
+    return {name: sums[name] / counts[name] for name in sorted(counts)}
+
+
+def first_images(store: Store, files: Sequence[str], count: int) -> list[Image]:
+    """Some kept images, from as few files as hold them."""
+    images: list[Image] = []
+    for key in files:
+        if len(images) >= count:
+            break
+        images += [decode(row["image"], allow_synthetic=True) for row in rows.read(store.get(key))]
+    return images[:count]
+
+
+def quality(counts: dict[str, Any], scores: dict[str, float], problems: Sequence[Problem]) -> dict[str, Any]:
+    """What can be said of the kept images without training on them: counts, mean scores, unusable source images."""
+    return {
+        "counts": counts,
+        "kept_ratio": counts["kept"] / counts["generated"] if counts["generated"] else 0.0,
+        "mean_scores": scores,
+        "problems": [{"id": problem.id, "reason": problem.reason} for problem in problems],
+    }
+
+
+def manifest(store: Store, root: str, plan: Plan, facts: dict[str, Any]) -> dict[str, Any]:
+    """Name every object of the version with its size and sha256, except what is derived from the version later.
+
+    A file that lies with an earlier version has its `key`, too; its `path` is where it belongs in this one.
+    """
+    later = (f"{root}/evaluation", f"{root}/report/", keys.manifest(root), keys.seconds(root), keys.diff(root))
+    places = {key.removeprefix(f"{root}/"): key for key in store.keys(root) if not key.startswith(later)}
+    places |= {
+        keys.data(root, number, plan.shards).removeprefix(f"{root}/"): part.key
+        for number, part in enumerate(plan.carried, plan.generated_shards)
+        if part.whole
+    }
+    files = []
+    for path, key in sorted(places.items()):
+        data = store.get(key)
+        elsewhere = {} if key.startswith(f"{root}/") else {"key": key}
+        files.append({"path": path, **elsewhere, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()})
+    return {**facts, "files": files}
+
+
+def finalize(resources: Resources, plan: Plan, method: Method) -> dict[str, Any]:
+    """Publish the version; return its manifest. Published before: the manifest that is there."""
+    store, root, spec, classes = resources.store, resources.root, resources.spec, resources.source.classes
+    if not store.exists(keys.manifest(root)):
+        counts, files = totals(reports(store, root, plan), method.skipped), plan.data_files(root)
+        summary = quality(counts, mean_scores(store, files), [*resources.source.problems, *method.skipped])
+        store.create(keys.quality(root), canonical(summary))
+        revision = resources.models.backbone.revision
+        text = card(spec, counts, summary, classes, version=resources.number, revision=revision)
+        store.create(keys.card(root), text.encode())
+        if images := first_images(store, files, SHEET):
+            store.create(keys.figure(root, "samples.png"), contact_sheet(images, columns=8))
+        data = [f for f in manifest(store, root, plan, {})["files"] if f["path"].startswith(("data/", "rejected/"))]
+        store.create(keys.croissant(root), croissant(spec, classes, data, version=resources.number))
+        facts = {
+            "name": spec.name,
+            "version": resources.number,
+            "previous": plan.previous,
+            "spec": plan.spec,
+            "source": plan.source,
+            "counts": counts,
+        }
+        store.create(keys.manifest(root), canonical(manifest(store, root, plan, facts)))
+    return dict(store.json(keys.manifest(root)))

@@ -1,0 +1,65 @@
+"""A few images of a spec in seconds, without learning anything: how would regions, prompts and settings look?"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from pipelines.engine.engine import Engine
+from pipelines.learning.resources import Resources
+from pipelines.methods import open_method
+from pipelines.progress import Stage
+from pipelines.records import Candidate, Item
+from pipelines.spec import VersionSpec
+from pipelines.store.object_store import Store
+from pipelines.version.plan import make_plan
+
+MAX_IMAGES = 16
+SOURCE_IMAGES = 8  # a class, that images are made from where no judge ranks them
+
+
+class NotLearned(Exception):
+    """The method would have to learn something first."""
+
+
+class NoLearning:
+    """The progress of something that may generate, but not learn."""
+
+    def stage(self, name: str, total: int) -> Stage:
+        if name.startswith("learn"):
+            raise NotLearned(name)
+        return lambda done: None
+
+    def say(self, text: str) -> None: ...
+
+
+class Unranked(Resources):
+    """Resources whose most typical images are simply the first: no judge is trained to rank them."""
+
+    @cached_property
+    def ranking(self) -> dict[str, list[tuple[Item, float]]]:
+        return {label: [(item, 1.0) for item in self.source.of(label)[:SOURCE_IMAGES]] for label in self.source.classes}
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    candidates: list[Candidate]
+    learned: bool  # whether the concepts of an earlier version were used; else classes go by their names
+
+
+def preview(spec: VersionSpec, store: Store, count: int) -> Preview:
+    """Generate `count` images, at most MAX_IMAGES, spread evenly over the plan. Nothing is stored."""
+    try:
+        return Preview(candidates(Resources(spec, store, NoLearning()), count), learned=True)
+    except NotLearned:
+        method = spec.method.model_copy(update={"inversion": None, "lora": None})
+        plain = spec.model_copy(update={"method": method})
+        return Preview(candidates(Unranked(plain, store, NoLearning()), count), learned=False)
+
+
+def candidates(resources: Resources, count: int) -> list[Candidate]:
+    plan = make_plan(resources.spec, "", "", resources.source.counts)
+    count = min(count, MAX_IMAGES, plan.planned)
+    planned = [plan.image(number * plan.planned // count) for number in range(count)]
+    method = open_method(resources)
+    method.learn()
+    engine = Engine(resources.models.backbone, count)
+    return sorted(engine.run(method.requests(planned, 0)), key=lambda candidate: candidate.request.index)

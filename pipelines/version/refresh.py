@@ -1,0 +1,184 @@
+"""A version made from an earlier one: what is still valid is carried over, and what the amounts lack is planned anew.
+
+A sample is valid while the images that it was made from are there, by content, and the spec asks for the same of it. Pure,
+as every plan: same spec, source and earlier version, same plan.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from pipelines.errors import StoreError
+from pipelines.records import Item
+from pipelines.source.class_labels import class_names
+from pipelines.source.source import Source
+from pipelines.source.splits import SPLITS
+from pipelines.spec import VersionSpec, parse
+from pipelines.store import keys
+from pipelines.store.object_store import Store
+from pipelines.version import browse
+from pipelines.version.plan import Carried, Plan, quotas, read_plan
+
+Content = tuple[str, str, str | None]  # sha256, label, group: what an image is, whatever it is called
+
+
+def content(item: Item) -> Content:
+    return item.sha256, item.label, item.group
+
+
+def source_listing(source: Source) -> dict[str, Any]:
+    """What a source holds, as it is kept with a version."""
+    names = ("id", "sha256", "label", "group")
+    return {split: [{name: getattr(item, name) for name in names} for item in source.splits[split]] for split in SPLITS}
+
+
+@dataclass(frozen=True)
+class Base:
+    """An earlier version, as the store has it."""
+
+    store: Store
+    number: int
+    root: str
+    spec: VersionSpec
+    plan: Plan
+
+    @cached_property
+    def splits(self) -> dict[str, list[Item]]:
+        """What its source held; nothing is known of versions from before there were refreshes."""
+        key = keys.source(self.root)
+        listing = self.store.json(key) if self.store.exists(key) else {}
+        return {split: [Item(**item) for item in listing.get(split, [])] for split in SPLITS}
+
+    def contents(self, label: str) -> Counter[Content]:
+        return Counter(content(item) for item in self.splits["train"] if item.label == label)
+
+
+def open_base(store: Store, name: str, number: int) -> Base:
+    """Raises StoreError when there is no such version (any more)."""
+    root = keys.version(name, number)
+    plan = read_plan(store, root)
+    if plan is None or not store.exists(keys.manifest(root)):
+        raise StoreError(f"version {number} of {name!r}, which was to be refreshed, is not there; ask for another refresh")
+    return Base(store, number, root, parse(store.json(keys.spec(root))), plan)
+
+
+def unchanged(spec: VersionSpec, source: Source, base: Base) -> bool:
+    """Whether the version would be the same again: same spec, and same images, whatever they are called."""
+    same = spec.model_copy(update={"source": base.spec.source}) == base.spec
+    return same and all(Counter(map(content, source.splits[s])) == Counter(map(content, base.splits[s])) for s in SPLITS)
+
+
+def comparable(spec: VersionSpec, base: VersionSpec) -> bool:
+    """Whether samples of one are what the other asks for, wherever they were made."""
+    anywhere = {"models": spec.models.model_copy(update={"device": base.models.device})}
+    moved = spec.model_copy(update=anywhere)
+    return (moved.method, moved.models, moved.filters) == (base.method, base.models, base.filters)
+
+
+class OpenQuotas:
+    """The quotas of a refreshed version, and how much of each the samples that are carried leave open."""
+
+    def __init__(self, spec: VersionSpec, source: Source) -> None:
+        self.quotas = quotas(spec.method, spec.amount, source.counts)
+        self.open = Counter({(quota.label, quota.origin): quota.count for quota in self.quotas})
+        self.images = set(map(content, source.splits["train"]))
+        self.objects = {(sha256, label) for sha256, label, _ in self.images}
+
+    def valid(self, row: dict[str, Any]) -> bool:
+        """Whether the images that a sample was made from are still in the source, by content."""
+        if row["group"] is None:  # its source has none, or was an image prompt only
+            source_there = row["source_id"] is None or (row["source_sha256"], row["origin"]) in self.objects
+        else:
+            source_there = (row["source_sha256"], row["origin"], row["group"]) in self.images
+        return source_there and (row["object_id"] is None or (row.get("object_sha256"), row["label"]) in self.objects)
+
+    def take(self, row: dict[str, Any]) -> bool:
+        """Count a sample against its quota, if it is valid and the quota still open."""
+        kind = row["label"], row["origin"]
+        if not self.open[kind] or not self.valid(row):
+            return False
+        self.open[kind] -= 1
+        return True
+
+
+def carry(base: Base, number: int, quotas: OpenQuotas, classes: tuple[str, ...]) -> tuple[Carried, list[dict[str, Any]]]:
+    """One shard of the earlier version: what is carried of it, and all its rows."""
+    key, indices = base.plan.data_file(base.root, number), base.plan.indices(number)
+    file = browse.open_samples(base.store, key)
+    if file is None:
+        raise StoreError(f"{key}: no such object, though version {base.number} names it; ask for a whole version")
+    rows = browse.rows(file)
+    taken = [quotas.take(row) for row in rows]
+    columns = set(file.schema_arrow.names)
+    part = Carried(
+        key=key,
+        indices=(indices.start, indices.stop, indices.step),
+        labels=dict(Counter(row["label"] for row, carried in zip(rows, taken, strict=True) if carried)),
+        without=tuple(row["index"] for row, carried in zip(rows, taken, strict=True) if not carried),
+        # Files of one version have the same columns and classes, or they could not be loaded together.
+        whole=all(taken) and columns > set(browse.COLUMNS) and tuple(class_names(file.schema_arrow)) == classes,
+    )
+    return part, rows
+
+
+def make_refresh(spec: VersionSpec, digest: str, source: Source, base: Base) -> Plan:
+    """The plan of a version that refreshes another. Raises SpecError when the amount means nothing for this source."""
+    open_quotas = OpenQuotas(spec, source)
+    parts: list[Carried] = []
+    tokens, samples = dict(base.plan.tokens), 0
+    if comparable(spec, base.spec):
+        for number in range(base.plan.shards):
+            part, rows = carry(base, number, open_quotas, source.classes)
+            parts += [part] if part.labels else []
+            samples += len(rows)
+            if base.plan.carried_part(number) is None:
+                tokens |= {row["label"]: row["concept"].split("/")[-2] for row in rows if row["concept"]}
+    else:
+        counts = base.store.json(keys.manifest(base.root))["counts"]
+        samples = counts["kept"] + counts.get("carried", 0)
+    same = (spec.seed, spec.classifier) == (base.spec.seed, base.spec.classifier) and bool(parts)
+    plan = Plan(
+        spec=digest,
+        source=source.fingerprint,
+        quotas=tuple(
+            replace(quota, count=count, carried=quota.count - count)
+            for quota in open_quotas.quotas
+            for count in [open_quotas.open[quota.label, quota.origin]]
+        ),
+        shard_size=spec.shard_size,
+        previous=base.number,
+        first=base.plan.first + base.plan.planned,
+        carried=tuple(sorted(parts, key=lambda part: part.whole)),
+        tokens={
+            label: token
+            for label, token in tokens.items()
+            if same and base.contents(label) == Counter(map(content, source.of(label)))
+        },
+    )
+    return replace(plan, removed=samples - plan.carried_samples)
+
+
+def discard(store: Store, name: str, number: int) -> None:
+    """Delete a version's objects, except what other versions carry; and what it alone carried of deleted versions."""
+    root = keys.version(name, number)
+    others = [
+        keys.version(name, int(folder[1:])) for folder in store.folders(f"datasets/{name}") if folder[1:] != str(number)
+    ]
+    held = {
+        part.key
+        for other in others
+        if (plan := read_plan(store, other))
+        for part in plan.carried
+        if part.whole or not store.exists(keys.manifest(other))
+    }
+    plan = read_plan(store, root)
+    alone = [
+        part.key
+        for part in (plan.carried if plan else ())
+        if part.whole and not store.exists(keys.manifest(part.key.partition("/data/")[0]))
+    ]
+    manifest = keys.manifest(root)
+    for key in [manifest, *(key for key in store.keys(root + "/") if key != manifest), *alone]:  # first it is no version
+        if key not in held:
+            store.delete(key)

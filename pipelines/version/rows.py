@@ -1,0 +1,120 @@
+"""Samples as rows of Parquet that `datasets.load_dataset` understands: image, label, group and where each came from."""
+
+import io
+import json
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import ClassLabel, Features, Image, Value
+
+from pipelines.learning.resources import Resources
+from pipelines.records import Sample
+from pipelines.source.class_labels import class_names
+from pipelines.source.synthetic_mark import png
+from pipelines.store.object_store import Store
+from pipelines.version.plan import Plan
+
+
+def features(classes: Sequence[str]) -> Features:
+    """The columns, in Hugging Face's terms."""
+    return Features(
+        {
+            "image": Image(),
+            "label": ClassLabel(names=list(classes)),
+            "group": Value("string"),
+            "index": Value("int64"),
+            "attempt": Value("int32"),
+            "seed": Value("int64"),
+            "origin": Value("string"),
+            "source_id": Value("string"),
+            "source_sha256": Value("string"),
+            "object_id": Value("string"),
+            "object_sha256": Value("string"),
+            "method": Value("string"),
+            "prompt": Value("string"),
+            "concept": Value("string"),
+            "lora": Value("string"),
+            "strength": Value("float32"),
+            "guidance": Value("float32"),
+            "steps": Value("int32"),
+            "model": Value("string"),
+            "revision": Value("string"),
+            "scores": Value("string"),
+            "reason": Value("string"),
+        }
+    )
+
+
+def row(sample: Sample, resources: Resources) -> dict[str, Any]:
+    """One sample. Its label is the class that was painted; its group is the source image's, if it started from that."""
+    request = sample.candidate.request
+    source = request.source
+    return {
+        "image": {
+            "bytes": png(sample.candidate.image, synthetic=True),
+            "path": f"{request.index:08d}-{request.attempt}.png",
+        },
+        "label": resources.source.classes.index(request.label),
+        "group": source.group if source and request.image is not None else None,
+        "index": request.index,
+        "attempt": request.attempt,
+        "seed": request.seed,
+        "origin": source.label if source else None,
+        "source_id": source.id if source else None,
+        "source_sha256": source.sha256 if source else None,
+        "object_id": request.partner.id if request.partner else None,
+        "object_sha256": request.partner.sha256 if request.partner else None,
+        "method": request.method,
+        "prompt": request.prompt,
+        "concept": request.concept,
+        "lora": request.lora,
+        "strength": request.strength,
+        "guidance": request.guidance,
+        "steps": request.steps,
+        "model": resources.spec.models.text_to_image,
+        "revision": resources.models.backbone.revision,
+        "scores": json.dumps(sample.verdict.scores, sort_keys=True),
+        "reason": sample.verdict.reason,
+    }
+
+
+def encode(samples: Sequence[Sample], resources: Resources) -> bytes:
+    """A Parquet file of samples. Same samples, same bytes."""
+    return write_table([row(sample, resources) for sample in samples], resources.source.classes)
+
+
+def without(data: bytes, gone: Collection[int], classes: Sequence[str]) -> bytes:
+    """Such a file without the samples of these indices, each label as its place in `classes`."""
+    table = pq.read_table(io.BytesIO(data))
+    names = class_names(table.schema)
+    remaining = [row for row in table.to_pylist() if row["index"] not in gone]
+    return write_table([{**row, "label": classes.index(names[row["label"]])} for row in remaining], classes)
+
+
+def write_table(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> bytes:
+    table = pa.Table.from_pylist(list(rows), features(classes).arrow_schema)
+    data = io.BytesIO()
+    with pq.ParquetWriter(data, table.schema, compression="zstd") as writer:
+        if len(table):  # datasets cannot read a row group without rows
+            writer.write_table(table, row_group_size=100)
+    return data.getvalue()
+
+
+def read(data: bytes) -> list[dict[str, Any]]:
+    """The rows of such a file; `image` as its encoded bytes."""
+    rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(data)).to_pylist()
+    return [{**row, "image": row["image"]["bytes"]} for row in rows]
+
+
+def column(data: bytes, name: str) -> list[Any]:
+    """One column of such a file."""
+    values: list[Any] = pq.read_table(io.BytesIO(data), columns=[name]).column(name).to_pylist()
+    return values
+
+
+def read_shards(store: Store, root: str, plan: Plan, *, rejected: bool = False) -> list[dict[str, Any]]:
+    """The kept, or else the rejected, rows of all shards of a version, in their order."""
+    files = plan.rejected_files(root) if rejected else plan.data_files(root)
+    return [row for key in files for row in read(store.get(key))]

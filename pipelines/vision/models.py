@@ -1,0 +1,48 @@
+"""The models that a spec names, each loaded once, when it is first used."""
+
+from functools import cached_property
+
+from pipelines import spec
+from pipelines.backbones.image_prompts import AdapterFiles, IpAdapter, UnClip, adapter_files
+from pipelines.backbones.stable_diffusion import StableDiffusion
+from pipelines.builtin.checkpoints import ADAPTER, BUILTIN, resolve
+from pipelines.vision.clip import Clip
+from pipelines.vision.segmentation import Segmenter, open_segmenter
+
+
+class Models:
+    """What stays in memory from one unit of work to the next, and for the next version that names the same models."""
+
+    def __init__(self, models: spec.Models) -> None:
+        self.spec = models
+
+    @cached_property
+    def backbone(self) -> StableDiffusion:
+        return StableDiffusion(resolve(self.spec.text_to_image, "model"), self.spec.device, self.spec.text_to_image)
+
+    @cached_property
+    def resolution(self) -> int:
+        """Pixels a side of every image that goes into, or comes out of, the backbone."""
+        return self.spec.resolution or self.backbone.resolution
+
+    @cached_property
+    def segmenter(self) -> Segmenter:
+        return open_segmenter(resolve(self.spec.segmenter, "segmenter"), lambda: self.backbone, self.spec.device)
+
+    @cached_property
+    def clip(self) -> Clip:
+        return Clip(resolve(self.spec.clip, "clip"), self.spec.device)
+
+    @property
+    def image_conditioning(self) -> IpAdapter | UnClip:
+        """The backbone's, by the adapter unless it is an unCLIP one. Raises ModelError."""
+        if self.spec.adapter == BUILTIN:
+            files = AdapterFiles(f"{resolve(BUILTIN, 'adapter')}/{ADAPTER}", resolve(BUILTIN, "clip"))
+        else:
+            files = adapter_files(self.spec.adapter)
+        return self.backbone.load_ip_adapter(files)
+
+    @property
+    def loaded(self) -> list[str]:
+        """Names of those that are in memory."""
+        return [name for name in ("backbone", "segmenter", "clip") if name in vars(self)]

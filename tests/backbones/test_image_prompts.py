@@ -1,0 +1,131 @@
+"""Image prompts against diffusers' own pipelines: an IP-Adapter on any UNet, and an unCLIP checkpoint."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline, StableUnCLIPImg2ImgPipeline
+from safetensors.torch import save_file
+
+from pipelines.backbones.image_prompts import ImageEncoder, adapter_files
+from pipelines.backbones.stable_diffusion import StableDiffusion
+from pipelines.builtin.train.adapter import exported, install
+from pipelines.engine.engine import Engine
+from pipelines.errors import ModelError
+from pipelines.records import Image, ImagePrompt, Request
+from tests.builders import flat
+from tests.conftest import vision_tower
+from tests.engine.test_engine import near, noise, ours, picture, request, to_image
+
+
+@pytest.fixture(scope="module")
+def adapter(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An IP-Adapter with random weights for the tiny checkpoint, its encoder beside it."""
+    folder = tmp_path_factory.mktemp("adapter")
+    torch.manual_seed(3)
+    unet = StableDiffusionPipeline.from_pretrained(tiny_checkpoint).unet
+    parts = install(unet, 8)
+    for weight in parts.parameters():
+        weight.data = torch.randn_like(weight)
+    save_file(exported(parts), folder / "adapter.safetensors")
+    vision_tower().save_pretrained(folder / "image_encoder")
+    return folder / "adapter.safetensors"
+
+
+def shown(seed: int = 1) -> Request:
+    embedding = np.random.default_rng(seed).normal(size=8).astype(np.float32)
+    return request(seed, image_prompt=ImagePrompt(embedding))
+
+
+def test_an_adapter_agrees_with_diffusers(tiny_checkpoint: Path, adapter: Path) -> None:
+    one = shown()
+    assert one.image_prompt is not None
+    pipeline = StableDiffusionPipeline.from_pretrained(tiny_checkpoint)
+    pipeline.load_ip_adapter(str(adapter.parent), subfolder="", weight_name=adapter.name, image_encoder_folder=None)
+    pipeline.set_progress_bar_config(disable=True)
+    embedding = torch.from_numpy(one.image_prompt.embedding)[None, None]
+    expected = pipeline(
+        one.prompt, num_inference_steps=one.steps, guidance_scale=one.guidance, latents=noise(one.seed), output_type="np",
+        ip_adapter_image_embeds=[torch.cat([torch.zeros_like(embedding), embedding])],
+    ).images[0]  # fmt: skip
+    model = StableDiffusion(str(tiny_checkpoint), "cpu")
+    model.load_ip_adapter(adapter_files(str(adapter)))
+    assert near(ours(model, one), to_image(expected))
+    assert not near(ours(model, one), ours(model, replace(one, image_prompt=None)), limit=8), "the picture says something"
+
+
+def test_without_a_picture_an_adapter_changes_nothing(tiny_checkpoint: Path, adapter: Path) -> None:
+    before = ours(StableDiffusion(str(tiny_checkpoint), "cpu"), request())
+    model = StableDiffusion(str(tiny_checkpoint), "cpu")
+    model.load_ip_adapter(adapter_files(str(adapter)))
+    assert near(ours(model, request()), before)
+
+
+def test_a_mixed_batch_gives_what_each_gives_alone(tiny_checkpoint: Path, adapter: Path) -> None:
+    """Pictures, pictures that count half, and none at all, in one batch."""
+    model = StableDiffusion(str(tiny_checkpoint), "cpu")
+    model.load_ip_adapter(adapter_files(str(adapter)))
+    half = shown(4)
+    assert half.image_prompt is not None
+    every = [shown(1), request(2), replace(half, image_prompt=replace(half.image_prompt, scale=0.5)), shown(3)]
+    together = {candidate.request.seed: candidate.image for candidate in Engine(model).run(every)}
+    for one in every:
+        assert near(together[one.seed], ours(model, one))
+
+
+def test_an_encoder_agrees_with_transformers(adapter: Path) -> None:
+    encoder = ImageEncoder.load(str(adapter.parent / "image_encoder"), torch.device("cpu"))
+    pixels = encoder.processor(images=[PIL.Image.fromarray(picture())], return_tensors="pt").pixel_values
+    with torch.no_grad():
+        expected = vision_tower().eval()(pixels).image_embeds
+    assert torch.allclose(encoder.embed([picture()]), expected, atol=1e-5)
+
+
+def test_what_is_no_adapter_is_refused_with_the_remedy(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    save_file({"some.weight": torch.zeros(1)}, tmp_path / "x.safetensors")
+    for path in (tmp_path / "x.safetensors", tmp_path / "missing.safetensors"):
+        with pytest.raises(ModelError, match=r"models.adapter: .* is no IP-Adapter for this checkpoint .*; give one"):
+            StableDiffusion(str(tiny_checkpoint), "cpu").load_ip_adapter(adapter_files(str(path)))
+
+
+def test_an_adapter_of_another_model_is_refused(tiny_checkpoint: Path) -> None:
+    with pytest.raises(ModelError, match=r"models.adapter: 'builtin' is no IP-Adapter for this checkpoint"):
+        StableDiffusion(str(tiny_checkpoint), "cpu").see("builtin")
+
+
+def unclip_image(pipeline: StableUnCLIPImg2ImgPipeline, one: Request, level: int) -> Image:
+    assert one.image_prompt is not None
+    embedding = torch.from_numpy(one.image_prompt.embedding)[None]
+    made = pipeline(
+        prompt=one.prompt, image_embeds=embedding, noise_level=level, num_inference_steps=one.steps, output_type="np",
+        guidance_scale=one.guidance, latents=noise(one.seed), generator=torch.Generator().manual_seed(5),
+    ).images[0]  # fmt: skip
+    return to_image(made)
+
+
+@pytest.mark.parametrize("level", [0, 300])
+def test_unclip_agrees_with_diffusers(tiny_unclip_checkpoint: Path, level: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a level the embedding is noised: with the same noise, the same image."""
+    one = shown()
+    assert one.image_prompt is not None
+    one = replace(one, shown=replace(one.image_prompt, level=level))
+    pipeline = StableUnCLIPImg2ImgPipeline.from_pretrained(tiny_unclip_checkpoint)
+    pipeline.set_progress_bar_config(disable=True)
+    monkeypatch.setattr("pipelines.engine.engine.derive", lambda *parts: 5)
+    assert near(ours(StableDiffusion(str(tiny_unclip_checkpoint), "cpu"), one), unclip_image(pipeline, one, level))
+
+
+def test_unclip_sees_without_an_adapter(tiny_unclip_checkpoint: Path) -> None:
+    model = StableDiffusion(str(tiny_unclip_checkpoint), "cpu")
+    seen = model.see("builtin").encoder.embed([flat(0, 32), flat(255, 32)])
+    assert seen.shape == (2, 8)
+    first, second = (ours(model, request(1, image_prompt=ImagePrompt(row))) for row in seen.numpy())
+    assert not np.array_equal(first, second)
+
+
+def test_a_picture_for_a_model_that_cannot_see_is_refused(tiny_checkpoint: Path) -> None:
+    with pytest.raises(ModelError, match="cannot see image prompts; give it an adapter"):
+        ours(StableDiffusion(str(tiny_checkpoint), "cpu"), shown())

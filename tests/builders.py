@@ -1,0 +1,72 @@
+"""What several tests work with: a small spec on the built-in source, its workbench, candidates, and a stand-in engine."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.learning.resources import Resources
+from pipelines.progress import Silent
+from pipelines.records import Candidate, Image, Request
+from pipelines.spec import VersionSpec, parse
+from pipelines.store.object_store import Store
+
+SIDE = 32
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    """A spec as a user would write it. It needs no checkpoint: the resolution is given."""
+    return {
+        "name": "shoes",
+        "source": {"type": "spurious", "train": 40, "validation": 16, "test": 16},
+        "models": {"device": "cpu", "resolution": SIDE},
+        "method": {"type": "text_to_image"},
+        "amount": {"per_class": 5},
+        "classifier": {"steps": 5, "batch": 8},
+        **changes,
+    }
+
+
+def spec(**changes: Any) -> VersionSpec:
+    return parse(document(**changes))
+
+
+def bench(folder: Path, **changes: Any) -> Resources:
+    return Resources(spec(**changes), Store.open(folder), Silent())
+
+
+def noise(seed: int, side: int = SIDE) -> Image:
+    return np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
+
+
+def flat(value: int = 128, side: int = SIDE) -> Image:
+    return np.full((side, side, 3), value, dtype=np.uint8)
+
+
+def candidate(painted: Image, **changes: Any) -> Candidate:
+    """A generated boot, made from nothing unless `changes` say otherwise."""
+    plain = Request(index=0, attempt=0, seed=0, label="boot", method="text_to_image", prompt="a photo of a boot")
+    return Candidate(replace(plain, **changes), painted)
+
+
+class Painter:
+    """Stands in for the engine, which has tests of its own: noise from the request's seed, or a blank where `spoiled`.
+
+    Like the engine it takes requests a few at a time and finishes them in another order.
+    """
+
+    batch_size = 4
+
+    def __init__(self, spoiled: Callable[[Request], bool] = lambda request: False) -> None:
+        self.spoiled = spoiled
+        self.seen: list[tuple[int, int]] = []  # (index, attempt)
+
+    def run(self, requests: Iterable[Request]) -> Iterator[Candidate]:
+        stream = iter(requests)
+        while batch := list(islice(stream, self.batch_size)):
+            self.seen += [(request.index, request.attempt) for request in batch]
+            for request in reversed(batch):
+                yield Candidate(request, flat() if self.spoiled(request) else noise(request.seed))

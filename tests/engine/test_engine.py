@@ -1,0 +1,257 @@
+"""The engine against diffusers' own pipelines, and against itself one request at a time."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from diffusers import (
+    DDIMScheduler,
+    StableDiffusionImg2ImgPipeline,
+    StableDiffusionInpaintPipeline,
+    StableDiffusionPipeline,
+)
+
+from pipelines.backbones.stable_diffusion import StableDiffusion
+from pipelines.engine.batch import latent_mask
+from pipelines.engine.engine import Engine
+from pipelines.errors import ModelError
+from pipelines.records import Graft, Image, Item, Mask, Request
+from pipelines.regions import paste
+from pipelines.tensors import tensor
+
+ITEM = Item("a/b.png", "0" * 64, "boot", "grass")
+
+
+def picture(seed: int = 0) -> Image:
+    small = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    return np.asarray(PIL.Image.fromarray(small).resize((32, 32), PIL.Image.Resampling.BICUBIC))
+
+
+def square() -> Mask:
+    mask = np.zeros((32, 32), dtype=np.bool_)
+    mask[8:24, 8:24] = True
+    return mask
+
+
+def request(index: int = 0, **changes: object) -> Request:
+    plain = Request(index, 0, 100 + index, "boot", "text_to_image", "a photo of a red shoe", guidance=3.0, steps=6)
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def mixture() -> list[Request]:
+    """Requests that differ in everything a request can differ in."""
+    return [
+        request(0),
+        request(1, guidance=1.0, steps=3),
+        request(2, source=ITEM, image=picture(1), strength=0.5, prompt="a bag on grass"),
+        request(3, source=ITEM, image=picture(2), mask=square(), steps=8),
+        request(4, source=ITEM, image=picture(3), mask=square(), strength=0.7, guidance=1.0),
+        request(5, prompt=""),
+        request(6, steps=1),
+    ]
+
+
+def noise(seed: int) -> torch.Tensor:
+    return torch.randn((4, 8, 8), generator=torch.Generator().manual_seed(seed))[None]
+
+
+def near(a: Image, b: Image, limit: int = 1) -> bool:
+    """Equal up to the rounding of a float difference."""
+    return bool(np.abs(a.astype(int) - b.astype(int)).max() <= limit)
+
+
+def ours(model: StableDiffusion, one: Request) -> Image:
+    return next(iter(Engine(model).run([one]))).image
+
+
+@pytest.fixture
+def theirs(tiny_checkpoint: Path) -> StableDiffusionPipeline:
+    pipeline = StableDiffusionPipeline.from_pretrained(tiny_checkpoint)
+    assert isinstance(pipeline.scheduler, DDIMScheduler)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def to_image(array: np.ndarray) -> Image:  # type: ignore[type-arg]
+    return np.round(array * 255).astype(np.uint8)
+
+
+def test_text_to_image_agrees_with_diffusers(tiny_model: StableDiffusion, theirs: StableDiffusionPipeline) -> None:
+    one = request(7)
+    expected = theirs(
+        one.prompt, num_inference_steps=one.steps, guidance_scale=one.guidance, latents=noise(one.seed), output_type="np"
+    ).images[0]
+    assert near(ours(tiny_model, one), to_image(expected))
+
+
+def test_image_to_image_agrees_with_diffusers(tiny_model: StableDiffusion, theirs: StableDiffusionPipeline) -> None:
+    one = request(8, source=ITEM, image=picture(), strength=0.5)
+    pipeline = StableDiffusionImg2ImgPipeline(**theirs.components, requires_safety_checker=False)
+    pipeline.set_progress_bar_config(disable=True)
+    expected = pipeline(
+        one.prompt, image=PIL.Image.fromarray(picture()), strength=0.5, num_inference_steps=one.steps, output_type="np",
+        guidance_scale=one.guidance, generator=torch.Generator().manual_seed(one.seed),
+    ).images[0]  # fmt: skip
+    assert near(ours(tiny_model, one), to_image(expected))
+
+
+def test_inpainting_agrees_with_diffusers_inside_the_mask(
+    tiny_model: StableDiffusion, theirs: StableDiffusionPipeline
+) -> None:
+    one = request(9, source=ITEM, image=picture(), mask=square())
+    pipeline = StableDiffusionInpaintPipeline(**theirs.components, requires_safety_checker=False)
+    pipeline.set_progress_bar_config(disable=True)
+    expected = pipeline(
+        one.prompt, image=PIL.Image.fromarray(picture()), mask_image=PIL.Image.fromarray(square()), strength=1.0, height=32,
+        width=32, num_inference_steps=one.steps, guidance_scale=one.guidance, latents=noise(one.seed), output_type="np",
+    ).images[0]  # fmt: skip
+    inside = slice(12, 20)
+    assert near(ours(tiny_model, one)[inside, inside], to_image(expected)[inside, inside])
+
+
+def test_an_inpainting_checkpoint_agrees_with_diffusers(tiny_inpainting_checkpoint: Path) -> None:
+    one = request(3, source=ITEM, image=picture(), mask=square())
+    pipeline = StableDiffusionInpaintPipeline.from_pretrained(tiny_inpainting_checkpoint)
+    pipeline.set_progress_bar_config(disable=True)
+    expected = pipeline(
+        one.prompt, image=PIL.Image.fromarray(picture()), mask_image=PIL.Image.fromarray(square()), strength=1.0, height=32,
+        width=32, num_inference_steps=one.steps, guidance_scale=one.guidance, latents=noise(one.seed), output_type="np",
+    ).images[0]  # fmt: skip
+    inside = slice(12, 20)
+    got = ours(StableDiffusion(str(tiny_inpainting_checkpoint), "cpu"), one)
+    # diffusers blanks the region to mid-grey before encoding it, as we do
+    assert near(got[inside, inside], to_image(expected)[inside, inside], limit=2)
+
+
+def test_text_to_image_with_an_inpainting_checkpoint_says_what_to_do(tiny_inpainting_checkpoint: Path) -> None:
+    model = StableDiffusion(str(tiny_inpainting_checkpoint), "cpu")
+    with pytest.raises(ModelError, match="needs a source image"):
+        ours(model, request())
+
+
+def test_a_mixed_batch_equals_one_request_at_a_time(tiny_model: StableDiffusion) -> None:
+    together = {c.request.index: c.image for c in Engine(tiny_model, batch_size=4).run(mixture())}
+    assert sorted(together) == list(range(7))
+    for one in mixture():
+        assert near(together[one.index], ours(tiny_model, one))
+
+
+def test_the_same_stream_gives_the_same_bytes(tiny_model: StableDiffusion) -> None:
+    first, second = ([c.image.tobytes() for c in Engine(tiny_model, batch_size=3).run(mixture())] for _ in range(2))
+    assert first == second
+
+
+def test_another_seed_gives_another_image(tiny_model: StableDiffusion) -> None:
+    assert not np.array_equal(ours(tiny_model, request(1)), ours(tiny_model, request(1, seed=7)))
+
+
+def test_slots_are_refilled_at_once_and_never_exceeded(tiny_model: StableDiffusion, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, sizes = Engine(tiny_model, batch_size=4), []
+    tick = Engine.tick
+
+    def counting(self: Engine, active: list[object]) -> None:
+        sizes.append(len(active))
+        tick(self, active)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Engine, "tick", counting)
+    requests = [request(i, steps=2 + i % 5) for i in range(20)]
+    assert len(list(engine.run(requests))) == 20
+    assert max(sizes) == 4
+    # every step of every request is one row of one tick, and slots idle only when the stream has run dry
+    assert sum(sizes) == sum(r.steps for r in requests)
+    assert all(size == 4 for size in sizes[: -max(r.steps for r in requests)])
+
+
+def test_the_stream_is_read_no_further_than_there_are_slots(tiny_model: StableDiffusion) -> None:
+    read = []
+
+    def stream() -> object:
+        for i in range(50):
+            read.append(i)
+            yield request(i, steps=2)
+
+    made = Engine(tiny_model, batch_size=4).run(stream())  # type: ignore[arg-type]
+    next(made)
+    assert len(read) <= 8
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 8, 13])
+def test_requests_that_all_finish_at_once_are_followed_by_the_rest(tiny_model: StableDiffusion, count: int) -> None:
+    made = Engine(tiny_model, batch_size=4).run(request(i, steps=2) for i in range(count))
+    assert sorted(c.request.index for c in made) == list(range(count))
+
+
+def test_nothing_in_nothing_out(tiny_model: StableDiffusion) -> None:
+    assert list(Engine(tiny_model).run([])) == []
+
+
+def test_pixels_outside_the_mask_are_the_originals_to_the_bit(tiny_model: StableDiffusion) -> None:
+    one = request(0, source=ITEM, image=picture(), mask=square())
+    made = ours(tiny_model, one)
+    assert np.array_equal(made[~square()], picture()[~square()])
+    assert not np.array_equal(made[square()], picture()[square()])
+
+
+def test_a_pasted_region_fades_inwards_only() -> None:
+    black, white = np.zeros((32, 32, 3), np.uint8), np.full((32, 32, 3), 255, np.uint8)
+    mixed = paste(black, white, square())
+    assert (mixed[~square()] == 0).all()
+    assert (mixed[14:18, 14:18] == 255).all()
+
+
+def test_a_latent_cell_may_change_when_any_of_its_pixels_may() -> None:
+    mask = np.zeros((32, 32), dtype=np.bool_)
+    mask[5, 9] = True
+    changing = latent_mask(request(mask=mask), 4, torch.zeros(1))
+    assert changing is not None
+    assert changing[0].nonzero().tolist() == [[1, 2]]
+
+
+def grafted() -> Request:
+    """A white object of 8x8 on a picture of noise, and the square around it to be painted."""
+    there = np.zeros((32, 32), dtype=np.bool_)
+    there[12:20, 12:20] = True
+    pasted = np.where(there[..., None], 255, picture()).astype(np.uint8)
+    donor = Item("train/boot/1.png", "0" * 64, "boot", None)
+    return request(image=picture(), mask=square(), graft=Graft(donor, pasted, there))
+
+
+def test_a_real_object_and_all_outside_the_region_stay_as_they_are(tiny_model: StableDiffusion) -> None:
+    one = grafted()
+    assert one.graft is not None
+    made = ours(tiny_model, one)
+    assert (made[one.graft.mask] == 255).all()
+    assert np.array_equal(made[~square()], picture()[~square()])
+    gap = square() & ~one.graft.mask
+    assert (made[gap] != picture()[gap]).any(axis=1).mean() > 0.5
+
+
+def test_the_model_sees_the_object_that_it_joins() -> None:
+    """Cells that it fills by half are kept, though some of their pixels are painted."""
+    one = grafted()
+    assert one.graft is not None
+    changing = latent_mask(one, 4, torch.zeros(1))
+    assert changing is not None
+    assert changing.sum() == latent_mask(replace(one, graft=None), 4, torch.zeros(1)).sum() - 4  # type: ignore[union-attr]
+    shifted = replace(one, graft=replace(one.graft, mask=np.roll(one.graft.mask, 1, axis=0)))
+    assert torch.equal(latent_mask(shifted, 4, torch.zeros(1)), changing)  # type: ignore[arg-type]
+
+
+def test_a_folder_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"models\.text_to_image"):
+        StableDiffusion(str(tmp_path), "cpu")
+
+
+def test_encoding_does_not_depend_on_the_batch(tiny_model: StableDiffusion) -> None:
+    both = tiny_model.encode_images(tensor([picture(1), picture(2)]))
+    alone = tiny_model.encode_images(tensor([picture(2)]))
+    assert torch.allclose(both[1:], alone, atol=1e-5)
+
+
+def test_a_prompt_that_would_be_cut_is_refused(tiny_model: StableDiffusion) -> None:
+    """What comes last is the class, more often than not."""
+    with pytest.raises(ModelError, match=r"the prompt 'a photo of a red .* tokens long, and .* reads 32; say it in"):
+        ours(tiny_model, request(prompt="a photo of a " + "red " * 40 + "shoe"))

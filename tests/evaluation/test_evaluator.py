@@ -1,0 +1,162 @@
+"""What an evaluation makes of its runs. (The runs themselves: test_run.py.)"""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines.errors import SourceError, SpecError
+from pipelines.evaluation.additions import real_balanced, retrieved
+from pipelines.evaluation.evaluator import Evaluator, aggregate, gap_closed
+from pipelines.learning.resources import Resources
+from pipelines.methods import open_method
+from pipelines.records import Quota
+from pipelines.spec import Evaluation
+from pipelines.store import keys
+from pipelines.store.canonical import canonical
+from pipelines.version.plan import Plan
+from tests.builders import bench
+
+
+def found(worst: float) -> dict[str, Any]:
+    parts = {"groups": {"boot on grass": worst}, "classes": {"boot": worst}, "shots": {"few": worst}}
+    return {"average": worst + 0.1, "worst_group": worst, "ece": 0.05, **parts}
+
+
+def test_every_figure_of_every_arm_is_summed_up_over_its_seeds() -> None:
+    arms = aggregate({"erm": [found(0.2), found(0.4)], "counterpoise": [found(0.8)]})
+    assert arms["erm"]["worst_group"] == {"mean": pytest.approx(0.3), "std": pytest.approx(0.02**0.5), "values": [0.2, 0.4]}
+    for part in (arms["erm"]["groups"]["boot on grass"], arms["erm"]["classes"]["boot"], arms["erm"]["shots"]["few"]):
+        assert part["mean"] == pytest.approx(0.3)
+    assert arms["counterpoise"]["average"] == {"mean": pytest.approx(0.9), "std": 0.0, "values": [pytest.approx(0.9)]}
+
+
+@pytest.mark.parametrize(
+    ("worst", "closed"),
+    [
+        ({"erm": 0.4, "counterpoise": 0.7, "real_balanced": 0.8}, 0.75),
+        ({"erm": 0.4, "counterpoise": 0.3, "real_balanced": 0.8}, -0.25),
+        ({"erm": 0.4, "counterpoise": 0.9, "real_balanced": 0.8}, 1.25),
+        ({"erm": 0.8, "counterpoise": 0.9, "real_balanced": 0.8}, None),
+        ({"erm": 0.4, "counterpoise": 0.7}, None),
+    ],
+)
+def test_the_gap_to_the_ceiling_is_closed_by_a_share(worst: dict[str, float], closed: float | None) -> None:
+    share = gap_closed(aggregate({arm: [found(value)] for arm, value in worst.items()}))
+    assert share == (None if closed is None else pytest.approx(closed))
+
+
+def opened(workbench: Resources, **changes: Any) -> Evaluator:
+    return Evaluator(workbench, Plan("", "", (Quota("boot", None, 1),), 1), open_method(workbench), Evaluation(**changes))
+
+
+def evaluator(tmp_path: Path, kept: list[dict[str, Any]], **changes: Any) -> Evaluator:
+    made = opened(bench(tmp_path, **changes))
+    made.data.__dict__["kept"] = kept
+    return made
+
+
+def test_the_ceiling_has_one_unused_real_image_for_each_that_was_kept(tmp_path: Path) -> None:
+    kept = [{"label": 0, "group": "brick"}] * 3 + [{"label": 1, "group": "grass"}] * 2
+    made = evaluator(tmp_path, kept)
+    balanced = real_balanced(made.data)
+    assert list(zip(balanced.labels, balanced.groups, strict=True)) == [
+        *[("boot", "brick")] * 3, *[("sneaker", "grass")] * 2,
+    ]  # fmt: skip
+    used = {
+        image.tobytes() for split in ("train", "validation", "test") for image in made.resources.view.examples(split).images
+    }
+    assert not used & {image.tobytes() for image in balanced.images}
+
+
+def test_a_ceiling_that_cannot_be_had_says_what_is_missing(tmp_path: Path) -> None:
+    made = evaluator(tmp_path, [{"label": 0, "group": "snow"}])
+    with pytest.raises(
+        SourceError, match=r"real_balanced needs 1 unused real images of boot on snow, the source has 0; leave"
+    ):
+        real_balanced(made.data)
+
+
+def test_a_run_that_was_made_is_not_made_again(tmp_path: Path) -> None:
+    made = evaluator(tmp_path, [])
+    made.resources.store.create(keys.run(made.resources.root, "erm", 7), canonical(found(0.5)))
+    assert made.run("erm", 7) == found(0.5)
+
+
+def test_an_arm_learns_from_the_real_images_and_is_measured_on_the_test_images(tmp_path: Path) -> None:
+    made = evaluator(tmp_path, [])
+    result = made.run("erm", 0)
+    assert set(result["groups"]) == {f"{c} on {g}" for c in ("boot", "sneaker") for g in ("grass", "brick")}
+    assert result["worst_group"] == min(result["groups"].values())
+    assert set(result["classes"]) == {"boot", "sneaker"}
+    assert result["shots"] == {"medium": pytest.approx(np.mean(list(result["classes"].values())))}
+    assert made.resources.store.json(keys.run(made.resources.root, "erm", 0)) == result
+
+
+def test_nothing_repainted_as_itself_leaves_nothing_to_probe(tmp_path: Path) -> None:
+    assert evaluator(tmp_path, [{"label": 0, "origin": "sneaker"}, {"label": 0, "origin": None}]).probe() is None
+
+
+def test_a_weight_for_some_classes_alone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"evaluation\.gamma: needs a weight for each of boot, sneaker; has boot"):
+        opened(bench(tmp_path), gamma={"boot": 2.0})
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_missing_split_is_named_before_anything_is_learned(tmp_path: Path, split: str) -> None:
+    workbench = bench(tmp_path)
+    workbench.source.splits[split].clear()
+    with pytest.raises(SourceError, match=f"add a {split}/ folder"):
+        opened(workbench)
+
+
+def test_a_ceiling_without_a_reserve_is_refused_before_anything_is_learned(tmp_path: Path) -> None:
+    workbench = bench(tmp_path)
+    del workbench.source.splits["reserve"]
+    with pytest.raises(SourceError, match="real_balanced needs unused real images"):
+        opened(workbench, arms=("erm", "real_balanced"))
+
+
+def test_twins_differ_from_the_real_images_only_where_the_method_paints(tmp_path: Path) -> None:
+    repainting = {"type": "spurious_removal", "superclass": "shoe", "inversion": None, "majority": 6}
+    made = evaluator(tmp_path, [], method=repainting)
+    real, regions = made.data.real.images, made.data.method.regions(made.resources.source.splits["train"])
+    twins, whole = made.data.twins("counterpoise"), made.data.twins("text_to_image")
+    assert twins is not None
+    assert whole is not None
+    for image, mask, twin, coded in zip(real, regions, twins, whole, strict=True):
+        inside = np.zeros(image.shape[:2], np.bool_) if mask is None else mask
+        assert np.array_equal(twin[~inside], image[~inside])
+        assert mask is None or not np.array_equal(twin[inside], image[inside])
+        assert not np.array_equal(coded, image)
+    assert made.data.twins("erm") is None
+    assert made.data.twins("real_balanced") is None
+
+
+def test_a_sample_of_no_group_is_any_groups(tmp_path: Path) -> None:
+    made = evaluator(tmp_path, [{"label": 0, "group": None}] * 4)
+    balanced = real_balanced(made.data)
+    assert list(balanced.labels) == ["boot"] * 4
+    assert set(balanced.groups) == {"grass", "brick"}
+
+
+def test_what_is_retrieved_comes_from_the_pool_and_mostly_shows_its_class(tmp_path: Path) -> None:
+    """Bags and boots look unlike each other: CLIP finds them without a look at any label of the pool."""
+    source = {"type": "spurious", "classes": ["bag", "boot"], "train": 40, "validation": 16, "test": 16}
+    models = {"device": "cpu", "resolution": 64}
+    made = evaluator(tmp_path, [{"label": 0}] * 15 + [{"label": 1}] * 10, source=source, models=models)
+    found_images = retrieved(made.data)
+    assert Counter(found_images.labels) == {"bag": 15, "boot": 10}
+    pool = made.resources.source.splits["pool"]
+    shown = {image.tobytes(): item.label for item, image in zip(pool, made.resources.view.images(pool), strict=True)}
+    truth = [shown[image.tobytes()] for image in found_images.images]
+    assert np.mean([t == label for t, label in zip(truth, found_images.labels, strict=True)]) > 0.6
+
+
+def test_a_folder_has_no_pool(tmp_path: Path) -> None:
+    made = bench(tmp_path)
+    made.source.splits["pool"] = []
+    with pytest.raises(SourceError, match="retrieved needs unused real images, which built-in sources alone have"):
+        opened(made, arms=("erm", "retrieved"))

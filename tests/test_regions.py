@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from pipelines.records import Mask
+from pipelines.regions import region
+from pipelines.vision.segmentation import without_specks
+
+
+def blob(top: int, left: int, height: int, width: int, side: int = 64) -> Mask:
+    mask = np.zeros((side, side), dtype=np.bool_)
+    mask[top : top + height, left : left + width] = True
+    mask[top, left] = False  # not a perfect rectangle
+    return mask
+
+
+def extent(mask: Mask) -> tuple[int, int]:
+    return int(mask.any(axis=1).sum()), int(mask.any(axis=0).sum())
+
+
+def test_specks_are_no_part_of_an_object() -> None:
+    shoe, lace = blob(20, 10, 12, 30), blob(20, 45, 12, 10)
+    specks = shoe.copy()
+    specks[2:5, 60:63] = True
+    assert np.array_equal(without_specks(specks), shoe)  # type: ignore[arg-type]
+    assert np.array_equal(without_specks(shoe | lace), shoe | lace)  # type: ignore[arg-type]
+    assert without_specks(np.zeros((64, 64), np.bool_)) is None
+
+
+def test_a_box_is_the_square_around_the_object() -> None:
+    found = region(blob(20, 10, 12, 30), "box", 0.0)
+    assert extent(found) == (30, 30)
+    assert found.sum() == 900
+    assert (found | ~blob(20, 10, 12, 30)).all()
+
+
+@pytest.mark.parametrize(("top", "left"), [(0, 0), (52, 34), (0, 34), (52, 0)])
+def test_a_box_stays_a_square_inside_the_picture_at_every_edge(top: int, left: int) -> None:
+    mask = blob(top, left, 12, 30)
+    found = region(mask, "box", 0.2)
+    assert extent(found) == (42, 42)
+    assert (found | ~mask).all()
+
+
+def test_growing_beyond_the_picture_gives_all_of_it() -> None:
+    assert region(blob(0, 0, 60, 60), "box", 1.0).all()
+
+
+def test_an_outline_is_the_mask_itself_widened() -> None:
+    mask = blob(20, 20, 20, 10)
+    assert np.array_equal(region(mask, "mask", 0.0), mask)
+    assert extent(region(mask, "mask", 0.1)) == (24, 14)
+
+
+def test_whole_is_everything() -> None:
+    assert region(blob(20, 20, 5, 5), "whole", 0.0).all()
+
+
+def test_a_speck_is_no_detection() -> None:
+    assert without_specks(blob(0, 0, 5, 5)) is None
+    assert without_specks(blob(0, 0, 10, 10)) is not None

@@ -1,0 +1,186 @@
+"""Finalizing: counts that add up everywhere, a manifest that tells the truth, and is written last."""
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.errors import StoreError
+from pipelines.filters import Panel
+from pipelines.learning.resources import Resources
+from pipelines.methods import open_method
+from pipelines.records import Problem, Request
+from pipelines.store import keys
+from pipelines.store.canonical import canonical
+from pipelines.store.object_store import Store
+from pipelines.version import rows
+from pipelines.version.finalize import finalize, merged, totals
+from pipelines.version.plan import Plan, make_plan
+from pipelines.version.shard import run_shard
+from tests.builders import Painter, bench
+
+
+def spoiled(request: Request) -> bool:
+    return request.index % 3 == 1 or (request.index % 2 == 0 and request.attempt == 0)
+
+
+def planned(workbench: Resources) -> Plan:
+    return make_plan(workbench.spec, "spec", workbench.source.fingerprint, workbench.source.counts)
+
+
+def fill_template(workbench: Resources, painter: Painter) -> Resources:
+    """A version whose shards are all made, but that is not finalized."""
+    plan, method, panel = planned(workbench), open_method(workbench), Panel(workbench)
+    workbench.store.create(keys.spec(workbench.root), canonical(workbench.spec.model_dump(mode="json")))
+    workbench.store.create(keys.plan(workbench.root), canonical(plan.as_json()))
+    for number in range(plan.shards):
+        run_shard(workbench, plan, number, method, painter, panel)  # type: ignore[arg-type]
+    return workbench
+
+
+@pytest.fixture
+def workbench(tiny_checkpoint: Path, tmp_path: Path) -> Resources:
+    return bench(
+        tmp_path / "store",
+        models={"text_to_image": str(tiny_checkpoint), "device": "cpu"},
+        amount={"per_class": 6},
+        shard_size=5,
+        filters=[{"type": "quality"}],
+    )
+
+
+def finalized(workbench: Resources, painter: Painter | None = None) -> dict[str, Any]:
+    fill_template(workbench, painter or Painter(spoiled))
+    return finalize(workbench, planned(workbench), open_method(workbench))
+
+
+def test_manifest_counts_are_the_sums_of_the_reports_and_the_rows_of_the_parquet(workbench: Resources) -> None:
+    manifest = finalized(workbench)
+    store, root, shards = workbench.store, workbench.root, planned(workbench).shards
+    assert shards == 3
+    reports = [store.json(keys.report(root, n)) for n in range(shards)]
+    kept = [row for n in range(shards) for row in rows.read(store.get(keys.data(root, n, shards)))]
+    dropped = [row for n in range(shards) for row in rows.read(store.get(keys.rejected(root, n, shards)))]
+    assert manifest["counts"] == {
+        "planned": 12,
+        "generated": len(kept) + len(dropped),
+        "kept": len(kept),
+        "dropped": len(dropped),
+        "carried": 0,
+        "reasons": Counter(row["reason"] for row in dropped),
+        "labels": Counter(workbench.source.classes[row["label"]] for row in kept),
+        "skipped": {},
+    }
+    for key in ("planned", "generated", "kept", "dropped"):
+        assert manifest["counts"][key] == sum(report[key] for report in reports)
+    assert 0 < len(kept) < 12
+
+
+def test_the_manifest_names_every_object_with_its_size_and_hash(workbench: Resources) -> None:
+    finalized(workbench)
+    store, root = workbench.store, workbench.root
+    files = store.json(keys.manifest(root))["files"]
+    assert {f"{root}/{file['path']}" for file in files} == set(store.keys(root)) - {keys.manifest(root)}
+    for file in files:
+        data = store.get(f"{root}/{file['path']}")
+        assert (file["size"], file["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+    expected = {"spec.json", "plan.json", "quality.json", "README.md", "croissant.json", "figures/samples.png"}
+    assert expected <= {file["path"] for file in files}
+
+
+def test_what_follows_from_a_version_later_and_other_versions_are_not_in_its_manifest(workbench: Resources) -> None:
+    fill_template(workbench, Painter(spoiled))
+    root = workbench.root
+    others = [keys.run(root, "erm", 0), keys.evaluation(root), keys.seconds(root), keys.spec(root.replace("v1", "v10"))]
+    for key in others:
+        workbench.store.put(key, b"{}")
+    finalize(workbench, planned(workbench), open_method(workbench))
+    listed = {file["path"] for file in workbench.store.json(keys.manifest(root))["files"]}
+    assert not [path for path in listed if "evaluation" in path or "seconds" in path or "v10" in path]
+
+
+class Stopping(Store):
+    """A store that refuses to write one more object after so many: whoever writes is killed there."""
+
+    left = 0
+
+    def create(self, key: str, data: bytes) -> None:
+        if Stopping.left == 0:
+            raise KeyboardInterrupt(key)
+        Stopping.left -= 1
+        super().create(key, data)
+
+
+def test_killed_before_any_write_there_is_no_version_and_a_second_run_gives_the_same(
+    workbench: Resources, tmp_path: Path
+) -> None:
+    whole = Resources(workbench.spec, Store.open(tmp_path / "whole"), workbench.progress)
+    finalized(whole)
+    real = fill_template(workbench, Painter(spoiled)).store
+    kills = 0
+    for writes in range(50):
+        Stopping.left = writes
+        workbench.store = Stopping(real.objects)
+        try:
+            finalize(workbench, planned(workbench), open_method(workbench))
+            break
+        except KeyboardInterrupt as killed:
+            kills += 1
+            last = str(killed)
+            assert not real.exists(keys.manifest(workbench.root))
+    assert kills >= 5
+    assert last == keys.manifest(workbench.root)
+    assert real.keys("") == whole.store.keys("")
+    assert all(real.get(key) == whole.store.get(key) for key in real.keys(""))
+
+
+def test_finalizing_twice_changes_nothing(workbench: Resources) -> None:
+    first = finalized(workbench)
+    before = {key: workbench.store.get(key) for key in workbench.store.keys("")}
+    assert finalize(workbench, planned(workbench), open_method(workbench)) == first
+    assert {key: workbench.store.get(key) for key in workbench.store.keys("")} == before
+
+
+def test_a_shard_without_a_report_stops_it(workbench: Resources) -> None:
+    plan = planned(workbench)
+    run_shard(workbench, plan, 0, open_method(workbench), Painter(), Panel(workbench))  # type: ignore[arg-type]
+    with pytest.raises(StoreError, match="2 of 3 shards have no report yet, the first is 1"):
+        finalize(workbench, plan, open_method(workbench))
+    assert not workbench.store.exists(keys.manifest(workbench.root))
+
+
+def test_a_version_of_which_nothing_was_kept_is_still_a_version(workbench: Resources) -> None:
+    manifest = finalized(workbench, Painter(lambda request: True))
+    assert manifest["counts"]["kept"] == 0
+    assert manifest["counts"]["dropped"] == 36
+    assert workbench.store.json(keys.quality(workbench.root))["kept_ratio"] == 0
+    assert not workbench.store.exists(keys.figure(workbench.root, "samples.png"))
+
+
+def test_the_quality_report_has_the_mean_scores_of_the_kept_and_the_problems(workbench: Resources) -> None:
+    workbench.source.problems.append(Problem("train/boot/bad.png", "damaged image; replace it"))
+    finalized(workbench)
+    found = workbench.store.json(keys.quality(workbench.root))
+    assert found["problems"] == [{"id": "train/boot/bad.png", "reason": "damaged image; replace it"}]
+    assert set(found["mean_scores"]) == {"quality.contrast", "quality.sharpness", "quality.saturated"}
+    assert 0.1 < found["mean_scores"]["quality.contrast"] < 0.3
+    assert found["kept_ratio"] == found["counts"]["kept"] / found["counts"]["generated"]
+
+
+def test_counts_are_added_up_by_name() -> None:
+    assert merged([{"b": 1, "a": 2}, {}, {"a": 3}]) == {"a": 5, "b": 1}
+    report = {
+        "planned": 2,
+        "generated": 3,
+        "kept": 1,
+        "dropped": 2,
+        "carried": 1,
+        "reasons": {"x": 2},
+        "labels": {"boot": 1},
+    }
+    assert totals([report, report], [Problem("1", "no shoe"), Problem("2", "no shoe")]) == {
+        "planned": 4, "generated": 6, "kept": 2, "dropped": 4, "carried": 2, "reasons": {"x": 4},
+        "labels": {"boot": 2}, "skipped": {"no shoe": 2},
+    }  # fmt: skip

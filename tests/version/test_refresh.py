@@ -1,0 +1,319 @@
+"""A version made from an earlier one: what is carried, what is made anew, and that neither is the other's to change."""
+
+import hashlib
+import shutil
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import pytest
+
+from pipelines.errors import StoreError
+from pipelines.job import Job
+from pipelines.progress import Silent, Stage
+from pipelines.source.open import open_source
+from pipelines.spec import parse
+from pipelines.store import keys
+from pipelines.store.canonical import canonical
+from pipelines.store.object_store import Store
+from pipelines.version import browse, rows
+from pipelines.version.diff import compare, worst_group_drop
+from pipelines.version.plan import Plan, read_plan
+from pipelines.version.refresh import discard
+from tests.builders import noise
+
+SPEC: dict[str, Any] = {
+    "name": "shoes",
+    "method": {
+        "type": "spurious_removal",
+        "superclass": "shoe",
+        "inversion": {"vectors": 1, "images": 4, "steps": 2, "batch": 2},
+        "objects": "both",
+        "steps": 2,
+    },
+    "amount": {"per_class": 12},
+    "shard_size": 4,
+    "max_attempts": 1,
+    "classifier": {"steps": 5, "batch": 8},
+}
+V1, V2, V3 = (keys.version("shoes", number) for number in (1, 2, 3))
+
+
+class Told(Silent):
+    """Remembers what was done."""
+
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+
+    def stage(self, name: str, total: int) -> Stage:
+        self.stages.append(name)
+        return super().stage(name, total)
+
+
+def job(folder: Path, number: int, previous: int | None = None, progress: Silent | None = None, **changes: Any) -> Job:
+    """A version of the images in `folder/images`, in the store `folder/store`."""
+    source = {"type": "folder", "path": str(folder / "images")}
+    spec = parse({**SPEC, "source": source, **changes})
+    return Job(spec, Store.open(folder / "store"), progress or Silent(), number, previous)
+
+
+def made(work: Job) -> Plan:
+    """All that a service would do, in its order."""
+    plan = work.plan
+    if plan.planned:
+        work.learn()
+    for number in range(plan.written_shards):
+        work.generate(number)
+    work.finalize()
+    work.evaluate()
+    work.compare()
+    return plan
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten boots and ten sneakers to train on, and version 1 of them."""
+    folder = tmp_path_factory.mktemp("first")
+    source = open_source(parse({**SPEC, "source": {"type": "spurious", "train": 40, "validation": 8, "test": 8}}).source)
+    chosen = [*source.of("boot")[:10], *source.of("sneaker")[:10], *source.splits["validation"], *source.splits["test"]]
+    for item in chosen:
+        file = folder / "images" / item.id
+        file.parent.mkdir(parents=True, exist_ok=True)
+        PIL.Image.fromarray(source.read(item)).save(file)
+    made(job(folder, 1))
+    return folder
+
+
+@pytest.fixture
+def folder(first: Path, tmp_path: Path) -> Path:
+    """A copy, to change."""
+    return Path(shutil.copytree(first, tmp_path / "copy"))
+
+
+def store(folder: Path) -> Store:
+    return Store.open(folder / "store")
+
+
+def samples(folder: Path, root: str) -> list[dict[str, Any]]:
+    plan = read_plan(store(folder), root)
+    assert plan is not None
+    return rows.read_shards(store(folder), root, plan)
+
+
+def tree(folder: Path, root: str) -> dict[str, str]:
+    return {key: hashlib.sha256(store(folder).get(key)).hexdigest() for key in store(folder).keys(root + "/")}
+
+
+def gone(folder: Path, label: str = "") -> str:
+    """Take away the training image (of a class) that the fewest samples, but some, were made from; return its id."""
+    ids = [row[name] for row in samples(folder, V1) for name in ("source_id", "object_id") if row[name]]
+    used = Counter(each for each in ids if each.startswith(f"train/{label}"))
+    name = min(used, key=lambda each: (used[each], each))
+    (folder / "images" / name).unlink()
+    return name
+
+
+def rename(folder: Path) -> None:
+    file = next((folder / "images/train/boot").iterdir())
+    file.rename(file.with_name("another-name.png"))
+
+
+def test_of_the_same_images_whatever_they_are_called_nothing_is_new(folder: Path) -> None:
+    assert job(folder, 2, 1).unchanged
+    rename(folder)
+    assert job(folder, 2, 1).unchanged
+    assert not job(folder, 2, 1, amount={"per_class": 13}).unchanged
+    assert not job(folder, 2, 1, filters=[{"type": "quality"}]).unchanged
+    next((folder / "images/test/boot").iterdir()).unlink()
+    assert not job(folder, 2, 1).unchanged
+    assert not store(folder).keys(V2)
+
+
+def test_what_an_image_that_is_gone_was_part_of_goes_and_only_that_is_made_again(folder: Path) -> None:
+    before, lost = tree(folder, V1), gone(folder)
+    old = {row["index"]: row for row in samples(folder, V1)}
+    hit = {index for index, row in old.items() if lost in (row["source_id"], row["object_id"])}
+    plan = made(job(folder, 2, 1))
+    new = {row["index"]: row for row in samples(folder, V2)}
+    assert 0 < len(hit) < len(old) == len(new) == 24
+    assert {index: row for index, row in new.items() if index in old} == {i: r for i, r in old.items() if i not in hit}
+    assert (plan.planned, plan.carried_samples, plan.removed) == (len(hit), 24 - len(hit), len(hit))
+    assert min(set(new) - set(old)) == 24
+    assert Counter((row["label"], row["origin"]) for row in new.values()) == Counter(
+        (row["label"], row["origin"]) for row in old.values()
+    )
+    assert not [row for row in new.values() if lost in (row["source_id"], row["object_id"])]
+    assert tree(folder, V1) == before
+
+
+def test_a_shard_that_nothing_happened_to_is_not_copied(folder: Path) -> None:
+    gone(folder)
+    plan = made(job(folder, 2, 1))
+    whole = [part for part in plan.carried if part.whole]
+    assert whole
+    assert len(whole) < len(plan.carried)
+    listed = store(folder).json(keys.manifest(V2))["files"]
+    data = [file for file in listed if file["path"].startswith("data/")]
+    assert [file["path"] for file in data] == [keys.data("", n, plan.shards)[1:] for n in range(plan.shards)]
+    assert {file["key"] for file in data if "key" in file} == {part.key for part in whole}
+    for file in listed:
+        content = store(folder).get(file.get("key", f"{V2}/{file['path']}"))
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (file["size"], file["sha256"])
+    own = {key.removeprefix(f"{V2}/") for key in store(folder).keys(f"{V2}/")} - {"manifest.json", "diff.json"}
+    assert own == {file["path"] for file in listed if "key" not in file}
+
+
+def test_the_counts_are_those_of_the_rows(folder: Path) -> None:
+    gone(folder)
+    made(job(folder, 2, 1))
+    counts, found = store(folder).json(keys.manifest(V2))["counts"], samples(folder, V2)
+    assert counts["kept"] + counts["carried"] == len(found) == 24
+    assert counts["generated"] == counts["kept"] + counts["dropped"]
+    assert counts["labels"] == {"boot": 12, "sneaker": 12}
+
+
+def test_an_object_that_was_grafted_in_must_be_there_still(folder: Path) -> None:
+    old = samples(folder, V1)
+    sources = {row["source_id"] for row in old}
+    donors = Counter(row["object_id"] for row in old if row["object_id"])
+    lost = min(donors, key=lambda name: (name in sources, name))
+    (folder / "images" / lost).unlink()
+    kept = {row["index"] for row in old if lost not in (row["source_id"], row["object_id"])}
+    made(job(folder, 2, 1))
+    assert {row["index"] for row in samples(folder, V2) if row["index"] < 24} == kept
+    assert len(kept) <= 24 - donors[lost]
+
+
+def test_only_the_token_of_the_class_whose_images_changed_is_learned_again(folder: Path) -> None:
+    """Although the judge, by which the images to learn from are chosen, is another one."""
+    before = set(store(folder).folders("concepts/token"))
+    gone(folder, "boot")
+    told = Told()
+    plan = made(job(folder, 2, 1, told))
+    assert len(list((folder / "images/train/sneaker").iterdir())) > SPEC["method"]["inversion"]["images"]
+    assert [stage for stage in told.stages if stage.startswith("learn")] == [
+        "learn: judge of the image",
+        "learn: token <boot>",
+    ]
+    assert set(plan.tokens) == {"sneaker"}
+    assert len(set(store(folder).folders("concepts/token")) - before) == 1
+
+
+def test_an_amount_that_is_less_is_less(folder: Path) -> None:
+    plan = made(job(folder, 2, 1, amount={"per_class": 8}))
+    assert (plan.planned, plan.carried_samples, plan.removed) == (0, 16, 8)
+    assert Counter(row["label"] for row in samples(folder, V2)) == {0: 8, 1: 8}
+
+
+def test_an_amount_that_is_more_is_filled_up(folder: Path) -> None:
+    plan = made(job(folder, 2, 1, amount={"per_class": 14}))
+    assert (plan.planned, plan.carried_samples, plan.removed) == (4, 24, 0)
+    assert all(part.whole for part in plan.carried)
+    first_ranks = {cell.carried for cell in plan.quotas}
+    assert {slot.rank for slot in plan.shard(0)} == first_ranks == {6}
+
+
+def test_what_another_method_or_filter_made_is_not_carried(folder: Path) -> None:
+    for changes in ({"filters": [{"type": "quality"}]}, {"method": {**SPEC["method"], "steps": 3}}):
+        plan = job(folder, 2, 1, **changes).plan
+        assert (plan.planned, plan.carried, plan.removed, plan.tokens) == (24, (), 24, {})
+    assert job(folder, 2, 1, models={"device": "cpu"}, seed=9).plan.carried_samples == 24
+
+
+def test_a_class_that_is_new_gets_its_images_and_the_labels_of_the_others_follow(folder: Path) -> None:
+    for split in ("train", "validation", "test"):
+        pumps = folder / f"images/{split}/pump"
+        pumps.mkdir()
+        for sneaker in (folder / f"images/{split}/sneaker").iterdir():
+            with PIL.Image.open(sneaker) as image:
+                image.transpose(PIL.Image.Transpose.FLIP_TOP_BOTTOM).save(pumps / sneaker.name)
+    plan = made(job(folder, 2, 1))
+    classes = ["boot", "pump", "sneaker"]
+    found = samples(folder, V2)
+    assert Counter(classes[row["label"]] for row in found) == dict.fromkeys(classes, 12)
+    assert not any(part.whole for part in plan.carried)
+    for row in found:
+        assert f"<{classes[row['label']]}>" in row["prompt"]
+    names = {tuple(browse.class_names(browse.open_samples(store(folder), key).schema_arrow)) for key in plan.data_files(V2)}  # type: ignore[union-attr]
+    assert names == {tuple(classes)}
+
+
+def test_refreshed_again_samples_of_the_first_are_still_by_reference(folder: Path) -> None:
+    made(job(folder, 2, 1, amount={"per_class": 13}))
+    plan = made(job(folder, 3, 2, amount={"per_class": 14}))
+    assert {part.key.split("/data/")[0] for part in plan.carried} == {V1, V2}
+    assert all(part.whole for part in plan.carried)
+    found = samples(folder, V3)
+    assert sorted(row["index"] for row in found) == list(range(28))
+    for row in found:
+        assert browse.image(store(folder), V3, row["index"], row["attempt"]) == row["image"]
+    shown, end = browse.page(store(folder), V3, browse.SampleFilter(), (0, 0), 100)
+    assert end is None
+    assert {row["index"] for row in shown} == set(range(28))
+
+
+def test_the_diff_says_what_came_stayed_and_went(folder: Path) -> None:
+    for label in ("boot", "sneaker"):
+        PIL.Image.fromarray(noise(len(label), 64)).save(folder / f"images/train/{label}/new.png")
+    lost = gone(folder)
+    name = next(name for name in sorted((folder / "images/validation").glob("*/*")))
+    PIL.Image.fromarray(noise(9, 64)).save(name)
+    rename(folder)
+    plan = made(job(folder, 2, 1))
+    found = store(folder).json(keys.diff(V2))
+    assert (found["version"], found["previous"]) == (2, 1)
+    assert found["source"] == {"new": 2, "changed": 1, "gone": 1}
+    assert found["samples"] == {"added": plan.planned, "carried": plan.carried_samples, "removed": plan.removed}
+    label = lost.split("/")[1]
+    assert found["before"]["classes"] == {label: {"real": 10, "generated": 12} for label in ("boot", "sneaker")}
+    assert found["after"]["classes"][label] == {"real": 10, "generated": 12}
+    assert found["before"]["groups"] == {}
+    assert found["before"]["evaluation"] is None
+    assert compare(store(folder), "shoes", 2, 1) == found
+
+
+def test_the_fall_is_that_of_the_worst_group(folder: Path) -> None:
+    for root, worst in ((V1, 0.8), (V2, 0.7)):
+        arms = {"counterpoise": {"average": {"mean": 0.9}, "worst_group": {"mean": worst}}}
+        store(folder).put(keys.evaluation(root), canonical({"arms": arms}))
+    assert worst_group_drop(store(folder), V2, V1) == pytest.approx(0.1)
+    assert worst_group_drop(store(folder), V1, V2) == pytest.approx(-0.1)
+    assert worst_group_drop(store(folder), V3, V1) == 0
+
+
+def test_the_same_refresh_has_the_same_bytes_wherever_it_is_done(folder: Path, tmp_path: Path) -> None:
+    gone(folder)
+    other = Path(shutil.copytree(folder, tmp_path / "other"))
+    work = job(folder, 2, 1)
+    plan = work.plan
+    work.learn()
+    for number in reversed(range(plan.written_shards)):
+        job(folder, 2, 1).generate(number)  # each as another process would
+    made(job(folder, 2, 1))
+    made(job(other, 2, 1))
+    ours, theirs = tree(folder, V2), tree(other, V2)
+    told_where = {f"{V2}/{name}" for name in ("spec.json", "plan.json", "manifest.json", "README.md")}  # the folder's path
+    assert {k: v for k, v in ours.items() if k not in told_where} == {k: v for k, v in theirs.items() if k not in told_where}
+    assert replace(plan, spec="") == replace(job(other, 2, 1).plan, spec="")
+
+
+def test_a_version_that_is_removed_leaves_what_others_hold(folder: Path) -> None:
+    gone(folder)
+    plan = made(job(folder, 2, 1))
+    expected, hashes = samples(folder, V2), tree(folder, V2)
+    discard(store(folder), "shoes", 1)
+    assert store(folder).keys(V1 + "/") == sorted(part.key for part in plan.carried if part.whole)
+    assert samples(folder, V2) == expected
+    assert tree(folder, V2) == hashes
+    made(job(folder, 3, 2, amount={"per_class": 13}))
+    discard(store(folder), "shoes", 2)
+    assert {row["index"] for row in samples(folder, V3)} > {row["index"] for row in expected}
+    discard(store(folder), "shoes", 3)
+    assert store(folder).keys("datasets") == []
+
+
+def test_without_the_version_before_it_there_is_nothing_to_refresh(folder: Path) -> None:
+    with pytest.raises(StoreError, match="version 5 of 'shoes', which was to be refreshed, is not there"):
+        job(folder, 6, 5).plan  # noqa: B018
