@@ -9,6 +9,7 @@ RUN apt-get update && apt-get install --yes --no-install-recommends tini && rm -
 RUN python -m venv /opt/counterpoise
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
+COPY counterpoise counterpoise
 COPY pipelines pipelines
 COPY service service
 COPY workers workers

@@ -13,6 +13,7 @@ RUN python -m venv /opt/counterpoise
 RUN --mount=type=cache,target=/root/.cache/pip /opt/counterpoise/bin/pip install --index-url "${TORCH_INDEX}" 'torch>=2.6,<2.14'
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
+COPY counterpoise counterpoise
 COPY pipelines pipelines
 COPY service service
 COPY workers workers

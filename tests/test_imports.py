@@ -9,7 +9,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "diffusers", "transformers", "datasets", "numpy", "PIL", "pyarrow", "obstore")
-PACKAGES = {"pipelines": {"service", "workers"}, "service": {"workers"}}
+PACKAGES = {
+    "pipelines": {"service", "workers", "counterpoise"},
+    "service": {"workers", "counterpoise"},
+    "workers": {"counterpoise"},
+}
 
 
 def imported(file: Path) -> set[str]:
