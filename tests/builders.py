@@ -1,4 +1,4 @@
-"""What several tests work with: a small spec on the built-in source, its workbench, candidates, and a stand-in engine."""
+"""What several tests work with: a small spec on the built-in source, its resources, candidates, and a stand-in engine."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -34,7 +34,7 @@ def spec(**changes: Any) -> VersionSpec:
     return parse(document(**changes))
 
 
-def bench(folder: Path, **changes: Any) -> Resources:
+def open_resources(folder: Path, **changes: Any) -> Resources:
     return Resources(spec(**changes), Store.open(folder), Silent())
 
 

@@ -15,7 +15,7 @@ from tests.builders import spec
 def test_a_spec_that_proved_wrong_can_be_put_right_until_something_was_made(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     for count in (2, 3):
-        root = Job(spec(amount={"per_class": count}), store, Silent()).bench.root
+        root = Job(spec(amount={"per_class": count}), store, Silent()).resources.root
         planned = Job(spec(amount={"per_class": count}), store, Silent()).plan.planned
         assert store.json(keys.plan(root))["planned"] == planned == 2 * count
     store.put(keys.report(root, 0), b"{}")

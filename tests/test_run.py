@@ -124,7 +124,7 @@ def test_the_background_is_the_sources_to_the_bit(finished: Path) -> None:
     by_id = {item.id: item for item in bench.source.splits["train"]}
     found = rows(finished, "data") + rows(finished, "rejected")
     items = [by_id[row["source_id"]] for row in found]
-    for row, item, mask in zip(found, items, bench.objects(items, "shoe"), strict=True):
+    for row, item, mask in zip(found, items, bench.view.object_masks(items, "shoe"), strict=True):
         assert mask is not None
         outside = ~region(mask, "box", 0.1)
         original, made = bench.source.read(item), np.asarray(row["image"])

@@ -61,6 +61,7 @@ class ImageEncoder:
 class AdapterFiles:
     """Where an IP-Adapter lies: its weights, and the checkpoint of its image encoder with the subfolder in that."""
 
+    name: str  # in errors
     weights: str
     encoder: str
     subfolder: str = ""
@@ -70,11 +71,11 @@ def adapter_files(checkpoint: str) -> AdapterFiles:
     """The files of FOLDER/FILE.safetensors with its encoder in FOLDER/image_encoder; from the hub if it is no path."""
     folder, _, name = checkpoint.rpartition("/")
     if Path(checkpoint).exists() or folder.count("/") == 0:
-        return AdapterFiles(checkpoint, f"{folder}/image_encoder")
+        return AdapterFiles(checkpoint, checkpoint, f"{folder}/image_encoder")
     organisation, repository, *parts = folder.split("/")
     identity, inner = f"{organisation}/{repository}", "/".join(parts)
     weights = hf_hub_download(identity, "/".join([*parts, name]))
-    return AdapterFiles(weights, identity, f"{inner}/image_encoder".lstrip("/"))
+    return AdapterFiles(checkpoint, weights, identity, f"{inner}/image_encoder".lstrip("/"))
 
 
 class IpAdapter:
@@ -88,7 +89,7 @@ class IpAdapter:
             self.encoder = ImageEncoder.load(files.encoder, device, files.subfolder)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise ModelError(
-                f"models.adapter: {files.weights!r} is no IP-Adapter for this checkpoint ({error}); give one that is made "
+                f"models.adapter: {files.name!r} is no IP-Adapter for this checkpoint ({error}); give one that is made "
                 "for it, FOLDER/FILE.safetensors, with its encoder in FOLDER/image_encoder"
             ) from None
         unet.requires_grad_(False)

@@ -48,5 +48,5 @@ ARMS: dict[str, Arm] = {
 def known(name: str) -> str:
     """Raises ValueError for a name that is no arm's."""
     if name not in ARMS:
-        raise ValueError(f"there is no such arm; give some of {', '.join(ARMS)}")
+        raise ValueError(f"there is no such arm; give some of {', '.join(map(repr, ARMS))}")
     return name

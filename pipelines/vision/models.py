@@ -37,7 +37,7 @@ class Models:
     def image_conditioning(self) -> IpAdapter | UnClip:
         """The backbone's, by the adapter unless it is an unCLIP one. Raises ModelError."""
         if self.spec.adapter == BUILTIN:
-            files = AdapterFiles(f"{resolve(BUILTIN, 'adapter')}/{ADAPTER}", resolve(BUILTIN, "clip"))
+            files = AdapterFiles(BUILTIN, f"{resolve(BUILTIN, 'adapter')}/{ADAPTER}", resolve(BUILTIN, "clip"))
         else:
             files = adapter_files(self.spec.adapter)
         return self.backbone.load_ip_adapter(files)

@@ -10,12 +10,14 @@ import torch
 from diffusers import StableDiffusionPipeline, StableUnCLIPImg2ImgPipeline
 from safetensors.torch import save_file
 
+from pipelines import spec
 from pipelines.backbones.image_prompts import ImageEncoder, adapter_files
 from pipelines.backbones.stable_diffusion import StableDiffusion
 from pipelines.builtin.train.adapter import exported, install
 from pipelines.engine.engine import Engine
 from pipelines.errors import ModelError
 from pipelines.records import Image, ImagePrompt, Request
+from pipelines.vision.models import Models
 from tests.builders import flat
 from tests.conftest import vision_tower
 from tests.engine.test_engine import near, noise, ours, picture, request, to_image
@@ -93,7 +95,7 @@ def test_what_is_no_adapter_is_refused_with_the_remedy(tiny_checkpoint: Path, tm
 
 def test_an_adapter_of_another_model_is_refused(tiny_checkpoint: Path) -> None:
     with pytest.raises(ModelError, match=r"models.adapter: 'builtin' is no IP-Adapter for this checkpoint"):
-        StableDiffusion(str(tiny_checkpoint), "cpu").see("builtin")
+        Models(spec.Models(text_to_image=str(tiny_checkpoint), device="cpu")).image_conditioning  # noqa: B018  (loaded on use)
 
 
 def unclip_image(pipeline: StableUnCLIPImg2ImgPipeline, one: Request, level: int) -> Image:
@@ -111,7 +113,7 @@ def test_unclip_agrees_with_diffusers(tiny_unclip_checkpoint: Path, level: int, 
     """At a level the embedding is noised: with the same noise, the same image."""
     one = shown()
     assert one.image_prompt is not None
-    one = replace(one, shown=replace(one.image_prompt, level=level))
+    one = replace(one, image_prompt=replace(one.image_prompt, noise_level=level))
     pipeline = StableUnCLIPImg2ImgPipeline.from_pretrained(tiny_unclip_checkpoint)
     pipeline.set_progress_bar_config(disable=True)
     monkeypatch.setattr("pipelines.engine.engine.derive", lambda *parts: 5)
@@ -119,8 +121,8 @@ def test_unclip_agrees_with_diffusers(tiny_unclip_checkpoint: Path, level: int, 
 
 
 def test_unclip_sees_without_an_adapter(tiny_unclip_checkpoint: Path) -> None:
-    model = StableDiffusion(str(tiny_unclip_checkpoint), "cpu")
-    seen = model.see("builtin").encoder.embed([flat(0, 32), flat(255, 32)])
+    models = Models(spec.Models(text_to_image=str(tiny_unclip_checkpoint), device="cpu"))
+    model, seen = models.backbone, models.image_conditioning.encoder.embed([flat(0, 32), flat(255, 32)])
     assert seen.shape == (2, 8)
     first, second = (ours(model, request(1, image_prompt=ImagePrompt(row))) for row in seen.numpy())
     assert not np.array_equal(first, second)

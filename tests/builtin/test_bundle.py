@@ -19,13 +19,15 @@ from pipelines.records import ImagePrompt, Item, Mask, Request
 from pipelines.source.open import open_source
 from pipelines.source.source import Source
 from pipelines.spec import LongTailSource, SpuriousSource
+from pipelines.spec import Models as ModelsSpec
 from pipelines.tensors import tensor
+from pipelines.vision.models import Models
 from pipelines.vision.segmentation import ClipSeg, CrossAttention, Segmenter
 
 
 @pytest.fixture(scope="module")
 def model() -> StableDiffusion:
-    return StableDiffusion("builtin", "cpu")
+    return StableDiffusion(resolve("builtin", "model"), "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +94,7 @@ def mean_iou(segmenter: Segmenter, source: Source, items: list[Item]) -> float:
 
 
 def test_segment_the_shoe_finds_the_shoe(source: Source) -> None:
-    assert mean_iou(ClipSeg("builtin", "cpu"), source, source.splits["test"]) >= 0.7
+    assert mean_iou(ClipSeg(resolve("builtin", "segmenter"), "cpu"), source, source.splits["test"]) >= 0.7
 
 
 def test_the_models_own_attention_finds_it_too(model: StableDiffusion, source: Source) -> None:
@@ -110,7 +112,9 @@ class Everything:
 
 
 def test_what_is_not_there_is_not_found(source: Source) -> None:
-    found = ClipSeg("builtin", "cpu").segment([source.read(item) for item in source.splits["test"]], "trousers")
+    found = ClipSeg(resolve("builtin", "segmenter"), "cpu").segment(
+        [source.read(item) for item in source.splits["test"]], "trousers"
+    )
     assert np.mean([mask is None for mask in found]) >= 0.8
 
 
@@ -134,17 +138,16 @@ def test_plain_diffusers_loads_the_adapter() -> None:
 
 def test_what_is_shown_a_picture_is_drawn_like_it() -> None:
     """Without a word: trousers on snow, shown as trousers on snow, are told from a bag on grass by colour and kind."""
-    model = StableDiffusion("builtin", "cpu")
-    sight = model.see("builtin")
+    models = Models(ModelsSpec(device="cpu"))
     source = open_source(LongTailSource(type="long-tail", head=2, imbalance=1, classes=("trousers", "bag")))
     items = source.of("trousers", "test")[:12] + source.of("bag", "test")[:12]
     pictures = [source.read(item) for item in items]
-    shown = sight.encoder.embed(pictures).numpy()
+    embeddings = models.image_conditioning.encoder.embed(pictures).numpy()
     asked = [
         Request(n, 0, n, i.label, "", "", guidance=2, steps=15, image_prompt=ImagePrompt(row))
-        for n, (i, row) in enumerate(zip(items, shown, strict=True))
+        for n, (i, row) in enumerate(zip(items, embeddings, strict=True))
     ]
-    made = {c.request.index: c.image for c in Engine(model).run(asked)}
+    made = {c.request.index: c.image for c in Engine(models.backbone).run(asked)}
     drawn = [made[n] for n in range(len(items))]
     seen = Oracle().garments(drawn, ["trousers", "bag"])
     assert np.mean([a == i.label for a, i in zip(seen, items, strict=True)]) >= 0.7

@@ -17,7 +17,7 @@ from pipelines.spec import Evaluation
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
 from pipelines.version.plan import Plan
-from tests.builders import bench
+from tests.builders import open_resources
 
 
 def found(worst: float) -> dict[str, Any]:
@@ -48,12 +48,12 @@ def test_the_gap_to_the_ceiling_is_closed_by_a_share(worst: dict[str, float], cl
     assert share == (None if closed is None else pytest.approx(closed))
 
 
-def opened(workbench: Resources, **changes: Any) -> Evaluator:
-    return Evaluator(workbench, Plan("", "", (Quota("boot", None, 1),), 1), open_method(workbench), Evaluation(**changes))
+def opened(resources: Resources, **changes: Any) -> Evaluator:
+    return Evaluator(resources, Plan("", "", (Quota("boot", None, 1),), 1), open_method(resources), Evaluation(**changes))
 
 
 def evaluator(tmp_path: Path, kept: list[dict[str, Any]], **changes: Any) -> Evaluator:
-    made = opened(bench(tmp_path, **changes))
+    made = opened(open_resources(tmp_path, **changes))
     made.data.__dict__["kept"] = kept
     return made
 
@@ -101,22 +101,22 @@ def test_nothing_repainted_as_itself_leaves_nothing_to_probe(tmp_path: Path) -> 
 
 def test_a_weight_for_some_classes_alone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"evaluation\.gamma: needs a weight for each of boot, sneaker; has boot"):
-        opened(bench(tmp_path), gamma={"boot": 2.0})
+        opened(open_resources(tmp_path), gamma={"boot": 2.0})
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_a_missing_split_is_named_before_anything_is_learned(tmp_path: Path, split: str) -> None:
-    workbench = bench(tmp_path)
-    workbench.source.splits[split].clear()
+    resources = open_resources(tmp_path)
+    resources.source.splits[split].clear()
     with pytest.raises(SourceError, match=f"add a {split}/ folder"):
-        opened(workbench)
+        opened(resources)
 
 
 def test_a_ceiling_without_a_reserve_is_refused_before_anything_is_learned(tmp_path: Path) -> None:
-    workbench = bench(tmp_path)
-    del workbench.source.splits["reserve"]
+    resources = open_resources(tmp_path)
+    del resources.source.splits["reserve"]
     with pytest.raises(SourceError, match="real_balanced needs unused real images"):
-        opened(workbench, arms=("erm", "real_balanced"))
+        opened(resources, arms=("erm", "real_balanced"))
 
 
 def test_twins_differ_from_the_real_images_only_where_the_method_paints(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_what_is_retrieved_comes_from_the_pool_and_mostly_shows_its_class(tmp_pa
 
 
 def test_a_folder_has_no_pool(tmp_path: Path) -> None:
-    made = bench(tmp_path)
+    made = open_resources(tmp_path)
     made.source.splits["pool"] = []
     with pytest.raises(SourceError, match="retrieved needs unused real images, which built-in sources alone have"):
         opened(made, arms=("erm", "retrieved"))

@@ -14,7 +14,7 @@ from pipelines.filters.calibration import (
     upper_threshold,
     validation_candidates,
 )
-from tests.builders import bench, candidate, flat
+from tests.builders import candidate, flat, open_resources
 
 SCORES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
 
@@ -51,15 +51,15 @@ def test_of_several_thresholds_each_lets_more_pass() -> None:
 def test_each_filter_passes_the_stated_share_of_held_out_real_images(
     tmp_path: Path, settings: dict[str, Any], share: float
 ) -> None:
-    workbench = bench(
+    resources = open_resources(
         tmp_path,
         source={"type": "spurious", "train": 60, "validation": 60, "test": 16},
         models={"device": "cpu", "resolution": 64},
         filters=[{**settings, "calibrate": share}],
     )
-    (spec,) = workbench.spec.filters
-    each_filter = FILTERS[spec.type](workbench, spec)
-    real = validation_candidates(workbench, spec.type)
+    (spec,) = resources.spec.filters
+    each_filter = FILTERS[spec.type](resources, spec)
+    real = validation_candidates(resources, spec.type)
     kept = [each_filter.judge([one], [])[0].kept for one in real]  # one by one: they are not compared with each other
     assert sum(kept) >= share * len(real) - 1e-9
     if settings["type"] != "near_duplicate":  # whose distances are whole bits, and often alike
@@ -67,14 +67,16 @@ def test_each_filter_passes_the_stated_share_of_held_out_real_images(
 
 
 def test_a_calibrated_filter_still_drops_what_is_unlike_real_images(tmp_path: Path) -> None:
-    workbench = bench(tmp_path, models={"device": "cpu", "resolution": 64}, filters=[{"type": "quality", "calibrate": 0.95}])
-    (spec,) = workbench.spec.filters
-    assert FILTERS["quality"](workbench, spec).judge([candidate(flat(side=64))], [])[0].reason == "blank"
+    resources = open_resources(
+        tmp_path, models={"device": "cpu", "resolution": 64}, filters=[{"type": "quality", "calibrate": 0.95}]
+    )
+    (spec,) = resources.spec.filters
+    assert FILTERS["quality"](resources, spec).judge([candidate(flat(side=64))], [])[0].reason == "blank"
 
 
 def test_without_validation_images_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    workbench = bench(tmp_path, filters=[{"type": "quality", "calibrate": 0.9}])
-    workbench.source.splits["validation"].clear()
-    (spec,) = workbench.spec.filters
+    resources = open_resources(tmp_path, filters=[{"type": "quality", "calibrate": 0.9}])
+    resources.source.splits["validation"].clear()
+    (spec,) = resources.spec.filters
     with pytest.raises(SourceError, match=r"filters.quality.calibrate: the source has no validation images"):
-        FILTERS["quality"](workbench, spec).judge([candidate(flat())], [])
+        FILTERS["quality"](resources, spec).judge([candidate(flat())], [])

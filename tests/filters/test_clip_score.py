@@ -13,49 +13,49 @@ from pipelines.filters.clip_score import ClipScore
 from pipelines.learning.resources import Resources
 from pipelines.records import Candidate, Verdict
 from pipelines.spec import ClipScoreFilter
-from tests.builders import bench, candidate
+from tests.builders import candidate, open_resources
 
 GARMENTS = ("trousers", "bag", "dress")
 FEW = {"type": "few-shot", "classes": GARMENTS, "shots": 8, "validation": 12, "test": 90}
 
 
 @pytest.fixture(scope="module")
-def workbench(tmp_path_factory: pytest.TempPathFactory) -> Resources:
-    return bench(tmp_path_factory.mktemp("store"), source=FEW, models={"device": "cpu", "resolution": 64})
+def resources(tmp_path_factory: pytest.TempPathFactory) -> Resources:
+    return open_resources(tmp_path_factory.mktemp("store"), source=FEW, models={"device": "cpu", "resolution": 64})
 
 
-def shown(workbench: Resources, wrong: bool = False) -> list[Candidate]:
+def shown(resources: Resources, wrong: bool = False) -> list[Candidate]:
     """Real test pictures as candidates, under their own label or the next one."""
-    items = workbench.source.splits["test"]
+    items = resources.source.splits["test"]
     labels = [GARMENTS[(GARMENTS.index(item.label) + wrong) % 3] for item in items]
-    return [candidate(x, label=label) for x, label in zip(workbench.view.images(items), labels, strict=True)]
+    return [candidate(x, label=label) for x, label in zip(resources.view.images(items), labels, strict=True)]
 
 
-def judged(workbench: Resources, candidates: list[Candidate], **changes: Any) -> list[Verdict]:
-    return ClipScore(workbench, ClipScoreFilter(type="clip_score", **changes)).judge(candidates, [])
+def judged(resources: Resources, candidates: list[Candidate], **changes: Any) -> list[Verdict]:
+    return ClipScore(resources, ClipScoreFilter(type="clip_score", **changes)).judge(candidates, [])
 
 
 @pytest.mark.parametrize("classes", ["names", "images"])
-def test_real_pictures_pass_as_what_they_are_and_fail_as_what_they_are_not(workbench: Resources, classes: str) -> None:
-    right = [verdict.kept for verdict in judged(workbench, shown(workbench), classes=classes)]
-    wrong = judged(workbench, shown(workbench, wrong=True), classes=classes)
+def test_real_pictures_pass_as_what_they_are_and_fail_as_what_they_are_not(resources: Resources, classes: str) -> None:
+    right = [verdict.kept for verdict in judged(resources, shown(resources), classes=classes)]
+    wrong = judged(resources, shown(resources, wrong=True), classes=classes)
     assert np.mean(right) > 0.7
     assert np.mean([verdict.kept for verdict in wrong]) < 0.3
     assert {verdict.reason for verdict in wrong if not verdict.kept} == {f"does not look like a {g}" for g in GARMENTS}
 
 
-def test_scores_are_shares_and_the_line_is_an_even_one_unless_given(workbench: Resources) -> None:
-    verdicts = judged(workbench, shown(workbench))
+def test_scores_are_shares_and_the_line_is_an_even_one_unless_given(resources: Resources) -> None:
+    verdicts = judged(resources, shown(resources))
     for verdict in verdicts:
         assert 0 <= verdict.scores["own"] <= 1
         assert verdict.kept == (verdict.scores["own"] > 1 / 3)
-    strict = judged(workbench, shown(workbench), min_share=0.9)
+    strict = judged(resources, shown(resources), min_share=0.9)
     assert [v.kept for v in strict] == [v.scores["own"] > 0.9 for v in verdicts]
 
 
-def test_the_best_of_each_class_are_kept_alone(workbench: Resources) -> None:
-    candidates = shown(workbench)
-    verdicts = judged(workbench, candidates, min_share=0, top=0.25)
+def test_the_best_of_each_class_are_kept_alone(resources: Resources) -> None:
+    candidates = shown(resources)
+    verdicts = judged(resources, candidates, min_share=0, top=0.25)
     for label in GARMENTS:
         mine = [v for v, c in zip(verdicts, candidates, strict=True) if c.request.label == label]
         kept = [v.scores["own"] for v in mine if v.kept]
@@ -64,26 +64,28 @@ def test_the_best_of_each_class_are_kept_alone(workbench: Resources) -> None:
         assert {v.reason for v in mine if not v.kept} == {f"not among the best of {label}"}
 
 
-def test_no_candidates_no_verdicts(workbench: Resources) -> None:
-    assert judged(workbench, []) == []
+def test_no_candidates_no_verdicts(resources: Resources) -> None:
+    assert judged(resources, []) == []
 
 
-def test_features_do_not_depend_on_the_batch_and_agree_with_the_model(workbench: Resources) -> None:
+def test_features_do_not_depend_on_the_batch_and_agree_with_the_model(resources: Resources) -> None:
     """Oracle: CLIPModel itself, which scores images against texts in one forward."""
-    clip = ClipScore(workbench, ClipScoreFilter(type="clip_score")).clip
-    images = workbench.view.images(workbench.source.splits["test"][:5])
-    together = clip.images(images)
+    clip = ClipScore(resources, ClipScoreFilter(type="clip_score")).clip
+    images = resources.view.images(resources.source.splits["test"][:5])
+    together = clip.embed_images(images)
     assert torch.allclose(together.norm(dim=1), torch.ones(5), atol=1e-5)
-    assert torch.allclose(together, torch.cat([clip.images([image]) for image in images]), atol=1e-5)
+    assert torch.allclose(together, torch.cat([clip.embed_images([image]) for image in images]), atol=1e-5)
     prompts = [f"a photo of a {g}" for g in GARMENTS]
     inputs = clip.processor(text=prompts, images=images, return_tensors="pt", padding=True)
     with torch.inference_mode():
         expected = clip.model(**inputs)
     assert torch.allclose(together, expected.image_embeds, atol=1e-5)
-    assert torch.allclose(clip.shares(together, expected.text_embeds), expected.logits_per_image.softmax(dim=1), atol=1e-4)
+    assert torch.allclose(
+        clip.probabilities(together, expected.text_embeds), expected.logits_per_image.softmax(dim=1), atol=1e-4
+    )
 
 
 def test_a_checkpoint_that_is_none_is_named(tmp_path: Path) -> None:
     models = {"device": "cpu", "resolution": 64, "clip": str(tmp_path)}
     with pytest.raises(ModelError, match=r"^models.clip: '.*' is no CLIP checkpoint"):
-        ClipScore(bench(tmp_path, source=FEW, models=models), ClipScoreFilter(type="clip_score")).clip  # noqa: B018
+        ClipScore(open_resources(tmp_path, source=FEW, models=models), ClipScoreFilter(type="clip_score")).clip  # noqa: B018

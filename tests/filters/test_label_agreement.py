@@ -10,7 +10,7 @@ from pipelines.filters.label_agreement import LabelAgreement
 from pipelines.learning.resources import Resources
 from pipelines.records import Candidate, Item, Verdict
 from pipelines.spec import LabelAgreementFilter
-from tests.builders import bench, candidate, noise
+from tests.builders import candidate, noise, open_resources
 
 BOOT, SNEAKER = (
     Item("train/boot/0.png", "0" * 64, "boot", "grass"),
@@ -19,17 +19,17 @@ BOOT, SNEAKER = (
 
 
 @pytest.fixture(scope="module")
-def workbench(tmp_path_factory: pytest.TempPathFactory) -> Resources:
-    return bench(tmp_path_factory.mktemp("store"))
+def resources(tmp_path_factory: pytest.TempPathFactory) -> Resources:
+    return open_resources(tmp_path_factory.mktemp("store"))
 
 
-def filtered(workbench: Resources, **settings: Any) -> LabelAgreement:
-    return LabelAgreement(workbench, LabelAgreementFilter(type="label_agreement", **settings))
+def filtered(resources: Resources, **settings: Any) -> LabelAgreement:
+    return LabelAgreement(resources, LabelAgreementFilter(type="label_agreement", **settings))
 
 
-def said(workbench: Resources, made: Candidate, boot: float, **settings: Any) -> Verdict:
+def said(resources: Resources, made: Candidate, boot: float, **settings: Any) -> Verdict:
     """The verdict on a candidate that the judge takes for a boot with probability `boot`."""
-    return filtered(workbench, **settings).one(made, np.array([boot, 1 - boot]))
+    return filtered(resources, **settings).one(made, np.array([boot, 1 - boot]))
 
 
 OVER_SNEAKER = candidate(noise(0), label="boot", source=SNEAKER)
@@ -47,62 +47,62 @@ OVER_SNEAKER = candidate(noise(0), label="boot", source=SNEAKER)
     ],
 )
 def test_the_painted_over_and_the_painted_class_have_thresholds_of_their_own(
-    workbench: Resources, boot: float, settings: dict[str, float], reason: str | None
+    resources: Resources, boot: float, settings: dict[str, float], reason: str | None
 ) -> None:
-    verdict = said(workbench, OVER_SNEAKER, boot, **settings)
+    verdict = said(resources, OVER_SNEAKER, boot, **settings)
     assert verdict.reason == reason
     assert verdict.scores == pytest.approx({"target": boot, "origin": 1 - boot})
 
 
 @pytest.mark.parametrize("source", [BOOT, None], ids=["own class", "from nothing"])
-def test_what_was_painted_over_nothing_else_cannot_still_look_like_it(workbench: Resources, source: Item | None) -> None:
+def test_what_was_painted_over_nothing_else_cannot_still_look_like_it(resources: Resources, source: Item | None) -> None:
     made = candidate(noise(0), label="boot", source=source)
-    verdict = said(workbench, made, 0.1, max_origin=0.0)
+    verdict = said(resources, made, 0.1, max_origin=0.0)
     assert verdict.reason is None
     assert verdict.scores == pytest.approx({"target": 0.1})
-    assert said(workbench, made, 0.1, max_origin=0.0, min_target=0.5).reason == "does not look like a boot"
+    assert said(resources, made, 0.1, max_origin=0.0, min_target=0.5).reason == "does not look like a boot"
 
 
-def test_by_default_a_class_may_look_as_much_like_itself_as_its_typical_images_do(workbench: Resources) -> None:
-    thresholds = filtered(workbench).max_origin
-    for number, label in enumerate(workbench.source.classes):
-        logits = workbench.judge.scores(workbench.view.images(workbench.source.of(label))).double().numpy()
+def test_by_default_a_class_may_look_as_much_like_itself_as_its_typical_images_do(resources: Resources) -> None:
+    thresholds = filtered(resources).max_origin
+    for number, label in enumerate(resources.source.classes):
+        logits = resources.judge.scores(resources.view.images(resources.source.of(label))).double().numpy()
         shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         assert thresholds[label] == pytest.approx(shares[:, number].mean())
     assert thresholds["boot"] != thresholds["sneaker"]
 
 
-def test_each_painted_over_class_is_held_to_its_own_threshold(workbench: Resources) -> None:
-    panel = filtered(workbench)
+def test_each_painted_over_class_is_held_to_its_own_threshold(resources: Resources) -> None:
+    panel = filtered(resources)
     panel.__dict__["max_origin"] = {"boot": 0.9, "sneaker": 0.2}
     over_boot = candidate(noise(0), label="sneaker", source=BOOT)
     assert panel.one(OVER_SNEAKER, np.array([0.5, 0.5])).reason == "still looks like a sneaker"
     assert panel.one(over_boot, np.array([0.5, 0.5])).reason is None
 
 
-def test_the_judge_is_asked_of_each_candidate_in_order(workbench: Resources) -> None:
-    images = workbench.view.images(workbench.source.splits["test"])
+def test_the_judge_is_asked_of_each_candidate_in_order(resources: Resources) -> None:
+    images = resources.view.images(resources.source.splits["test"])
     made = [candidate(image, label=("boot", "sneaker")[i % 2], source=SNEAKER) for i, image in enumerate(images)]
-    logits = workbench.judge.scores(images).double().numpy()
+    logits = resources.judge.scores(images).double().numpy()
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    verdicts = filtered(workbench, max_origin=0.5).judge(made, [])
+    verdicts = filtered(resources, max_origin=0.5).judge(made, [])
     assert [v.scores["target"] for v in verdicts] == pytest.approx([shares[i, i % 2] for i in range(len(images))])
-    assert filtered(workbench, max_origin=0.5).judge([], []) == []
+    assert filtered(resources, max_origin=0.5).judge([], []) == []
 
 
 def test_asked_of_the_object_alone_the_background_does_not_speak(tmp_path: Path, tiny_checkpoint: Path) -> None:
-    workbench = bench(
+    resources = open_resources(
         tmp_path,
         models={"text_to_image": str(tiny_checkpoint), "segmenter": "cross-attention", "device": "cpu"},
         method={"type": "spurious_removal", "superclass": "shoe", "inversion": None},
     )
-    image = workbench.view.images(workbench.source.splits["test"][:1])[0]
-    panel = filtered(workbench, view="object", max_origin=1.0)
-    (mask,) = workbench.view.segment([image], "shoe")
+    image = resources.view.images(resources.source.splits["test"][:1])[0]
+    panel = filtered(resources, view="object", max_origin=1.0)
+    (mask,) = resources.view.segment([image], "shoe")
     assert mask is not None
     assert 0 < mask.sum() < mask.size
     alone = np.where(mask[..., None], image, 127).astype(np.uint8)
-    logits = workbench.object_judge.scores([alone]).double().numpy()[0]
+    logits = resources.object_judge.scores([alone]).double().numpy()[0]
     (verdict,) = panel.judge([candidate(image, label="boot", source=SNEAKER)], [])
     assert verdict.scores["target"] == pytest.approx(np.exp(logits[0]) / np.exp(logits).sum())
 
@@ -110,12 +110,12 @@ def test_asked_of_the_object_alone_the_background_does_not_speak(tmp_path: Path,
 def test_where_the_object_is_not_found_the_candidate_is_dropped(
     tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workbench = bench(
+    resources = open_resources(
         tmp_path,
         models={"text_to_image": str(tiny_checkpoint), "segmenter": "cross-attention", "device": "cpu"},
         method={"type": "spurious_removal", "superclass": "shoe", "inversion": None},
     )
-    panel = filtered(workbench, view="object", max_origin=1.0)
+    panel = filtered(resources, view="object", max_origin=1.0)
     panel.judge([candidate(noise(0))], [])  # learns its judge
-    monkeypatch.setattr(workbench, "find", lambda images, word: [None] * len(images))
+    monkeypatch.setattr(resources.view, "segment", lambda images, word: [None] * len(images))
     assert [v.reason for v in panel.judge([candidate(noise(0))], [])] == ["no shoe found"]

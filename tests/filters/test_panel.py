@@ -9,7 +9,7 @@ import numpy as np
 from pipelines import spec as specs
 from pipelines.filters import FILTERS, Panel
 from pipelines.records import Candidate, Verdict
-from tests.builders import bench, candidate, flat, noise
+from tests.builders import candidate, flat, noise, open_resources
 
 PICTURES = [flat(), noise(1), noise(1), noise(2), flat(200), noise(3)]
 
@@ -24,7 +24,7 @@ def test_the_table_has_every_filter_of_the_spec() -> None:
 
 
 def test_every_drop_has_a_reason_with_the_filter_that_gave_it(tmp_path: Path) -> None:
-    panel = Panel(bench(tmp_path, filters=[{"type": "quality"}, {"type": "near_duplicate"}]))
+    panel = Panel(open_resources(tmp_path, filters=[{"type": "quality"}, {"type": "near_duplicate"}]))
     samples = panel.judge(made(), [])
     assert [sample.verdict.reason for sample in samples] == [
         "quality: blank", None, "near_duplicate: repeats another image", None, "quality: blank", None,
@@ -34,7 +34,7 @@ def test_every_drop_has_a_reason_with_the_filter_that_gave_it(tmp_path: Path) ->
 
 
 def test_what_one_drops_the_next_never_sees(tmp_path: Path) -> None:
-    panel = Panel(bench(tmp_path, filters=[{"type": "quality"}, {"type": "near_duplicate"}]))
+    panel = Panel(open_resources(tmp_path, filters=[{"type": "quality"}, {"type": "near_duplicate"}]))
     near = panel.filters["near_duplicate"]
     seen: list[int] = []
 
@@ -49,14 +49,14 @@ def test_what_one_drops_the_next_never_sees(tmp_path: Path) -> None:
 
 
 def test_the_order_is_that_of_the_spec(tmp_path: Path) -> None:
-    panel = Panel(bench(tmp_path, filters=[{"type": "near_duplicate"}, {"type": "quality"}]))
+    panel = Panel(open_resources(tmp_path, filters=[{"type": "near_duplicate"}, {"type": "quality"}]))
     assert list(panel.filters) == ["near_duplicate", "quality"]
     reasons = [sample.verdict.reason for sample in panel.judge(made(), [])]
     assert reasons[4] == "near_duplicate: repeats another image"  # two blanks are alike
 
 
 def test_scores_carry_the_name_of_their_filter_and_add_up(tmp_path: Path) -> None:
-    panel = Panel(bench(tmp_path, filters=[{"type": "quality"}, {"type": "near_duplicate"}]))
+    panel = Panel(open_resources(tmp_path, filters=[{"type": "quality"}, {"type": "near_duplicate"}]))
     samples = panel.judge(made(), [candidate(noise(9))])
     assert set(samples[0].verdict.scores) == {"quality.contrast", "quality.sharpness", "quality.saturated"}
     assert set(samples[1].verdict.scores) == {
@@ -66,6 +66,6 @@ def test_scores_carry_the_name_of_their_filter_and_add_up(tmp_path: Path) -> Non
 
 
 def test_without_filters_everything_is_kept(tmp_path: Path) -> None:
-    samples = Panel(bench(tmp_path)).judge(made(), [])
+    samples = Panel(open_resources(tmp_path)).judge(made(), [])
     assert [(sample.verdict.kept, sample.verdict.scores) for sample in samples] == [(True, {})] * 6
     assert np.array_equal(samples[0].candidate.image, flat())

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from pipelines.learning.resources import Resources
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
-from tests.builders import bench
+from tests.builders import open_resources
 from tests.k8s.manifests import ROOT, named, template
 from tests.version.test_finalize import finalized
 
@@ -21,7 +21,7 @@ SCRIPT = ROOT / "k8s/jobs/train.py"
 @pytest.fixture
 def version(tiny_checkpoint: Path, tmp_path: Path) -> Resources:
     models = {"text_to_image": str(tiny_checkpoint), "device": "cpu"}
-    made = bench(tmp_path / "store", models=models, amount={"per_class": 6}, shard_size=5, filters=[])
+    made = open_resources(tmp_path / "store", models=models, amount={"per_class": 6}, shard_size=5, filters=[])
     finalized(made)
     return made
 

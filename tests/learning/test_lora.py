@@ -15,7 +15,7 @@ from pipelines.learning.resources import Resources
 from pipelines.methods import open_method
 from pipelines.store import keys
 from pipelines.store.artifacts import CHECKPOINT
-from tests.builders import bench
+from tests.builders import open_resources
 from tests.engine.test_engine import near, noise, ours, request, to_image
 from tests.methods.test_methods import asked
 
@@ -24,18 +24,18 @@ SETTINGS = {"rank": 2, "steps": 4, "batch": 2, "learning_rate": 0.05, "checkpoin
 
 def learning(folder: Path, checkpoint: Path, **changes: Any) -> Resources:
     method = {"type": "text_to_image", "lora": {**SETTINGS, **changes}}
-    return bench(folder, models={"text_to_image": str(checkpoint), "device": "cpu"}, method=method)
+    return open_resources(folder, models={"text_to_image": str(checkpoint), "device": "cpu"}, method=method)
 
 
-def weights_after(workbench: Resources, folder: Path) -> list[Path]:
-    open_method(workbench).learn()
+def weights_after(resources: Resources, folder: Path) -> list[Path]:
+    open_method(resources).learn()
     return sorted(folder.glob(f"concepts/lora/*/{WEIGHTS}"))
 
 
 def test_plain_diffusers_loads_it_and_draws_the_same(tmp_path: Path, tiny_checkpoint: Path) -> None:
-    workbench = learning(tmp_path, tiny_checkpoint)
-    (file,) = weights_after(workbench, tmp_path)
-    address = asked(workbench)[0].lora
+    resources = learning(tmp_path, tiny_checkpoint)
+    (file,) = weights_after(resources, tmp_path)
+    address = asked(resources)[0].lora
     assert address is not None
     assert file == tmp_path / address
     one = request(7, lora=address)
@@ -45,8 +45,8 @@ def test_plain_diffusers_loads_it_and_draws_the_same(tmp_path: Path, tiny_checkp
     expected = pipeline(
         one.prompt, num_inference_steps=one.steps, guidance_scale=one.guidance, latents=noise(one.seed), output_type="np"
     ).images[0]
-    assert near(ours(workbench.models.backbone, one), to_image(expected))
-    assert not near(ours(workbench.models.backbone, one), ours(workbench.models.backbone, request(7)), limit=4), (
+    assert near(ours(resources.models.backbone, one), to_image(expected))
+    assert not near(ours(resources.models.backbone, one), ours(resources.models.backbone, request(7)), limit=4), (
         "it changes what is drawn"
     )
 
@@ -59,14 +59,14 @@ def test_one_for_all_classes_or_one_for_each(tmp_path: Path, tiny_checkpoint: Pa
 
 
 def test_a_batch_of_several_gives_what_each_gives_alone(tmp_path: Path, tiny_checkpoint: Path) -> None:
-    workbench = learning(tmp_path, tiny_checkpoint, scope="class")
-    boot, sneaker = sorted({str(r.lora) for r in asked(workbench)})
+    resources = learning(tmp_path, tiny_checkpoint, scope="class")
+    boot, sneaker = sorted({str(r.lora) for r in asked(resources)})
     every = [request(0, lora=boot), request(1), request(2, lora=sneaker), request(3, lora=boot, guidance=1.0)]
-    together = {c.request.index: c.image for c in Engine(workbench.models.backbone).run(every)}
+    together = {c.request.index: c.image for c in Engine(resources.models.backbone).run(every)}
     for one in every:
-        assert near(together[one.index], ours(workbench.models.backbone, one))
+        assert near(together[one.index], ours(resources.models.backbone, one))
     assert not near(
-        ours(workbench.models.backbone, request(0, lora=boot)), ours(workbench.models.backbone, request(0, lora=sneaker))
+        ours(resources.models.backbone, request(0, lora=boot)), ours(resources.models.backbone, request(0, lora=sneaker))
     )
 
 
@@ -108,32 +108,32 @@ def test_it_is_learned_once(tmp_path: Path, tiny_checkpoint: Path) -> None:
 
 
 def test_the_rest_of_the_model_stays_as_it_was(tmp_path: Path, tiny_checkpoint: Path) -> None:
-    workbench = learning(tmp_path, tiny_checkpoint)
-    before = {k: v.clone() for k, v in workbench.models.backbone.unet.state_dict().items()}
-    drawn = ours(workbench.models.backbone, request(3))
-    weights_after(workbench, tmp_path)
-    after = workbench.models.backbone.unet.state_dict()
+    resources = learning(tmp_path, tiny_checkpoint)
+    before = {k: v.clone() for k, v in resources.models.backbone.unet.state_dict().items()}
+    drawn = ours(resources.models.backbone, request(3))
+    weights_after(resources, tmp_path)
+    after = resources.models.backbone.unet.state_dict()
     for key, weight in before.items():
         wrapped = key if key in after else key.replace(".weight", ".base_layer.weight").replace(".bias", ".base_layer.bias")
         assert torch.equal(after[wrapped], weight)
-    assert near(ours(workbench.models.backbone, request(3)), drawn)
+    assert near(ours(resources.models.backbone, request(3)), drawn)
 
 
 def test_learning_lowers_the_loss(tmp_path: Path, tiny_checkpoint: Path) -> None:
-    workbench = learning(tmp_path, tiny_checkpoint, steps=60, batch=8, learning_rate=0.01)
-    (file,) = weights_after(workbench, tmp_path)
-    losses = workbench.store.json(keys.concept("lora", file.parent.name, CURVE))["losses"]
+    resources = learning(tmp_path, tiny_checkpoint, steps=60, batch=8, learning_rate=0.01)
+    (file,) = weights_after(resources, tmp_path)
+    losses = resources.store.json(keys.concept("lora", file.parent.name, CURVE))["losses"]
     assert np.mean(losses[-20:]) < np.mean(losses[:20])
     assert all(weight.isfinite().all() for weight in load_file(file).values())
 
 
 def test_what_asks_the_model_next_asks_it_without_the_lora(tmp_path: Path, tiny_checkpoint: Path) -> None:
     """A segmenter by its own attention, say: what it finds must not depend on what was drawn before."""
-    workbench = learning(tmp_path, tiny_checkpoint)
-    model = workbench.models.backbone
+    resources = learning(tmp_path, tiny_checkpoint)
+    model = resources.models.backbone
     x, t, context = torch.ones(1, 4, 8, 8), torch.tensor([500]), model.encode_prompts(["a shoe"])
     before = model.predict(x, t, context).detach()
-    weights_after(workbench, tmp_path)
+    weights_after(resources, tmp_path)
     assert torch.allclose(model.predict(x, t, context), before)
-    ours(model, request(0, lora=asked(workbench)[0].lora))
+    ours(model, request(0, lora=asked(resources)[0].lora))
     assert torch.allclose(model.predict(x, t, context), before)

@@ -1,4 +1,4 @@
-"""The workbench: the judge is learned once, ranks every training image, and needs no diffusion model."""
+"""The resources: the judge is learned once, ranks every training image, and needs no diffusion model."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from pipelines.errors import SourceError
 from pipelines.learning.resources import Resources
 from pipelines.progress import Silent, Stage
 from pipelines.regions import isolate
-from tests.builders import bench, noise
+from tests.builders import noise, open_resources
 
 
 class Named(Silent):
@@ -31,14 +31,14 @@ def again(first: Resources) -> tuple[Resources, Named]:
 
 
 def test_the_judge_is_learned_once_and_then_found(tmp_path: Path) -> None:
-    first = bench(tmp_path)
+    first = open_resources(tmp_path)
     pictures = first.view.images(first.source.splits["test"])
     scores = first.judge.scores(pictures)
     second, progress = again(first)
     assert torch.equal(second.judge.scores(pictures), scores)
     assert progress.stages == []
     assert not second.judge.training
-    assert "model" not in vars(first) | vars(second), "the judge loads no diffusion model"
+    assert first.models.loaded == second.models.loaded == [], "the judge loads no diffusion model"
 
 
 @pytest.mark.parametrize(
@@ -47,8 +47,8 @@ def test_the_judge_is_learned_once_and_then_found(tmp_path: Path) -> None:
     ids=["seed", "classifier", "source"],
 )
 def test_another_seed_classifier_or_source_has_another_judge(tmp_path: Path, change: dict[str, object]) -> None:
-    bench(tmp_path).judge  # noqa: B018  (learned on first use)
-    other = bench(tmp_path, **change)
+    open_resources(tmp_path).judge  # noqa: B018  (learned on first use)
+    other = open_resources(tmp_path, **change)
     progress = Named()
     other.progress = progress
     other.judge  # noqa: B018
@@ -57,53 +57,53 @@ def test_another_seed_classifier_or_source_has_another_judge(tmp_path: Path, cha
 
 
 def test_the_judge_does_not_depend_on_what_is_made_of_it(tmp_path: Path) -> None:
-    first = bench(tmp_path, name="a", amount={"per_class": 1})
+    first = open_resources(tmp_path, name="a", amount={"per_class": 1})
     first.judge  # noqa: B018
-    bench(tmp_path, name="b", amount={"per_class": 9}, filters=[{"type": "quality"}]).judge  # noqa: B018
+    open_resources(tmp_path, name="b", amount={"per_class": 9}, filters=[{"type": "quality"}]).judge  # noqa: B018
     assert len(first.store.keys("concepts/classifier")) == 1
 
 
 def test_the_ranking_holds_every_training_image_once_the_most_typical_first(tmp_path: Path) -> None:
-    workbench = bench(tmp_path)
-    for number, (label, ranked) in enumerate(workbench.ranking.items()):
-        assert sorted(item.id for item, _ in ranked) == sorted(item.id for item in workbench.source.of(label))
+    resources = open_resources(tmp_path)
+    for number, (label, ranked) in enumerate(resources.ranking.items()):
+        assert sorted(item.id for item, _ in ranked) == sorted(item.id for item in resources.source.of(label))
         own = [share for _, share in ranked]
         assert own == sorted(own, reverse=True)
-        logits = workbench.judge.scores(workbench.view.images([item for item, _ in ranked])).double().numpy()
+        logits = resources.judge.scores(resources.view.images([item for item, _ in ranked])).double().numpy()
         exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
         assert np.allclose(own, exponents[:, number] / exponents.sum(axis=1))
 
 
 def test_images_are_resized_to_the_resolution_asked_for(tmp_path: Path) -> None:
-    workbench = bench(tmp_path, models={"device": "cpu", "resolution": 48})
-    assert {image.shape for image in workbench.view.images(workbench.source.splits["test"][:3])} == {(48, 48, 3)}
+    resources = open_resources(tmp_path, models={"device": "cpu", "resolution": 48})
+    assert {image.shape for image in resources.view.images(resources.source.splits["test"][:3])} == {(48, 48, 3)}
 
 
 def test_where_nothing_is_looked_for_the_object_is_everywhere(tmp_path: Path) -> None:
-    workbench = bench(tmp_path)
-    masks = workbench.view.object_masks(workbench.source.splits["test"][:2], None)
+    resources = open_resources(tmp_path)
+    masks = resources.view.object_masks(resources.source.splits["test"][:2], None)
     assert all(mask is not None and mask.all() and mask.shape == (32, 32) for mask in masks)
 
 
 def test_a_judge_of_objects_that_are_nowhere_asks_for_another_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     method = {"type": "text_to_image", "superclass": "shoe"}
-    workbench = bench(tmp_path, method=method)
-    monkeypatch.setattr(workbench, "find", lambda images, word: [None] * len(images))
+    resources = open_resources(tmp_path, method=method)
+    monkeypatch.setattr(resources.view, "segment", lambda images, word: [None] * len(images))
     with pytest.raises(SourceError, match=r"no 'shoe' was found in any training image; choose another word"):
-        workbench.object_judge  # noqa: B018
+        resources.object_judge  # noqa: B018
 
 
 def test_both_judges_are_kept_apart(tmp_path: Path, tiny_checkpoint: Path) -> None:
-    workbench = bench(
+    resources = open_resources(
         tmp_path,
         models={"text_to_image": str(tiny_checkpoint), "segmenter": "cross-attention", "device": "cpu"},
         method={"type": "text_to_image", "superclass": "shoe"},
     )
-    pictures = workbench.view.images(workbench.source.splits["test"])
-    assert not torch.equal(workbench.judge.scores(pictures), workbench.object_judge.scores(pictures))
-    assert len(workbench.store.keys("concepts/classifier")) == 2
-    second, progress = again(workbench)
-    assert torch.equal(second.object_judge.scores(pictures), workbench.object_judge.scores(pictures))
+    pictures = resources.view.images(resources.source.splits["test"])
+    assert not torch.equal(resources.judge.scores(pictures), resources.object_judge.scores(pictures))
+    assert len(resources.store.keys("concepts/classifier")) == 2
+    second, progress = again(resources)
+    assert torch.equal(second.object_judge.scores(pictures), resources.object_judge.scores(pictures))
     assert progress.stages == []
 
 

@@ -8,7 +8,7 @@ from pipelines.errors import SourceError
 from pipelines.learning.tokens import Tokens, extremes
 from pipelines.records import Item
 from pipelines.spec import Inversion
-from tests.builders import bench
+from tests.builders import open_resources
 
 TAIL = {"type": "long-tail", "head": 6, "imbalance": 3, "validation": 10, "test": 10}
 QUICK = Inversion(vectors=2, images=2, steps=2, batch=2, masked=False)
@@ -23,7 +23,7 @@ def test_both_ends_in_turn_each_once(count: int) -> None:
 
 def test_half_of_a_tokens_images_contradict_the_shortcut(tmp_path: Path) -> None:
     """19 in 20 boots stand on grass; of those that the token is learned from, about half do."""
-    made = bench(
+    made = open_resources(
         tmp_path,
         source={"type": "spurious", "train": 600, "validation": 16, "test": 16},
         classifier={"steps": 80, "batch": 32},
@@ -35,19 +35,19 @@ def test_half_of_a_tokens_images_contradict_the_shortcut(tmp_path: Path) -> None
 
 
 def test_a_token_whose_word_is_seen_nowhere_is_refused(tmp_path: Path) -> None:
-    tokens = Tokens(bench(tmp_path, source=TAIL), {"boot": "shoe"}, QUICK.model_copy(update={"masked": True}))
-    tokens.bench.objects = lambda items, word: [None] * len(items)  # type: ignore[method-assign]
+    tokens = Tokens(open_resources(tmp_path, source=TAIL), {"boot": "shoe"}, QUICK.model_copy(update={"masked": True}))
+    tokens.resources.view.object_masks = lambda items, word: [None] * len(items)  # type: ignore[method-assign]
     with pytest.raises(SourceError, match=r"no 'shoe' was found in any image of class 'boot'; choose another word"):
         _ = tokens.learned
 
 
 def test_a_token_is_learned_where_there_is_a_superclass_and_said_before_it(tmp_path: Path) -> None:
     """Of a tail of many kinds, only those are learned whose names say nothing to the model."""
-    made = bench(tmp_path, source=TAIL)
+    made = open_resources(tmp_path, source=TAIL)
     tokens = Tokens(made, {"boot": "shoe", "coat": "dress"}, QUICK)
     assert set(tokens.learned) == {"boot", "coat"}
-    assert tokens.said("boot") == "<boot> <boot>_1 shoe"
-    assert tokens.said("coat") == "<coat> <coat>_1 dress"
-    assert tokens.said("bag") == "bag"
+    assert tokens.phrase("boot") == "<boot> <boot>_1 shoe"
+    assert tokens.phrase("coat") == "<coat> <coat>_1 dress"
+    assert tokens.phrase("bag") == "bag"
     assert tokens.address("bag") is None
     assert made.store.exists(str(tokens.address("boot")))

@@ -12,7 +12,7 @@ from pipelines.learning.resources import Resources
 from pipelines.methods import open_method
 from pipelines.methods.augmented_conditioning import AugmentedConditioningMethod, dropout, mixed_embeddings, mixed_pixels
 from pipelines.records import Item, Request
-from tests.builders import bench, flat, noise
+from tests.builders import flat, noise, open_resources
 from tests.methods.test_methods import asked, slots
 
 SHOTS = {"type": "few-shot", "shots": 4, "validation": 12, "test": 12}
@@ -22,7 +22,7 @@ MIXES = ("none", "cutmix", "mixup", "embed_cutmix", "embed_mixup")
 def seeing(tmp_path: Path, checkpoint: Path, **changes: Any) -> Resources:
     method = {"type": "augmented_conditioning", "steps": 3, "dropout": 0, **changes}
     models = {"text_to_image": str(checkpoint), "device": "cpu"}
-    return bench(tmp_path, source=SHOTS, models=models, method=method, amount={"per_class": 8})
+    return open_resources(tmp_path, source=SHOTS, models=models, method=method, amount={"per_class": 8})
 
 
 def embeddings(requests: list[Request]) -> np.ndarray:  # type: ignore[type-arg]
@@ -34,8 +34,8 @@ def embeddings(requests: list[Request]) -> np.ndarray:  # type: ignore[type-arg]
 def test_each_of_the_ten_modes_draws_images_of_two_real_ones_of_the_class(
     tmp_path: Path, tiny_unclip_checkpoint: Path, mix: str, dropout: float
 ) -> None:
-    workbench = seeing(tmp_path, tiny_unclip_checkpoint, mix=mix, dropout=dropout)
-    requests = asked(workbench)
+    resources = seeing(tmp_path, tiny_unclip_checkpoint, mix=mix, dropout=dropout)
+    requests = asked(resources)
     used: Counter[str] = Counter()
     for request in requests:
         assert request.source is not None
@@ -53,7 +53,7 @@ def test_each_of_the_ten_modes_draws_images_of_two_real_ones_of_the_class(
     assert zeros == 0 if dropout == 0 else 0.2 < zeros < 0.6
     again = asked(seeing(tmp_path / "again", tiny_unclip_checkpoint, mix=mix, dropout=dropout))
     assert np.array_equal(embeddings(requests), embeddings(again)), "nothing but the seed decides"
-    assert len(list(Engine(workbench.models.backbone).run(requests))) == len(requests)
+    assert len(list(Engine(resources.models.backbone).run(requests))) == len(requests)
 
 
 @pytest.mark.parametrize("mix", MIXES[1:])
@@ -104,18 +104,18 @@ def test_a_small_alpha_mixes_little() -> None:
 @pytest.mark.parametrize("mix", ["embed_mixup", "cutmix"])
 def test_k_shots_never_read_image_k_plus_one(tmp_path: Path, tiny_unclip_checkpoint: Path, mix: str) -> None:
     """The published generator conditioned on the whole training set, whatever k was said to be."""
-    workbench = seeing(tmp_path, tiny_unclip_checkpoint, mix=mix, shots=2)
+    resources = seeing(tmp_path, tiny_unclip_checkpoint, mix=mix, shots=2)
     read: set[str] = set()
-    inner = workbench.source.read
+    inner = resources.source.read
 
     def watched(item: Item) -> Any:
         read.add(item.id)
         return inner(item)
 
-    object.__setattr__(workbench.source, "read", watched)
+    object.__setattr__(resources.source, "read", watched)
     for attempt in range(3):
-        asked(workbench, attempt)
-    assert read == {item.id for label in workbench.source.classes for item in workbench.source.of(label)[:2]}
+        asked(resources, attempt)
+    assert read == {item.id for label in resources.source.classes for item in resources.source.of(label)[:2]}
 
 
 def test_a_single_shot_is_mixed_with_itself(tmp_path: Path, tiny_unclip_checkpoint: Path) -> None:
@@ -124,8 +124,8 @@ def test_a_single_shot_is_mixed_with_itself(tmp_path: Path, tiny_unclip_checkpoi
 
 
 def test_a_request_does_not_depend_on_its_neighbours(tmp_path: Path, tiny_unclip_checkpoint: Path) -> None:
-    workbench = seeing(tmp_path, tiny_unclip_checkpoint, mix="mixup", dropout=0.4)
-    method, every = open_method(workbench), slots(workbench)
+    resources = seeing(tmp_path, tiny_unclip_checkpoint, mix="mixup", dropout=0.4)
+    method, every = open_method(resources), slots(resources)
     method.learn()
     together = embeddings(method.requests(every, 1))
     for row in (0, 5, 17):
@@ -135,11 +135,13 @@ def test_a_request_does_not_depend_on_its_neighbours(tmp_path: Path, tiny_unclip
 def test_the_settings_of_the_spec_reach_the_engine(tmp_path: Path, tiny_unclip_checkpoint: Path) -> None:
     (request, *_) = asked(seeing(tmp_path, tiny_unclip_checkpoint, scale=0.5, noise_level=30, guidance=4, steps=6))
     assert request.image_prompt is not None
-    assert (request.image_prompt.scale, request.image_prompt.level, request.guidance, request.steps) == (0.5, 30, 4, 6)
+    assert (request.image_prompt.scale, request.image_prompt.noise_level, request.guidance, request.steps) == (0.5, 30, 4, 6)
 
 
 def test_the_defaults_are_the_papers(tmp_path: Path) -> None:
-    spec = bench(tmp_path, method={"type": "augmented_conditioning"}).spec.method
-    assert isinstance(open_method(bench(tmp_path, method={"type": "augmented_conditioning"})), AugmentedConditioningMethod)
+    spec = open_resources(tmp_path, method={"type": "augmented_conditioning"}).spec.method
+    assert isinstance(
+        open_method(open_resources(tmp_path, method={"type": "augmented_conditioning"})), AugmentedConditioningMethod
+    )
     found = spec.model_dump()
     assert (found["alpha"], found["dropout"], found["noise_level"], found["guidance"], found["steps"]) == (1, 0.4, 0, 10, 30)

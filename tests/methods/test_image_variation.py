@@ -12,7 +12,7 @@ from pipelines.errors import SourceError
 from pipelines.learning.resources import Resources
 from pipelines.methods import open_method
 from pipelines.records import PlannedImage, Request
-from tests.builders import bench
+from tests.builders import open_resources
 from tests.methods.test_methods import asked, slots
 
 SHOTS = {"type": "few-shot", "shots": 2, "validation": 12, "test": 12}
@@ -22,37 +22,37 @@ VARIATION = {"type": "image_variation", "superclass": "shoe", "steps": 4}
 def few(tmp_path: Path, checkpoint: Path | None = None, per_class: int = 12, **changes: Any) -> Resources:
     models = {"text_to_image": str(checkpoint), "segmenter": "cross-attention", "device": "cpu"} if checkpoint else {}
     method = {**VARIATION, **changes}
-    return bench(tmp_path, source=SHOTS, models=models, method=method, amount={"per_class": per_class})
+    return open_resources(tmp_path, source=SHOTS, models=models, method=method, amount={"per_class": per_class})
 
 
-def made(workbench: Resources) -> list[Request]:
-    return asked(workbench)
+def made(resources: Resources) -> list[Request]:
+    return asked(resources)
 
 
 def test_k_shots_mean_k_images_of_the_class_itself(tmp_path: Path) -> None:
     """The images of a class are varied in turn, each as often; no other image of the source is ever read."""
-    workbench = few(tmp_path)
+    resources = few(tmp_path)
     read: set[str] = set()
-    images = workbench.images
-    workbench.images = lambda items: (read.update(i.id for i in items), images(items))[1]  # type: ignore[method-assign]
+    images = resources.images
+    resources.images = lambda items: (read.update(i.id for i in items), images(items))[1]  # type: ignore[method-assign]
     used: Counter[str] = Counter()
-    for slot, request in zip(slots(workbench), made(workbench), strict=True):
+    for slot, request in zip(slots(resources), made(resources), strict=True):
         assert request.source is not None
         assert request.source.label == request.label == slot.label == slot.origin
         used[request.source.id] += 1
-    shots = {item.id for item in workbench.source.splits["train"]}
+    shots = {item.id for item in resources.source.splits["train"]}
     assert read == set(used) == shots
     assert set(used.values()) == {6}
 
 
 def test_strengths_are_stacked_and_follow_from_the_seed(tmp_path: Path) -> None:
-    workbench = few(tmp_path, per_class=60)
-    first, again = made(workbench), made(workbench)
+    resources = few(tmp_path, per_class=60)
+    first, again = made(resources), made(resources)
     assert [r.strength for r in first] == [r.strength for r in again]
     counts = Counter(r.strength for r in first)
     assert set(counts) == {0.25, 0.5, 0.75, 1.0}
     assert min(counts.values()) > len(first) / 8
-    assert [r.strength for r in first] != [r.strength for r in asked(workbench, 1)]
+    assert [r.strength for r in first] != [r.strength for r in asked(resources, 1)]
 
 
 def test_words_of_ones_own_are_drawn_for_each_image(tmp_path: Path) -> None:
@@ -67,12 +67,12 @@ def test_without_a_token_a_class_is_said_by_its_name(tmp_path: Path) -> None:
 
 
 def test_with_a_token_it_is_learned_from_all_shots_without_a_judge(tmp_path: Path, tiny_checkpoint: Path) -> None:
-    workbench = few(tmp_path, tiny_checkpoint, inversion={"vectors": 2, "images": 4, "steps": 1, "masked": False})
-    for request in made(workbench):
+    resources = few(tmp_path, tiny_checkpoint, inversion={"vectors": 2, "images": 4, "steps": 1, "masked": False})
+    for request in made(resources):
         assert request.prompt == f"a photo of a <{request.label}> <{request.label}>_1 shoe"
         assert request.concept is not None
-        assert workbench.store.exists(request.concept)
-    assert "judge" not in vars(workbench)
+        assert resources.store.exists(request.concept)
+    assert "judge" not in vars(resources)
 
 
 def test_object_and_surroundings_are_each_others_complement(tmp_path: Path, tiny_checkpoint: Path) -> None:
@@ -88,9 +88,9 @@ def test_object_and_surroundings_are_each_others_complement(tmp_path: Path, tiny
 
 def test_a_weak_variation_is_nearer_to_its_image_than_a_strong_one(tmp_path: Path) -> None:
     """On the bundled model: the strength is how far a variation may go."""
-    workbench = few(tmp_path, strengths=[0.25, 1.0], steps=8, guidance=2)
-    engine, far = Engine(workbench.models.backbone), dict[float, list[float]]()
-    for candidate in engine.run(made(workbench)):
+    resources = few(tmp_path, strengths=[0.25, 1.0], steps=8, guidance=2)
+    engine, far = Engine(resources.models.backbone), dict[float, list[float]]()
+    for candidate in engine.run(made(resources)):
         assert candidate.request.image is not None
         change = np.abs(candidate.image.astype(int) - candidate.request.image).mean()
         far.setdefault(candidate.request.strength, []).append(float(change))
@@ -100,25 +100,25 @@ def test_a_weak_variation_is_nearer_to_its_image_than_a_strong_one(tmp_path: Pat
 def test_an_object_that_is_nowhere_found_asks_for_another_word(
     tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workbench = few(tmp_path, tiny_checkpoint, repaint="object")
-    monkeypatch.setattr(workbench, "objects", lambda items, word: [None] * len(items))
+    resources = few(tmp_path, tiny_checkpoint, repaint="object")
+    monkeypatch.setattr(resources.view, "object_masks", lambda items, word: [None] * len(items))
     with pytest.raises(SourceError, match=r"no 'shoe' was found in any image of class 'sandal'; choose another word, or"):
-        open_method(workbench).learn()
+        open_method(resources).learn()
 
 
 def test_an_image_without_the_object_is_skipped_and_counted(
     tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workbench = few(tmp_path, tiny_checkpoint, repaint="object")
-    lost = workbench.source.of("boot")[0].id
-    seen = workbench.objects
+    resources = few(tmp_path, tiny_checkpoint, repaint="object")
+    lost = resources.source.of("boot")[0].id
+    seen = resources.view.object_masks
     monkeypatch.setattr(
-        workbench,
-        "objects",
+        resources.view,
+        "object_masks",
         lambda items, word: [None if i.id == lost else m for i, m in zip(items, seen(items, word), strict=True)],
     )
-    method = open_method(workbench)
+    method = open_method(resources)
     method.learn()
     assert [(problem.id, problem.reason) for problem in method.skipped] == [(lost, "no shoe found")]
     sources = [request.source for request in method.requests([PlannedImage(n, "boot", "boot", n) for n in range(4)], 0)]
-    assert {source.id for source in sources if source} == {item.id for item in workbench.source.of("boot")} - {lost}
+    assert {source.id for source in sources if source} == {item.id for item in resources.source.of("boot")} - {lost}

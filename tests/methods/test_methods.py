@@ -16,23 +16,23 @@ from pipelines.methods import METHODS, open_method
 from pipelines.methods.spurious_removal import SpuriousRemovalMethod, graft
 from pipelines.records import Image, Item, Mask, PlannedImage, Request
 from pipelines.version.plan import quotas
-from tests.builders import bench
+from tests.builders import open_resources
 
 WHOLE = {"type": "spurious_removal", "superclass": "shoe", "region": "whole", "inversion": None, "majority": 6}
 SOURCE = {"type": "spurious", "train": 40, "validation": 16, "test": 16}
 
 
-def slots(workbench: Resources) -> list[PlannedImage]:
+def slots(resources: Resources) -> list[PlannedImage]:
     made: list[PlannedImage] = []
-    for cell in quotas(workbench.spec.method, workbench.spec.amount, workbench.source.counts):
+    for cell in quotas(resources.spec.method, resources.spec.amount, resources.source.counts):
         made += [PlannedImage(len(made) + rank, cell.label, cell.origin, rank) for rank in range(cell.count)]
     return made
 
 
-def asked(workbench: Resources, attempt: int = 0) -> list[Request]:
-    method = open_method(workbench)
+def asked(resources: Resources, attempt: int = 0) -> list[Request]:
+    method = open_method(resources)
     method.learn()
-    return method.requests(slots(workbench), attempt)
+    return method.requests(slots(resources), attempt)
 
 
 def test_the_table_has_every_method_of_the_spec() -> None:
@@ -42,7 +42,7 @@ def test_the_table_has_every_method_of_the_spec() -> None:
 
 @pytest.fixture
 def repainting(tmp_path: Path) -> Resources:
-    return bench(tmp_path, method=WHOLE, amount={"per_class": 16})
+    return open_resources(tmp_path, method=WHOLE, amount={"per_class": 16})
 
 
 def test_a_slot_becomes_a_request_for_its_label_on_a_picture_of_its_origin(repainting: Resources) -> None:
@@ -60,7 +60,7 @@ def test_a_slot_becomes_a_request_for_its_label_on_a_picture_of_its_origin(repai
 
 def test_the_settings_of_the_spec_reach_the_engine(tmp_path: Path) -> None:
     method = {**WHOLE, "strength": 0.5, "guidance": 3.5, "steps": 7}
-    asked_for = {(r.strength, r.guidance, r.steps, r.concept) for r in asked(bench(tmp_path, method=method))}
+    asked_for = {(r.strength, r.guidance, r.steps, r.concept) for r in asked(open_resources(tmp_path, method=method))}
     assert asked_for == {(0.5, 3.5, 7, None)}
 
 
@@ -102,7 +102,7 @@ def test_the_group_of_what_is_repainted_is_mostly_the_shortcut(repainting: Resou
 
 
 def test_text_to_image_asks_for_no_picture(tmp_path: Path) -> None:
-    for slot, request in zip(slots(plain := bench(tmp_path)), asked(plain), strict=True):
+    for slot, request in zip(slots(plain := open_resources(tmp_path)), asked(plain), strict=True):
         assert (request.source, request.image, request.mask, request.concept) == (None, None, None, None)
         assert (request.label, request.prompt) == (slot.label, f"a photo of a {slot.label}")
     assert "judge" not in vars(plain), "nothing is learned where nothing is needed"
@@ -110,15 +110,15 @@ def test_text_to_image_asks_for_no_picture(tmp_path: Path) -> None:
 
 def segmented(tmp_path: Path, tiny_checkpoint: Path, **changes: Any) -> Resources:
     models = {"text_to_image": str(tiny_checkpoint), "segmenter": "cross-attention", "device": "cpu"}
-    return bench(tmp_path, models=models, method={**WHOLE, "region": "box", **changes})
+    return open_resources(tmp_path, models=models, method={**WHOLE, "region": "box", **changes})
 
 
 def test_what_is_repainted_is_a_box_around_what_the_segmenter_found(tmp_path: Path, tiny_checkpoint: Path) -> None:
-    workbench = segmented(tmp_path, tiny_checkpoint, grow=0.0)
-    for request in asked(workbench):
+    resources = segmented(tmp_path, tiny_checkpoint, grow=0.0)
+    for request in asked(resources):
         assert request.source is not None
         assert request.mask is not None
-        (found,) = workbench.view.object_masks([request.source], "shoe")
+        (found,) = resources.view.object_masks([request.source], "shoe")
         assert found is not None
         rows, columns = np.flatnonzero(request.mask.any(axis=1)), np.flatnonzero(request.mask.any(axis=0))
         assert request.mask.sum() == len(rows) * len(columns)
@@ -127,11 +127,11 @@ def test_what_is_repainted_is_a_box_around_what_the_segmenter_found(tmp_path: Pa
 
 
 def test_what_the_segmenter_finds_in_an_image_does_not_depend_on_the_others(tmp_path: Path, tiny_checkpoint: Path) -> None:
-    workbench = segmented(tmp_path, tiny_checkpoint)
-    items = workbench.source.splits["train"][:9]
-    together = workbench.view.object_masks(items, "shoe")
+    resources = segmented(tmp_path, tiny_checkpoint)
+    items = resources.source.splits["train"][:9]
+    together = resources.view.object_masks(items, "shoe")
     for item, mask in zip(items, together, strict=True):
-        (alone,) = workbench.view.segment(workbench.view.images([item]), "shoe")
+        (alone,) = resources.view.segment(resources.view.images([item]), "shoe")
         assert mask is not None
         assert alone is not None
         assert (alone != mask).mean() < 0.01  # but for rounding
@@ -140,19 +140,19 @@ def test_what_the_segmenter_finds_in_an_image_does_not_depend_on_the_others(tmp_
 def test_an_image_is_searched_once_for_a_word(
     tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workbench = segmented(tmp_path, tiny_checkpoint)
-    items = workbench.source.splits["train"][:3]
+    resources = segmented(tmp_path, tiny_checkpoint)
+    items = resources.source.splits["train"][:3]
     searched: list[tuple[int, str]] = []
-    find = workbench.find
+    find = resources.view.segment
 
     def noted(images: Sequence[Image], word: str) -> list[Mask | None]:
         searched.append((len(images), word))
         return find(images, word)
 
-    monkeypatch.setattr(workbench, "find", noted)
-    first = workbench.view.object_masks(items, "shoe")
-    again = workbench.view.object_masks(items[::-1], "shoe")[::-1]
-    workbench.view.object_masks(items[:1], "bag")
+    monkeypatch.setattr(resources.view, "segment", noted)
+    first = resources.view.object_masks(items, "shoe")
+    again = resources.view.object_masks(items[::-1], "shoe")[::-1]
+    resources.view.object_masks(items[:1], "bag")
     assert searched == [(3, "shoe"), (0, "shoe"), (1, "bag")]
     assert [None if m is None else m.tolist() for m in first] == [None if m is None else m.tolist() for m in again]
 
@@ -160,73 +160,73 @@ def test_an_image_is_searched_once_for_a_word(
 def test_images_without_the_object_are_skipped_and_counted(
     tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workbench = segmented(tmp_path, tiny_checkpoint)
-    typical = {label: [item for item, _ in ranked[:6]] for label, ranked in workbench.ranking.items()}
+    resources = segmented(tmp_path, tiny_checkpoint)
+    typical = {label: [item for item, _ in ranked[:6]] for label, ranked in resources.ranking.items()}
     lost = {items[0].id for items in typical.values()}
-    seen = workbench.objects
+    seen = resources.view.object_masks
     monkeypatch.setattr(
-        workbench,
-        "objects",
+        resources.view,
+        "object_masks",
         lambda items, word: [None if i.id in lost else m for i, m in zip(items, seen(items, word), strict=True)],
     )
-    method = open_method(workbench)
+    method = open_method(resources)
     assert isinstance(method, SpuriousRemovalMethod)
     method.learn()
     assert {problem.id for problem in method.skipped} == lost
     assert {problem.reason for problem in method.skipped} == {"no shoe found"}
     assert {label: len(items) for label, items in method.majority.items()} == {"boot": 5, "sneaker": 5}
-    used = {r.source.id for r in method.requests(slots(workbench), 0) if r.source is not None}
+    used = {r.source.id for r in method.requests(slots(resources), 0) if r.source is not None}
     assert not used & lost
 
 
 def test_where_nothing_is_found_at_all_another_word_is_asked_for(
     tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workbench = segmented(tmp_path, tiny_checkpoint)
-    monkeypatch.setattr(workbench, "objects", lambda items, word: [None] * len(items))
+    resources = segmented(tmp_path, tiny_checkpoint)
+    monkeypatch.setattr(resources.view, "object_masks", lambda items, word: [None] * len(items))
     with pytest.raises(
         SourceError, match=r"no 'shoe' was found in any image of class 'boot'; choose another word, or region"
     ):
-        open_method(workbench).learn()
+        open_method(resources).learn()
 
 
 def test_real_objects_are_grafted_in_where_one_was(tmp_path: Path, tiny_checkpoint: Path) -> None:
     """A real boot, whole, in a sneaker's picture; what is painted is the gap, and none of the boot."""
-    workbench = segmented(tmp_path, tiny_checkpoint, objects="real", strength=0.5)
-    for request in asked(workbench):
+    resources = segmented(tmp_path, tiny_checkpoint, objects="real", strength=0.5)
+    for request in asked(resources):
         assert request.graft is not None
         assert request.source is not None
         assert request.mask is not None
-        assert request.painted is not None
+        assert request.inpaint_mask is not None
         assert request.image is not None
         assert request.start is not None
         donor = request.graft.item
         assert (donor.label, request.strength) == (request.label, 1.0)
         assert donor != request.source
-        mine, old = workbench.view.object_masks([donor, request.source], "shoe")
+        mine, old = resources.view.object_masks([donor, request.source], "shoe")
         assert mine is not None
         assert old is not None
         assert request.graft.mask.sum() == mine.sum()
         assert sorted(map(tuple, request.start[request.graft.mask])) == sorted(
-            map(tuple, workbench.view.images([donor])[0][mine])
+            map(tuple, resources.view.images([donor])[0][mine])
         )
         assert np.array_equal(request.start[~request.graft.mask], request.image[~request.graft.mask])
-        assert not (request.painted & request.graft.mask).any()
+        assert not (request.inpaint_mask & request.graft.mask).any()
         assert not (old & ~request.mask).any()
 
 
 def test_another_attempt_grafts_another_object(tmp_path: Path, tiny_checkpoint: Path) -> None:
-    workbench = segmented(tmp_path, tiny_checkpoint, objects="real")
-    donors = [[r.graft.item.id for r in asked(workbench, attempt) if r.graft] for attempt in (0, 0, 1)]
+    resources = segmented(tmp_path, tiny_checkpoint, objects="real")
+    donors = [[r.graft.item.id for r in asked(resources, attempt) if r.graft] for attempt in (0, 0, 1)]
     assert donors[0] == donors[1] != donors[2]
 
 
 def test_with_both_every_picture_gets_a_painted_and_a_real_object(tmp_path: Path, tiny_checkpoint: Path) -> None:
-    workbench = segmented(tmp_path, tiny_checkpoint, objects="both")
-    found = asked(workbench)
+    resources = segmented(tmp_path, tiny_checkpoint, objects="both")
+    found = asked(resources)
     painted, real = ([r for r in found if (r.graft is None) == plain] for plain in (True, False))
     assert abs(len(painted) - len(real)) <= 2
-    pairs = zip(slots(workbench), found, strict=True)
+    pairs = zip(slots(resources), found, strict=True)
     assert all((request.graft is not None) == (slot.rank % 2 == 1) for slot, request in pairs)
     by_source = [Counter((r.source.id, r.label) for r in each if r.source) for each in (painted, real)]
     assert set(by_source[0]) >= set(by_source[1])

@@ -69,7 +69,7 @@ def test_same_chart_same_bytes(name: str) -> None:
 
 def test_arms_stand_in_order_with_their_percentages() -> None:
     shown = words(figures.arms(ARMS))
-    order = [shown.index(figures.ARMS[name]) for name in ("erm", "counterpoise", "real_balanced")]
+    order = [shown.index(figures.title(name)) for name in ("erm", "counterpoise", "real_balanced")]
     assert order == sorted(order)
     assert [text for text in shown if text.endswith(".0 %")] == ["41.0 %", "72.0 %", "79.0 %", "87.0 %", "88.0 %"]
     assert "90.5 %" in shown

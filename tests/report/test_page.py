@@ -154,7 +154,7 @@ def test_every_reason_is_shown_with_its_count() -> None:
 
 def test_table_has_every_arm_measure_and_group() -> None:
     text = " ".join(read(page()).text.split())
-    assert "Accuracy, % Real data alone + Counterpoise Balanced real data" in text
+    assert "Accuracy, % real images alone (ERM) + this version + as many real, balanced (ceiling)" in text
     assert "Worst group 41.2 ± 1.2 78.9 ± 0.9 88.5 ± 0.5" in text
     assert "boot on grass 41.2 ± 1.2" in text
     assert "total 1 h 26 min" in text

@@ -125,7 +125,7 @@ def test_the_schema_names_and_describes_every_arm() -> None:
     arms = VersionSpec.model_json_schema()["$defs"]["Evaluation"]["properties"]["arms"]
     assert arms["items"]["enum"] == list(ARMS)
     assert all(f"{name}: {arm.description}." in arms["description"] for name, arm in ARMS.items())
-    with pytest.raises(SpecError, match=r"evaluation\.arms\.0: there is no such arm; give some of erm, .*given: 'none'"):
+    with pytest.raises(SpecError, match=r"evaluation\.arms\.0: there is no such arm; give some of 'erm', .*given: 'none'"):
         parse({**document(), "evaluation": {"arms": ["none"]}})
 
 

@@ -19,30 +19,30 @@ from pipelines.version import rows
 from pipelines.version.finalize import finalize, merged, totals
 from pipelines.version.plan import Plan, make_plan
 from pipelines.version.shard import run_shard
-from tests.builders import Painter, bench
+from tests.builders import Painter, open_resources
 
 
 def spoiled(request: Request) -> bool:
     return request.index % 3 == 1 or (request.index % 2 == 0 and request.attempt == 0)
 
 
-def planned(workbench: Resources) -> Plan:
-    return make_plan(workbench.spec, "spec", workbench.source.fingerprint, workbench.source.counts)
+def planned(resources: Resources) -> Plan:
+    return make_plan(resources.spec, "spec", resources.source.fingerprint, resources.source.counts)
 
 
-def fill_template(workbench: Resources, painter: Painter) -> Resources:
+def fill_template(resources: Resources, painter: Painter) -> Resources:
     """A version whose shards are all made, but that is not finalized."""
-    plan, method, panel = planned(workbench), open_method(workbench), Panel(workbench)
-    workbench.store.create(keys.spec(workbench.root), canonical(workbench.spec.model_dump(mode="json")))
-    workbench.store.create(keys.plan(workbench.root), canonical(plan.as_json()))
+    plan, method, panel = planned(resources), open_method(resources), Panel(resources)
+    resources.store.create(keys.spec(resources.root), canonical(resources.spec.model_dump(mode="json")))
+    resources.store.create(keys.plan(resources.root), canonical(plan.as_json()))
     for number in range(plan.shards):
-        run_shard(workbench, plan, number, method, painter, panel)  # type: ignore[arg-type]
-    return workbench
+        run_shard(resources, plan, number, method, painter, panel)  # type: ignore[arg-type]
+    return resources
 
 
 @pytest.fixture
-def workbench(tiny_checkpoint: Path, tmp_path: Path) -> Resources:
-    return bench(
+def resources(tiny_checkpoint: Path, tmp_path: Path) -> Resources:
+    return open_resources(
         tmp_path / "store",
         models={"text_to_image": str(tiny_checkpoint), "device": "cpu"},
         amount={"per_class": 6},
@@ -51,14 +51,14 @@ def workbench(tiny_checkpoint: Path, tmp_path: Path) -> Resources:
     )
 
 
-def finalized(workbench: Resources, painter: Painter | None = None) -> dict[str, Any]:
-    fill_template(workbench, painter or Painter(spoiled))
-    return finalize(workbench, planned(workbench), open_method(workbench))
+def finalized(resources: Resources, painter: Painter | None = None) -> dict[str, Any]:
+    fill_template(resources, painter or Painter(spoiled))
+    return finalize(resources, planned(resources), open_method(resources))
 
 
-def test_manifest_counts_are_the_sums_of_the_reports_and_the_rows_of_the_parquet(workbench: Resources) -> None:
-    manifest = finalized(workbench)
-    store, root, shards = workbench.store, workbench.root, planned(workbench).shards
+def test_manifest_counts_are_the_sums_of_the_reports_and_the_rows_of_the_parquet(resources: Resources) -> None:
+    manifest = finalized(resources)
+    store, root, shards = resources.store, resources.root, planned(resources).shards
     assert shards == 3
     reports = [store.json(keys.report(root, n)) for n in range(shards)]
     kept = [row for n in range(shards) for row in rows.read(store.get(keys.data(root, n, shards)))]
@@ -70,7 +70,7 @@ def test_manifest_counts_are_the_sums_of_the_reports_and_the_rows_of_the_parquet
         "dropped": len(dropped),
         "carried": 0,
         "reasons": Counter(row["reason"] for row in dropped),
-        "labels": Counter(workbench.source.classes[row["label"]] for row in kept),
+        "labels": Counter(resources.source.classes[row["label"]] for row in kept),
         "skipped": {},
     }
     for key in ("planned", "generated", "kept", "dropped"):
@@ -78,9 +78,9 @@ def test_manifest_counts_are_the_sums_of_the_reports_and_the_rows_of_the_parquet
     assert 0 < len(kept) < 12
 
 
-def test_the_manifest_names_every_object_with_its_size_and_hash(workbench: Resources) -> None:
-    finalized(workbench)
-    store, root = workbench.store, workbench.root
+def test_the_manifest_names_every_object_with_its_size_and_hash(resources: Resources) -> None:
+    finalized(resources)
+    store, root = resources.store, resources.root
     files = store.json(keys.manifest(root))["files"]
     assert {f"{root}/{file['path']}" for file in files} == set(store.keys(root)) - {keys.manifest(root)}
     for file in files:
@@ -90,14 +90,14 @@ def test_the_manifest_names_every_object_with_its_size_and_hash(workbench: Resou
     assert expected <= {file["path"] for file in files}
 
 
-def test_what_follows_from_a_version_later_and_other_versions_are_not_in_its_manifest(workbench: Resources) -> None:
-    fill_template(workbench, Painter(spoiled))
-    root = workbench.root
+def test_what_follows_from_a_version_later_and_other_versions_are_not_in_its_manifest(resources: Resources) -> None:
+    fill_template(resources, Painter(spoiled))
+    root = resources.root
     others = [keys.run(root, "erm", 0), keys.evaluation(root), keys.seconds(root), keys.spec(root.replace("v1", "v10"))]
     for key in others:
-        workbench.store.put(key, b"{}")
-    finalize(workbench, planned(workbench), open_method(workbench))
-    listed = {file["path"] for file in workbench.store.json(keys.manifest(root))["files"]}
+        resources.store.put(key, b"{}")
+    finalize(resources, planned(resources), open_method(resources))
+    listed = {file["path"] for file in resources.store.json(keys.manifest(root))["files"]}
     assert not [path for path in listed if "evaluation" in path or "seconds" in path or "v10" in path]
 
 
@@ -114,55 +114,55 @@ class Stopping(Store):
 
 
 def test_killed_before_any_write_there_is_no_version_and_a_second_run_gives_the_same(
-    workbench: Resources, tmp_path: Path
+    resources: Resources, tmp_path: Path
 ) -> None:
-    whole = Resources(workbench.spec, Store.open(tmp_path / "whole"), workbench.progress)
+    whole = Resources(resources.spec, Store.open(tmp_path / "whole"), resources.progress)
     finalized(whole)
-    real = fill_template(workbench, Painter(spoiled)).store
+    real = fill_template(resources, Painter(spoiled)).store
     kills = 0
     for writes in range(50):
         Stopping.left = writes
-        workbench.store = Stopping(real.objects)
+        resources.store = Stopping(real.objects)
         try:
-            finalize(workbench, planned(workbench), open_method(workbench))
+            finalize(resources, planned(resources), open_method(resources))
             break
         except KeyboardInterrupt as killed:
             kills += 1
             last = str(killed)
-            assert not real.exists(keys.manifest(workbench.root))
+            assert not real.exists(keys.manifest(resources.root))
     assert kills >= 5
-    assert last == keys.manifest(workbench.root)
+    assert last == keys.manifest(resources.root)
     assert real.keys("") == whole.store.keys("")
     assert all(real.get(key) == whole.store.get(key) for key in real.keys(""))
 
 
-def test_finalizing_twice_changes_nothing(workbench: Resources) -> None:
-    first = finalized(workbench)
-    before = {key: workbench.store.get(key) for key in workbench.store.keys("")}
-    assert finalize(workbench, planned(workbench), open_method(workbench)) == first
-    assert {key: workbench.store.get(key) for key in workbench.store.keys("")} == before
+def test_finalizing_twice_changes_nothing(resources: Resources) -> None:
+    first = finalized(resources)
+    before = {key: resources.store.get(key) for key in resources.store.keys("")}
+    assert finalize(resources, planned(resources), open_method(resources)) == first
+    assert {key: resources.store.get(key) for key in resources.store.keys("")} == before
 
 
-def test_a_shard_without_a_report_stops_it(workbench: Resources) -> None:
-    plan = planned(workbench)
-    run_shard(workbench, plan, 0, open_method(workbench), Painter(), Panel(workbench))  # type: ignore[arg-type]
+def test_a_shard_without_a_report_stops_it(resources: Resources) -> None:
+    plan = planned(resources)
+    run_shard(resources, plan, 0, open_method(resources), Painter(), Panel(resources))  # type: ignore[arg-type]
     with pytest.raises(StoreError, match="2 of 3 shards have no report yet, the first is 1"):
-        finalize(workbench, plan, open_method(workbench))
-    assert not workbench.store.exists(keys.manifest(workbench.root))
+        finalize(resources, plan, open_method(resources))
+    assert not resources.store.exists(keys.manifest(resources.root))
 
 
-def test_a_version_of_which_nothing_was_kept_is_still_a_version(workbench: Resources) -> None:
-    manifest = finalized(workbench, Painter(lambda request: True))
+def test_a_version_of_which_nothing_was_kept_is_still_a_version(resources: Resources) -> None:
+    manifest = finalized(resources, Painter(lambda request: True))
     assert manifest["counts"]["kept"] == 0
     assert manifest["counts"]["dropped"] == 36
-    assert workbench.store.json(keys.quality(workbench.root))["kept_ratio"] == 0
-    assert not workbench.store.exists(keys.figure(workbench.root, "samples.png"))
+    assert resources.store.json(keys.quality(resources.root))["kept_ratio"] == 0
+    assert not resources.store.exists(keys.figure(resources.root, "samples.png"))
 
 
-def test_the_quality_report_has_the_mean_scores_of_the_kept_and_the_problems(workbench: Resources) -> None:
-    workbench.source.problems.append(Problem("train/boot/bad.png", "damaged image; replace it"))
-    finalized(workbench)
-    found = workbench.store.json(keys.quality(workbench.root))
+def test_the_quality_report_has_the_mean_scores_of_the_kept_and_the_problems(resources: Resources) -> None:
+    resources.source.problems.append(Problem("train/boot/bad.png", "damaged image; replace it"))
+    finalized(resources)
+    found = resources.store.json(keys.quality(resources.root))
     assert found["problems"] == [{"id": "train/boot/bad.png", "reason": "damaged image; replace it"}]
     assert set(found["mean_scores"]) == {"quality.contrast", "quality.sharpness", "quality.saturated"}
     assert 0.1 < found["mean_scores"]["quality.contrast"] < 0.3

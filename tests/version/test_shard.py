@@ -17,7 +17,7 @@ from pipelines.version import rows
 from pipelines.version.attempts import Outcome, run_attempts, stream
 from pipelines.version.plan import Plan, make_plan
 from pipelines.version.shard import report, run_shard
-from tests.builders import Painter, bench
+from tests.builders import Painter, open_resources
 
 FILTERS = [{"type": "quality"}]  # drops the painter's blanks
 
@@ -36,8 +36,8 @@ def sometimes(request: Request) -> bool:
 
 
 @pytest.fixture
-def workbench(tiny_checkpoint: Path, tmp_path: Path) -> Resources:
-    return bench(
+def resources(tiny_checkpoint: Path, tmp_path: Path) -> Resources:
+    return open_resources(
         tmp_path / "store",
         models={"text_to_image": str(tiny_checkpoint), "device": "cpu"},
         amount={"per_class": 9},
@@ -46,23 +46,23 @@ def workbench(tiny_checkpoint: Path, tmp_path: Path) -> Resources:
     )
 
 
-def planned(workbench: Resources) -> Plan:
-    return make_plan(workbench.spec, "spec", "source", workbench.source.counts)
+def planned(resources: Resources) -> Plan:
+    return make_plan(resources.spec, "spec", "source", resources.source.counts)
 
 
-def made(workbench: Resources, painter: Painter) -> Outcome:
-    slots = Plan("", "", planned(workbench).quotas, 100).shard(0)
-    return run_attempts(workbench, open_method(workbench), painter, Panel(workbench), slots)  # type: ignore[arg-type]
+def made(resources: Resources, painter: Painter) -> Outcome:
+    slots = Plan("", "", planned(resources).quotas, 100).shard(0)
+    return run_attempts(resources, open_method(resources), painter, Panel(resources), slots)  # type: ignore[arg-type]
 
 
-def run(workbench: Resources, number: int, painter: Painter) -> dict[str, Any]:
-    method, panel = open_method(workbench), Panel(workbench)
-    return run_shard(workbench, planned(workbench), number, method, painter, panel)  # type: ignore[arg-type]
+def run(resources: Resources, number: int, painter: Painter) -> dict[str, Any]:
+    method, panel = open_method(resources), Panel(resources)
+    return run_shard(resources, planned(resources), number, method, painter, panel)  # type: ignore[arg-type]
 
 
-def test_everything_generated_is_kept_or_dropped(workbench: Resources) -> None:
+def test_everything_generated_is_kept_or_dropped(resources: Resources) -> None:
     painter = Painter(sometimes)
-    outcome = made(workbench, painter)
+    outcome = made(resources, painter)
     counts = report(0, 18, outcome)
     assert counts["generated"] == counts["kept"] + counts["dropped"] == len(painter.seen)
     assert counts["kept"] == 12
@@ -71,16 +71,16 @@ def test_everything_generated_is_kept_or_dropped(workbench: Resources) -> None:
     assert counts["labels"] == Counter(sample.candidate.request.label for sample in outcome.kept)
 
 
-def test_only_what_was_dropped_is_made_again(workbench: Resources) -> None:
+def test_only_what_was_dropped_is_made_again(resources: Resources) -> None:
     painter = Painter(sometimes)
-    made(workbench, painter)
+    made(resources, painter)
     attempts = Counter(index for index, _ in painter.seen)
     assert attempts == {i: 3 if i % 3 == 1 else 2 if i % 2 == 0 else 1 for i in range(18)}
     assert painter.seen == sorted(painter.seen, key=lambda seen: (seen[1], seen[0]))
 
 
-def test_a_place_is_filled_once_at_most_and_stays_empty_after_the_last_attempt(workbench: Resources) -> None:
-    outcome = made(workbench, Painter(sometimes))
+def test_a_place_is_filled_once_at_most_and_stays_empty_after_the_last_attempt(resources: Resources) -> None:
+    outcome = made(resources, Painter(sometimes))
     kept = [sample.candidate.request.index for sample in outcome.kept]
     assert kept == [i for i in range(18) if i % 3 != 1]
     dropped = Counter(sample.candidate.request.index for sample in outcome.dropped)
@@ -89,21 +89,21 @@ def test_a_place_is_filled_once_at_most_and_stays_empty_after_the_last_attempt(w
     assert all(sample.verdict.reason is None for sample in outcome.kept)
 
 
-def test_another_attempt_has_another_seed_and_the_same_task(workbench: Resources) -> None:
-    dropped = made(workbench, Painter(always)).dropped
+def test_another_attempt_has_another_seed_and_the_same_task(resources: Resources) -> None:
+    dropped = made(resources, Painter(always)).dropped
     asked = [sample.candidate.request for sample in dropped]
     assert len(asked) == 3 * 18
     assert len({request.seed for request in asked}) == len(asked)
     assert len({(r.index, r.label, r.prompt, r.guidance, r.steps) for r in asked}) == 18
 
 
-def test_when_nothing_is_dropped_nothing_is_made_twice(workbench: Resources) -> None:
+def test_when_nothing_is_dropped_nothing_is_made_twice(resources: Resources) -> None:
     painter = Painter(never)
-    assert len(made(workbench, painter).kept) == len(painter.seen) == 18
+    assert len(made(resources, painter).kept) == len(painter.seen) == 18
 
 
-def test_requests_are_prepared_a_few_at_a_time(workbench: Resources) -> None:
-    method, slots = open_method(workbench), planned(workbench).shard(0)
+def test_requests_are_prepared_a_few_at_a_time(resources: Resources) -> None:
+    method, slots = open_method(resources), planned(resources).shard(0)
     prepared: list[int] = []
 
     class Counting:
@@ -118,17 +118,17 @@ def test_requests_are_prepared_a_few_at_a_time(workbench: Resources) -> None:
     assert prepared == [4, 4, 1]
 
 
-def test_the_parquet_holds_what_the_report_counts(workbench: Resources) -> None:
-    plan = planned(workbench)
+def test_the_parquet_holds_what_the_report_counts(resources: Resources) -> None:
+    plan = planned(resources)
     assert plan.shards == 2
-    counts = [run(workbench, n, Painter(sometimes)) for n in range(2)]
+    counts = [run(resources, n, Painter(sometimes)) for n in range(2)]
     for n, count in enumerate(counts):
-        kept = rows.read(workbench.store.get(keys.data(workbench.root, n, 2)))
-        dropped = rows.read(workbench.store.get(keys.rejected(workbench.root, n, 2)))
+        kept = rows.read(resources.store.get(keys.data(resources.root, n, 2)))
+        dropped = rows.read(resources.store.get(keys.rejected(resources.root, n, 2)))
         assert (count["shard"], count["planned"]) == (n, 9)
         assert (len(kept), len(dropped)) == (count["kept"], count["dropped"])
         assert {row["index"] for row in kept + dropped} == {slot.index for slot in plan.shard(n)}
-        assert workbench.store.json(keys.report(workbench.root, n)) == count
+        assert resources.store.json(keys.report(resources.root, n)) == count
     assert sum(count["kept"] for count in counts) == 12
 
 
@@ -146,20 +146,20 @@ class Recorded(Store):
         self.written.append(key)
 
 
-def test_the_report_is_written_last(workbench: Resources) -> None:
-    workbench.store = Recorded(workbench.store.objects)
+def test_the_report_is_written_last(resources: Resources) -> None:
+    resources.store = Recorded(resources.store.objects)
     Recorded.written = []
-    run(workbench, 1, Painter(sometimes))
-    root = workbench.root
+    run(resources, 1, Painter(sometimes))
+    root = resources.root
     assert Recorded.written == [keys.data(root, 1, 2), keys.rejected(root, 1, 2), keys.report(root, 1)]
 
 
-def test_a_second_run_asks_for_nothing_and_writes_nothing(workbench: Resources) -> None:
-    first = run(workbench, 0, Painter(sometimes))
-    workbench.store = Recorded(workbench.store.objects)
+def test_a_second_run_asks_for_nothing_and_writes_nothing(resources: Resources) -> None:
+    first = run(resources, 0, Painter(sometimes))
+    resources.store = Recorded(resources.store.objects)
     Recorded.written = []
     painter = Painter(always)
-    assert run(workbench, 0, painter) == first
+    assert run(resources, 0, painter) == first
     assert painter.seen == []
     assert Recorded.written == []
 
@@ -175,25 +175,25 @@ class Dying(Painter):
 
 
 def test_killed_half_way_it_is_not_done_and_then_gives_the_same_bytes(
-    workbench: Resources, tiny_checkpoint: Path, tmp_path: Path
+    resources: Resources, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run(workbench, 0, Dying(sometimes))
-    assert not workbench.store.exists(keys.report(workbench.root, 0))
-    other = Resources(workbench.spec, Store.open(tmp_path / "other"), workbench.progress)
-    for each in (workbench, other):
+        run(resources, 0, Dying(sometimes))
+    assert not resources.store.exists(keys.report(resources.root, 0))
+    other = Resources(resources.spec, Store.open(tmp_path / "other"), resources.progress)
+    for each in (resources, other):
         run(each, 0, Painter(sometimes))
-    assert workbench.store.keys("") == other.store.keys("")
-    for key in workbench.store.keys(""):
-        assert workbench.store.get(key) == other.store.get(key)
+    assert resources.store.keys("") == other.store.keys("")
+    for key in resources.store.keys(""):
+        assert resources.store.get(key) == other.store.get(key)
 
 
-def test_shards_can_be_made_in_any_order(workbench: Resources, tmp_path: Path) -> None:
-    other = Resources(workbench.spec, Store.open(tmp_path / "other"), workbench.progress)
+def test_shards_can_be_made_in_any_order(resources: Resources, tmp_path: Path) -> None:
+    other = Resources(resources.spec, Store.open(tmp_path / "other"), resources.progress)
     for n in (0, 1):
-        run(workbench, n, Painter(sometimes))
+        run(resources, n, Painter(sometimes))
     for n in (1, 0):
         run(other, n, Painter(sometimes))
-    assert [workbench.store.get(key) for key in workbench.store.keys("")] == [
+    assert [resources.store.get(key) for key in resources.store.keys("")] == [
         other.store.get(k) for k in other.store.keys("")
     ]
