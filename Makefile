@@ -4,7 +4,7 @@ BIN = .venv/bin
 OUT ?= demo-out
 export HF_HUB_OFFLINE = 1
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test lint docs clean
 
 install: .venv/installed
 
@@ -24,5 +24,8 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: install
+	$(BIN)/zensical build --strict
+
 clean:
-	rm -rf .venv $(OUT)
+	rm -rf .venv $(OUT) site .cache

@@ -27,8 +27,8 @@ from pipelines.spec import parse
 from service.client import Client, ServiceError
 from service.state.database import Database
 from service.state.tables import Schedule
+from tests.docs.pages import guide
 from tests.servers import free_port, receiving
-from tests.test_readme import blocks
 from tests.test_run import SPEC
 
 ROOT = Path(__file__).parents[2]
@@ -205,9 +205,9 @@ def test_whoever_asked_is_told_of_the_end(service: Service) -> None:
         client.call("DELETE", f"/v1/webhooks/{made['id']}")
 
 
-def test_the_readmes_calls_are_answered(service: Service, tmp_path: Path) -> None:
+def test_the_guide_s_calls_are_answered(service: Service, tmp_path: Path) -> None:
     """Every curl line in turn; the address that only the internet knows is replaced."""
-    (block,) = (block for block in blocks("bash") if block.startswith("api() {"))
+    (block,) = (block for block in guide("api").blocks("bash") if block.startswith("api() {"))
     for n, label in enumerate(("boot", "sneaker")):
         for k in range(3):
             file = tmp_path / f"shoes/train/{label}/{k}.png"
@@ -239,7 +239,7 @@ def test_the_readmes_calls_are_answered(service: Service, tmp_path: Path) -> Non
             assert '"status":4' not in done.stdout, (line, done.stdout)
 
 
-def test_the_readmes_way_to_keep_a_dataset_fresh(service: Service, tmp_path: Path) -> None:
+def test_the_guide_s_way_to_keep_a_dataset_fresh(service: Service, tmp_path: Path) -> None:
     """Each command, then each call; the schedule fires by the service's own scheduler."""
     for label in ("boot", "sneaker"):
         for k in range(3):
@@ -254,7 +254,7 @@ def test_the_readmes_way_to_keep_a_dataset_fresh(service: Service, tmp_path: Pat
     assert service.command("submit", tmp_path / "spec.yaml", "--watch").returncode == 0
     PIL.Image.new("RGB", (32, 32), (9, 9, 9)).save(tmp_path / "images/train/boot/new.png")
 
-    (block,) = (block for block in blocks("bash") if block.startswith("counterpoise refresh"))
+    (block,) = (block for block in guide("refresh").blocks("bash") if block.startswith("counterpoise refresh"))
     said = {}
     for line in block.replace("my-shoes", "fresh").replace("spec.yaml", str(tmp_path / "spec.yaml")).splitlines():
         _, *command = shlex.split(line, comments=True)
@@ -272,8 +272,8 @@ def test_the_readmes_way_to_keep_a_dataset_fresh(service: Service, tmp_path: Pat
     nothing = service.command("refresh", "fresh", "--watch")
     assert "Nothing has changed since version 2: there is no new one." in nothing.stdout
 
-    define = next(block for block in blocks("bash") if block.startswith("api() {")).splitlines()[0]
-    (block,) = (block for block in blocks("bash") if block.startswith("api -X POST"))
+    define = next(block for block in guide("api").blocks("bash") if block.startswith("api() {")).splitlines()[0]
+    (block,) = (block for block in guide("refresh").blocks("bash") if block.startswith("api -X POST"))
     for line in block.replace("my-shoes", "fresh").replace("localhost:8000", service.url).splitlines():
         environment = {**os.environ, "COUNTERPOISE_KEY": service.key}
         script = ["bash", "-c", f"{define}\n{line}"]
