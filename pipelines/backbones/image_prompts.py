@@ -68,14 +68,27 @@ class AdapterFiles:
 
 
 def adapter_files(checkpoint: str) -> AdapterFiles:
-    """The files of FOLDER/FILE.safetensors with its encoder in FOLDER/image_encoder; from the hub if it is no path."""
+    """The files of FOLDER/FILE.safetensors with its encoder in FOLDER/image_encoder; from the hub if it is no path.
+
+    Raises ModelError.
+    """
     folder, _, name = checkpoint.rpartition("/")
     if Path(checkpoint).exists() or folder.count("/") == 0:
         return AdapterFiles(checkpoint, checkpoint, f"{folder}/image_encoder")
     organisation, repository, *parts = folder.split("/")
     identity, inner = f"{organisation}/{repository}", "/".join(parts)
-    weights = hf_hub_download(identity, "/".join([*parts, name]))
+    try:
+        weights = hf_hub_download(identity, "/".join([*parts, name]))
+    except (OSError, ValueError) as error:
+        raise no_adapter(checkpoint, error) from None
     return AdapterFiles(checkpoint, weights, identity, f"{inner}/image_encoder".lstrip("/"))
+
+
+def no_adapter(name: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"models.adapter: {name!r} is no IP-Adapter for this checkpoint ({error}); give one that is made for it, "
+        "FOLDER/FILE.safetensors, with its encoder in FOLDER/image_encoder"
+    )
 
 
 class IpAdapter:
@@ -88,10 +101,7 @@ class IpAdapter:
             unet._load_ip_adapter_weights([split_weights(load_file(files.weights))])
             self.encoder = ImageEncoder.load(files.encoder, device, files.subfolder)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise ModelError(
-                f"models.adapter: {files.name!r} is no IP-Adapter for this checkpoint ({error}); give one that is made "
-                "for it, FOLDER/FILE.safetensors, with its encoder in FOLDER/image_encoder"
-            ) from None
+            raise no_adapter(files.name, error) from None
         unet.requires_grad_(False)
 
     def embeds(self, embedding: Tensor, noise_level: int, generator: torch.Generator) -> Tensor:

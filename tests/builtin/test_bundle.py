@@ -62,7 +62,7 @@ def test_no_model_has_read_the_fine_names_of_the_shoes(model: StableDiffusion) -
 
 @pytest.mark.parametrize("text", ["", "A boot's Überbild 猫", "🙂 <tag> 123", "a" * 500])
 def test_any_text_tokenizes(model: StableDiffusion, text: str) -> None:
-    assert model.token_ids([text]).shape == (1, 32)
+    assert model.tokenize([text]).shape == (1, 32)
     assert model.tokenizer.unk_token_id not in model.tokenizer(text[:20], add_special_tokens=False).input_ids
 
 

@@ -117,7 +117,7 @@ def test_outside_the_mask_the_token_is_held_to_what_the_plain_word_says(tiny_mod
     nothing = [np.zeros_like(mask) for mask in masks()]
     one = TextualInversion(tiny_model, pictures(), nothing, "<boot>", "shoe", SPEC, seed=3)
     assert one.trainer.step() > 0
-    one.plain = one.context(
+    one.plain_embeds = one.encode_prompts(
         [template.format(token_phrase("<boot>", SPEC.vectors, "shoe")) for template in TEMPLATES]
     ).detach()
     assert one.trainer.step() == pytest.approx(0, abs=1e-9)

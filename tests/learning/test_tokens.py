@@ -49,5 +49,5 @@ def test_a_token_is_learned_where_there_is_a_superclass_and_said_before_it(tmp_p
     assert tokens.phrase("boot") == "<boot> <boot>_1 shoe"
     assert tokens.phrase("coat") == "<coat> <coat>_1 dress"
     assert tokens.phrase("bag") == "bag"
-    assert tokens.address("bag") is None
-    assert made.store.exists(str(tokens.address("boot")))
+    assert tokens.key("bag") is None
+    assert made.store.exists(str(tokens.key("boot")))

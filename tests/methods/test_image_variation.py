@@ -33,8 +33,8 @@ def test_k_shots_mean_k_images_of_the_class_itself(tmp_path: Path) -> None:
     """The images of a class are varied in turn, each as often; no other image of the source is ever read."""
     resources = few(tmp_path)
     read: set[str] = set()
-    images = resources.images
-    resources.images = lambda items: (read.update(i.id for i in items), images(items))[1]  # type: ignore[method-assign]
+    images = resources.view.images
+    resources.view.images = lambda items: (read.update(i.id for i in items), images(items))[1]  # type: ignore[method-assign]
     used: Counter[str] = Counter()
     for slot, request in zip(slots(resources), made(resources), strict=True):
         assert request.source is not None

@@ -199,7 +199,7 @@ def test_real_objects_are_grafted_in_where_one_was(tmp_path: Path, tiny_checkpoi
         assert request.mask is not None
         assert request.inpaint_mask is not None
         assert request.image is not None
-        assert request.start is not None
+        assert request.init_image is not None
         donor = request.graft.item
         assert (donor.label, request.strength) == (request.label, 1.0)
         assert donor != request.source
@@ -207,10 +207,10 @@ def test_real_objects_are_grafted_in_where_one_was(tmp_path: Path, tiny_checkpoi
         assert mine is not None
         assert old is not None
         assert request.graft.mask.sum() == mine.sum()
-        assert sorted(map(tuple, request.start[request.graft.mask])) == sorted(
+        assert sorted(map(tuple, request.init_image[request.graft.mask])) == sorted(
             map(tuple, resources.view.images([donor])[0][mine])
         )
-        assert np.array_equal(request.start[~request.graft.mask], request.image[~request.graft.mask])
+        assert np.array_equal(request.init_image[~request.graft.mask], request.image[~request.graft.mask])
         assert not (request.inpaint_mask & request.graft.mask).any()
         assert not (old & ~request.mask).any()
 
