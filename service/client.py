@@ -25,7 +25,7 @@ from pipelines.errors import CounterpoiseError
 from pipelines.pack import pack
 from pipelines.spec import FolderSource, UploadedSource, VersionSpec
 from pipelines.spec.sources import remote
-from service.schemas import DatasetPage, DatasetView, Happening, ScheduleView, SourceView, VersionPage, VersionView
+from service.versions.schemas import DatasetPage, DatasetView, Happening, ScheduleView, SourceView, VersionPage, VersionView
 
 CHUNK = 2**20  # bytes of an upload that are sent at a time
 PATIENCE = 60.0  # seconds for which a service that does not answer is tried again

@@ -7,11 +7,11 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from service import monitor
-from service.asking import refresh_due
-from service.queue import KINDS, open_queue, sweep
+from service.broker import KINDS, open_queue, sweep
 from service.settings import Settings
 from service.state.database import Database
-from service.webhooks import keep_delivering
+from service.versions.submission import refresh_due
+from service.webhooks.delivery import keep_delivering
 
 log = structlog.get_logger()
 SWEEPS = Counter("counterpoise_scheduler_sweeps", "Looks for work that nobody was told of.", ["outcome"])

@@ -13,12 +13,12 @@ from celery.signals import setup_logging, worker_process_init, worker_process_sh
 from celery.utils.log import get_multiprocessing_logger
 
 from service import logs, monitor, tracing
-from service.queue import KINDS, PREVIEW, TASK, Answers, Kind, open_queue, wake
+from service.broker import KINDS, PREVIEW, TASK, Answers, Kind, open_queue, wake
 from service.settings import Settings
 from workers import metrics
 
 if TYPE_CHECKING:
-    from workers.work import Worker
+    from workers.unit import Worker
 
 settings = Settings()
 queue = open_queue(settings.broker_url)
@@ -39,7 +39,7 @@ def begin(**_: Any) -> None:
     global worker
     from pipelines.progress import quiet
     from service.state.database import Database
-    from workers.work import Worker
+    from workers.unit import Worker
 
     quiet()
     tracing.begin("worker")

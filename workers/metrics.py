@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from service.state.flow import STAGES
+from service.state.lifecycle import STAGES
 
 Outcome = Literal["done", "failed", "lost", "released"]
 PIECES = (*STAGES, "preview")

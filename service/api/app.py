@@ -2,26 +2,23 @@
 
 from fastapi import FastAPI
 
+import service.catalogue.endpoints as catalogue
+import service.datasets.endpoints as datasets
+import service.health.endpoints as health
+import service.previews.endpoints as previews
+import service.samples.endpoints as samples
+import service.sources.endpoints as sources
+import service.versions.endpoints as versions
+import service.webhooks.endpoints as webhooks
 from service import tracing
-from service.api import (
-    catalogue,
-    datasets,
-    events,
-    files,
-    health,
-    metrics,
-    previews,
-    problems,
-    samples,
-    sources,
-    versions,
-    webhooks,
-)
-from service.api.context import Context
-from service.api.requests import Requests
-from service.queue import open_queue
+from service.api import problems
+from service.api.dependencies import Context
+from service.api.middleware import Requests
+from service.broker import open_queue
+from service.health import metrics
 from service.settings import Settings
 from service.state.database import Database
+from service.versions import events, files
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from service.state.database import Database
-from service.state.flow import PUBLISHED, State
+from service.state.lifecycle import PUBLISHED, State
 from service.state.tables import Dataset, Schedule, Version
 from service.state.versions import locked, move
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from service.state import versions
 from service.state.database import Database
-from service.state.flow import STAGE_OF, STAGES, Stage
+from service.state.lifecycle import STAGE_OF, STAGES, Stage
 from service.state.tables import Unit, Version, now
 
 ATTEMPTS = 5  # times that a unit may be taken up before its version fails

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from service.cron import following
+from service.schedules.cron import following
 from service.state.database import Database
 from service.state.tables import Schedule, now
 from service.state.versions import ask, clock, locked, on_its_way

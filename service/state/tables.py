@@ -12,7 +12,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import Float
 
-from service.state.flow import Stage, State
+from service.state.lifecycle import Stage, State
 
 Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up INTEGER keys alone
 

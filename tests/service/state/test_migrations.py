@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
-from service.state import keys, versions
+from service.state import api_keys, versions
 from service.state.database import Database
 from service.state.migrations import SchemaError, current, migrate
 from service.state.tables import Base
@@ -113,4 +113,4 @@ def test_processes_that_start_at_once_wait_for_each_other(database: Database) ->
     with ThreadPoolExecutor(4) as pool:
         done = list(pool.map(lambda _: subprocess.run([sys.executable, "-c", ONE, url], check=False).returncode, range(4)))
     assert done == [0, 0, 0, 0]
-    assert keys.caller(database, keys.create(database, "test", "team", keys.SCOPES)) is not None
+    assert api_keys.caller(database, api_keys.create(database, "test", "team", api_keys.SCOPES)) is not None
