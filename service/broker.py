@@ -1,32 +1,20 @@
-"""The queue. A message says only that there may be work of a kind; what it is, the database says.
+"""The broker carries messages that say "look", and orders nothing: what is worked on, `service/state/queue.py` decides.
 
-So no message is worth keeping: lost, late and doubled ones do no harm, and none lives longer than a sweep. Previews alone
-are made of what the message says, and answered through the broker: whoever waits for one will ask again.
+So no message is worth keeping: lost, late and doubled ones do no harm, and none lives longer than a sweep.
 """
 
-import json
-from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args
-
-import redis
 from celery import Celery
 
-from service import tracing
-from service.state import leases
+from service.state import queue
 from service.state.database import Database
-from service.state.lifecycle import Stage
+from service.state.lifecycle import WORKER_KINDS, WorkerKind, stages_of
 
-Kind = Literal["cpu", "gpu"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-KIND: dict[Stage, Kind] = {"plan": "cpu", "learn": "gpu", "generate": "gpu", "finalize": "cpu", "evaluate": "gpu"}
-TASK = "counterpoise.work"
-PREVIEW = "counterpoise.preview"
-START = 300  # seconds that a worker's process may take to import its libraries: a busy machine needs more than Celery's 4
-PATIENCE = 45  # seconds that a preview may take, waiting included
-MOST = 32  # messages of a kind that one sweep sends, however long the line
+LOOK = "counterpoise.look"  # the task
+WORKER_START = 300  # seconds for a worker's process to import its libraries: a busy machine needs more than Celery's 4
+SWEEP_LIMIT = 32  # messages to a kind of worker that one sweep sends, however long the queue of units
 
 
-def open_queue(broker_url: str) -> Celery:
+def open_broker(broker_url: str) -> Celery:
     app = Celery("counterpoise", broker=broker_url, set_as_current=False)
     app.conf.update(
         task_ignore_result=True,
@@ -34,7 +22,7 @@ def open_queue(broker_url: str) -> Celery:
         task_acks_late=False,
         worker_prefetch_multiplier=1,
         worker_concurrency=1,
-        worker_proc_alive_timeout=START,
+        worker_proc_alive_timeout=WORKER_START,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={"socket_keepalive": True, "retry_on_timeout": True},
@@ -43,43 +31,16 @@ def open_queue(broker_url: str) -> Celery:
     return app
 
 
-def stages(kind: Kind) -> list[Stage]:
-    return [stage for stage, its in KIND.items() if its == kind]
+def send_look(broker: Celery, kind: WorkerKind, seconds: float) -> None:
+    """Make one worker of a kind look for a unit. Unread after so many seconds, the message expires."""
+    broker.send_task(LOOK, args=(kind,), queue=kind, expires=seconds, retry=False)
 
 
-def wake(queue: Celery, kind: Kind, seconds: float) -> None:
-    """Tell one worker to look. Unread after so many seconds, the message is void."""
-    queue.send_task(TASK, args=(kind,), queue=kind, expires=seconds, retry=False)
-
-
-def sweep(queue: Celery, database: Database, seconds: float) -> dict[Kind, int]:
-    """Wake a worker for each unit in line, up to MOST of a kind; return how many. Safe to run anywhere, by several."""
-    sent = {kind: len(leases.in_line(database, stages(kind), MOST)) for kind in KINDS}
-    for kind, count in sent.items():
+def sweep(broker: Celery, database: Database, seconds: float) -> dict[WorkerKind, int]:
+    """Send a message for each available unit, at most SWEEP_LIMIT to a kind of worker; return how many. Safe to run
+    anywhere, by several."""
+    counts = {kind: len(queue.next_units(database, stages_of(kind), SWEEP_LIMIT)) for kind in WORKER_KINDS}
+    for kind, count in counts.items():
         for _ in range(count):
-            wake(queue, kind, seconds)
-    return sent
-
-
-def ask_preview(queue: Celery, number: str, tenant: str, spec: dict[str, Any], count: int) -> None:
-    """Ask any worker for a preview; its answer will lie under `number`."""
-    args = number, tenant, spec, count, tracing.origin()
-    queue.send_task(PREVIEW, args=args, queue="gpu", expires=PATIENCE, retry=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """Answers to previews, kept in the broker until they are fetched, for a minute at most."""
-
-    broker_url: str
-
-    def give(self, number: str, answer: dict[str, Any]) -> None:
-        with redis.Redis.from_url(self.broker_url) as client:
-            client.lpush(f"preview:{number}", json.dumps(answer))
-            client.expire(f"preview:{number}", 60)
-
-    def wait(self, number: str) -> dict[str, Any] | None:
-        """The answer, as soon as it is there; None if there is none in time."""
-        with redis.Redis.from_url(self.broker_url, socket_timeout=PATIENCE + 5) as client:
-            found = cast(tuple[bytes, bytes] | None, client.blpop([f"preview:{number}"], PATIENCE))
-        return None if found is None else json.loads(found[1])
+            send_look(broker, kind, seconds)
+    return counts

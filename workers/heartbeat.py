@@ -1,4 +1,4 @@
-"""The sign of life of whoever works on a unit, and how they learn that they should stop."""
+"""The heartbeat of a worker on a unit: it renews the lease, and stops the work when the lease is lost."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.exc import OperationalError
 
 from pipelines.progress import Stage
-from service.state import leases, versions
+from service.state import events, leases
 from service.state.database import Database
 from service.state.leases import Lease, LeaseLost
 from workers import metrics
@@ -20,39 +20,42 @@ log = structlog.get_logger()
 
 
 class Stopping(Exception):
-    """This process was asked to end: give the unit back."""
+    """This process is to end: give the unit back."""
 
 
-class Pulse:
-    """Renews a lease in the background. Progress made under it raises LeaseLost or Stopping as soon as it should end."""
+class Heartbeat:
+    """Renews a lease in a thread of its own, four times within its duration.
+
+    It is the progress of the work, too: each step that is reported raises LeaseLost or Stopping when the work must end.
+    """
 
     def __init__(self, database: Database, lease: Lease, seconds: float, stopping: Callable[[], bool]) -> None:
         self.database, self.lease, self.seconds, self.stopping = database, lease, seconds, stopping
         self.lost = threading.Event()
-        self.over = threading.Event()
-        self.told = 0.0
+        self.ended = threading.Event()
+        self.last_event = 0.0  # when progress was last written down, by the monotonic clock
 
     @contextmanager
-    def beating(self) -> Iterator[None]:
-        thread = threading.Thread(target=copy_context().run, args=(self.beat,), daemon=True)
+    def running(self) -> Iterator[None]:
+        thread = threading.Thread(target=copy_context().run, args=(self.renew,), daemon=True)
         thread.start()
         try:
             yield
         finally:
-            self.over.set()
+            self.ended.set()
             thread.join()
 
-    def beat(self) -> None:
-        heard = time.monotonic()
-        while not self.over.wait(self.seconds / 4):
+    def renew(self) -> None:
+        renewed = time.monotonic()
+        while not self.ended.wait(self.seconds / 4):
             try:
                 leases.renew(self.database, self.lease, self.seconds)
-                heard = time.monotonic()
+                renewed = time.monotonic()
             except LeaseLost:
                 self.lost.set()
             except OperationalError as error:
                 log.warning("lease not renewed", error=str(error.orig))
-                if time.monotonic() - heard > self.seconds:
+                if time.monotonic() - renewed > self.seconds:
                     self.lost.set()
 
     def check(self) -> None:
@@ -63,25 +66,26 @@ class Pulse:
             raise Stopping
 
     def stage(self, name: str, total: int) -> Stage:
-        """Progress for whoever watches the version, told once a second at most."""
-        so_far = 0
+        """Progress of a stage as events of the version, one a second at most."""
+        completed = 0
 
-        def advanced(done: int) -> None:
-            nonlocal so_far
-            so_far += done
+        def advance(done: int) -> None:
+            nonlocal completed
+            completed += done
             self.check()
-            if done and (time.monotonic() - self.told >= 1 or so_far == total):
-                self.told = time.monotonic()
-                self.tell({"stage": name, "done": so_far, "total": total})
+            if done and (time.monotonic() - self.last_event >= 1 or completed == total):
+                self.last_event = time.monotonic()
+                self.append_event({"stage": name, "done": completed, "total": total})
 
-        return advanced
+        return advance
 
-    def tell(self, data: dict[str, Any]) -> None:
+    def append_event(self, data: dict[str, Any]) -> None:
         try:
             with self.database.write() as session:
-                versions.note(session, self.lease.version, "progress", data)
-        except OperationalError as error:  # nobody's work fails because nobody could be told of it
-            log.warning("progress not told", error=str(error.orig))
+                events.append(session, self.lease.version, "progress", data)
+        except OperationalError as error:  # progress that cannot be written down fails no work
+            log.warning("progress not written", error=str(error.orig))
 
     def say(self, text: str) -> None:
-        self.tell({"said": text})
+        """A message for those who watch the version."""
+        self.append_event({"message": text})

@@ -1,4 +1,4 @@
-"""What endpoints work with, and who calls them."""
+"""What endpoints depend on: settings, database, broker, store, and the caller with the scope that is needed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,51 +16,54 @@ from service.state.database import Database
 
 
 @dataclass(frozen=True)
-class Context:
+class AppContext:
+    """What all requests share. It lies in `app.state.context`."""
+
     settings: Settings
     database: Database
-    queue: Celery
+    broker: Celery
 
-    def store(self, who: Caller) -> Store:
-        """Where everything of the caller's tenant lies, and nothing else."""
-        return Store.open(f"{self.settings.store}/{who.tenant}")
-
-
-def context(request: Request) -> Context:
-    found: Context = request.app.state.context
-    return found
+    def store(self, caller: Caller) -> Store:
+        """The caller's tenant's part of the object store: no other can be reached from it."""
+        return Store.open(f"{self.settings.store}/{caller.tenant}")
 
 
-Here = Annotated[Context, Depends(context)]
+def app_context(request: Request) -> AppContext:
+    context: AppContext = request.app.state.context
+    return context
+
+
+Context = Annotated[AppContext, Depends(app_context)]
 Bearer = Annotated[
     HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False, description="An API key: cp_..."))
 ]
 
 
-def caller(here: Here, bearer: Bearer) -> Caller:
-    """Whoever sent the request. Raises 401."""
-    if not here.settings.auth:
+def authenticated(context: Context, bearer: Bearer) -> Caller:
+    """The caller by the request's API key. Raises 401."""
+    if not context.settings.auth:
         return Caller("default", api_keys.SCOPES)
-    found = None if bearer is None else api_keys.caller(here.database, bearer.credentials)
-    if found is None:
+    caller = None if bearer is None else api_keys.authenticate(context.database, bearer.credentials)
+    if caller is None:
         raise HTTPException(
             401,
             "no valid API key; send one as 'Authorization: Bearer cp_...', made by 'counterpoise keys create'",
             {"WWW-Authenticate": "Bearer"},
         )
-    return found
+    return caller
 
 
-def allowed(scope: Scope) -> Callable[[Caller], Caller]:
-    """Only callers with a scope. Raises 403."""
+def require(scope: Scope) -> Callable[[Caller], Caller]:
+    """A dependency: the caller, whose key has this scope. Raises 403."""
 
-    def check(who: Annotated[Caller, Depends(caller)]) -> Caller:
-        if not who.may(scope):
-            raise HTTPException(403, f"this key has no scope {scope!r}; it has {', '.join(who.scopes)}. Use another key")
-        return who
+    def authorized(caller: Annotated[Caller, Depends(authenticated)]) -> Caller:
+        if not caller.may(scope):
+            scopes = ", ".join(caller.scopes)
+            raise HTTPException(403, f"this key has no scope {scope!r}; it has {scopes}. Use another key")
+        return caller
 
-    return check
+    return authorized
 
 
-Reader = Annotated[Caller, Depends(allowed("read"))]
-Submitter = Annotated[Caller, Depends(allowed("submit"))]
+ReadAccess = Annotated[Caller, Depends(require("read"))]
+SubmitAccess = Annotated[Caller, Depends(require("submit"))]

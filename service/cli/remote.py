@@ -1,111 +1,63 @@
-"""Commands of whoever uses a service that runs somewhere: COUNTERPOISE_URL and COUNTERPOISE_KEY say where."""
+"""Commands of a client: the service is the one that COUNTERPOISE_URL names, with the key COUNTERPOISE_KEY."""
 
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import typer
-from rich.console import Console
-from rich.progress import Progress, TaskID, TextColumn
 from rich.table import Table
 
 from pipelines.errors import CounterpoiseError
-from pipelines.progress import columns
 from pipelines.spec import VersionSpec, load
+from service.cli.output import console
+from service.cli.watch import watch
 from service.client import Client
-from service.schedules.cron import following
-from service.versions.schemas import Happening, ScheduleView, VersionView
+from service.schedules.cron import next_tick
+from service.schedules.schemas import ScheduleView
+from service.versions.schemas import VersionView
 
-console = Console(highlight=False)
+REFUSED_LISTED = 20  # refused images that are printed
+PATIENCE = 10.0  # seconds for which a service that does not answer is tried again; longer where images are uploaded
 Dataset = Annotated[str, typer.Argument(help="Name of the dataset.")]
-SHOWN = 20  # refused images that are named
-PATIENCE = 10.0  # seconds that somebody in front of a terminal waits for a service that does not answer
 Number = Annotated[int, typer.Argument(help="Number of the version.")]
+Spec = Annotated[Path, typer.Argument(help="The spec, YAML or JSON.")]
+Follow = Annotated[bool, typer.Option("--watch", help="Follow it to its end.")]
 
 
-def described(version: VersionView) -> str:
+def version_line(version: VersionView) -> str:
     names = ("planned", "generated", "kept", "dropped", "carried")
     counts = ", ".join(f"{version.counts[name]} {name}" for name in names if name in version.counts)
     return f"{version.dataset} {version.number}: {version.state}" + (f" ({counts})" if counts else "")
 
 
-class Watch:
-    """Bars of what is being done: each stage's, and one of all images with their rate, kept share and time left."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-        self.tasks: dict[str, TaskID] = {}
-        self.generated = self.kept = 0
-
-    def bar(self, name: str, total: float | None) -> TaskID:
-        if name not in self.tasks:
-            self.tasks[name] = self.progress.add_task(name, total=total, said="")
-        return self.tasks[name]
-
-    def tell(self, happening: Happening) -> None:
-        data = happening.data
-        if happening.kind == "state":
-            self.progress.console.print(data["state"])
-        elif happening.kind == "progress" and "stage" in data:
-            self.progress.update(self.bar(data["stage"], data["total"]), completed=data["done"], total=data["total"])
-        elif happening.kind == "progress":
-            self.progress.console.print(data["said"])
-        elif data["stage"] == "plan":
-            self.bar("images", data["report"]["planned"])
-        elif data["stage"] == "generate":
-            self.count(data["report"])
-
-    def count(self, report: dict[str, Any]) -> None:
-        """Another shard is done."""
-        self.generated, self.kept = self.generated + report["generated"], self.kept + report["kept"]
-        task = self.bar("images", None)
-        self.progress.advance(task, report["planned"])
-        speed = self.progress.tasks[task].speed
-        rate = f"{speed:.1f} images/s, " if speed else ""
-        self.progress.update(task, said=f"{rate}{self.kept / max(1, self.generated):.0%} of {self.generated} kept")
+def upload_folder(client: Client, spec: VersionSpec) -> VersionSpec:
+    """The spec of the uploaded source, once the images of its folder are sent; those refused are printed."""
+    uploaded, source = client.upload_folder(spec)
+    if source is not None:
+        console.print(f"{source.images} images sent, {len(source.refused)} refused")
+        for image in source.refused[:REFUSED_LISTED]:
+            console.print(f"  {image.id}: {image.reason}", markup=False)
+    return uploaded
 
 
-def watch(client: Client, version: VersionView) -> VersionView:
-    """Show what happens to a version until it ends."""
-    with Progress(*columns(), TextColumn("{task.fields[said]}"), console=console) as progress:
-        seen = Watch(progress)
-        for happening in client.events(version.dataset, version.number):
-            seen.tell(happening)
-    return client.version(version.dataset, version.number)
-
-
-def sent(client: Client, spec: VersionSpec) -> VersionSpec:
-    """The spec, once the images of its folder are sent; what was refused of them is said."""
-    wanted, found = client.sent(spec)
-    if found is not None:
-        console.print(f"{found.images} images sent, {len(found.refused)} refused")
-        for each in found.refused[:SHOWN]:
-            console.print(f"  {each.id}: {each.reason}", markup=False)
-    return wanted
-
-
-def followed(client: Client, version: VersionView, follow: bool) -> VersionView:
-    """Say what was asked for and, if asked to, watch it to its end. Raises CounterpoiseError when nothing came of it."""
-    console.print(described(version))
+def report(client: Client, version: VersionView, follow: bool) -> VersionView:
+    """Print a version and, with `follow`, watch it to its end. Raises CounterpoiseError when it failed or was cancelled."""
+    console.print(version_line(version))
     if follow:
         version = watch(client, version)
-        console.print(described(version))
+        console.print(version_line(version))
         if version.state in ("failed", "cancelled"):
             raise CounterpoiseError(version.error or f"the version is {version.state}")
     return version
 
 
-Spec = Annotated[Path, typer.Argument(help="The spec, YAML or JSON.")]
-Follow = Annotated[bool, typer.Option("--watch", help="Follow it to its end.")]
-
-
 def submit(spec: Spec, follow: Follow = False) -> None:
     """Ask the service for a version. A folder of images is sent along."""
-    wanted = load(spec)
+    checked = load(spec)
     with Client() as client:
-        followed(client, client.submit(sent(client, wanted)), follow)
+        report(client, client.submit(upload_folder(client, checked)), follow)
 
 
 def refresh(
@@ -114,9 +66,10 @@ def refresh(
     follow: Follow = False,
 ) -> None:
     """Make the next version of what has changed in its source, if anything has. A folder of images is sent along."""
-    wanted = load(spec) if spec else None
+    checked = load(spec) if spec else None
     with Client() as client:
-        version = followed(client, client.refresh(dataset, sent(client, wanted) if wanted else None), follow)
+        version = client.refresh(dataset, upload_folder(client, checked) if checked else None)
+        version = report(client, version, follow)
     if version.state == "unchanged":
         console.print(f"Nothing has changed since version {version.previous}: there is no new one.")
     if version.state == "held":
@@ -140,11 +93,12 @@ def schedule(
     enabled: Annotated[bool, typer.Option(help="Whether it is in force.")] = True,
 ) -> None:
     """Refresh a dataset by the clock. A folder of images is sent along."""
-    wanted = load(spec)
-    following(cron, time_zone, time.time())  # or say what is wrong with them before anything is sent
+    checked = load(spec)
+    next_tick(cron, time_zone, time.time())  # raises before anything is sent
     with Client() as client:
-        made = client.schedule(sent(client, wanted), cron, time_zone=time_zone, busy=busy, enabled=enabled)
-    console.print(f"{wanted.name}: {told(made)}")
+        uploaded = upload_folder(client, checked)
+        view = client.schedule(uploaded, cron, time_zone=time_zone, busy=busy, enabled=enabled)
+    console.print(f"{checked.name}: {schedule_line(view)}")
 
 
 def unschedule(dataset: Dataset) -> None:
@@ -154,21 +108,21 @@ def unschedule(dataset: Dataset) -> None:
     console.print(f"{dataset} has no schedule any more")
 
 
-def told(schedule: ScheduleView) -> str:
-    """A schedule in a line."""
-    if schedule.due is None:
-        return f"{schedule.cron} {schedule.time_zone}, not enabled"
-    due = datetime.fromtimestamp(schedule.due, ZoneInfo(schedule.time_zone)).strftime("%Y-%m-%d %H:%M")
-    return f"{schedule.cron} {schedule.time_zone}, next {due}" + (f"; {schedule.said}" if schedule.said else "")
+def schedule_line(schedule: ScheduleView) -> str:
+    line = f"{schedule.cron} {schedule.time_zone}"
+    if schedule.next_tick is None:
+        return f"{line}, not enabled"
+    tick = datetime.fromtimestamp(schedule.next_tick, ZoneInfo(schedule.time_zone)).strftime("%Y-%m-%d %H:%M")
+    return f"{line}, next {tick}" + (f"; {schedule.outcome}" if schedule.outcome else "")
 
 
 def list_datasets() -> None:
     """All datasets: the latest version of each, which are held, and when it is refreshed."""
     with Client(patience=PATIENCE) as client:
         table = Table("dataset", "latest", "held", "refreshed")
-        for each in client.datasets():
-            held = ", ".join(str(version.number) for version in each.versions if version.state == "held")
-            table.add_row(each.name, str(each.latest or ""), held, told(each.schedule) if each.schedule else "")
+        for item in client.datasets():
+            held = ", ".join(str(version.number) for version in item.versions if version.state == "held")
+            table.add_row(item.name, str(item.latest or ""), held, schedule_line(item.schedule) if item.schedule else "")
     console.print(table)
 
 
@@ -176,7 +130,7 @@ def status(dataset: Dataset, number: Number) -> None:
     """How far a version is."""
     with Client(patience=PATIENCE) as client:
         version = client.version(dataset, number)
-    console.print(described(version))
+    console.print(version_line(version))
     table = Table("stage", "done", "of")
     for stage, units in version.units.items():
         table.add_row(stage, str(units.done), str(units.of))
@@ -196,13 +150,13 @@ def pull(dataset: Dataset, number: Number, out: Annotated[Path, typer.Option(hel
 def cancel(dataset: Dataset, number: Number) -> None:
     """Stop working on a version."""
     with Client(patience=PATIENCE) as client:
-        console.print(described(client.cancel(dataset, number)))
+        console.print(version_line(client.cancel(dataset, number)))
 
 
 def retry(dataset: Dataset, number: Number) -> None:
     """Go on with a version that failed or was cancelled."""
     with Client(patience=PATIENCE) as client:
-        console.print(described(client.retry(dataset, number)))
+        console.print(version_line(client.retry(dataset, number)))
 
 
 def delete(dataset: Dataset, number: Number) -> None:
@@ -216,7 +170,7 @@ def list_versions(dataset: Annotated[str | None, typer.Option(help="Of this data
     """All versions, the newest first."""
     with Client(patience=PATIENCE) as client:
         table = Table("dataset", "version", "state", "kept", "planned")
-        for each in client.versions(**({"dataset": dataset} if dataset else {})):
-            counts = [str(each.counts.get(name, "")) for name in ("kept", "planned")]
-            table.add_row(each.dataset, str(each.number), each.state, *counts)
+        for version in client.versions(**({"dataset": dataset} if dataset else {})):
+            counts = [str(version.counts.get(name, "")) for name in ("kept", "planned")]
+            table.add_row(version.dataset, str(version.number), version.state, *counts)
     console.print(table)

@@ -1,4 +1,4 @@
-"""/healthz: this process lives. /readyz: database, broker and store can really be used."""
+"""/healthz: this process lives. /readyz: database, broker and object store can really be used."""
 
 from collections.abc import Callable
 
@@ -7,30 +7,34 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import select
 
 from pipelines.store import Store
-from service.api.dependencies import Context, Here
-from service.api.problems import answer, documented
+from service.api.dependencies import AppContext, Context
+from service.api.problems import documented, problem_response
 from service.state.tables import Version
 
 router = APIRouter(tags=["health"])
 
 
-def database(here: Context) -> None:
-    with here.database.read() as session:
+def check_database(context: AppContext) -> None:
+    with context.database.read() as session:
         session.execute(select(Version.id).limit(1))
 
 
-def broker(here: Context) -> None:
-    with here.queue.connection_for_read(connect_timeout=2) as connection:
+def check_broker(context: AppContext) -> None:
+    with context.broker.connection_for_read(connect_timeout=2) as connection:
         connection.ensure_connection(max_retries=1, timeout=2)
 
 
-def store(here: Context) -> None:
-    opened = Store.open(here.settings.store)
-    opened.put("healthz", b"ok")
-    opened.get("healthz")
+def check_store(context: AppContext) -> None:
+    store = Store.open(context.settings.store)
+    store.put("healthz", b"ok")
+    store.get("healthz")
 
 
-PARTS: dict[str, Callable[[Context], None]] = {"database": database, "broker": broker, "store": store}
+CHECKS: dict[str, Callable[[AppContext], None]] = {
+    "database": check_database,
+    "broker": check_broker,
+    "store": check_store,
+}
 
 
 @router.get("/healthz")
@@ -39,10 +43,10 @@ def healthz() -> dict[str, str]:
 
 
 @router.get("/readyz", response_model=dict[str, str], responses=documented(503))
-def readyz(here: Here) -> JSONResponse | dict[str, str]:
-    for name, check in PARTS.items():
+def readyz(context: Context) -> JSONResponse | dict[str, str]:
+    for name, check in CHECKS.items():
         try:
-            check(here)
+            check(context)
         except Exception as error:
-            return answer(503, f"{name}: {type(error).__name__}: {error}")
-    return dict.fromkeys(PARTS, "ok")
+            return problem_response(503, f"{name}: {type(error).__name__}: {error}")
+    return dict.fromkeys(CHECKS, "ok")

@@ -5,55 +5,33 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, HTTPException
 from kombu.exceptions import OperationalError
-from pydantic import BaseModel, Field
 from redis.exceptions import RedisError
 
-from pipelines.spec import VersionSpec
-from service.api.dependencies import Here, Submitter
+from service.api.dependencies import Context, SubmitAccess
 from service.api.problems import documented
-from service.broker import Answers, ask_preview
 from service.limits import check
-from service.versions.endpoints import EXAMPLE
-from service.versions.submission import pinned
+from service.previews.messages import PreviewAnswers, request_preview
+from service.previews.schemas import PreviewRequest, PreviewView
+from service.versions.schemas import EXAMPLE_SPEC
+from service.versions.submission import pin
 
 router = APIRouter(prefix="/v1", tags=["versions"], responses=documented(401, 403, 422, 503))
-
-
-class Wanted(BaseModel):
-    spec: VersionSpec
-    count: int = Field(8, ge=1, le=16, description="Images.")
-
-
-class Glimpse(BaseModel):
-    """One image."""
-
-    label: str
-    origin: str | None = Field(description="Class of the source image.")
-    prompt: str
-    image: str = Field(description="data: URL of the PNG.")
-    source: str | None = Field(description="data: URL of the source image, if there is one.")
-
-
-class PreviewView(BaseModel):
-    learned: bool = Field(
-        description="Whether tokens of an earlier version were used. If not, classes are said by their names."
-    )
-    images: list[Glimpse]
+EXAMPLES = {"spurious": {"value": {"spec": EXAMPLE_SPEC, "count": 4}}}
 
 
 @router.post("/previews", responses=documented(400))
-def preview(
-    here: Here,
-    who: Submitter,
-    wanted: Annotated[Wanted, Body(openapi_examples={"spurious": {"value": {"spec": EXAMPLE, "count": 4}}})],
+def create_preview(
+    context: Context,
+    caller: SubmitAccess,
+    request: Annotated[PreviewRequest, Body(openapi_examples=EXAMPLES)],
 ) -> PreviewView:
     """Up to 16 images of a spec. Nothing is learned, judged or stored."""
-    check(wanted.spec, here.settings)
-    spec = pinned(wanted.spec, here.store(who)).model_dump(mode="json")
-    number = secrets.token_hex(16)
+    check(request.spec, context.settings)
+    spec = pin(request.spec, context.store(caller)).model_dump(mode="json")
+    preview_id = secrets.token_hex(16)
     try:
-        ask_preview(here.queue, number, who.tenant, spec, wanted.count)
-        answer = Answers(here.settings.broker_url).wait(number)
+        request_preview(context.broker, preview_id, caller.tenant, spec, request.count)
+        answer = PreviewAnswers(context.settings.broker_url).wait(preview_id)
     except (OperationalError, RedisError, OSError) as error:
         raise HTTPException(503, f"the queue cannot be reached ({type(error).__name__}); try again later") from None
     if answer is None:

@@ -1,4 +1,4 @@
-"""When a schedule is due."""
+"""Cron expressions: when the next tick of a schedule is."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -8,8 +8,8 @@ from cronsim import CronSim, CronSimError
 from pipelines.errors import SpecError
 
 
-def following(cron: str, time_zone: str, after: float) -> float:
-    """The first tick after a time, in seconds since the epoch. Raises SpecError."""
+def next_tick(cron: str, time_zone: str, after: float) -> float:
+    """The first tick of a cron expression after a time, in seconds since the epoch. Raises SpecError."""
     try:
         zone = ZoneInfo(time_zone)
     except (KeyError, ValueError, OSError):  # unknown, no name at all, a folder of names

@@ -1,6 +1,7 @@
-"""Webhooks: who wants to be told, what they are told, and how often that was tried.
+"""Webhooks and their deliveries.
 
-What is to be told is written in the transaction in which it happens, so that it is neither lost nor made up.
+A delivery is written in the transaction in which the event happens (an outbox), so that none is lost and none is sent of
+something that was rolled back.
 """
 
 from dataclasses import dataclass
@@ -12,84 +13,87 @@ from sqlalchemy.orm import Session
 from service.state.database import Database
 from service.state.tables import Delivery, Webhook, now
 
-ATTEMPTS = 10  # times that a delivery is tried
+ATTEMPTS = 10  # attempts at a delivery, after which it is abandoned
 BACKOFF = 5.0  # seconds before the second attempt; doubled for each that follows
-CLAIM = 60.0  # seconds for which a delivery is its sender's alone
+CLAIM = 60.0  # seconds for which a claimed delivery is its sender's alone
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
-    """A delivery to be tried now."""
+class ClaimedDelivery:
+    """A delivery to be attempted now, with the webhook that it goes to."""
 
     id: int
     url: str
     secret: str
     payload: dict[str, Any]
-    at: float
+    at: float  # when the event happened: seconds since the epoch
     attempts: int  # this one included
 
 
-def create(database: Database, tenant: str, url: str, secret: str) -> Webhook:
+def create_webhook(database: Database, tenant: str, url: str, secret: str) -> Webhook:
     with database.write() as session:
         session.expire_on_commit = False
-        made = Webhook(tenant=tenant, url=url, secret=secret, created=now())
-        session.add(made)
+        webhook = Webhook(tenant=tenant, url=url, secret=secret, created=now())
+        session.add(webhook)
         session.flush()
-        session.refresh(made)
-        return made
+        session.refresh(webhook)
+        return webhook
 
 
-def listed(database: Database, tenant: str) -> list[Webhook]:
+def list_webhooks(database: Database, tenant: str) -> list[Webhook]:
     with database.read() as session:
         return list(session.scalars(select(Webhook).where(Webhook.tenant == tenant).order_by(Webhook.id)))
 
 
-def remove(database: Database, tenant: str, webhook_id: int) -> bool:
+def remove_webhook(database: Database, tenant: str, webhook_id: int) -> bool:
     """Whether there was one."""
     with database.write() as session:
-        gone = delete(Webhook).where(Webhook.tenant == tenant, Webhook.id == webhook_id).returning(Webhook.id)
-        return session.scalar(gone) is not None
+        removal = delete(Webhook).where(Webhook.tenant == tenant, Webhook.id == webhook_id).returning(Webhook.id)
+        return session.scalar(removal) is not None
 
 
-def announce(session: Session, tenant: str, kind: str, data: dict[str, Any]) -> None:
-    """Put it in line for each webhook of the tenant."""
+def enqueue(session: Session, tenant: str, kind: str, data: dict[str, Any]) -> None:
+    """Write a delivery for each webhook of the tenant."""
     for webhook_id in session.scalars(select(Webhook.id).where(Webhook.tenant == tenant)).all():
-        values = {"webhook_id": webhook_id, "payload": {"type": kind, "data": data}, "at": now(), "due": now()}
+        values = {"webhook_id": webhook_id, "payload": {"type": kind, "data": data}, "at": now(), "not_before": now()}
         session.execute(insert(Delivery).values(values))
 
 
-def claim(database: Database) -> Due | None:
-    """Take the delivery that is due longest: nobody else is given it for a while."""
+def claim(database: Database) -> ClaimedDelivery | None:
+    """Claim the pending delivery that has waited longest: nobody else can for CLAIM seconds. None if none is due."""
+    pending = Delivery.state == "pending", Delivery.not_before <= now()
+    first = select(Delivery.id).where(*pending).order_by(Delivery.not_before).limit(1)
     with database.write() as session:
-        first = select(Delivery.id).where(Delivery.state == "pending", Delivery.due <= now()).order_by(Delivery.due).limit(1)
         row = session.execute(
             update(Delivery)
-            .where(Delivery.id.in_(first.scalar_subquery()), Delivery.due <= now())
-            .values(due=now() + CLAIM, attempts=Delivery.attempts + 1)
+            .where(Delivery.id.in_(first.scalar_subquery()), Delivery.not_before <= now())
+            .values(not_before=now() + CLAIM, attempts=Delivery.attempts + 1)
             .returning(Delivery.id, Delivery.webhook_id, Delivery.payload, Delivery.at, Delivery.attempts)
         ).one_or_none()
         if row is None:
             return None
         webhook = session.get_one(Webhook, row.webhook_id)
-        return Due(row.id, webhook.url, webhook.secret, row.payload, row.at, row.attempts)
+        return ClaimedDelivery(row.id, webhook.url, webhook.secret, row.payload, row.at, row.attempts)
 
 
-def settle(database: Database, due: Due, status: int | None, error: str | None) -> None:
-    """Note how an attempt went: it arrived, is tried again later, or is given up."""
-    if error is None:
-        state, wait = "delivered", 0.0
-    else:
-        state, wait = ("abandoned", 0.0) if due.attempts >= ATTEMPTS else ("pending", BACKOFF * 2 ** (due.attempts - 1))
+def record_attempt(database: Database, claimed: ClaimedDelivery, status: int | None, error: str | None) -> None:
+    """Write down how an attempt went: delivered, to be tried again after a backoff, or abandoned."""
+    state, backoff = "delivered", 0.0
+    if error is not None and claimed.attempts >= ATTEMPTS:
+        state = "abandoned"
+    elif error is not None:
+        state, backoff = "pending", BACKOFF * 2 ** (claimed.attempts - 1)
+    values = {"state": state, "not_before": now() + backoff, "status": status, "error": error}
+    same_attempt = Delivery.id == claimed.id, Delivery.attempts == claimed.attempts
     with database.write() as session:
-        values = {"state": state, "due": now() + wait, "status": status, "error": error}
-        session.execute(update(Delivery).where(Delivery.id == due.id, Delivery.attempts == due.attempts).values(values))
+        session.execute(update(Delivery).where(*same_attempt).values(values))
 
 
-def log(database: Database, tenant: str, webhook_id: int, limit: int = 100) -> list[Delivery] | None:
+def list_deliveries(database: Database, tenant: str, webhook_id: int, limit: int = 100) -> list[Delivery] | None:
     """The last deliveries of a webhook, the newest first; None if the tenant has no such webhook."""
     with database.read() as session:
         webhook = session.get(Webhook, webhook_id)
         if webhook is None or webhook.tenant != tenant:
             return None
-        found = select(Delivery).where(Delivery.webhook_id == webhook_id).order_by(Delivery.id.desc()).limit(limit)
-        return list(session.scalars(found))
+        query = select(Delivery).where(Delivery.webhook_id == webhook_id).order_by(Delivery.id.desc()).limit(limit)
+        return list(session.scalars(query))

@@ -1,4 +1,4 @@
-"""GET .../events: what happens to a version, as Server-Sent Events, from any event on."""
+"""GET .../events: the events of a version as Server-Sent Events, resumed after any of them."""
 
 import asyncio
 import json
@@ -9,17 +9,18 @@ from fastapi import APIRouter, Header
 from fastapi.concurrency import run_in_threadpool
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from service.api.dependencies import Here, Reader
+from service.api.dependencies import Context, ReadAccess
+from service.api.parameters import DatasetName, VersionNumber
 from service.api.problems import documented
-from service.state import versions
+from service.state import events, versions
 from service.state.database import Database
 from service.state.lifecycle import ENDED
-from service.versions.endpoints import Dataset, Number, found
+from service.versions.lookups import find_version
 
 router = APIRouter(prefix="/v1", tags=["versions"], responses=documented(401, 403, 404, 422))
-PAUSE = 0.5  # seconds between looks at the database
+POLL_SECONDS = 0.5  # between looks at the database
 
-SHAPE = {
+EVENT_SCHEMA = {
     "type": "object",
     "properties": {
         "id": {"type": "string", "description": "Goes up."},
@@ -29,32 +30,32 @@ SHAPE = {
 }
 
 
-async def told(database: Database, version_id: int, after: int) -> AsyncIterator[ServerSentEvent]:
-    """Events as they come, until the version has ended and all was told."""
+async def event_stream(database: Database, version_id: int, last_event_id: int) -> AsyncIterator[ServerSentEvent]:
+    """Events as they come, until the version has ended and all of them are sent."""
     while True:
         version = await run_in_threadpool(versions.get, database, version_id)
-        new = await run_in_threadpool(versions.events, database, version_id, after)
-        for event in new:
-            after = event.id
-            yield ServerSentEvent(json.dumps({"at": event.at, **event.data}), id=str(event.id), event=event.kind)
-        if not new:
+        rows = await run_in_threadpool(events.list_after, database, version_id, last_event_id)
+        for row in rows:
+            last_event_id = row.id
+            yield ServerSentEvent(json.dumps({"at": row.at, **row.data}), id=str(row.id), event=row.kind)
+        if not rows:
             if version is None or version.state in ENDED:
                 return
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(POLL_SECONDS)
 
 
 @router.get(
     "/datasets/{name}/versions/{number}/events",
     response_class=EventSourceResponse,
-    responses={200: {"content": {"text/event-stream": {"schema": SHAPE}}, "description": "The events."}},
+    responses={200: {"content": {"text/event-stream": {"schema": EVENT_SCHEMA}}, "description": "The events."}},
 )
-def events(
-    here: Here,
-    who: Reader,
-    name: Dataset,
-    number: Number,
+def stream_events(
+    context: Context,
+    caller: ReadAccess,
+    name: DatasetName,
+    number: VersionNumber,
     last_event_id: Annotated[int, Header(ge=0, le=2**62, description="Go on after this event.")] = 0,
 ) -> EventSourceResponse:
     """Follow a version. Ends with the version; a client that lost the connection sends Last-Event-ID."""
-    version = found(here, who, name, number)
-    return EventSourceResponse(told(here.database, version.id, last_event_id))
+    version = find_version(context, caller, name, number)
+    return EventSourceResponse(event_stream(context.database, version.id, last_event_id))

@@ -1,11 +1,8 @@
-"""Sending webhooks, signed as Standard Webhooks prescribes, and never into a private network unless that is allowed."""
+"""Delivery of webhooks: signed as Standard Webhooks prescribes, and tried again after a backoff."""
 
-import ipaddress
 import json
-import socket
 import time
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
 import httpx
 import structlog
@@ -15,7 +12,8 @@ from standardwebhooks import Webhook
 from pipelines.errors import SpecError
 from service.state import deliveries
 from service.state.database import Database
-from service.state.deliveries import Due
+from service.state.deliveries import ClaimedDelivery
+from service.webhooks.addresses import resolve
 
 log = structlog.get_logger()
 TIMEOUT = 10.0  # seconds that a receiver has to answer
@@ -23,49 +21,31 @@ ATTEMPTS = Counter("counterpoise_webhook_attempts", "Attempts to deliver a webho
 DELIVERED, FAILED = (ATTEMPTS.labels(outcome) for outcome in ("delivered", "failed"))
 
 
-def addresses(url: str, allow_private: bool) -> list[str]:
-    """The addresses that the host of a URL has. Raises SpecError for anything but a reachable public one."""
-    parts = urlsplit(url)
-    try:
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError:
-        raise SpecError(f"url: {url!r} has no valid port; give one below 65536") from None
-    if parts.scheme not in ("https", "http") or not parts.hostname or parts.username or parts.password:
-        raise SpecError(f"url: {url!r} is no plain http or https address; give one such as https://example.com/hook")
-    try:
-        found = sorted({str(info[4][0]) for info in socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)})
-    except (OSError, UnicodeError):
-        raise SpecError(f"url: {parts.hostname!r} has no address; correct the name") from None
-    if not allow_private:
-        for each in found:
-            if not ipaddress.ip_address(each.split("%")[0]).is_global:
-                raise SpecError(
-                    f"url: {parts.hostname!r} is {each}, which is no public address; use a public one "
-                    "(the operator may allow private ones by COUNTERPOISE_PRIVATE_WEBHOOKS)"
-                )
-    return found
+def message_id(delivery_id: int) -> str:
+    """The webhook-id header: the same in all attempts at a delivery."""
+    return f"msg_{delivery_id}"
 
 
-def signed(due: Due, body: str) -> dict[str, str]:
-    """The headers of Standard Webhooks. The id stays the same over all attempts."""
-    message, at = f"msg_{due.id}", datetime.now(UTC)
+def signature_headers(delivery: ClaimedDelivery, body: str) -> dict[str, str]:
+    """The headers of Standard Webhooks, with the signature of the body."""
+    identity, sent_at = message_id(delivery.id), datetime.now(UTC)
     return {
         "content-type": "application/json",
-        "webhook-id": message,
-        "webhook-timestamp": str(int(at.timestamp())),
-        "webhook-signature": Webhook(due.secret).sign(message, at, body),
+        "webhook-id": identity,
+        "webhook-timestamp": str(int(sent_at.timestamp())),
+        "webhook-signature": Webhook(delivery.secret).sign(identity, sent_at, body),
     }
 
 
-def attempt(due: Due, allow_private: bool) -> tuple[int | None, str | None]:
-    """Send once; return the answer's status, and what went wrong."""
-    at = datetime.fromtimestamp(due.at, UTC).isoformat()
-    body = json.dumps({"type": due.payload["type"], "timestamp": at, "data": due.payload["data"]})
+def attempt(delivery: ClaimedDelivery, allow_private: bool) -> tuple[int | None, str | None]:
+    """Send once; return the status of the answer, and what went wrong."""
+    timestamp = datetime.fromtimestamp(delivery.at, UTC).isoformat()
+    body = json.dumps({"type": delivery.payload["type"], "timestamp": timestamp, "data": delivery.payload["data"]})
     try:
         # Connecting to the address that was checked: a name may mean another one a moment later.
-        address = addresses(due.url, allow_private)[0]
-        url = httpx.URL(due.url)
-        headers = {**signed(due, body), "host": url.netloc.decode()}
+        address = resolve(delivery.url, allow_private)[0]
+        url = httpx.URL(delivery.url)
+        headers = {**signature_headers(delivery, body), "host": url.netloc.decode()}
         with httpx.Client(timeout=TIMEOUT, trust_env=False) as client:
             request = client.build_request("POST", url.copy_with(host=address), headers=headers, content=body)
             request.extensions["sni_hostname"] = url.host
@@ -80,18 +60,18 @@ def attempt(due: Due, allow_private: bool) -> tuple[int | None, str | None]:
 
 
 def deliver(database: Database, allow_private: bool) -> int:
-    """Try every delivery that is due; return how many were tried. Safe to run anywhere, by several."""
-    tried = 0
-    while (due := deliveries.claim(database)) is not None:
-        status, error = attempt(due, allow_private)
-        deliveries.settle(database, due, status, error)
+    """Attempt every delivery that is due; return how many there were. Safe to run anywhere, by several."""
+    attempts = 0
+    while (delivery := deliveries.claim(database)) is not None:
+        status, error = attempt(delivery, allow_private)
+        deliveries.record_attempt(database, delivery, status, error)
         (FAILED if error else DELIVERED).inc()
-        tried += 1
-    return tried
+        attempts += 1
+    return attempts
 
 
-def keep_delivering(database: Database, allow_private: bool, seconds: float) -> None:
-    """For ever: a receiver that is slow must not hold up anything else, so this has a thread of its own."""
+def deliver_forever(database: Database, allow_private: bool, seconds: float) -> None:
+    """Every so many seconds. A receiver that is slow must not hold up anything else, so this has a thread of its own."""
     while True:
         try:
             deliver(database, allow_private)

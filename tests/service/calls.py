@@ -6,7 +6,7 @@ from typing import Any
 from fastapi.testclient import TestClient
 
 from pipelines.store import Store
-from service.api.dependencies import Context
+from service.api.dependencies import AppContext
 from service.state import api_keys
 
 SPEC: dict[str, Any] = {
@@ -18,8 +18,8 @@ SPEC: dict[str, Any] = {
 SHOES = "/v1/datasets/shoes/versions"
 
 
-def context(client: TestClient) -> Context:
-    found: Context = client.app.state.context  # type: ignore[attr-defined]
+def context(client: TestClient) -> AppContext:
+    found: AppContext = client.app.state.context  # type: ignore[attr-defined]
     return found
 
 

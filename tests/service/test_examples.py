@@ -12,7 +12,7 @@ from pipelines.methods import METHODS
 from pipelines.plan import cells
 from pipelines.source import open_source
 from pipelines.spec import FolderSource, SpuriousRemoval, VersionSpec, load
-from service.cli.main import EXAMPLES
+from service.cli.specs import EXAMPLES
 
 FOLDER = Path(__file__).parents[2] / "service/examples"
 

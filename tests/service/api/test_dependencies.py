@@ -1,25 +1,9 @@
-"""Who may reach the service: without keys, nobody but this machine."""
+"""Who may call the API."""
 
-import pytest
 from fastapi.testclient import TestClient
-from typer.testing import CliRunner
 
-from service.cli import app
-from service.cli.operate import loopback
-from tests.service.calls import SHOES, SPEC, operated, problem
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.com"])
-def test_without_keys_it_listens_on_loopback_alone(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COUNTERPOISE_AUTH", "false")
-    refused = CliRunner().invoke(app, ["api", "--host", host, "--port", "1"])
-    assert refused.exit_code == 2
-    assert "COUNTERPOISE_AUTH is off; turn it on, or use 127.0.0.1" in refused.output
-
-
-def test_what_is_loopback() -> None:
-    assert all(map(loopback, ("127.0.0.1", "127.9.9.9", "::1", "localhost")))
-    assert not any(map(loopback, ("0.0.0.0", "::", "10.0.0.1", "localhost.example.com")))
+from service.state import api_keys
+from tests.service.calls import SHOES, SPEC, as_, context, operated, problem
 
 
 def test_keys_can_be_done_without(client: TestClient) -> None:
@@ -28,3 +12,25 @@ def test_keys_can_be_done_without(client: TestClient) -> None:
     operated(client, auth=False)
     assert client.post(SHOES, json=SPEC, headers=bare).status_code == 202
     assert client.get(f"{SHOES}/1", headers=bare).json()["dataset"] == "shoes"
+
+
+def test_without_a_key_nothing_is_said(client: TestClient) -> None:
+    del client.headers["Authorization"]
+    for headers in ({}, {"Authorization": "Bearer cp_guess"}, {"Authorization": "Basic eDp5"}):
+        found = client.get("/v1/versions", headers=headers)
+        assert "counterpoise keys create" in problem(found, 401)["detail"]
+        assert found.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_a_revoked_key_is_nobodys(client: TestClient) -> None:
+    (made,) = api_keys.list_all(context(client).database)
+    assert api_keys.revoke(context(client).database, made.id)
+    problem(client.get("/v1/versions"), 401)
+    assert not api_keys.revoke(context(client).database, made.id)
+
+
+def test_a_key_does_what_its_scopes_allow(client: TestClient) -> None:
+    reader = as_(client, "team", "read")
+    assert client.get("/v1/versions", headers=reader).status_code == 200
+    assert "no scope 'submit'" in problem(client.post(SHOES, json=SPEC, headers=reader), 403)["detail"]
+    assert client.post(SHOES, json=SPEC, headers=as_(client, "team", "admin")).status_code == 202

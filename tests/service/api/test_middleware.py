@@ -5,7 +5,7 @@ import json
 import pytest
 from fastapi.testclient import TestClient
 
-from service.state import versions
+from service.state import events, versions
 from tests.service.calls import SHOES, SPEC, context, problem
 from tests.service.health.test_metrics import scraped
 
@@ -51,6 +51,6 @@ def test_the_request_that_asked_for_a_version_is_kept_with_it(client: TestClient
     database = context(client).database
     (version,) = versions.page(database, "team", dataset=None, state=None, before=None, limit=5)
     client.post(f"{SHOES}/1/cancel")
-    assert versions.origin(database, version.id) == {"request_id": "monday-7"}
+    assert events.origin(database, version.id) == {"request_id": "monday-7"}
     told = client.get(f"{SHOES}/1/events").text
     assert '"request_id": "monday-7"' in told

@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 
 from pipelines.spec import Arm, parse
 from service.cli import app
-from service.cli.demo import ARMS
-from service.cli.main import EXAMPLES
+from service.cli.output import ARMS
+from service.cli.specs import EXAMPLES
 from tests.benches import document, noise
 
 ROOT = Path(__file__).parents[3]
@@ -152,11 +152,11 @@ def test_keys_of_a_service_that_never_was_say_where_to_look(tmp_path: Path, monk
 
 def test_the_database_is_migrated_up_and_down_by_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COUNTERPOISE_STATE_DIR", str(tmp_path))
-    for asked, there in (([], "0002"), (["--to", "0001"], "0001"), (["--to", "head"], "0002")):
+    for asked, there in (([], "0003"), (["--to", "0001"], "0001"), (["--to", "head"], "0003")):
         assert call("migrate", *asked).stdout == f"the database is at revision {there}\n"
     done = call("migrate", "--to", "7")
     assert done.exit_code == 2
-    assert "revision '7' of the database is not known here; known are base, 0001, 0002" in done.stderr
+    assert "revision '7' of the database is not known here; known are base, 0001, 0002, 0003" in done.stderr
 
 
 def test_validate_says_what_the_source_lacks(tmp_path: Path) -> None:

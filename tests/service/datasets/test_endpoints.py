@@ -1,12 +1,9 @@
 """Which version of a dataset is to be used, and how it is kept fresh."""
 
-from typing import Any
-
-import pytest
 from fastapi.testclient import TestClient
 
 from pipelines import paths
-from service.state import leases
+from service.state import leases, queue
 from tests.service.calls import SHOES, SPEC, as_, context, problem, store
 
 DATASET = "/v1/datasets/shoes"
@@ -16,7 +13,7 @@ SCHEDULE = {"cron": "0 3 * * 1", "time_zone": "Europe/Berlin", "spec": SPEC}
 def ended(client: TestClient, ends: str = "completed") -> None:
     """End the version that is on its way, as a worker would."""
     database = context(client).database
-    ((unit, _),) = leases.in_line(database)
+    ((unit, _),) = queue.next_units(database)
     lease = leases.acquire(database, unit, "w", 60)
     assert lease is not None
     leases.complete(database, lease, {"ends": ends}, {})
@@ -48,39 +45,6 @@ def test_datasets_are_listed_page_by_page(client: TestClient) -> None:
     rest = client.get("/v1/datasets", params={"limit": 2, "cursor": page["next"]}).json()
     assert ([each["name"] for each in rest["items"]], rest["next"]) == (["c"], None)
     assert client.get("/v1/datasets", headers=as_(client, "others")).json()["items"] == []
-
-
-def test_a_schedule_is_set_looked_at_and_removed(client: TestClient) -> None:
-    problem(client.get(f"{DATASET}/schedule"), 404)
-    made = client.put(f"{DATASET}/schedule", json=SCHEDULE).json()
-    assert (made["cron"], made["time_zone"], made["busy"], made["enabled"]) == ("0 3 * * 1", "Europe/Berlin", "skip", True)
-    assert made["due"] > 1.7e9
-    assert made["spec"]["amount"]["per_class"] == 5
-    assert client.get(f"{DATASET}/schedule").json() == made == client.get(DATASET).json()["schedule"]
-    off = client.put(f"{DATASET}/schedule", json={**SCHEDULE, "enabled": False, "busy": "queue"}).json()
-    assert (off["due"], off["enabled"], off["busy"]) == (None, False, "queue")
-    problem(client.delete(f"{DATASET}/schedule", headers=as_(client, "others")), 404)
-    assert client.delete(f"{DATASET}/schedule").status_code == 204
-    problem(client.delete(f"{DATASET}/schedule"), 404)
-
-
-@pytest.mark.parametrize(
-    ("changes", "field", "said"),
-    [
-        ({"cron": "at three"}, "cron", "cannot be read"),
-        ({"time_zone": "Mars/Base"}, "time_zone", "is not known"),
-        ({"busy": "panic"}, "busy", "'skip' or 'queue'"),
-        ({"spec": {**SPEC, "amount": {"per_class": 0}}}, "spec.amount.per_class", "greater than or equal to 1"),
-        ({"spec": {**SPEC, "source": {"type": "uploaded", "name": "x"}}}, "source.name", "no such upload of 'x'"),
-        ({"spec": {**SPEC, "schema_version": 7}}, "spec.schema_version", "newer than 1"),
-        ({"colour": "red"}, "colour", "no such field"),
-    ],
-)
-def test_a_bad_schedule_names_the_field(client: TestClient, changes: dict[str, Any], field: str, said: str) -> None:
-    found = problem(client.put(f"{DATASET}/schedule", json={**SCHEDULE, **changes}), 422)
-    assert found["errors"][0]["field"] == field
-    assert said in found["detail"]
-    problem(client.get(f"{DATASET}/schedule"), 404)
 
 
 def test_the_spec_of_another_dataset_is_refused(client: TestClient) -> None:

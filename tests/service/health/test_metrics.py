@@ -3,7 +3,7 @@
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.state import leases
+from service.state import leases, queue
 from tests.service.calls import SHOES, SPEC, context
 
 
@@ -29,7 +29,7 @@ def test_the_line_and_its_pace_are_told(client: TestClient) -> None:
     assert found["counterpoise_images_per_second",] == 0
     assert ("counterpoise_kept_ratio",) not in found
     for report, work in (({}, {"generate": 2}), ({"generated": 90, "kept": 30, "dropped": 60}, None)):
-        ((unit, _), *_) = sorted(leases.in_line(database), key=lambda found: found[1] != "generate")
+        ((unit, _), *_) = sorted(queue.next_units(database), key=lambda found: found[1] != "generate")
         lease = leases.acquire(database, unit, "w", 60)
         assert lease is not None
         leases.complete(database, lease, report, work, seconds=45.0)
