@@ -35,12 +35,12 @@ def create_and_wake(
         raise HTTPException(409, f"version {running} of {name!r} is on its way; wait for it, or cancel it") from None
     version = versions.get(context.database, version_id)
     assert version is not None
-    wake_planner(context)
+    wake_worker(context)
     response.headers["Location"] = version_url(version)
     return version_view(context, version)
 
 
-def wake_planner(context: AppContext) -> None:
+def wake_worker(context: AppContext) -> None:
     """Make a worker look for units, if the broker is there. If not, the scheduler does later: they are in the database."""
     with contextlib.suppress(OperationalError, OSError):
         send_look(context.broker, "cpu", context.settings.sweep_seconds)

@@ -12,7 +12,7 @@ from service.api.problems import documented
 from service.state import transitions, versions
 from service.state.idempotency import IdempotentRequest
 from service.state.lifecycle import ENDED, State
-from service.versions.creation import create_and_wake, wake_planner
+from service.versions.creation import create_and_wake, wake_worker
 from service.versions.lookups import find_version, require_name
 from service.versions.schemas import EXAMPLE_SPEC, VersionPage, VersionView
 from service.versions.submission import admit
@@ -77,7 +77,7 @@ def retry_version(context: Context, caller: SubmitAccess, name: DatasetName, num
         raise HTTPException(
             409, f"version {number} of {name!r} is {version.state}; only failed and cancelled ones are retried"
         )
-    wake_planner(context)
+    wake_worker(context)
     return version_view(context, find_version(context, caller, name, number))
 
 

@@ -66,8 +66,8 @@ def list_files(context: Context, caller: ReadAccess, name: DatasetName, number: 
 def get_file(context: Context, caller: ReadAccess, name: DatasetName, number: VersionNumber, path: str) -> StreamingResponse:
     """One file of a published version."""
     store, root, _ = open_version(context, caller, name, number)
-    keys = {file["path"]: file["key"] for file in manifest_files(store, root)}
-    if path not in keys:
+    key_by_path = {file["path"]: file["key"] for file in manifest_files(store, root)}
+    if path not in key_by_path:
         raise HTTPException(404, f"version {number} of {name!r} has no file {path!r}; see its list of files")
     media_type = "text/html" if path.endswith(".html") else "application/octet-stream"
-    return StreamingResponse(obstore.get(store.objects, keys[path]).stream(), media_type=media_type)
+    return StreamingResponse(obstore.get(store.objects, key_by_path[path]).stream(), media_type=media_type)

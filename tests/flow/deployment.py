@@ -107,8 +107,8 @@ class Deployment:
     def tree(self, tenant: str) -> dict[str, str]:
         """Every object of a version, by content."""
         store, root = Store.open(f"{self.settings.store}/{tenant}"), paths.version("shoes", 1)
-        keys = [key for key in store.keys(root) if key.rsplit("/", 1)[1] not in SPOKEN]
-        return {key: hashlib.sha256(store.get(key)).hexdigest() for key in keys}
+        tree = [key for key in store.keys(root) if key.rsplit("/", 1)[1] not in SPOKEN]
+        return {key: hashlib.sha256(store.get(key)).hexdigest() for key in tree}
 
 
 @contextmanager
