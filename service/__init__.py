@@ -1,1 +1,1 @@
-"""The service: the `counterpoise` command, and the API to come. Imports no torch."""
+"""The service: HTTP API, state, scheduler, client and the `counterpoise` command. Imports no torch."""

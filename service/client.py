@@ -4,7 +4,7 @@ from service.client import Client
 
 with Client("http://127.0.0.1:8000", key) as client:
     version = client.submit(spec)
-    for happening in client.events(version.dataset, version.number): ...
+    for event in client.events(version.dataset, version.number): ...
 """
 
 import json
@@ -25,7 +25,10 @@ from pipelines.errors import CounterpoiseError
 from pipelines.source.pack import pack
 from pipelines.spec import FolderSource, UploadedSource, VersionSpec
 from pipelines.spec.sources import remote
-from service.schemas import DatasetPage, DatasetView, Happening, ScheduleView, SourceView, VersionPage, VersionView
+from service.datasets.schemas import DatasetPage, DatasetView
+from service.schedules.schemas import ScheduleView
+from service.sources.schemas import SourceView
+from service.versions.schemas import VersionEvent, VersionPage, VersionView
 
 CHUNK = 2**20  # bytes of an upload that are sent at a time
 PATIENCE = 60.0  # seconds for which a service that does not answer is tried again
@@ -39,15 +42,18 @@ class ServiceError(CounterpoiseError):
         self.status = status
 
 
-def passing(error: BaseException) -> bool:
-    """Errors that may be gone soon."""
+def transient(error: BaseException) -> bool:
+    """Whether a request that failed so may succeed when it is sent again."""
     if isinstance(error, httpx.HTTPStatusError):
         return error.response.status_code in (429, 502, 503, 504)
     return isinstance(error, httpx.TransportError)
 
 
 class Client:
-    """Calls the API, again where that is safe. Address and key: given, or COUNTERPOISE_URL and COUNTERPOISE_KEY."""
+    """Calls the API; transient errors are retried with backoff for `patience` seconds.
+
+    Without address and key, those of COUNTERPOISE_URL and COUNTERPOISE_KEY.
+    """
 
     def __init__(self, url: str | None = None, key: str | None = None, patience: float = PATIENCE) -> None:
         url = url or os.environ.get("COUNTERPOISE_URL", "http://127.0.0.1:8000")
@@ -57,7 +63,7 @@ class Client:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self.http = httpx.Client(base_url=url, headers=headers, timeout=30)
         self.retrying = Retrying(
-            retry=retry_if_exception(passing),
+            retry=retry_if_exception(transient),
             stop=stop_after_delay(patience),
             wait=wait_exponential_jitter(0.2, 5),
             reraise=True,
@@ -70,18 +76,21 @@ class Client:
         self.http.close()
 
     def call(self, method: str, path: str, **options: Any) -> Any:
-        """`content` is a function that makes what is sent. Raises ServiceError with what the service says is wrong."""
+        """Send a request, with httpx's options; return the answer's JSON. `content` is a function: retries call it again.
 
-        def once() -> Any:
+        Raises ServiceError with the service's own description of the problem.
+        """
+
+        def attempt() -> Any:
             content = options.get("content")
             response = self.http.request(method, path, **{**options, "content": content() if content else None})
             response.raise_for_status()
             return response.json() if response.content else None
 
         try:
-            return self.retrying(once)
+            return self.retrying(attempt)
         except httpx.HTTPStatusError as error:
-            raise refused(error.response) from None
+            raise service_error(error.response) from None
         except httpx.TransportError as error:
             raise ServiceError(
                 f"{self.http.base_url} does not answer ({error}); is the service up? COUNTERPOISE_URL says where it is"
@@ -89,7 +98,7 @@ class Client:
 
     def submit(self, spec: VersionSpec, key: str | None = None) -> VersionView:
         """Ask for a version; a folder of images is sent first. Sent twice, by a retry or with the same `key`, it is one."""
-        spec, _ = self.sent(spec)
+        spec, _ = self.upload_folder(spec)
         options = {"json": spec.model_dump(mode="json"), "headers": {"Idempotency-Key": key or str(uuid.uuid4())}}
         return VersionView.model_validate(self.call("POST", f"/v1/datasets/{spec.name}/versions", **options))
 
@@ -110,14 +119,14 @@ class Client:
             options = {"content": chunks, "headers": headers, "params": params, "timeout": 600}
             return SourceView.model_validate(self.call("PUT", f"/v1/sources/{name}", **options))
 
-    def sent(self, spec: VersionSpec) -> tuple[VersionSpec, SourceView | None]:
-        """The spec with its folder's images uploaded under the dataset's name, and what was understood of them."""
+    def upload_folder(self, spec: VersionSpec) -> tuple[VersionSpec, SourceView | None]:
+        """Upload the images of the spec's folder under the dataset's name; return the spec of the uploaded source."""
         source = spec.source
         if not isinstance(source, FolderSource) or remote(source.path):
             return spec, None
-        found = self.upload(spec.name, Path(source.path), allow_synthetic=source.allow_synthetic)
-        uploaded = UploadedSource(type="uploaded", name=spec.name, digest=found.digest, max_problems=source.max_problems)
-        return spec.model_copy(update={"source": uploaded}), found
+        view = self.upload(spec.name, Path(source.path), allow_synthetic=source.allow_synthetic)
+        uploaded = UploadedSource(type="uploaded", name=spec.name, digest=view.digest, max_problems=source.max_problems)
+        return spec.model_copy(update={"source": uploaded}), view
 
     def source(self, name: str) -> SourceView:
         return SourceView.model_validate(self.call("GET", f"/v1/sources/{name}"))
@@ -158,8 +167,8 @@ class Client:
 
         Without a spec it is the schedule's, or else the newest version's. Sent twice with the same `key`, it is one.
         """
-        asked = {"spec": None if spec is None else self.sent(spec)[0].model_dump(mode="json")}
-        options = {"json": asked, "headers": {"Idempotency-Key": key or str(uuid.uuid4())}}
+        body = {"spec": None if spec is None else self.upload_folder(spec)[0].model_dump(mode="json")}
+        options = {"json": body, "headers": {"Idempotency-Key": key or str(uuid.uuid4())}}
         return VersionView.model_validate(self.call("POST", f"/v1/datasets/{name}:refresh", **options))
 
     def promote(self, dataset: str, number: int) -> DatasetView:
@@ -167,9 +176,9 @@ class Client:
         return DatasetView.model_validate(self.call("POST", f"/v1/datasets/{dataset}/versions/{number}/promote"))
 
     def schedule(self, spec: VersionSpec, cron: str, **options: Any) -> ScheduleView:
-        """Refresh a dataset by the clock; a folder of images is sent first. Options: `time_zone`, `enabled`, `busy`."""
-        asked = {"cron": cron, "spec": self.sent(spec)[0].model_dump(mode="json"), **options}
-        return ScheduleView.model_validate(self.call("PUT", f"/v1/datasets/{spec.name}/schedule", json=asked))
+        """Refresh a dataset by the clock; a folder of images is uploaded first. Options: `time_zone`, `enabled`, `busy`."""
+        body = {"cron": cron, "spec": self.upload_folder(spec)[0].model_dump(mode="json"), **options}
+        return ScheduleView.model_validate(self.call("PUT", f"/v1/datasets/{spec.name}/schedule", json=body))
 
     def unschedule(self, dataset: str) -> None:
         """Refresh a dataset by the clock no more."""
@@ -187,56 +196,57 @@ class Client:
         files = self.call("GET", f"/v1/datasets/{dataset}/versions/{number}/files")
         if not files:
             raise ServiceError(f"version {number} of {dataset!r} is not published yet; wait for 'completed'")
-        for each in files:
-            target = folder / each["path"]
-            if not (target.exists() and each["sha256"] and sha256(target.read_bytes()).hexdigest() == each["sha256"]):
-                path = f"/v1/datasets/{dataset}/versions/{number}/files/{quote(each['path'])}"
-                data = self.retrying(self.download, each["url"], path)
-                if each["sha256"] and sha256(data).hexdigest() != each["sha256"]:
-                    raise ServiceError(f"{each['path']}: arrived damaged; pull again")
+        for file in files:
+            target = folder / file["path"]
+            if not (target.exists() and file["sha256"] and sha256(target.read_bytes()).hexdigest() == file["sha256"]):
+                path = f"/v1/datasets/{dataset}/versions/{number}/files/{quote(file['path'])}"
+                data = self.retrying(self.download, file["url"], path)
+                if file["sha256"] and sha256(data).hexdigest() != file["sha256"]:
+                    raise ServiceError(f"{file['path']}: arrived damaged; pull again")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(data)
             yield target
 
     def download(self, url: str, path: str) -> bytes:
         try:
-            # A signed link carries its own permission, and must not be shown our key.
+            # A signed link carries its own permission: our API key is not sent along.
             response = self.http.get(url) if url.startswith("/") else httpx.get(url, timeout=60)
         except httpx.ConnectError:  # a store that the service alone can reach: through it, then
             response = self.http.get(path)
         response.raise_for_status()
         return response.content
 
-    def events(self, dataset: str, number: int, after: int = 0) -> Iterator[Happening]:
-        """What happens to a version, until it ends; a broken connection is taken up where it broke."""
+    def events(self, dataset: str, number: int, after: int = 0) -> Iterator[VersionEvent]:
+        """The events of a version until it ends; a connection that broke is resumed by Last-Event-ID."""
         while True:
             try:
-                for happening in self.stream(dataset, number, after):
-                    after = happening.id
-                    yield happening
+                for event in self.stream(dataset, number, after):
+                    after = event.id
+                    yield event
             except httpx.TransportError:
                 pass
             if self.version(dataset, number).ended:
                 yield from self.stream(dataset, number, after)
                 return
 
-    def stream(self, dataset: str, number: int, after: int) -> Iterator[Happening]:
+    def stream(self, dataset: str, number: int, after: int) -> Iterator[VersionEvent]:
+        """One connection's Server-Sent Events, those after the event of this id."""
         path, headers = f"/v1/datasets/{dataset}/versions/{number}/events", {"Last-Event-ID": str(after)}
         with self.http.stream("GET", path, headers=headers) as response:
             if response.is_error:
                 response.read()
-                raise refused(response)
+                raise service_error(response)
             fields: dict[str, str] = {}
             for line in response.iter_lines():
                 name, _, value = line.partition(": ")
                 if line:
                     fields[name] = value
                 elif "data" in fields:
-                    yield Happening(id=int(fields["id"]), kind=fields["event"], data=json.loads(fields["data"]))
+                    yield VersionEvent(id=int(fields["id"]), kind=fields["event"], data=json.loads(fields["data"]))
                     fields = {}
 
 
-def refused(response: httpx.Response) -> ServiceError:
+def service_error(response: httpx.Response) -> ServiceError:
     try:
         detail = response.json()["detail"]
     except (ValueError, KeyError, TypeError):

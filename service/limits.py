@@ -13,20 +13,20 @@ def inside(path: str, roots: Sequence[str | Path]) -> bool:
     """Whether a path lies in one of the roots, all links followed; or an s3:// prefix, by whole names, in an s3:// root."""
     if remote(path):
         parts = path.rstrip("/").split("/")
-        trunks = [str(root).rstrip("/").split("/") for root in roots if remote(str(root))]
-        return any(parts[: len(trunk)] == trunk for trunk in trunks)
+        prefixes = [str(root).rstrip("/").split("/") for root in roots if remote(str(root))]
+        return any(parts[: len(prefix)] == prefix for prefix in prefixes)
     real = Path(path).resolve()
     return any(real.is_relative_to(Path(root).resolve()) for root in roots if not remote(str(root)))
 
 
-def of_hub(identity: str, settings: Settings, *, file: bool = False) -> bool:
-    """Whether it is a repository of an allowed organisation; or, if asked so, a file in one."""
+def on_hub(identity: str, settings: Settings, *, file: bool = False) -> bool:
+    """Whether it is a repository of an allowed organisation; or, with `file`, a file in one."""
     organisation, *names = identity.split("/")
     deep = len(names) > 1 and ".." not in names if file else len(names) == 1
     return organisation in settings.hub_organisations and deep
 
 
-def refuse(field: str, value: str, roots: Sequence[str | Path], variable: str) -> SpecError:
+def refusal(field: str, value: str, roots: Sequence[str | Path], variable: str) -> SpecError:
     allowed = ", ".join(map(str, roots)) or "nothing"
     return SpecError(f"{field}: {value!r} is not allowed here; the operator allows {allowed} ({variable})")
 
@@ -49,29 +49,29 @@ def check_source(source: SourceSpec, settings: Settings) -> None:
     """Raises SpecError for images that the operator does not allow to be read."""
     roots, variable = settings.source_roots, "COUNTERPOISE_SOURCE_ROOTS"
     if isinstance(source, PathSource) and not inside(source.path, roots):
-        refused = refuse("source.path", source.path, roots, variable)
+        refused = refusal("source.path", source.path, roots, variable)
         raise SpecError(f"{refused}. Or send the images to /v1/sources/NAME, and name them: {{type: uploaded, name: NAME}}")
     if isinstance(source, HubSource):
         if local(source.id) and not inside(source.id, roots):
-            raise refuse("source.id", source.id, roots, variable)
-        if not local(source.id) and not of_hub(source.id, settings):
-            raise refuse("source.id", source.id, settings.hub_organisations, "COUNTERPOISE_HUB_ORGANISATIONS")
+            raise refusal("source.id", source.id, roots, variable)
+        if not local(source.id) and not on_hub(source.id, settings):
+            raise refusal("source.id", source.id, settings.hub_organisations, "COUNTERPOISE_HUB_ORGANISATIONS")
 
 
 def check(spec: VersionSpec, settings: Settings) -> None:
     """Raises SpecError that names the field and what is allowed."""
     check_size(spec.amount.total or spec.amount.per_class or 0, spec.shard_size, settings)
     check_source(spec.source, settings)
-    named = {
+    checkpoints = {
         "models.text_to_image": [spec.models.text_to_image],
         "models.adapter": [spec.models.adapter],
         "models.clip": [spec.models.clip],
         "models.segmenter": spec.models.segmenter.split("+"),
         "classifier.checkpoint": [spec.classifier.checkpoint] if spec.classifier.checkpoint else [],
     }
-    for field, values in named.items():
+    for field, values in checkpoints.items():
         for value in values:
             builtin = value in ("builtin", "cross-attention")
-            hub = of_hub(value, settings, file=field == "models.adapter")
+            hub = on_hub(value, settings, file=field == "models.adapter")
             if not (builtin or hub or inside(value, settings.model_roots)):
-                raise refuse(field, value, settings.model_roots, "COUNTERPOISE_MODEL_ROOTS, COUNTERPOISE_HUB_ORGANISATIONS")
+                raise refusal(field, value, settings.model_roots, "COUNTERPOISE_MODEL_ROOTS, COUNTERPOISE_HUB_ORGANISATIONS")

@@ -1,4 +1,4 @@
-"""What the processes of the service say: JSON lines, or in a terminal something to read; libraries' words included."""
+"""Logging of the service's processes: JSON lines, or coloured text in a terminal; libraries' messages included."""
 
 import logging
 import sys
@@ -8,21 +8,21 @@ from structlog.types import Processor
 
 from service import tracing
 
-OURS = ("pipelines", "service", "workers")
+PACKAGES = ("pipelines", "service", "workers")
 
 
-def begin(level: str) -> None:
-    """Log to stderr from now on: of ours what has this level, of libraries warnings at most."""
+def configure(level: str) -> None:
+    """Log to stderr from now on: our own messages from this level up, libraries' from warnings up."""
     common: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        *([tracing.annotate] if tracing.wanted() else []),
+        *([tracing.annotate] if tracing.enabled() else []),
     ]
-    shown: list[Processor] = [structlog.dev.ConsoleRenderer()]
+    renderers: list[Processor] = [structlog.dev.ConsoleRenderer()]
     if not sys.stderr.isatty():
-        shown = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
+        renderers = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
     structlog.configure(
         processors=[*common, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -31,10 +31,10 @@ def begin(level: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=common, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *shown]
+            foreign_pre_chain=common, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers]
         )
     )
     logging.basicConfig(handlers=[handler], level=max(logging.WARNING, logging.getLevelName(level.upper())), force=True)
-    for name in OURS:
+    for name in PACKAGES:
         logging.getLogger(name).setLevel(level.upper())
     logging.captureWarnings(True)

@@ -15,35 +15,35 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 log = structlog.get_logger()
-PAUSE = 10  # seconds before a port that is taken is tried again
+RETRY_SECONDS = 10  # before a port that is taken is tried again
 
 
-class Silent(WSGIRequestHandler):
+class QuietHandler(WSGIRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
 
-def serve(port: int, ailing: Callable[[], str | None]) -> None:
-    """Answer from now on, in the background; not at all on port 0. `ailing`: why the process needs a restart, if it does."""
+def serve(port: int, failure: Callable[[], str | None]) -> None:
+    """Serve from now on, in the background; not at all on port 0. `failure`: why the process needs a restart, if it does."""
     if port:
-        Thread(target=answer, args=(port, ailing), daemon=True).start()
+        Thread(target=serve_forever, args=(port, failure), daemon=True).start()
 
 
-def answer(port: int, ailing: Callable[[], str | None]) -> None:
-    disable_created_metrics()  # type: ignore[no-untyped-call]  # a gauge beside every counter, which nobody asks for
+def serve_forever(port: int, failure: Callable[[], str | None]) -> None:
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a gauge beside every counter, which nobody needs
     metrics = make_wsgi_app()
 
     def app(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         if environ["PATH_INFO"] != "/healthz":
             return metrics(environ, start)  # type: ignore[no-any-return]
-        wrong = ailing()
-        start("503 Service Unavailable" if wrong else "200 OK", [("Content-Type", "application/json")])
-        return [json.dumps({"status": wrong or "ok"}).encode()]
+        reason = failure()
+        start("503 Service Unavailable" if reason else "200 OK", [("Content-Type", "application/json")])
+        return [json.dumps({"status": reason or "ok"}).encode()]
 
     while True:
         try:
-            make_server("", port, app, ThreadingWSGIServer, Silent).serve_forever()
-        except OSError as error:  # whoever had it before may still be ending; work does not wait for it
+            make_server("", port, app, ThreadingWSGIServer, QuietHandler).serve_forever()
+        except OSError as error:  # its last owner may still be ending; work does not wait for it
             log.warning(
                 "COUNTERPOISE_METRICS_PORT: cannot be listened on; free it, or set another", port=port, error=str(error)
             )
-            time.sleep(PAUSE)
+            time.sleep(RETRY_SECONDS)

@@ -1,4 +1,4 @@
-"""What the scheduler does: it fires schedules, finds work that no worker was told of, and delivers webhooks."""
+"""The scheduler's loop: sweep the queue of units, fire the schedules that are due, and deliver webhooks beside it."""
 
 import time
 from threading import Thread
@@ -7,42 +7,44 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from service import monitor
-from service.asking import refresh_due
-from service.queue import KINDS, open_queue, sweep
+from service.broker import open_broker, sweep
+from service.schedules.tick import fire_due
 from service.settings import Settings
 from service.state.database import Database
-from service.webhooks import keep_delivering
+from service.state.lifecycle import WORKER_KINDS
+from service.webhooks.delivery import deliver_forever
 
 log = structlog.get_logger()
 SWEEPS = Counter("counterpoise_scheduler_sweeps", "Looks for work that nobody was told of.", ["outcome"])
 SENT = Counter("counterpoise_scheduler_units_sent", "Units found in line, of which workers were told again.", ["kind"])
 SWEPT = Gauge("counterpoise_scheduler_swept_timestamp_seconds", "When the last sweep went well.")
-HANGS = 60  # seconds beyond ten sweeps without a turn, after which the scheduler is taken to hang
+HANG_SECONDS = 60  # beyond ten sweeps without a turn, after which the scheduler is taken to hang
+WEBHOOK_SECONDS = 1.0  # between looks for deliveries
 
 
-def schedule(settings: Settings, database: Database) -> None:
+def run_scheduler(settings: Settings, database: Database) -> None:
     """For ever."""
-    queue, turned = open_queue(settings.broker_url), time.monotonic()
+    broker, last_turn = open_broker(settings.broker_url), time.monotonic()
 
-    def ailing() -> str | None:
-        silent = time.monotonic() - turned
-        return f"no turn for {silent:.0f} s" if silent > HANGS + 10 * settings.sweep_seconds else None
+    def failure() -> str | None:
+        silence = time.monotonic() - last_turn
+        return f"no turn for {silence:.0f} s" if silence > HANG_SECONDS + 10 * settings.sweep_seconds else None
 
     for outcome in ("done", "failed"):
         SWEEPS.labels(outcome)
-    for kind in KINDS:
+    for kind in WORKER_KINDS:
         SENT.labels(kind)
-    monitor.serve(settings.metrics_port, ailing)
-    Thread(target=keep_delivering, args=(database, settings.private_webhooks, 1.0), daemon=True).start()
+    monitor.serve(settings.metrics_port, failure)
+    Thread(target=deliver_forever, args=(database, settings.private_webhooks, WEBHOOK_SECONDS), daemon=True).start()
     while True:
         try:
-            for kind, count in sweep(queue, database, settings.sweep_seconds).items():
+            for kind, count in sweep(broker, database, settings.sweep_seconds).items():
                 SENT.labels(kind).inc(count)
-            refresh_due(database, settings)
+            fire_due(database, settings)
             SWEEPS.labels("done").inc()
             SWEPT.set_to_current_time()
         except Exception as error:  # database or broker are away: they will be back
             SWEEPS.labels("failed").inc()
             log.warning("sweep failed", error=f"{type(error).__name__}: {error}")
-        turned = time.monotonic()
+        last_turn = time.monotonic()
         time.sleep(settings.sweep_seconds)

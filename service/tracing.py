@@ -1,6 +1,6 @@
-"""Traces by OpenTelemetry, off unless OTEL_EXPORTER_OTLP_ENDPOINT is set; and what asked for work, which travels with it.
+"""Traces by OpenTelemetry, off unless OTEL_EXPORTER_OTLP_ENDPOINT is set; and the origin of a unit: request and trace.
 
-A message of the queue only says "look", so the id of the request and the context of its trace lie with the version.
+A message of the broker only says "look", so the id of the request and the context of its trace lie with the version.
 """
 
 import os
@@ -22,7 +22,7 @@ UNTRACED = "healthz,readyz,metrics"
 
 
 @cache
-def wanted() -> bool:
+def enabled() -> bool:
     """Whether spans are sent. Raises SpecError when they should be, and what sends them is not installed."""
     if not os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         return False
@@ -40,7 +40,7 @@ def wanted() -> bool:
 
 def begin(process: str) -> None:
     """Send the spans of this process to the collector. It takes a thread, so a process that forks must not."""
-    if not wanted():
+    if not enabled():
         return
     from opentelemetry import trace
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -55,7 +55,7 @@ def begin(process: str) -> None:
 
 def end() -> None:
     """Send what was not sent yet."""
-    if not wanted():
+    if not enabled():
         return
     from opentelemetry import trace
     from opentelemetry.sdk.trace import TracerProvider
@@ -67,7 +67,7 @@ def end() -> None:
 
 def instrument(app: "FastAPI") -> None:
     """A span for each request, which goes on with the caller's trace if it names one."""
-    if not wanted():
+    if not enabled():
         return
     from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 
@@ -76,37 +76,37 @@ def instrument(app: "FastAPI") -> None:
 
 
 def origin() -> dict[str, str]:
-    """What asks for the work that is being written down now: `request_id`, and `traceparent` if it is traced."""
-    known = structlog.contextvars.get_contextvars()
-    found = {"request_id": str(known["request_id"])} if "request_id" in known else {}
-    if wanted():
+    """The `request_id` of the request that is being answered now and, if it is traced, its `traceparent`."""
+    variables = structlog.contextvars.get_contextvars()
+    carrier = {"request_id": str(variables["request_id"])} if "request_id" in variables else {}
+    if enabled():
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-        TraceContextTextMapPropagator().inject(found)
-    return found
+        TraceContextTextMapPropagator().inject(carrier)
+    return carrier
 
 
 @contextmanager
-def work(name: str, origin: Mapping[str, str], **about: str | int) -> Iterator[None]:
-    """Work that `origin` asked for: a span of its trace; and whatever is logged within says what it is about."""
+def span(name: str, origin: Mapping[str, str], **attributes: str | int) -> Iterator[None]:
+    """A span of the origin's trace, with these attributes; what is logged within has them too."""
     if "request_id" in origin:
-        about["request_id"] = origin["request_id"]
-    with structlog.contextvars.bound_contextvars(**about):
-        if not wanted():
+        attributes["request_id"] = origin["request_id"]
+    with structlog.contextvars.bound_contextvars(**attributes):
+        if not enabled():
             yield
             return
         from opentelemetry import trace
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         parent = TraceContextTextMapPropagator().extract(origin)
-        told = {f"{NAME}.{key}": value for key, value in about.items()}
-        with trace.get_tracer(NAME).start_as_current_span(name, parent, attributes=told):
+        prefixed = {f"{NAME}.{key}": value for key, value in attributes.items()}
+        with trace.get_tracer(NAME).start_as_current_span(name, parent, attributes=prefixed):
             yield
 
 
-def failed(error: str) -> None:
-    """The work of this moment went wrong."""
-    if wanted():
+def record_failure(error: str) -> None:
+    """Mark the current span as failed."""
+    if enabled():
         from opentelemetry import trace
 
         trace.get_current_span().set_status(trace.StatusCode.ERROR, error)

@@ -7,72 +7,77 @@ import multiprocessing
 import os
 import socket
 import warnings
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from celery.signals import setup_logging, worker_process_init, worker_process_shutdown, worker_shutting_down
 from celery.utils.log import get_multiprocessing_logger
 
 from service import logs, monitor, tracing
-from service.queue import KINDS, PREVIEW, TASK, Answers, Kind, open_queue, wake
+from service.broker import LOOK, open_broker, send_look
+from service.previews.messages import PREVIEW, PreviewAnswers
 from service.settings import Settings
+from service.state.lifecycle import WORKER_KINDS, WorkerKind
 from workers import metrics
 
 if TYPE_CHECKING:
-    from workers.work import Worker
+    from workers.unit import Worker
 
 settings = Settings()
-queue = open_queue(settings.broker_url)
-stopping = multiprocessing.Event()  # set in the parent, seen by its children
+app = open_broker(settings.broker_url)
+stopping = multiprocessing.Event()  # set in the parent, read by its children
 worker: "Worker | None" = None
 warnings.filterwarnings("ignore", "You're running the worker with superuser privileges")  # it never unpickles
 
 
 @setup_logging.connect
-def speak(**_: Any) -> None:
-    """Instead of Celery's own way."""
-    logs.begin(settings.log_level)
-    get_multiprocessing_logger().propagate = True  # left alone, it writes past ours
+def configure_logging(**_: Any) -> None:
+    """In place of Celery's own configuration."""
+    logs.configure(settings.log_level)
+    get_multiprocessing_logger().propagate = True  # left alone, it writes past our handler
 
 
 @worker_process_init.connect
-def begin(**_: Any) -> None:
+def start_process(**_: Any) -> None:
     global worker
     from pipelines.progress import quiet
     from service.state.database import Database
-    from workers.work import Worker
+    from workers.unit import Worker
 
+    import_module("workers.preview")  # now, so that the first preview does not wait for it
     quiet()
     tracing.begin("worker")
     name = f"{socket.gethostname()}-{os.getpid()}"
     worker = Worker(settings, Database.open(settings.database), name, stopping.is_set)
-    metrics.begin(queue.amqp.queues.consume_from)
-    monitor.serve(settings.metrics_port, metrics.ailing)
+    metrics.initialize(app.amqp.queues.consume_from)
+    monitor.serve(settings.metrics_port, metrics.failure)
 
 
 @worker_process_shutdown.connect
-def part(**_: Any) -> None:
+def end_process(**_: Any) -> None:
     tracing.end()
 
 
 @worker_shutting_down.connect
-def end(**_: Any) -> None:
+def shut_down(**_: Any) -> None:
     stopping.set()
 
 
-@queue.task(name=TASK)
-def work(kind: Kind) -> None:
-    """Do one unit of this kind, then look again: there may be more, or the next stage's."""
+@app.task(name=LOOK)
+def look(kind: WorkerKind) -> None:
+    """Run one unit that a worker of this kind may take, then look again: there may be more, or the next stage's."""
     assert worker is not None
-    if worker.work(kind) and not stopping.is_set():
-        for each in KINDS:
-            wake(queue, each, settings.sweep_seconds)
+    if worker.run_next(kind) and not stopping.is_set():
+        for woken in WORKER_KINDS:
+            send_look(app, woken, settings.sweep_seconds)
 
 
-@queue.task(name=PREVIEW)
-def preview(number: str, tenant: str, spec: dict[str, Any], count: int, origin: dict[str, str]) -> None:
-    """Make a preview, and answer whoever waits for it."""
-    assert worker is not None
-    with tracing.work("preview", origin, tenant=tenant), metrics.at("preview") as ended:
-        answer = worker.preview(tenant, spec, count)
-        ended("failed" if "error" in answer else "done")
-        Answers(settings.broker_url).give(number, answer)
+@app.task(name=PREVIEW)
+def preview(preview_id: str, tenant: str, spec: dict[str, Any], count: int, origin: dict[str, str]) -> None:
+    """Make a preview, and put its answer where the API waits for it."""
+    from workers.preview import answer_preview
+
+    with tracing.span("preview", origin, tenant=tenant), metrics.measure("preview") as count_outcome:
+        answer = answer_preview(settings, tenant, spec, count)
+        count_outcome("failed" if "error" in answer else "done")
+        PreviewAnswers(settings.broker_url).put(preview_id, answer)

@@ -1,4 +1,4 @@
-"""What a worker knows of itself, for Prometheus. The process that works serves it, too: a worker has one (concurrency 1)."""
+"""A worker's own metrics, for Prometheus. The process that works serves them, too: a worker has one (concurrency 1)."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -7,10 +7,10 @@ from typing import Literal, get_args
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from service.state.flow import STAGES
+from service.state.lifecycle import STAGES
 
 Outcome = Literal["done", "failed", "lost", "released"]
-PIECES = (*STAGES, "preview")
+MEASURED = (*STAGES, "preview")
 UNITS = Counter("counterpoise_worker_units", "Units that this worker has ended with, and previews.", ["stage", "outcome"])
 SECONDS = Histogram(
     "counterpoise_worker_unit_seconds", "How long they took.", ["stage"], buckets=(1, 5, 15, 60, 300, 900, 3600)
@@ -18,17 +18,17 @@ SECONDS = Histogram(
 BUSY = Gauge("counterpoise_worker_busy", "Whether it is at work now, for each kind of work that it takes.", ["kind"])
 STEP = Gauge("counterpoise_worker_step_timestamp_seconds", "When its work last made a step.")
 MODELS = Gauge("counterpoise_worker_models", "Models that it has in memory.")
-SILENT = 1800  # seconds without a step after which work is taken to hang; its lease is renewed all the while
+HANG_SECONDS = 1800  # without a step after which work is taken to hang; its lease is renewed all the while
 
 kinds: tuple[str, ...] = ()  # of work that this worker takes
-stepped: float | None = None  # when the work at hand last made a step, by the monotonic clock; None: it has no work
+last_step: float | None = None  # of the work at hand, by the monotonic clock; None: it has no work
 
 
-def begin(taken: Iterable[str]) -> None:
-    """Name everything, so that what has not happened yet is there, and zero."""
+def initialize(queues: Iterable[str]) -> None:
+    """Create every series, so that what has not happened yet is there, and zero."""
     global kinds
-    kinds = tuple(taken)
-    for stage in PIECES:
+    kinds = tuple(queues)
+    for stage in MEASURED:
         SECONDS.labels(stage)
         for outcome in get_args(Outcome):
             UNITS.labels(stage, outcome)
@@ -38,31 +38,31 @@ def begin(taken: Iterable[str]) -> None:
 
 
 def step() -> None:
-    """The work goes on: its own thread says so, not the one that renews its lease."""
-    global stepped
-    stepped = time.monotonic()
+    """The work goes on: reported by its own thread, not by the one that renews its lease."""
+    global last_step
+    last_step = time.monotonic()
     STEP.set_to_current_time()
 
 
 @contextmanager
-def at(stage: str) -> Iterator[Callable[[Outcome], None]]:
-    """A block of work. It says how it ended."""
-    global stepped
+def measure(stage: str) -> Iterator[Callable[[Outcome], None]]:
+    """Measure a block of work, which counts its outcome by the function that it is given."""
+    global last_step
     step()
-    began = time.monotonic()
+    start = time.monotonic()
     for kind in kinds:
         BUSY.labels(kind).set(1)
     try:
         yield lambda outcome: UNITS.labels(stage, outcome).inc()
     finally:
-        SECONDS.labels(stage).observe(time.monotonic() - began)
+        SECONDS.labels(stage).observe(time.monotonic() - start)
         for kind in kinds:
             BUSY.labels(kind).set(0)
         step()
-        stepped = None
+        last_step = None
 
 
-def ailing() -> str | None:
+def failure() -> str | None:
     """Why this process needs a restart, if it does."""
-    silent = 0.0 if stepped is None else time.monotonic() - stepped
-    return f"no step for {silent:.0f} s" if silent > SILENT else None
+    silence = 0.0 if last_step is None else time.monotonic() - last_step
+    return f"no step for {silence:.0f} s" if silence > HANG_SECONDS else None

@@ -18,7 +18,7 @@ TYPE = "application/problem+json"
 FIELD = re.compile(r"[a-z_]+(\.[a-z_0-9]+)*")  # what our own errors begin with: models.segmenter
 
 
-class Mistake(BaseModel):
+class FieldError(BaseModel):
     field: str = Field(description="Path of what is wrong: method.steps", examples=["method.steps"])
     message: str = Field(description="What is wrong with it, and what would be right.")
 
@@ -30,7 +30,7 @@ class Problem(BaseModel):
     title: str = Field(examples=["Unprocessable Content"])
     status: int = Field(examples=[422])
     detail: str = Field(examples=["method.steps: Input should be greater than or equal to 1 (given: 0)"])
-    errors: list[Mistake] = Field(default=[], description="Each mistake in what was sent.")
+    errors: list[FieldError] = Field(default=[], description="Each mistake in what was sent.")
     request_id: str | None = Field(default=None, description="As in the header X-Request-ID, and in the service's log.")
 
 
@@ -54,48 +54,51 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": TITLES[status], "content": {TYPE: schema}} for status in statuses}
 
 
-def answer(status: int, detail: str, errors: Sequence[Mistake] = (), headers: dict[str, str] | None = None) -> JSONResponse:
-    asked = get_contextvars().get("request_id")
+def problem_response(
+    status: int, detail: str, errors: Sequence[FieldError] = (), headers: dict[str, str] | None = None
+) -> JSONResponse:
+    request_id = get_contextvars().get("request_id")
     title = TITLES.get(status, "Error")
-    problem = Problem(title=title, status=status, detail=detail, errors=list(errors), request_id=asked)
+    problem = Problem(title=title, status=status, detail=detail, errors=list(errors), request_id=request_id)
     return JSONResponse(problem.model_dump(), status, headers, media_type=TYPE)
 
 
-def mistakes(error: RequestValidationError) -> list[Mistake]:
-    found = []
-    for each in error.errors():
-        if each["type"] == "json_invalid":
-            found.append(
-                Mistake(field="body", message=f"not valid JSON at character {each['loc'][-1]}: {each['ctx']['error']}")
-            )
-            continue
-        field, said = mistake({**each, "loc": [part for part in each["loc"] if part != "body"]})
-        found.append(Mistake(field=field or "body", message=said))
-    return found
+def field_errors(error: RequestValidationError) -> list[FieldError]:
+    return [field_error(details) for details in error.errors()]
+
+
+def field_error(details: dict[str, Any]) -> FieldError:
+    if details["type"] == "json_invalid":
+        place, reason = details["loc"][-1], details["ctx"]["error"]
+        return FieldError(field="body", message=f"not valid JSON at character {place}: {reason}")
+    field, message = mistake({**details, "loc": [part for part in details["loc"] if part != "body"]})
+    return FieldError(field=field or "body", message=message)
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error of an application in this form, and describe the form."""
+    """Answer every error of an application as a problem, and describe problems in its OpenAPI document."""
     plain = app.openapi
 
-    def described() -> dict[str, Any]:
-        schema = plain()
-        made = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        schema["components"]["schemas"] |= {**made.pop("$defs"), "Problem": made}
-        return schema
+    def openapi() -> dict[str, Any]:
+        document = plain()
+        schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        document["components"]["schemas"] |= {**schema.pop("$defs"), "Problem": schema}
+        return document
 
-    app.openapi = described  # type: ignore[method-assign]
+    app.openapi = openapi  # type: ignore[method-assign]
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-        found = mistakes(error)
-        return answer(422, "; ".join(f"{m.field}: {m.message}" for m in found), found)
+        errors = field_errors(error)
+        return problem_response(422, "; ".join(f"{e.field}: {e.message}" for e in errors), errors)
 
     @app.exception_handler(CounterpoiseError)
     async def refused(_request: Request, error: CounterpoiseError) -> JSONResponse:
         field, _, message = str(error).partition(": ")
-        return answer(422, str(error), [Mistake(field=field, message=message)] if FIELD.fullmatch(field) else [])
+        return problem_response(
+            422, str(error), [FieldError(field=field, message=message)] if FIELD.fullmatch(field) else []
+        )
 
     @app.exception_handler(HTTPException)
     async def http(_request: Request, error: HTTPException) -> JSONResponse:
-        return answer(error.status_code, str(error.detail), headers=dict(error.headers or {}))
+        return problem_response(error.status_code, str(error.detail), headers=dict(error.headers or {}))

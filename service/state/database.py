@@ -6,10 +6,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, select
 from sqlalchemy.orm import Session
 
 from service.state.migrations import migrate
+from service.state.tables import now
 
 BUSY = 30_000  # milliseconds that a writer waits for another
 
@@ -17,8 +18,8 @@ BUSY = 30_000  # milliseconds that a writer waits for another
 @dataclass(frozen=True, slots=True)
 class Database:
     engine: Engine
-    # SQLite lets writers poll for its lock, and some wait long: those of one process queue up here instead.
-    turn: AbstractContextManager[Any] = field(default_factory=nullcontext)
+    # SQLite's writers poll for its lock, and one may starve: writers of the same process wait for each other here instead.
+    write_lock: AbstractContextManager[Any] = field(default_factory=nullcontext)
 
     @classmethod
     def open(cls, url: str) -> "Database":
@@ -37,7 +38,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A transaction, committed at the end of the block unless it raises."""
-        with self.turn, Session(self.engine) as session, session.begin():
+        with self.write_lock, Session(self.engine) as session, session.begin():
             yield session
 
     @contextmanager
@@ -45,6 +46,11 @@ class Database:
         """A snapshot. What is read stays usable after the block."""
         with Session(self.engine.execution_options(reading=True), expire_on_commit=False) as session:
             yield session
+
+
+def clock(session: Session) -> float:
+    """Seconds since the epoch by the database's clock."""
+    return float(session.execute(select(now())).scalar_one())
 
 
 def prepare(connection: Any, _record: object) -> None:

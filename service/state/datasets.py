@@ -1,20 +1,22 @@
-"""Datasets: their versions, and which of them is to be used."""
+"""Datasets: their versions, and which of them is the latest."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
 
+from service.state import transitions
 from service.state.database import Database
-from service.state.flow import PUBLISHED, State
+from service.state.lifecycle import PUBLISHED, State
 from service.state.tables import Dataset, Schedule, Version
-from service.state.versions import locked, move
 
-SHOWN = 100  # versions of a dataset that are listed with it
+VERSIONS_LISTED = 100  # versions that are listed with their dataset
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class DatasetSummary:
     """A dataset with its newest versions, the newest first."""
 
     name: str
@@ -23,46 +25,52 @@ class Series:
     schedule: Schedule | None
 
 
-def page(database: Database, tenant: str, *, after: str, limit: int) -> list[Series]:
+def lock(session: Session, tenant: str, name: str) -> Dataset:
+    """The dataset's row, inserted when new, locked until the transaction ends: so its versions are numbered one by one."""
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    session.execute(insert(Dataset).values(tenant=tenant, name=name, last=0).on_conflict_do_nothing())
+    return session.get_one(Dataset, (tenant, name), with_for_update=True)
+
+
+def page(database: Database, tenant: str, *, after: str, limit: int) -> list[DatasetSummary]:
     """A tenant's datasets by name, those after `after`."""
-    found = select(Dataset).where(Dataset.tenant == tenant, Dataset.name > after).order_by(Dataset.name).limit(limit)
+    query = select(Dataset).where(Dataset.tenant == tenant, Dataset.name > after).order_by(Dataset.name).limit(limit)
     with database.read() as session:
-        rows = session.scalars(found).all()
-    return [series(database, row) for row in rows]
+        rows = session.scalars(query).all()
+    return [summary(database, row) for row in rows]
 
 
-def find(database: Database, tenant: str, name: str) -> Series | None:
+def find(database: Database, tenant: str, name: str) -> DatasetSummary | None:
     with database.read() as session:
         row = session.get(Dataset, (tenant, name))
-    return None if row is None else series(database, row)
+    return None if row is None else summary(database, row)
 
 
-def series(database: Database, row: Dataset) -> Series:
+def summary(database: Database, row: Dataset) -> DatasetSummary:
     newest = (
         select(Version.number, Version.state)
         .where(Version.tenant == row.tenant, Version.dataset == row.name)
         .order_by(Version.number.desc())
-        .limit(SHOWN)
+        .limit(VERSIONS_LISTED)
     )
     with database.read() as session:
-        numbered: Sequence[tuple[int, State]] = session.execute(newest).tuples().all()
-        return Series(row.name, row.latest, list(numbered), session.get(Schedule, (row.tenant, row.name)))
+        numbers: Sequence[tuple[int, State]] = session.execute(newest).tuples().all()
+        return DatasetSummary(row.name, row.latest, list(numbers), session.get(Schedule, (row.tenant, row.name)))
 
 
 def promote(database: Database, version: Version) -> bool:
     """Make a published version the latest: one that was held, or an older one again. False if it is not published."""
     with database.write() as session:
-        found = session.get(Version, version.id, with_for_update=True)
-        if found is None or found.state not in PUBLISHED:
+        row = session.get(Version, version.id, with_for_update=True)
+        if row is None or row.state not in PUBLISHED:
             return False
-        if found.state == "held":
-            move(session, found, "completed")
-        locked(session, version.tenant, version.dataset).latest = found.number
+        if row.state == "held":
+            transitions.set_state(session, row, "completed")
+        lock(session, version.tenant, version.dataset).latest = row.number
         return True
 
 
-def base(database: Database, tenant: str, name: str) -> Version | None:
-    """The newest published version of a dataset."""
-    its = Version.tenant == tenant, Version.dataset == name, Version.state.in_(PUBLISHED)
+def newest_published(database: Database, tenant: str, name: str) -> Version | None:
+    published = Version.tenant == tenant, Version.dataset == name, Version.state.in_(PUBLISHED)
     with database.read() as session:
-        return session.scalars(select(Version).where(*its).order_by(Version.number.desc()).limit(1)).one_or_none()
+        return session.scalars(select(Version).where(*published).order_by(Version.number.desc()).limit(1)).one_or_none()

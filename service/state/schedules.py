@@ -1,7 +1,7 @@
-"""Schedules: when datasets are refreshed by themselves.
+"""Schedules in the database. What happens at a tick: `service/schedules/tick.py`.
 
-A tick is fired by whoever moves the schedule's `due` on, in the transaction in which the version is asked for: so it fires
-once, however many schedulers look, and one that nobody saw in time fires late, once.
+A tick is fired by a compare-and-set on the schedule's `next_tick`, in the transaction that creates the version: so it fires
+once, however many schedulers look, and a tick that no scheduler saw in time fires late, once.
 """
 
 from typing import Any
@@ -9,10 +9,11 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from service.cron import following
-from service.state.database import Database
+from service.schedules.cron import next_tick
+from service.state.database import Database, clock
+from service.state.datasets import lock
 from service.state.tables import Schedule, now
-from service.state.versions import ask, clock, locked, on_its_way
+from service.state.versions import insert_version, running
 
 
 def put(
@@ -22,9 +23,9 @@ def put(
     """Set a dataset's schedule in place of the one it has. Raises SpecError."""
     with database.write() as session:
         session.expire_on_commit = False
-        locked(session, tenant, dataset)
-        due = following(cron, time_zone, clock(session))
-        made = session.merge(
+        lock(session, tenant, dataset)
+        tick = next_tick(cron, time_zone, clock(session))
+        row = session.merge(
             Schedule(
                 tenant=tenant,
                 dataset=dataset,
@@ -32,12 +33,12 @@ def put(
                 time_zone=time_zone,
                 spec=spec,
                 busy=busy,
-                due=due if enabled else None,
+                next_tick=tick if enabled else None,
             )
         )
         session.flush()
-        session.refresh(made)
-        return made
+        session.refresh(row)
+        return row
 
 
 def find(database: Database, tenant: str, dataset: str) -> Schedule | None:
@@ -48,49 +49,52 @@ def find(database: Database, tenant: str, dataset: str) -> Schedule | None:
 def remove(database: Database, tenant: str, dataset: str) -> bool:
     """Whether there was one."""
     with database.write() as session:
-        found = session.get(Schedule, (tenant, dataset))
-        if found is not None:
-            session.delete(found)
-        return found is not None
+        row = session.get(Schedule, (tenant, dataset))
+        if row is not None:
+            session.delete(row)
+        return row is not None
 
 
 def due(database: Database) -> list[Schedule]:
-    """Those whose tick has come, the longest due first."""
+    """Schedules whose next tick has come, the earliest tick first."""
     with database.read() as session:
-        return list(session.scalars(select(Schedule).where(Schedule.due <= now()).order_by(Schedule.due)))
+        return list(session.scalars(select(Schedule).where(Schedule.next_tick <= now()).order_by(Schedule.next_tick)))
 
 
 def fire(database: Database, schedule: Schedule, spec: dict[str, Any]) -> bool:
-    """Ask for the refresh that a schedule is due for. False if another scheduler was first, or a version is on its way:
-    then the tick is skipped, or stays due until that one has ended."""
+    """Create the version of a tick. False if another scheduler was first, or a version of the dataset has not ended:
+    then the tick is skipped or, if `busy` is "queue", stays due until that version has ended."""
     with database.write() as session:
-        row = locked(session, schedule.tenant, schedule.dataset)
-        busy = on_its_way(session, schedule.tenant, schedule.dataset)
-        if (busy and schedule.busy == "queue") or not claimed(session, schedule):
+        dataset = lock(session, schedule.tenant, schedule.dataset)
+        number = running(session, schedule.tenant, schedule.dataset)
+        if (number and schedule.busy == "queue") or not advance(session, schedule):
             return False
-        if busy:
-            say(session, schedule, f"skipped: version {busy} was on its way")
+        if number:
+            record(session, schedule, f"skipped: version {number} was on its way")
             return False
-        ask(session, schedule.tenant, schedule.dataset, spec, refresh=True)
-        say(session, schedule, f"version {row.last} was asked for")
+        insert_version(session, schedule.tenant, schedule.dataset, spec, refresh=True)
+        record(session, schedule, f"version {dataset.last} was asked for")
         return True
 
 
-def give_up(database: Database, schedule: Schedule, error: str) -> None:
-    """A tick that cannot be fired: say why, and wait for the next."""
+def skip(database: Database, schedule: Schedule, reason: str) -> None:
+    """Go on to the next tick, and record why this one was not fired."""
     with database.write() as session:
-        if claimed(session, schedule):
-            say(session, schedule, error)
+        if advance(session, schedule):
+            record(session, schedule, reason)
 
 
-def claimed(session: Session, schedule: Schedule) -> bool:
-    """Move the schedule on to its next tick, unless somebody else has."""
-    at = clock(session)
-    its = Schedule.tenant == schedule.tenant, Schedule.dataset == schedule.dataset, Schedule.due == schedule.due
-    moved = update(Schedule).where(*its).values(due=following(schedule.cron, schedule.time_zone, at)).returning(Schedule.due)
-    return session.scalar(moved) is not None
+def advance(session: Session, schedule: Schedule) -> bool:
+    """Compare-and-set of `next_tick` to the first tick after now; False if another scheduler has set it."""
+    tick = next_tick(schedule.cron, schedule.time_zone, clock(session))
+    unchanged = *row_of(schedule), Schedule.next_tick == schedule.next_tick
+    advanced = update(Schedule).where(*unchanged).values(next_tick=tick).returning(Schedule.next_tick)
+    return session.scalar(advanced) is not None
 
 
-def say(session: Session, schedule: Schedule, said: str) -> None:
-    its = Schedule.tenant == schedule.tenant, Schedule.dataset == schedule.dataset
-    session.execute(update(Schedule).where(*its).values(fired=clock(session), said=said))
+def record(session: Session, schedule: Schedule, outcome: str) -> None:
+    session.execute(update(Schedule).where(*row_of(schedule)).values(fired=clock(session), outcome=outcome))
+
+
+def row_of(schedule: Schedule) -> tuple[Any, ...]:
+    return Schedule.tenant == schedule.tenant, Schedule.dataset == schedule.dataset

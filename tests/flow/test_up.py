@@ -285,12 +285,12 @@ def fired(service: Service) -> None:
     """Let the schedule's tick have come an hour ago, and wait until the version that it asks for has ended."""
     database = Database.open(f"sqlite:///{service.folder / 'state.db'}")
     with database.write() as session:
-        session.execute(update(Schedule).values(due=Schedule.due - 7 * 86_400))
+        session.execute(update(Schedule).values(next_tick=Schedule.next_tick - 7 * 86_400))
     database.engine.dispose()
     with Client(service.url, service.key) as client:
         for _ in range(600):
             found = client.dataset("fresh")
-            if found.schedule and found.schedule.said and client.version("fresh", 3).ended:
+            if found.schedule and found.schedule.outcome and client.version("fresh", 3).ended:
                 break
             time.sleep(0.2)
         assert client.version("fresh", 3).state == "unchanged"

@@ -19,10 +19,10 @@ from pipelines.store.object_store import Store
 from pipelines.version.plan import read_plan
 from pipelines.version.rows import read_shards
 from service.api.app import create_app
+from service.broker import open_broker, send_look
 from service.client import Client
-from service.queue import KINDS, open_queue, wake
-from service.state import keys as api_keys
-from service.state import leases, versions
+from service.state import api_keys, events, leases, queue, versions
+from service.state.lifecycle import WORKER_KINDS
 from tests.flow.deployment import Deployment, ask, deployed, ended
 from tests.servers import credentials, faulty, free_port, postgresql, s3
 from tests.test_run import SPEC
@@ -56,14 +56,14 @@ def test_an_api_that_is_killed_and_started_again_goes_on_telling(deployment: Dep
     with Client(f"http://127.0.0.1:{port}", api_keys.create(database, "test", "team", api_keys.SCOPES)) as client:
         version = client.submit(parse({**SPEC, "evaluation": None}))
         told = []
-        for happening in client.events("shoes", version.number):
-            told.append(happening)
-            if happening.data.get("state") == "generating":
+        for event in client.events("shoes", version.number):
+            told.append(event)
+            if event.data.get("state") == "generating":
                 deployment.kill(api)
                 api = deployment.api(port)
         (found,) = versions.page(database, "team", dataset=None, state=None, before=None, limit=5)
         assert (found.state, client.version("shoes", 1).state) == ("completed", "completed")
-        assert [each.id for each in told] == [event.id for event in versions.events(database, found.id, 0)]
+        assert [each.id for each in told] == [row.id for row in events.list_after(database, found.id, 0)]
 
 
 def test_a_flushed_broker_loses_nothing(deployment: Deployment) -> None:
@@ -82,7 +82,7 @@ def test_a_worker_that_is_asked_to_end_gives_its_unit_back(deployment: Deploymen
     time.sleep(5)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(timeout=20) == 0
-    ((unit, stage),) = leases.in_line(deployment.database)
+    ((unit, stage),) = queue.next_units(deployment.database)
     assert stage == "learn"
     assert leases.acquire(deployment.database, unit, "next", 60).attempts == 1  # type: ignore[union-attr]
 
@@ -102,13 +102,13 @@ def test_messages_that_come_many_times_do_no_harm(deployment: Deployment) -> Non
     version = ask(deployment, evaluation=None)
     deployment.start()
     deployment.start()
-    queue, over = open_queue(deployment.settings.broker_url), threading.Event()
+    broker, over = open_broker(deployment.settings.broker_url), threading.Event()
 
     def flood() -> None:
         while not over.wait(0.5):
             for _ in range(30):
-                for kind in KINDS:
-                    wake(queue, kind, 60)
+                for kind in WORKER_KINDS:
+                    send_look(broker, kind, 60)
 
     thread = threading.Thread(target=flood)
     thread.start()
@@ -127,7 +127,7 @@ def test_messages_that_come_many_times_do_no_harm(deployment: Deployment) -> Non
     assert len(made) == len(set(made))
     counts = store.json(keys.manifest(keys.version("shoes", 1)))["counts"]
     assert counts["generated"] == len(made)
-    done = [e.data for e in versions.events(deployment.database, version, 0) if e.kind == "unit"]
+    done = [e.data for e in events.list_after(deployment.database, version, 0) if e.kind == "unit"]
     units = [(data["stage"], data["number"]) for data in done]
     assert len(units) == len(set(units))
 
@@ -191,7 +191,7 @@ SLOW = """
 import sys, time
 class Finder:
     def find_spec(self, name, path=None, target=None):
-        if name == "workers.work":
+        if name == "workers.unit":
             time.sleep(8)
 sys.meta_path.insert(0, Finder())
 """

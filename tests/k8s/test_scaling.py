@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text, update
 
-from service.queue import KIND, KINDS, Kind
-from service.state import leases, versions
+from service.state import leases, queue, transitions, versions
 from service.state.database import Database
-from service.state.flow import STAGE_OF
+from service.state.lifecycle import STAGE_OF, WORKER_KIND_OF, WORKER_KINDS, WorkerKind, stages_of
 from service.state.tables import Unit, Version
 from tests.k8s.manifests import named
 from tests.servers import postgresql
@@ -31,12 +30,12 @@ def database(server: Database) -> Database:
     return server
 
 
-def trigger(kind: Kind) -> dict[str, Any]:
+def trigger(kind: WorkerKind) -> dict[str, Any]:
     (one,) = named("overlays/prod", "ScaledObject", f"{kind}-worker")["spec"]["triggers"]
     return dict(one["metadata"])
 
 
-def wanted(database: Database, kind: Kind) -> int:
+def wanted(database: Database, kind: WorkerKind) -> int:
     """Workers: one for each `targetQueryValue` of what the query finds."""
     with database.read() as session:
         found = session.scalar(text(trigger(kind)["query"]))
@@ -44,8 +43,8 @@ def wanted(database: Database, kind: Kind) -> int:
     return -(-found // int(trigger(kind)["targetQueryValue"]))
 
 
-def workers(database: Database) -> dict[Kind, int]:
-    return {kind: wanted(database, kind) for kind in KINDS}
+def workers(database: Database) -> dict[WorkerKind, int]:
+    return {kind: wanted(database, kind) for kind in WORKER_KINDS}
 
 
 def generating(database: Database, shards: int) -> int:
@@ -61,7 +60,7 @@ def done(database: Database, work: dict[str, int] | None = None) -> None:
 
 
 def leased(database: Database) -> leases.Lease:
-    lease = leases.acquire(database, leases.in_line(database)[0][0], "worker", 60)
+    lease = leases.acquire(database, queue.next_units(database)[0][0], "worker", 60)
     assert lease is not None
     return lease
 
@@ -89,7 +88,7 @@ def test_a_shard_whose_worker_died_still_wants_one(database: Database) -> None:
     generating(database, 1)
     leased(database)
     with database.write() as session:
-        session.execute(update(Unit).values(due=0))
+        session.execute(update(Unit).values(lease_until=0))
     assert workers(database)["gpu"] == 1
 
 
@@ -100,7 +99,7 @@ def test_a_shard_that_waits_for_its_next_attempt_wants_none_yet(database: Databa
 
 
 def test_a_version_that_was_cancelled_or_failed_wants_none(database: Database) -> None:
-    versions.cancel(database, generating(database, 3))
+    transitions.cancel(database, generating(database, 3))
     assert workers(database)["gpu"] == 0
     generating(database, 3)
     lease = leased(database)
@@ -117,10 +116,10 @@ def test_a_version_that_is_completed_wants_none(database: Database) -> None:
     assert workers(database) == {"cpu": 0, "gpu": 0}
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_query_names_every_stage_of_its_workers_and_every_state_on_the_way(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", WORKER_KINDS)
+def test_the_query_names_every_stage_of_its_workers_and_every_state_on_the_way(kind: WorkerKind) -> None:
     query = trigger(kind)["query"]
-    assert {stage for stage in KIND if f"'{stage}'" in query} == {stage for stage, its in KIND.items() if its == kind}
+    assert {stage for stage in WORKER_KIND_OF if f"'{stage}'" in query} == set(stages_of(kind))
     assert all(f"'{state}'" in query for state in STAGE_OF)
     assert trigger(kind)["activationTargetQueryValue"] == "0"
     scaled = named("overlays/prod", "ScaledObject", f"{kind}-worker")["spec"]

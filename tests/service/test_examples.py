@@ -12,7 +12,7 @@ from pipelines.methods import METHODS
 from pipelines.source.open import open_source
 from pipelines.spec import FolderSource, SpuriousRemoval, VersionSpec, load
 from pipelines.version.plan import quotas
-from service.cli import EXAMPLES
+from service.cli.specs import EXAMPLES
 
 FOLDER = Path(__file__).parents[2] / "service/examples"
 

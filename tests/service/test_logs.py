@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 SAID = """
 import logging, warnings, structlog
 from service import logs
-logs.begin("info")
+logs.configure("info")
 with structlog.contextvars.bound_contextvars(request_id="monday-7"):
     structlog.get_logger("service.some").info("done", unit=3)
     structlog.get_logger("service.some").debug("unheard")
@@ -21,7 +21,7 @@ with structlog.contextvars.bound_contextvars(request_id="monday-7"):
 try:
     1 / 0
 except ZeroDivisionError:
-    structlog.get_logger("workers.work").exception("failed")
+    structlog.get_logger("workers.unit").exception("failed")
 """
 
 

@@ -31,7 +31,7 @@ def test_health_is_told_with_the_reason() -> None:
 
 
 def test_a_port_that_is_taken_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(monitor, "PAUSE", 0.05)
+    monkeypatch.setattr(monitor, "RETRY_SECONDS", 0.05)
     with socket.socket() as taken:
         taken.bind(("", 0))
         taken.listen()

@@ -8,14 +8,14 @@ from workers import metrics
 def test_work_without_a_step_hangs_and_no_work_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = 1000.0
     monkeypatch.setattr(metrics.time, "monotonic", lambda: clock)
-    assert metrics.ailing() is None
-    with metrics.at("generate") as ended:
-        clock += metrics.SILENT
-        assert metrics.ailing() is None
+    assert metrics.failure() is None
+    with metrics.measure("generate") as ended:
+        clock += metrics.HANG_SECONDS
+        assert metrics.failure() is None
         clock += 1
-        assert metrics.ailing() == "no step for 1801 s"
+        assert metrics.failure() == "no step for 1801 s"
         metrics.step()
-        assert metrics.ailing() is None
+        assert metrics.failure() is None
         ended("done")
-    clock += 10 * metrics.SILENT
-    assert metrics.ailing() is None
+    clock += 10 * metrics.HANG_SECONDS
+    assert metrics.failure() is None

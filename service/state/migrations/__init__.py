@@ -1,7 +1,7 @@
-"""The database's shape, step by step: Alembic, up and down, in one transaction, under a lock.
+"""The database's schema, step by step: Alembic, up and down, in one transaction, under a lock.
 
-A step runs on SQLite and on PostgreSQL. It adds and drops columns as they are: `batch_alter_table` would make SQLite remove
-a table that others refer to, and their rows with it.
+A step runs on SQLite and on PostgreSQL. It adds, drops and renames columns as they are: `batch_alter_table` would make
+SQLite remove a table that others refer to, and their rows with it.
 """
 
 from pathlib import Path
@@ -14,42 +14,42 @@ from sqlalchemy import Connection, Engine, text
 
 from pipelines.errors import CounterpoiseError
 
-LOCK = 0x636F756E746572  # PostgreSQL's advisory lock of whoever migrates; SQLite has one writer anyway
+LOCK = 0x636F756E746572  # PostgreSQL's advisory lock for migrations; SQLite has one writer anyway
 
 
 class SchemaError(CounterpoiseError):
-    """The database cannot be brought to the revision that was asked for."""
+    """The database cannot be brought to the revision that was given."""
 
 
-def current(connection: Connection) -> str:
+def current_revision(connection: Connection) -> str:
     """The revision that a database has; "base" before the first."""
     return MigrationContext.configure(connection).get_current_revision() or "base"
 
 
 def migrate(engine: Engine, to: str = "head") -> str:
-    """Bring a database up or down to a revision; return its name. Quick when it is there, safe when several do it at once.
+    """Bring a database up or down to a revision; return its name. Quick when it has it, safe when several do it at once.
 
-    A database that was made before there were revisions is taken over: the first one makes only what is missing.
+    A database from before there were revisions is taken over: the first revision creates only what is missing.
     Raises SchemaError for a revision that is not known here.
     """
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     steps = ScriptDirectory.from_config(config).walk_revisions()
-    known = ["base", *reversed([step.revision for step in steps])]
-    wanted = known[-1] if to == "head" else to
+    revisions = ["base", *reversed([step.revision for step in steps])]
+    target = revisions[-1] if to == "head" else to
     with engine.execution_options(reading=True).connect() as connection:
-        if current(connection) == wanted:
-            return wanted
+        if current_revision(connection) == target:
+            return target
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
-        for revision in (found := current(connection), wanted):
-            if revision not in known:
+        for revision in (current := current_revision(connection), target):
+            if revision not in revisions:
                 raise SchemaError(
-                    f"revision {revision!r} of the database is not known here; known are {', '.join(known)}. "
+                    f"revision {revision!r} of the database is not known here; known are {', '.join(revisions)}. "
                     "Use the newer Counterpoise that has it, also to migrate down from it"
                 )
         config.attributes["connection"] = connection
-        walk = command.upgrade if known.index(found) < known.index(wanted) else command.downgrade
-        walk(config, wanted)
-    return wanted
+        direction = command.upgrade if revisions.index(current) < revisions.index(target) else command.downgrade
+        direction(config, target)
+    return target

@@ -1,4 +1,4 @@
-"""What Alembic runs: every step on the connection, and in the transaction, of whoever asked."""
+"""What Alembic runs: every step on the connection, and in the transaction, of `migrate`."""
 
 from alembic import context
 

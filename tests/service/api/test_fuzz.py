@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
 
 from service.api.app import create_app
 from service.settings import Settings
-from tests.service.api.calls import SHOES, SPEC, context, key
+from tests.service.calls import SHOES, SPEC, context, key
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 # No broker: versions must be accepted all the same. Previews and /readyz would truly be unavailable.

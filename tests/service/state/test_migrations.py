@@ -9,9 +9,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
-from service.state import keys, versions
+from service.state import api_keys, events, versions
 from service.state.database import Database
-from service.state.migrations import SchemaError, current, migrate
+from service.state.migrations import SchemaError, current_revision, migrate
 from service.state.tables import Base
 
 
@@ -29,10 +29,10 @@ def ran(database: Database, statement: str) -> list[tuple[object, ...]]:
 
 def revision(database: Database) -> str:
     with database.engine.connect() as connection:
-        return current(connection)
+        return current_revision(connection)
 
 
-def fill_template(database: Database) -> None:
+def filled(database: Database) -> None:
     """A completed, a running and a failed version of one dataset, as they were at revision 0001."""
     ran(database, "INSERT INTO datasets (tenant, name, last) VALUES ('team', 'shoes', 3), ('team', 'hats', 0)")
     for number, state in enumerate(("completed", "completed", "failed"), start=1):
@@ -52,7 +52,7 @@ def test_the_models_and_the_migrations_agree(database: Database) -> None:
 
 def test_data_goes_up_and_down_and_nothing_is_lost(database: Database) -> None:
     migrate(database.engine, "0001")
-    fill_template(database)
+    filled(database)
     database.create()
     assert ran(database, "SELECT name, latest FROM datasets ORDER BY name") == [("hats", None), ("shoes", 2)]
     found = versions.find(database, "team", "shoes", 1)
@@ -69,9 +69,69 @@ def test_data_goes_up_and_down_and_nothing_is_lost(database: Database) -> None:
     assert inspect(database.engine).get_table_names() == ["alembic_version"]
 
 
+def test_renamed_columns_keep_their_data_up_and_down(database: Database) -> None:
+    """A unit of each state, a used idempotency key, a schedule, a delivery and a message, as they were at revision 0002."""
+    migrate(database.engine, "0001")
+    filled(database)
+    migrate(database.engine, "0002")
+    ran(database, "UPDATE versions SET work = '{\"generate\": 2}' WHERE id = 1")
+    units = [(1, "ready", 10.5), (2, "leased", 99.5), (3, "done", 7.0), (4, "failed", 8.0)]
+    for number, state, due in units:
+        ran(
+            database,
+            "INSERT INTO units (version_id, stage, number, state, due, fence, attempts) "
+            f"VALUES (1, 'generate', {number}, '{state}', {due}, 3, 1)",
+        )
+    ran(database, "INSERT INTO asked (tenant, key, digest, version_id) VALUES ('team', 'monday', 'abc', 2)")
+    ran(
+        database,
+        "INSERT INTO schedules (tenant, dataset, cron, time_zone, spec, busy, due, fired, said) "
+        "VALUES ('team', 'shoes', '0 3 * * *', 'UTC', '{}', 'skip', 50.5, 40.5, 'version 2 was asked for')",
+    )
+    ran(database, "INSERT INTO webhooks (id, tenant, url, secret, created) VALUES (1, 'team', 'https://a', 's', 0)")
+    ran(
+        database,
+        "INSERT INTO deliveries (webhook_id, payload, at, state, due, attempts) VALUES (1, '{}', 1, 'pending', 60.5, 2)",
+    )
+    ran(database, "INSERT INTO events (version_id, at, kind, data) VALUES (1, 3, 'progress', '{\"said\": \"20 images\"}')")
+    bar = '{"stage": "learn", "done": 1, "total": 9}'
+    ran(database, f"INSERT INTO events (version_id, at, kind, data) VALUES (1, 4, 'progress', '{bar}')")
+
+    assert migrate(database.engine, "0003") == "0003"
+    columns = "SELECT number, state, not_before, lease_until, fence FROM units ORDER BY number"
+    assert ran(database, columns) == [
+        (1, "ready", 10.5, None, 3), (2, "leased", 99.5, 99.5, 3), (3, "done", 7.0, None, 3), (4, "failed", 8.0, None, 3),
+    ]  # fmt: skip
+    version = versions.find(database, "team", "shoes", 1)
+    assert version is not None
+    assert version.unit_counts == {"generate": 2}
+    assert ran(database, "SELECT key, digest, version_id FROM idempotency_keys") == [("monday", "abc", 2)]
+    assert ran(database, "SELECT next_tick, fired, outcome FROM schedules") == [(50.5, 40.5, "version 2 was asked for")]
+    assert ran(database, "SELECT not_before, attempts FROM deliveries") == [(60.5, 2)]
+    data = [event.data for event in events.list_after(database, 1, 0) if event.kind == "progress"]
+    assert data == [{"message": "20 images"}, {"stage": "learn", "done": 1, "total": 9}]
+
+    # While leased, a unit's lease may have been renewed, and when it was ready is long past.
+    ran(database, "UPDATE units SET lease_until = 120.5, not_before = 5.5 WHERE state = 'leased'")
+    assert migrate(database.engine, "0002") == "0002"
+    old = [(1, "ready", 10.5), (2, "leased", 120.5), (3, "done", 7.0), (4, "failed", 8.0)]
+    assert ran(database, "SELECT number, state, due FROM units ORDER BY number") == old
+    assert ran(database, "SELECT key, digest, version_id FROM asked") == [("monday", "abc", 2)]
+    assert ran(database, "SELECT due, said FROM schedules") == [(50.5, "version 2 was asked for")]
+    assert ran(database, "SELECT due FROM deliveries") == [(60.5,)]
+    data = [event.data for event in events.list_after(database, 1, 0) if event.kind == "progress"]
+    assert data == [{"said": "20 images"}, {"stage": "learn", "done": 1, "total": 9}]
+    indexes = {index["name"] for index in inspect(database.engine).get_indexes("units")}
+    assert "units_in_line" in indexes
+    assert not indexes & {"units_ready", "units_leased"}
+    assert migrate(database.engine, "head") == "0003"
+    with database.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
 def test_a_database_that_was_made_without_revisions_is_taken_over(database: Database) -> None:
     migrate(database.engine, "0001")
-    fill_template(database)
+    filled(database)
     ran(database, "DROP TABLE alembic_version")
     ran(database, "DROP INDEX events_of_kind")  # as one that is older still
     database.create()
@@ -113,4 +173,4 @@ def test_processes_that_start_at_once_wait_for_each_other(database: Database) ->
     with ThreadPoolExecutor(4) as pool:
         done = list(pool.map(lambda _: subprocess.run([sys.executable, "-c", ONE, url], check=False).returncode, range(4)))
     assert done == [0, 0, 0, 0]
-    assert keys.caller(database, keys.create(database, "test", "team", keys.SCOPES)) is not None
+    assert api_keys.authenticate(database, api_keys.create(database, "test", "team", api_keys.SCOPES)) is not None

@@ -1,0 +1,76 @@
+"""What a spec may name: methods, filters, checkpoints and learned concepts; and whether a spec is valid."""
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from pipelines.spec import FILTER_SPECS, METHOD_SPECS, VersionSpec
+from pipelines.store.object_store import Store
+from service.api.dependencies import Context, ReadAccess
+from service.api.problems import documented
+from service.catalogue.schemas import CheckpointView, ComponentView, ConceptView
+from service.limits import check
+
+router = APIRouter(prefix="/v1", tags=["catalogue"], responses=documented(401, 403))
+
+
+def component_view(model: type[BaseModel]) -> ComponentView:
+    schema = model.model_json_schema()
+    kind = schema["properties"]["type"]["const"]
+    return ComponentView(type=kind, description=model.__doc__ or "", parameters=schema)
+
+
+@router.get("/methods")
+def list_methods(_caller: ReadAccess) -> list[ComponentView]:
+    """How images can be made."""
+    return [component_view(model) for model in METHOD_SPECS]
+
+
+@router.get("/filters")
+def list_filters(_caller: ReadAccess) -> list[ComponentView]:
+    """What generated images can be judged by."""
+    return [component_view(model) for model in FILTER_SPECS]
+
+
+def concept_view(store: Store, key: str) -> ConceptView:
+    """A learned token, by the key of its learning curve."""
+    facts = store.json(key)
+    return ConceptView(
+        token=facts["token"],
+        key=key.removesuffix("curve.json") + "learned_embeds.safetensors",
+        word=facts["word"],
+        label=facts["label"],
+        images=len(facts["images"]),
+        model=facts["model"],
+        learning_rate=facts["learning_rate_effective"],
+        losses=facts["losses"][::10],
+    )
+
+
+@router.get("/concepts")
+def list_concepts(context: Context, caller: ReadAccess) -> list[ConceptView]:
+    """What was learned so far, for any version."""
+    store = context.store(caller)
+    return [concept_view(store, key) for key in store.keys("concepts/token") if key.endswith("/curve.json")]
+
+
+@router.get("/models")
+def list_models(context: Context, _caller: ReadAccess) -> list[CheckpointView]:
+    """Which checkpoints a spec may name here."""
+    folders = [
+        str(path.parent)
+        for root in context.settings.model_roots
+        for name in ("model_index.json", "config.json")
+        for path in sorted([*root.glob(name), *root.glob(f"*/{name}")])
+    ]
+    return [
+        CheckpointView(name="builtin", kind="builtin"),
+        *(CheckpointView(name=folder, kind="folder") for folder in dict.fromkeys(folders)),
+        *(CheckpointView(name=f"{name}/*", kind="hub") for name in context.settings.hub_organisations),
+    ]
+
+
+@router.post("/specs:validate", responses=documented(400, 422))
+def validate_spec(context: Context, _caller: ReadAccess, spec: VersionSpec) -> VersionSpec:
+    """Check a spec; the answer has every default filled in."""
+    check(spec, context.settings)
+    return spec

@@ -1,0 +1,103 @@
+"""Commands that need no service: a version, an ablation or the bench, in this process."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.errors import SpecError
+from pipelines.spec import load
+from service.cli.output import console, percent, print_summary, write_json
+
+bench_app = typer.Typer(help="Measure what the methods are worth.", no_args_is_help=True)
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """On Ctrl-C, say that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        Console(stderr=True).print("\nStopped. The same command again goes on where it was.", soft_wrap=True)
+        raise typer.Exit(130) from None
+
+
+def run(
+    spec: Annotated[Path, typer.Argument(help="The spec, YAML or JSON.")],
+    out: Annotated[Path, typer.Option(help="Folder for the version, summary.json and report.html.")],
+) -> None:
+    """Make a version in this process. Stopped and started again, it goes on where it was."""
+    checked = load(spec)
+    from pipelines.progress import bars
+
+    with resumable(), bars() as progress:  # first, since the libraries talk while they are imported
+        from pipelines.run import run as run_spec
+
+        summary = run_spec(checked, out, progress)
+    print_summary(summary, out / "report.html")
+
+
+def ablate(
+    spec: Annotated[Path, typer.Argument(help="A spec with spurious_removal on a built-in source.")],
+    out: Annotated[Path, typer.Option(help="Folder for the versions and ablation.json.")],
+    variants: Annotated[str, typer.Option(help="Which to run, comma-separated; all if not given.")] = "",
+) -> None:
+    """Run a spec without each of its parts, and say what each is worth."""
+    checked = load(spec)
+    from pipelines.progress import bars
+
+    with resumable(), bars() as progress:
+        from pipelines.experiments.ablation import VARIANTS
+        from pipelines.experiments.ablation import ablate as ablate_spec
+
+        results = ablate_spec(checked, out, variants.split(",") if variants else list(VARIANTS), progress)
+    print_ablation(results)
+
+
+def print_ablation(results: dict[str, Any]) -> None:
+    table = Table("variant", "worst group", "average", "kept", "oracle: wrong", "after pruning", "probe AUC")
+    for name, row in results["variants"].items():
+        accuracies = [percent(row[metric]) for metric in ("worst_group", "average")]
+        rates = [
+            "-" if row[k] is None else f"{row[k]:.2f}" for k in ("oracle_wrong_before", "oracle_wrong_after", "probe_auc")
+        ]
+        table.add_row(name, *accuracies, f"{row['kept']}/{row['generated']}", *rates)
+    console.print(table)
+    table = Table("head, alone", "kept", "of those right", "agrees with the oracle", title="Pruning, first variant")
+    for name, row in next(iter(results["variants"].values()))["heads"].items():
+        table.add_row(name, *(f"{row[k]:.2f}" for k in ("kept", "right", "agreement")))
+    console.print(table)
+    console.print("overlap with the true masks (IoU): " + ", ".join(f"{k} {v:.2f}" for k, v in results["iou"].items()))
+
+
+@bench_app.command("methods")
+def bench_methods(
+    json_file: Annotated[Path, typer.Option("--json", help="File for the results.")],
+    out: Annotated[Path, typer.Option(help="Folder for versions, table and contact sheets.")] = Path("bench-out"),
+    only: Annotated[str, typer.Option(help="Which benchmarks, comma-separated; all if not given.")] = "",
+    seeds: Annotated[str, typer.Option(help="Seeds of the trainings, comma-separated.")] = "0,1,2",
+) -> None:
+    """Measure every method on few shots, a long tail and a shortcut, beside what costs less and the ceiling."""
+    from pipelines.progress import bars
+
+    try:
+        numbers = [int(seed) for seed in seeds.split(",")]
+    except ValueError:
+        raise SpecError(f"--seeds: {seeds!r} is not a list of whole numbers; give them as 0,1,2") from None
+    write_json(json_file, "", "a")  # or fail now, not after an hour
+    with bars() as progress:
+        from pipelines.experiments.bench import BENCHMARKS, bench
+
+        results = bench(only.split(",") if only else list(BENCHMARKS), numbers, out, progress)
+    write_json(json_file, json.dumps(results, indent=1) + "\n")
+    for name, arms in results["results"].items():
+        table = Table(name, "accuracy", "of the gap")
+        for arm, result in arms.items():
+            share = results["gap_closed"][name].get(arm)
+            table.add_row(arm, percent(result), "" if share is None else f"{share:.0%}")
+        console.print(table)

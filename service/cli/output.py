@@ -1,0 +1,48 @@
+"""What several commands print or write: a version's summary, results as JSON."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.errors import CounterpoiseError
+from pipelines.spec.arms import ARMS
+
+console = Console(highlight=False)
+LOW_YIELD = 0.2  # share of the planned images that were kept, below which the filters are named
+
+
+def print_summary(summary: dict[str, Any], report: Path) -> None:
+    """A version's accuracies and counts, and where its report lies."""
+    if summary["arms"]:
+        table = Table("trained on", "average", "worst group", title=f"Accuracy on real test images: {summary['name']}")
+        for arm in (arm for arm in ARMS if arm in summary["arms"]):
+            results = summary["arms"][arm]
+            table.add_row(ARMS[arm].title, *(f"{percent(results[name])} %" for name in ("average", "worst_group")))
+        console.print(table)
+    if summary["gap_closed"] is not None:
+        console.print(f"{summary['gap_closed']:.0%} of the worst-group gap to the ceiling is closed.")
+    counts = summary["counts"]
+    console.print(f"{counts['kept']} of {counts['generated']} generated images kept; {summary['seconds']['total']:.0f} s.")
+    if counts["kept"] < LOW_YIELD * counts["planned"]:
+        worst = max(counts["reasons"], key=counts["reasons"].get, default="")
+        dropped = f"; {counts['reasons'][worst]} were dropped by {worst!r}" if worst else ""
+        console.print(
+            f"Few of the {counts['planned']} that were asked for{dropped}. Its settings are in the spec's filters."
+        )
+    console.print(f"Look at {report}", soft_wrap=True)
+
+
+def percent(result: dict[str, float]) -> str:
+    """Mean and standard deviation of an accuracy in [0, 1], in percent."""
+    return f"{100 * result['mean']:.1f} ± {100 * result['std']:.1f}"
+
+
+def write_json(file: Path, text: str, mode: str = "w") -> None:
+    """Raises CounterpoiseError when the file cannot be written. With mode "a" and no text it only finds that out."""
+    try:
+        with file.open(mode) as stream:
+            stream.write(text)
+    except OSError as error:
+        raise CounterpoiseError(f"--json: {file} cannot be written ({error.strerror}); give another file") from None

@@ -1,0 +1,176 @@
+"""Commands of a client: the service is the one that COUNTERPOISE_URL names, with the key COUNTERPOISE_KEY."""
+
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+import typer
+from rich.table import Table
+
+from pipelines.errors import CounterpoiseError
+from pipelines.spec import VersionSpec, load
+from service.cli.output import console
+from service.cli.watch import watch
+from service.client import Client
+from service.schedules.cron import next_tick
+from service.schedules.schemas import ScheduleView
+from service.versions.schemas import VersionView
+
+REFUSED_LISTED = 20  # refused images that are printed
+PATIENCE = 10.0  # seconds for which a service that does not answer is tried again; longer where images are uploaded
+Dataset = Annotated[str, typer.Argument(help="Name of the dataset.")]
+Number = Annotated[int, typer.Argument(help="Number of the version.")]
+Spec = Annotated[Path, typer.Argument(help="The spec, YAML or JSON.")]
+Follow = Annotated[bool, typer.Option("--watch", help="Follow it to its end.")]
+
+
+def version_line(version: VersionView) -> str:
+    names = ("planned", "generated", "kept", "dropped", "carried")
+    counts = ", ".join(f"{version.counts[name]} {name}" for name in names if name in version.counts)
+    return f"{version.dataset} {version.number}: {version.state}" + (f" ({counts})" if counts else "")
+
+
+def upload_folder(client: Client, spec: VersionSpec) -> VersionSpec:
+    """The spec of the uploaded source, once the images of its folder are sent; those refused are printed."""
+    uploaded, source = client.upload_folder(spec)
+    if source is not None:
+        console.print(f"{source.images} images sent, {len(source.refused)} refused")
+        for image in source.refused[:REFUSED_LISTED]:
+            console.print(f"  {image.id}: {image.reason}", markup=False)
+    return uploaded
+
+
+def report(client: Client, version: VersionView, follow: bool) -> VersionView:
+    """Print a version and, with `follow`, watch it to its end. Raises CounterpoiseError when it failed or was cancelled."""
+    console.print(version_line(version))
+    if follow:
+        version = watch(client, version)
+        console.print(version_line(version))
+        if version.state in ("failed", "cancelled"):
+            raise CounterpoiseError(version.error or f"the version is {version.state}")
+    return version
+
+
+def submit(spec: Spec, follow: Follow = False) -> None:
+    """Ask the service for a version. A folder of images is sent along."""
+    checked = load(spec)
+    with Client() as client:
+        report(client, client.submit(upload_folder(client, checked)), follow)
+
+
+def refresh(
+    dataset: Dataset,
+    spec: Annotated[Path | None, typer.Option(help="The spec; left out, the schedule's or the newest version's.")] = None,
+    follow: Follow = False,
+) -> None:
+    """Make the next version of what has changed in its source, if anything has. A folder of images is sent along."""
+    checked = load(spec) if spec else None
+    with Client() as client:
+        version = client.refresh(dataset, upload_folder(client, checked) if checked else None)
+        version = report(client, version, follow)
+    if version.state == "unchanged":
+        console.print(f"Nothing has changed since version {version.previous}: there is no new one.")
+    if version.state == "held":
+        console.print(
+            f"Its evaluation is worse than the latest version's: look at diff.json and the report. "
+            f"'counterpoise promote {dataset} {version.number}' makes it the latest all the same."
+        )
+
+
+def promote(dataset: Dataset, number: Number) -> None:
+    """Make a version the latest: one that was held, or an older one again."""
+    with Client(patience=PATIENCE) as client:
+        console.print(f"the latest version of {dataset} is {client.promote(dataset, number).latest}")
+
+
+def schedule(
+    spec: Spec,
+    cron: Annotated[str, typer.Option(help="Minute, hour, day, month and weekday: '0 3 * * 1'.")],
+    time_zone: Annotated[str, typer.Option(help="Whose clock that is: 'Europe/Berlin'.")] = "UTC",
+    busy: Annotated[str, typer.Option(help="While a version is on its way: skip, or queue until it has ended.")] = "skip",
+    enabled: Annotated[bool, typer.Option(help="Whether it is in force.")] = True,
+) -> None:
+    """Refresh a dataset by the clock. A folder of images is sent along."""
+    checked = load(spec)
+    next_tick(cron, time_zone, time.time())  # raises before anything is sent
+    with Client() as client:
+        uploaded = upload_folder(client, checked)
+        view = client.schedule(uploaded, cron, time_zone=time_zone, busy=busy, enabled=enabled)
+    console.print(f"{checked.name}: {schedule_line(view)}")
+
+
+def unschedule(dataset: Dataset) -> None:
+    """Refresh a dataset by the clock no more."""
+    with Client(patience=PATIENCE) as client:
+        client.unschedule(dataset)
+    console.print(f"{dataset} has no schedule any more")
+
+
+def schedule_line(schedule: ScheduleView) -> str:
+    line = f"{schedule.cron} {schedule.time_zone}"
+    if schedule.next_tick is None:
+        return f"{line}, not enabled"
+    tick = datetime.fromtimestamp(schedule.next_tick, ZoneInfo(schedule.time_zone)).strftime("%Y-%m-%d %H:%M")
+    return f"{line}, next {tick}" + (f"; {schedule.outcome}" if schedule.outcome else "")
+
+
+def list_datasets() -> None:
+    """All datasets: the latest version of each, which are held, and when it is refreshed."""
+    with Client(patience=PATIENCE) as client:
+        table = Table("dataset", "latest", "held", "refreshed")
+        for item in client.datasets():
+            held = ", ".join(str(version.number) for version in item.versions if version.state == "held")
+            table.add_row(item.name, str(item.latest or ""), held, schedule_line(item.schedule) if item.schedule else "")
+    console.print(table)
+
+
+def status(dataset: Dataset, number: Number) -> None:
+    """How far a version is."""
+    with Client(patience=PATIENCE) as client:
+        version = client.version(dataset, number)
+    console.print(version_line(version))
+    table = Table("stage", "done", "of")
+    for stage, units in version.units.items():
+        table.add_row(stage, str(units.done), str(units.of))
+    console.print(table)
+    if version.error:
+        console.print(version.error, style="red", markup=False)
+
+
+def pull(dataset: Dataset, number: Number, out: Annotated[Path, typer.Option(help="Folder to put it in.")] = Path()) -> None:
+    """Download a published version."""
+    folder = out / dataset / f"v{number}"
+    with Client(patience=PATIENCE) as client:
+        count = sum(1 for _ in client.pull(dataset, number, folder))
+    console.print(f"{count} files in {folder}", soft_wrap=True)
+
+
+def cancel(dataset: Dataset, number: Number) -> None:
+    """Stop working on a version."""
+    with Client(patience=PATIENCE) as client:
+        console.print(version_line(client.cancel(dataset, number)))
+
+
+def retry(dataset: Dataset, number: Number) -> None:
+    """Go on with a version that failed or was cancelled."""
+    with Client(patience=PATIENCE) as client:
+        console.print(version_line(client.retry(dataset, number)))
+
+
+def delete(dataset: Dataset, number: Number) -> None:
+    """Remove a version that has ended, with its files."""
+    with Client(patience=PATIENCE) as client:
+        client.delete(dataset, number)
+    console.print(f"{dataset} {number} is removed")
+
+
+def list_versions(dataset: Annotated[str | None, typer.Option(help="Of this dataset alone.")] = None) -> None:
+    """All versions, the newest first."""
+    with Client(patience=PATIENCE) as client:
+        table = Table("dataset", "version", "state", "kept", "planned")
+        for version in client.versions(**({"dataset": dataset} if dataset else {})):
+            counts = [str(version.counts.get(name, "")) for name in ("kept", "planned")]
+            table.add_row(version.dataset, str(version.number), version.state, *counts)
+    console.print(table)

@@ -1,0 +1,51 @@
+"""Commands on specs alone: examples, validation, the JSON Schema."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.errors import SpecError
+from pipelines.spec import UploadedSource, VersionSpec, load
+from service.cli.output import write_json
+
+EXAMPLES = ("spurious", "few-shot", "long-tail")
+
+
+def example(name: Annotated[str, typer.Argument(help=f"One of: {', '.join(EXAMPLES)}.")]) -> None:
+    """Print a ready spec."""
+    if name not in EXAMPLES:
+        raise SpecError(f"example {name!r} does not exist; there are {', '.join(EXAMPLES)}")
+    typer.echo((files("service") / "examples" / f"{name}.yaml").read_text(encoding="utf-8"), nl=False)
+
+
+def validate(
+    spec: Annotated[Path, typer.Argument(help="The spec, YAML or JSON.")],
+    json_: Annotated[Path | None, typer.Option("--json", help="Write it here as JSON, as it is sent over HTTP.")] = None,
+) -> None:
+    """Check a spec and its images, and say what it would make."""
+    checked = load(spec)
+    if json_ is not None:
+        write_json(json_, checked.model_dump_json(exclude_unset=True, indent=2) + "\n")
+    title = f"{checked.name}: {checked.method.type}, {checked.amount}."
+    if isinstance(checked.source, UploadedSource):
+        typer.echo(f"{title} The spec is valid; its images lie with a service, and were not looked at.")
+        return
+    from pipelines.source import requirements
+    from pipelines.source.open import open_source
+    from pipelines.version.plan import make_plan
+
+    source = open_source(checked.source)
+    for line in source.summary:
+        typer.echo(line)
+    plan = make_plan(checked, "", "", source.counts)
+    requirements.check(checked, source)
+    typer.echo(f"{title} The spec is valid.")
+    typer.echo(f"To be made: {plan.planned} images in {plan.shards} shards.")
+
+
+def schema() -> None:
+    """Print every field of a spec as JSON Schema: its meaning, its default, what it may be."""
+    typer.echo(json.dumps(VersionSpec.model_json_schema(), indent=2, ensure_ascii=False))

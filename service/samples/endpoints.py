@@ -1,0 +1,59 @@
+"""GET .../samples: every image of a version, kept or dropped and why, with its provenance."""
+
+import re
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Path, Query, Response
+
+from pipelines.store import keys
+from pipelines.version import browse
+from service.api.dependencies import Context, ReadAccess
+from service.api.parameters import CURSOR, DatasetName, PageSize, VersionNumber
+from service.api.problems import documented
+from service.samples.schemas import SamplePage, SampleView
+from service.versions.lookups import find_version
+from service.versions.views import version_url
+
+router = APIRouter(prefix="/v1", tags=["samples"], responses=documented(401, 403, 404, 422))
+SAMPLE_ID = r"^[0-9]{1,12}-[0-9]{1,6}$"
+SampleId = Annotated[str, Path(pattern=SAMPLE_ID, description="Id of the sample.", examples=["17-0"])]
+
+
+@router.get("/datasets/{name}/versions/{number}/samples", responses=documented(400))
+def list_samples(
+    context: Context,
+    caller: ReadAccess,
+    name: DatasetName,
+    number: VersionNumber,
+    verdict: Annotated[browse.Verdict | None, Query(description="Kept or dropped ones alone.")] = None,
+    reason: Annotated[str | None, Query(description="Dropped for a reason that begins so.", max_length=200)] = None,
+    label: Annotated[str | None, Query(description="Of this class alone.", max_length=200)] = None,
+    cursor: Annotated[str | None, Query(description=CURSOR, max_length=40)] = None,
+    limit: PageSize = 20,
+) -> SamplePage:
+    """Page through the samples that are made so far."""
+    if cursor is not None and not re.fullmatch(r"[0-9]{1,9}\.[0-9]{1,9}", cursor):
+        raise HTTPException(400, f"cursor: {cursor!r} is none; take `next` of the page before")
+    file, row = map(int, cursor.split(".")) if cursor else (0, 0)
+    url = version_url(find_version(context, caller, name, number))
+    criteria = browse.SampleFilter(verdict, reason, label)
+    items, following = browse.page(context.store(caller), keys.version(name, number), criteria, (file, row), limit)
+    return SamplePage(
+        items=[SampleView(**item, image=f"{url}/samples/{item['id']}/image") for item in items],
+        next=None if following is None else f"{following[0]}.{following[1]}",
+    )
+
+
+@router.get(
+    "/datasets/{name}/versions/{number}/samples/{sample}/image",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}}, "description": "The image."}},
+)
+def get_image(context: Context, caller: ReadAccess, name: DatasetName, number: VersionNumber, sample: SampleId) -> Response:
+    """One sample's PNG."""
+    find_version(context, caller, name, number)
+    index, attempt = map(int, sample.split("-"))
+    data = browse.image(context.store(caller), keys.version(name, number), index, attempt)
+    if data is None:
+        raise HTTPException(404, f"version {number} of {name!r} has no sample {sample!r}")
+    return Response(data, media_type="image/png", headers={"Cache-Control": "private, max-age=31536000, immutable"})

@@ -1,0 +1,36 @@
+"""Samples as the API shows them."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+
+class SampleView(BaseModel):
+    """A generated image and its provenance."""
+
+    id: str = Field(description="Place in the plan and attempt.", examples=["17-0"])
+    verdict: Literal["kept", "dropped"]
+    reason: str | None = Field(description="Why it was dropped.", examples=["quality: blurred"])
+    label: str
+    group: str | None = Field(description="Of the source image, whose background it keeps.")
+    origin: str | None = Field(description="Class of the source image.")
+    source_id: str | None
+    source_sha256: str | None
+    object_id: str | None = Field(None, description="The image that a real object in it was cut from.")
+    object_sha256: str | None = None
+    method: str
+    prompt: str
+    concept: str | None = Field(description="Where the token that it was made with lies in the store.")
+    seed: int
+    strength: float
+    guidance: float
+    steps: int
+    model: str
+    revision: str
+    scores: dict[str, Any] = Field(description="What the filters measured.")
+    image: str = Field(description="Where its PNG is.")
+
+
+class SamplePage(BaseModel):
+    items: list[SampleView]
+    next: str | None = Field(description="Cursor of the next page; none on the last. A page may be short, or empty.")

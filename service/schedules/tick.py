@@ -1,0 +1,29 @@
+"""The tick of a schedule: the scheduler fires every schedule whose next tick has come, which creates a refresh.
+
+When a tick comes: `cron`. That it fires once, however many schedulers look: `service/state/schedules.py`.
+"""
+
+import structlog
+
+from pipelines.errors import CounterpoiseError
+from pipelines.spec import parse
+from pipelines.store.object_store import Store
+from service.settings import Settings
+from service.state import schedules
+from service.state.database import Database
+from service.versions.submission import admit, unpin
+
+log = structlog.get_logger()
+
+
+def fire_due(database: Database, settings: Settings) -> None:
+    """Fire all schedules that are due. Safe to run anywhere, by several."""
+    for schedule in schedules.due(database):
+        try:
+            store = Store.open(f"{settings.store}/{schedule.tenant}")
+            schedules.fire(database, schedule, admit(unpin(parse(schedule.spec)), settings, store))
+        except CounterpoiseError as error:
+            log.warning("schedule not fired", tenant=schedule.tenant, dataset=schedule.dataset, error=str(error))
+            schedules.skip(database, schedule, str(error))
+        except Exception as error:  # the store is away: it will be back, and the schedule is due still
+            log.warning("schedule not fired", dataset=schedule.dataset, error=f"{type(error).__name__}: {error}")

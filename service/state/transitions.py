@@ -1,0 +1,114 @@
+"""How a version moves from state to state. Every change of state is a compare-and-set in the database."""
+
+from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy.orm import Session
+
+from service.state import deliveries, events
+from service.state.database import Database, clock
+from service.state.lifecycle import ENDED, STAGE_OF, STAGES, STATE_OF, Stage, State, next_stage
+from service.state.tables import Dataset, Unit, Version, now
+
+
+def set_state(session: Session, version: Version, state: State) -> bool:
+    """Change the state, unless another transaction has changed it meanwhile. An end is put into the webhooks' outbox."""
+    changed = session.execute(
+        update(Version)
+        .where(Version.id == version.id, Version.state == version.state)
+        .values(state=state, entered={**version.entered, state: clock(session)})
+        .returning(Version.id)
+    )
+    if changed.one_or_none() is None:
+        return False
+    events.append(session, version.id, "state", {"state": state})
+    if state in ENDED:
+        data = {"dataset": version.dataset, "version": version.number, "state": state, "counts": version.counts}
+        deliveries.enqueue(session, version.tenant, f"version.{state}", data)
+    session.refresh(version)
+    return True
+
+
+def add_units(session: Session, version_id: int, stage: Stage, count: int) -> None:
+    """Put the units of a stage into the queue."""
+    at = clock(session)
+    rows = [{"version_id": version_id, "stage": stage, "number": n, "not_before": at} for n in range(count)]
+    session.execute(insert(Unit), rows)
+
+
+def start(session: Session, version: Version, stage: Stage) -> None:
+    """The first unit of a version was leased."""
+    if version.state == "queued" and stage == "plan":
+        set_state(session, version, "planning")
+
+
+def advance(session: Session, version_id: int) -> None:
+    """When the last unit of a stage is done, put the units of the next stage into the queue. Safe at any time, by anyone."""
+    version = session.get_one(Version, version_id, with_for_update=True)
+    stage = STAGE_OF.get(version.state)
+    if stage is None:
+        return
+    missing = select(func.count()).where(Unit.version_id == version_id, Unit.stage == stage, Unit.state != "done")
+    if session.scalar(missing):
+        return
+    following = next_stage(stage, version.unit_counts)
+    if following is None:
+        finish(session, version, stage)
+    elif set_state(session, version, STATE_OF[following]):
+        add_units(session, version_id, following, version.unit_counts[following])
+
+
+def finish(session: Session, version: Version, stage: Stage) -> None:
+    """All stages are done: the state is what a report of the last stage gives as `ends`, else completed, and then the
+    version is its dataset's latest."""
+    reports = session.scalars(select(Unit.report).where(Unit.version_id == version.id, Unit.stage == stage)).all()
+    state: State = next((report["ends"] for report in reports if report and "ends" in report), "completed")
+    if set_state(session, version, state) and state == "completed":
+        older = or_(Dataset.latest.is_(None), Dataset.latest < version.number)
+        dataset = Dataset.tenant == version.tenant, Dataset.name == version.dataset
+        session.execute(update(Dataset).where(*dataset, older).values(latest=version.number))
+
+
+def stop(session: Session, version_id: int, state: State, error: str | None = None) -> None:
+    """End a version that did not complete. Its units stay, and are not available until it is retried."""
+    version = session.get_one(Version, version_id, with_for_update=True)
+    if version.state not in ENDED and set_state(session, version, state):
+        version.error = error
+
+
+def cancel(database: Database, version_id: int) -> bool:
+    """Cancel: at once if no unit is leased, else when their workers have noticed. False if the version has ended."""
+    with database.write() as session:
+        if session.get_one(Version, version_id, with_for_update=True).state in ENDED:
+            return False
+        stop(session, version_id, "cancelling")
+        finish_cancelling(session, version_id)
+        return True
+
+
+def finish_cancelling(session: Session, version_id: int) -> None:
+    """A version that is being cancelled is cancelled once no unit of it is leased."""
+    version = session.get_one(Version, version_id)
+    if version.state != "cancelling":
+        return
+    leased = select(func.count()).where(Unit.version_id == version_id, Unit.state == "leased", Unit.lease_until > now())
+    if not session.scalar(leased):
+        stop(session, version_id, "cancelled")
+
+
+def retry(database: Database, version_id: int) -> bool:
+    """Put a failed or cancelled version back where it stopped; False if it is in another state. Done units stay done."""
+    with database.write() as session:
+        version = session.get_one(Version, version_id, with_for_update=True)
+        if version.state not in ("failed", "cancelled"):
+            return False
+        units = session.execute(select(Unit.stage, Unit.state).where(Unit.version_id == version_id).distinct()).all()
+        undone = [stage for stage in STAGES if any(s == stage and state != "done" for s, state in units)]
+        last = [stage for stage in STAGES if any(s == stage for s, _ in units)][-1]
+        session.execute(
+            update(Unit)
+            .where(Unit.version_id == version_id, Unit.state != "done")
+            .values(state="ready", not_before=now(), lease_until=None, attempts=0, error=None)
+        )
+        version.error = None
+        set_state(session, version, STATE_OF[undone[0] if undone else last])
+        advance(session, version_id)
+        return True

@@ -1,0 +1,97 @@
+"""/v1/datasets/{name}/versions: created, listed, watched, cancelled, retried, removed."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, HTTPException, Query, Response
+
+from pipelines.spec import Name, VersionSpec
+from pipelines.version.refresh import discard
+from service.api.dependencies import Context, ReadAccess, SubmitAccess
+from service.api.parameters import CURSOR, DatasetName, IdempotencyKey, PageSize, VersionNumber
+from service.api.problems import documented
+from service.state import transitions, versions
+from service.state.idempotency import IdempotentRequest
+from service.state.lifecycle import ENDED, State
+from service.versions.creation import create_and_wake, wake_worker
+from service.versions.lookups import find_version, require_name
+from service.versions.schemas import EXAMPLE_SPEC, VersionPage, VersionView
+from service.versions.submission import admit
+from service.versions.views import version_view
+
+router = APIRouter(prefix="/v1", tags=["versions"], responses=documented(401, 403, 422))
+
+
+@router.post("/datasets/{name}/versions", status_code=202, responses=documented(400, 409))
+def create_version(
+    context: Context,
+    caller: SubmitAccess,
+    name: DatasetName,
+    spec: Annotated[VersionSpec, Body(openapi_examples={"spurious": {"value": EXAMPLE_SPEC}})],
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> VersionView:
+    """Ask for a new version of a dataset."""
+    document = admit(require_name(spec, name), context.settings, context.store(caller))
+    request = IdempotentRequest.of(idempotency_key, [name, spec.model_dump(mode="json")])
+    return create_and_wake(context, caller, name, document, request, response)
+
+
+@router.get("/versions", responses=documented(400))
+def list_versions(
+    context: Context,
+    caller: ReadAccess,
+    dataset: Annotated[Name | None, Query(description="Of this dataset alone.")] = None,
+    state: Annotated[State | None, Query(description="In this state alone.")] = None,
+    cursor: Annotated[str | None, Query(description=CURSOR, max_length=20)] = None,
+    limit: PageSize = 20,
+) -> VersionPage:
+    """The newest versions first."""
+    if cursor is not None and not (cursor.isascii() and cursor.isdigit()):
+        raise HTTPException(400, f"cursor: {cursor!r} is none; take `next` of the page before")
+    before = None if cursor is None else min(int(cursor), 2**62)
+    rows = versions.page(context.database, caller.tenant, dataset=dataset, state=state, before=before, limit=limit + 1)
+    following = str(rows[limit - 1].id) if len(rows) > limit else None
+    return VersionPage(items=[version_view(context, row) for row in rows[:limit]], next=following)
+
+
+@router.get("/datasets/{name}/versions/{number}", responses=documented(404))
+def get_version(context: Context, caller: ReadAccess, name: DatasetName, number: VersionNumber) -> VersionView:
+    """A version: its state, and how far it is."""
+    return version_view(context, find_version(context, caller, name, number))
+
+
+@router.post("/datasets/{name}/versions/{number}/cancel", status_code=202, responses=documented(404, 409))
+def cancel_version(context: Context, caller: SubmitAccess, name: DatasetName, number: VersionNumber) -> VersionView:
+    """Stop working on a version. What was made stays, and can be gone on with by `retry`."""
+    version = find_version(context, caller, name, number)
+    if not transitions.cancel(context.database, version.id):
+        raise HTTPException(409, f"version {number} of {name!r} is {version.state}: there is nothing to cancel")
+    return version_view(context, find_version(context, caller, name, number))
+
+
+@router.post("/datasets/{name}/versions/{number}/retry", status_code=202, responses=documented(404, 409))
+def retry_version(context: Context, caller: SubmitAccess, name: DatasetName, number: VersionNumber) -> VersionView:
+    """Go on with a failed or cancelled version. Only what is missing runs."""
+    version = find_version(context, caller, name, number)
+    if not transitions.retry(context.database, version.id):
+        raise HTTPException(
+            409, f"version {number} of {name!r} is {version.state}; only failed and cancelled ones are retried"
+        )
+    wake_worker(context)
+    return version_view(context, find_version(context, caller, name, number))
+
+
+@router.delete("/datasets/{name}/versions/{number}", status_code=204, responses=documented(404, 409))
+def delete_version(context: Context, caller: SubmitAccess, name: DatasetName, number: VersionNumber) -> None:
+    """Remove a version that has ended, with its files, but for those that a later version holds, too.
+
+    Its number is not given again; what was learned for it stays.
+    """
+    version = find_version(context, caller, name, number)
+    if version.state not in ENDED:
+        raise HTTPException(409, f"version {number} of {name!r} is {version.state}; cancel it first")
+    if (refresh := versions.running_refresh(context.database, version)) is not None:
+        raise HTTPException(409, f"version {refresh} of {name!r} is being made from {number}; wait for it, or cancel it")
+    discard(context.store(caller), name, number)
+    if not versions.remove(context.database, version):
+        raise HTTPException(409, f"version {number} of {name!r} was tried again meanwhile; cancel it first")

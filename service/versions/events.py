@@ -1,0 +1,61 @@
+"""GET .../events: the events of a version as Server-Sent Events, resumed after any of them."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Header
+from fastapi.concurrency import run_in_threadpool
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from service.api.dependencies import Context, ReadAccess
+from service.api.parameters import DatasetName, VersionNumber
+from service.api.problems import documented
+from service.state import events, versions
+from service.state.database import Database
+from service.state.lifecycle import ENDED
+from service.versions.lookups import find_version
+
+router = APIRouter(prefix="/v1", tags=["versions"], responses=documented(401, 403, 404, 422))
+POLL_SECONDS = 0.5  # between looks at the database
+
+EVENT_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "description": "Goes up."},
+        "event": {"type": "string", "enum": ["state", "progress", "unit"]},
+        "data": {"type": "string", "description": "JSON: `at`, and what happened."},
+    },
+}
+
+
+async def event_stream(database: Database, version_id: int, last_event_id: int) -> AsyncIterator[ServerSentEvent]:
+    """Events as they come, until the version has ended and all of them are sent."""
+    while True:
+        version = await run_in_threadpool(versions.get, database, version_id)
+        rows = await run_in_threadpool(events.list_after, database, version_id, last_event_id)
+        for row in rows:
+            last_event_id = row.id
+            yield ServerSentEvent(json.dumps({"at": row.at, **row.data}), id=str(row.id), event=row.kind)
+        if not rows:
+            if version is None or version.state in ENDED:
+                return
+            await asyncio.sleep(POLL_SECONDS)
+
+
+@router.get(
+    "/datasets/{name}/versions/{number}/events",
+    response_class=EventSourceResponse,
+    responses={200: {"content": {"text/event-stream": {"schema": EVENT_SCHEMA}}, "description": "The events."}},
+)
+def stream_events(
+    context: Context,
+    caller: ReadAccess,
+    name: DatasetName,
+    number: VersionNumber,
+    last_event_id: Annotated[int, Header(ge=0, le=2**62, description="Go on after this event.")] = 0,
+) -> EventSourceResponse:
+    """Follow a version. Ends with the version; a client that lost the connection sends Last-Event-ID."""
+    version = find_version(context, caller, name, number)
+    return EventSourceResponse(event_stream(context.database, version.id, last_event_id))

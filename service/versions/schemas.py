@@ -1,0 +1,62 @@
+"""Versions as the API takes and shows them; server and client share it."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from service.state.lifecycle import ENDED, State
+
+EXAMPLE_SPEC = {
+    "name": "shoes",
+    "source": {"type": "spurious"},
+    "method": {"type": "spurious_removal", "superclass": "shoe"},
+    "amount": {"per_class": 300},
+    "filters": [{"type": "quality"}, {"type": "label_agreement"}],
+}
+
+
+class UnitProgress(BaseModel):
+    done: int
+    of: int
+
+
+class VersionView(BaseModel):
+    """A version and how far it is."""
+
+    dataset: str = Field(examples=["shoes"])
+    number: int = Field(examples=[1])
+    state: State
+    previous: int | None = Field(None, description="The version that it refreshes.")
+    entered: dict[str, float] = Field(description="When it entered each of its states: seconds since the epoch.")
+    units: dict[str, UnitProgress] = Field(description="Units of work by stage: done, and of how many.")
+    counts: dict[str, Any] = Field(description="Images planned, generated, kept and dropped, by reason, so far.")
+    seconds_left: float | None = Field(description="Until all images are generated, at the rate so far; null if unknown.")
+    error: str | None = Field(description="Why it failed.")
+    spec: dict[str, Any]
+    links: dict[str, str]
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
+
+
+class VersionPage(BaseModel):
+    items: list[VersionView]
+    next: str | None = Field(description="Cursor of the next page; none on the last.")
+
+
+class VersionEvent(BaseModel):
+    """One event of a version, as a client reads it from the stream of Server-Sent Events."""
+
+    id: int
+    kind: str
+    data: dict[str, Any]
+
+
+class VersionFile(BaseModel):
+    path: str = Field(examples=["data/train-00000-of-00003.parquet"])
+    size: int = Field(description="Bytes.")
+    sha256: str | None = Field(
+        description="Null for what is made after the version is published: the evaluation, the report."
+    )
+    url: str = Field(description="Where to get it: here, or for an hour from the object store itself.")

@@ -1,0 +1,35 @@
+"""Submission of a spec: it is checked against what the operator allows, and its uploaded source pinned to one state."""
+
+from typing import Any
+
+from pipelines.errors import SpecError
+from pipelines.source.upload import newest
+from pipelines.spec import UploadedSource, VersionSpec
+from pipelines.store import keys
+from pipelines.store.object_store import Store
+from service.limits import check
+from service.settings import Settings
+
+
+def pin(spec: VersionSpec, store: Store) -> VersionSpec:
+    """The spec with the digest of the newest state of its uploaded source. Raises SpecError when nothing was uploaded."""
+    source = spec.source
+    if not isinstance(source, UploadedSource):
+        return spec
+    digest = source.digest or newest(store, source.name)
+    if digest is None or not store.exists(keys.index(source.name, digest)):
+        raise SpecError(f"source.name: no such upload of {source.name!r}; send it to /v1/sources/{source.name} first")
+    return spec.model_copy(update={"source": source.model_copy(update={"digest": digest})})
+
+
+def unpin(spec: VersionSpec) -> VersionSpec:
+    """The spec without the digest of its uploaded source: a refresh always takes the newest state."""
+    if not isinstance(spec.source, UploadedSource):
+        return spec
+    return spec.model_copy(update={"source": spec.source.model_copy(update={"digest": None})})
+
+
+def admit(spec: VersionSpec, settings: Settings, store: Store) -> dict[str, Any]:
+    """The spec as JSON, allowed and pinned. Raises SpecError."""
+    check(spec, settings)
+    return pin(spec, store).model_dump(mode="json")

@@ -1,0 +1,46 @@
+"""Versions: from the database's row to what the API shows."""
+
+import time
+
+from service.api.dependencies import AppContext
+from service.state import versions
+from service.state.tables import Version
+from service.versions.schemas import UnitProgress, VersionView
+
+
+def version_url(version: Version) -> str:
+    return f"/v1/datasets/{version.dataset}/versions/{version.number}"
+
+
+def seconds_left(version: Version, shards: UnitProgress | None) -> float | None:
+    """Of generation, at the rate so far; None before the first shard is done, and after the last."""
+    if version.state != "generating" or shards is None or not shards.done:
+        return None
+    return float((time.time() - version.entered["generating"]) / shards.done * (shards.of - shards.done))
+
+
+def version_view(context: AppContext, version: Version) -> VersionView:
+    url = version_url(version)
+    progress = versions.unit_progress(context.database, version.id)
+    units = {stage: UnitProgress(**counts) for stage, counts in progress.items()}
+    return VersionView(
+        dataset=version.dataset,
+        number=version.number,
+        state=version.state,
+        previous=version.previous,
+        entered=version.entered,
+        units=units,
+        counts=version.counts,
+        seconds_left=seconds_left(version, units.get("generate")),
+        error=version.error,
+        spec=version.spec,
+        links={
+            "self": url,
+            "events": f"{url}/events",
+            "cancel": f"{url}/cancel",
+            "retry": f"{url}/retry",
+            "promote": f"{url}/promote",
+            "files": f"{url}/files",
+            "samples": f"{url}/samples",
+        },
+    )

@@ -1,0 +1,20 @@
+"""What a spec may name, and whether one is valid."""
+
+from fastapi.testclient import TestClient
+
+from tests.service.calls import SPEC, problem
+
+
+def test_what_can_be_asked_for_is_listed_with_its_settings(client: TestClient) -> None:
+    methods = {each["type"]: each for each in client.get("/v1/methods").json()}
+    assert methods["spurious_removal"]["parameters"]["properties"]["guidance"]["minimum"] == 1
+    filters = {each["type"] for each in client.get("/v1/filters").json()}
+    assert filters == {"quality", "near_duplicate", "label_agreement", "attribution", "clip_score"}
+
+
+def test_a_spec_is_checked_without_being_run(client: TestClient) -> None:
+    assert client.post("/v1/specs:validate", json=SPEC).json()["max_attempts"] == 3
+    assert problem(client.post("/v1/specs:validate", json={**SPEC, "seed": -1}), 422)["errors"][0]["field"] == "seed"
+    forbidden = {**SPEC, "models": {"text_to_image": "/models/sd"}}
+    assert "COUNTERPOISE_MODEL_ROOTS" in problem(client.post("/v1/specs:validate", json=forbidden), 422)["detail"]
+    assert client.get("/v1/versions").json()["items"] == []

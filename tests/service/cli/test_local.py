@@ -1,0 +1,45 @@
+"""Commands that need no service: what they refuse, and that nothing is overwritten."""
+
+from pathlib import Path
+
+from tests.service.cli.commands import call, written
+
+
+def test_a_source_that_cannot_be_opened_ends_with_2_and_the_remedy(tmp_path: Path) -> None:
+    source = {"type": "folder", "path": "photos"}
+    done = call("run", written(tmp_path, source=source), "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert f"source.path: {tmp_path / 'photos'} is not a folder; give one that holds <class>/" in done.stderr
+
+
+def test_a_version_that_is_there_already_is_not_overwritten(tmp_path: Path) -> None:
+    folder = tmp_path / "out/datasets/shoes/v1"
+    folder.mkdir(parents=True)
+    (folder / "spec.json").write_text("{}")
+    (folder / "reports").mkdir()
+    (folder / "reports/00000.json").write_text("{}")
+    done = call("run", written(tmp_path), "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "A version never changes: choose another output" in done.stderr
+    assert (folder / "spec.json").read_text() == "{}"
+
+
+def test_an_output_that_is_no_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    found = call("run", written(tmp_path), "--out", tmp_path / "file")
+    assert found.exit_code == 2
+    assert "cannot be a folder" in found.stderr
+
+
+def test_the_bench_says_at_once_that_its_results_cannot_be_written(tmp_path: Path) -> None:
+    refused = call("bench", "methods", "--json", tmp_path / "no" / "out.json", "--out", tmp_path / "out")
+    assert refused.exit_code == 2
+    assert "--json: " in refused.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bench_that_cannot_be_run_leaves_the_results_of_an_earlier_one(tmp_path: Path) -> None:
+    (tmp_path / "out.json").write_text("of yesterday")
+    refused = call("bench", "methods", "--json", tmp_path / "out.json", "--out", tmp_path / "out", "--only", "nothing")
+    assert refused.exit_code == 2
+    assert (tmp_path / "out.json").read_text() == "of yesterday"

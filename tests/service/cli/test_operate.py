@@ -1,0 +1,46 @@
+"""Commands of an operator: where the API listens, the database and its keys, settings."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from service.cli import app
+from service.cli.operate import is_loopback
+from tests.service.cli.commands import call
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.com"])
+def test_without_keys_it_listens_on_loopback_alone(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COUNTERPOISE_AUTH", "false")
+    refused = CliRunner().invoke(app, ["api", "--host", host, "--port", "1"])
+    assert refused.exit_code == 2
+    assert "COUNTERPOISE_AUTH is off; turn it on, or use 127.0.0.1" in refused.output
+
+
+def test_what_is_loopback() -> None:
+    assert all(map(is_loopback, ("127.0.0.1", "127.9.9.9", "::1", "localhost")))
+    assert not any(map(is_loopback, ("0.0.0.0", "::", "10.0.0.1", "localhost.example.com")))
+
+
+def test_keys_of_a_service_that_never_was_say_where_to_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = call("keys", "list")
+    assert done.exit_code == 2
+    assert done.stderr.startswith("COUNTERPOISE_STATE_DIR: there is no folder .counterpoise")
+
+
+def test_the_database_is_migrated_up_and_down_by_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COUNTERPOISE_STATE_DIR", str(tmp_path))
+    for asked, there in (([], "0003"), (["--to", "0001"], "0001"), (["--to", "head"], "0003")):
+        assert call("migrate", *asked).stdout == f"the database is at revision {there}\n"
+    done = call("migrate", "--to", "7")
+    assert done.exit_code == 2
+    assert "revision '7' of the database is not known here; known are base, 0001, 0002, 0003" in done.stderr
+
+
+def test_a_setting_that_cannot_be_read_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COUNTERPOISE_SOURCE_ROOTS", "/x")
+    found = call("keys", "list")
+    assert found.exit_code == 2
+    assert "lists as JSON" in found.stderr

@@ -1,0 +1,79 @@
+"""How a version goes through its states, is cancelled and retried."""
+
+import pytest
+
+from service.state import events, leases, queue, transitions, versions
+from service.state.database import Database
+from service.state.leases import LeaseLost
+from tests.service.state.units import finish, state, take, through
+
+
+def test_a_version_goes_through_its_stages_in_order(database: Database, version: int) -> None:
+    seen = [state(database, version)]
+    done = []
+    while queue.next_units(database):
+        lease = take(database)
+        seen.append(state(database, version))
+        done.append((lease.stage, lease.number))
+        finish(database, lease)
+    seen.append(state(database, version))
+    order = ["queued", "planning", "learning", "generating", "finalizing", "evaluating", "completed"]
+    assert list(dict.fromkeys(seen)) == order
+    assert sorted(done) == sorted(
+        [("plan", 0), ("learn", 0), *(("generate", n) for n in range(3)), ("finalize", 0), ("evaluate", 0), ("evaluate", 1)]
+    )
+    told = [e.data["state"] for e in events.list_after(database, version, 0) if e.kind == "state"]
+    assert told == order
+    finished = versions.get(database, version)
+    assert finished is not None
+    assert list(finished.entered) == order
+    assert list(finished.entered.values()) == sorted(finished.entered.values())
+
+
+def test_a_stage_without_work_is_passed_over(database: Database, version: int) -> None:
+    leases.complete(database, take(database), {}, {"generate": 1, "finalize": 1})
+    assert state(database, version) == "generating"
+    finish(database, take(database))
+    finish(database, take(database))
+    assert state(database, version) == "completed"
+
+
+def test_a_cancelled_version_stops_its_workers_and_then_is_cancelled(database: Database, version: int) -> None:
+    through(database, "generate")
+    first, second = take(database), take(database)
+    transitions.cancel(database, version)
+    assert state(database, version) == "cancelling"
+    with pytest.raises(LeaseLost):
+        leases.renew(database, first, 60)
+    leases.release(database, first)
+    assert state(database, version) == "cancelling"
+    finish(database, second)
+    assert state(database, version) == "cancelled"
+    assert queue.next_units(database) == []
+
+
+def test_what_nobody_works_on_is_cancelled_at_once(database: Database, version: int) -> None:
+    transitions.cancel(database, version)
+    assert state(database, version) == "cancelled"
+
+
+def test_tried_again_a_version_does_only_what_is_missing(database: Database, version: int) -> None:
+    through(database, "generate")
+    finish(database, take(database))
+    leases.fail(database, take(database), "out of memory", again=False)
+    assert transitions.retry(database, version)
+    assert state(database, version) == "generating"
+    assert [stage for _, stage in queue.next_units(database)] == ["generate", "generate"]
+    while queue.next_units(database):
+        finish(database, take(database))
+    assert state(database, version) == "completed"
+    assert not transitions.retry(database, version)
+
+
+def test_tried_again_after_its_last_unit_was_done_it_goes_on(database: Database, version: int) -> None:
+    lease = take(database)
+    transitions.cancel(database, version)
+    finish(database, lease)
+    assert state(database, version) == "cancelled"
+    assert transitions.retry(database, version)
+    assert state(database, version) == "learning"

@@ -1,0 +1,91 @@
+"""The heartbeat of a worker on a unit: it renews the lease, and stops the work when the lease is lost."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import copy_context
+from typing import Any
+
+import structlog
+from sqlalchemy.exc import OperationalError
+
+from pipelines.progress import Stage
+from service.state import events, leases
+from service.state.database import Database
+from service.state.leases import Lease, LeaseLost
+from workers import metrics
+
+log = structlog.get_logger()
+
+
+class Stopping(Exception):
+    """This process is to end: give the unit back."""
+
+
+class Heartbeat:
+    """Renews a lease in a thread of its own, four times within its duration.
+
+    It is the progress of the work, too: each step that is reported raises LeaseLost or Stopping when the work must end.
+    """
+
+    def __init__(self, database: Database, lease: Lease, seconds: float, stopping: Callable[[], bool]) -> None:
+        self.database, self.lease, self.seconds, self.stopping = database, lease, seconds, stopping
+        self.lost = threading.Event()
+        self.ended = threading.Event()
+        self.last_event = 0.0  # when progress was last written down, by the monotonic clock
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        thread = threading.Thread(target=copy_context().run, args=(self.renew,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self.ended.set()
+            thread.join()
+
+    def renew(self) -> None:
+        renewed = time.monotonic()
+        while not self.ended.wait(self.seconds / 4):
+            try:
+                leases.renew(self.database, self.lease, self.seconds)
+                renewed = time.monotonic()
+            except LeaseLost:
+                self.lost.set()
+            except OperationalError as error:
+                log.warning("lease not renewed", error=str(error.orig))
+                if time.monotonic() - renewed > self.seconds:
+                    self.lost.set()
+
+    def check(self) -> None:
+        metrics.step()
+        if self.lost.is_set():
+            raise LeaseLost(f"{self.lease.stage} {self.lease.number}")
+        if self.stopping():
+            raise Stopping
+
+    def stage(self, name: str, total: int) -> Stage:
+        """Progress of a stage as events of the version, one a second at most."""
+        completed = 0
+
+        def advance(done: int) -> None:
+            nonlocal completed
+            completed += done
+            self.check()
+            if done and (time.monotonic() - self.last_event >= 1 or completed == total):
+                self.last_event = time.monotonic()
+                self.append_event({"stage": name, "done": completed, "total": total})
+
+        return advance
+
+    def append_event(self, data: dict[str, Any]) -> None:
+        try:
+            with self.database.write() as session:
+                events.append(session, self.lease.version, "progress", data)
+        except OperationalError as error:  # progress that cannot be written down fails no work
+            log.warning("progress not written", error=str(error.orig))
+
+    def say(self, text: str) -> None:
+        """A message for those who watch the version."""
+        self.append_event({"message": text})

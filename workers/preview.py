@@ -1,0 +1,46 @@
+"""A preview's answer: a few images of a spec as data URLs. Nothing is stored."""
+
+import base64
+from typing import Any
+
+import structlog
+
+from pipelines.errors import CounterpoiseError
+from pipelines.records import Candidate, Image
+from pipelines.source.synthetic_mark import png
+from pipelines.spec import parse
+from pipelines.store.object_store import Store
+from pipelines.version.preview import preview
+from service.limits import check
+from service.settings import Settings
+
+log = structlog.get_logger()
+
+
+def answer_preview(settings: Settings, tenant: str, spec: dict[str, Any], count: int) -> dict[str, Any]:
+    """`count` images of a spec, as PreviewView has them; or an `error` that names the remedy."""
+    try:
+        checked = parse(spec)
+        check(checked, settings)
+        result = preview(checked, Store.open(f"{settings.store}/{tenant}"), count)
+    except CounterpoiseError as error:
+        return {"error": str(error)}
+    except Exception as error:
+        log.exception("preview failed")
+        return {"error": f"the preview failed ({type(error).__name__}: {error}); ask for a version to see more"}
+    return {"learned": result.learned, "images": [preview_image(candidate) for candidate in result.candidates]}
+
+
+def preview_image(candidate: Candidate) -> dict[str, Any]:
+    request = candidate.request
+    return {
+        "label": request.label,
+        "origin": request.source.label if request.source else None,
+        "prompt": request.prompt,
+        "image": data_url(candidate.image, synthetic=True),
+        "source": None if request.image is None else data_url(request.image, synthetic=False),
+    }
+
+
+def data_url(image: Image, *, synthetic: bool) -> str:
+    return "data:image/png;base64," + base64.b64encode(png(image, synthetic=synthetic)).decode()

@@ -1,0 +1,160 @@
+"""One unit of a version's work, from its lease to its report. The file to read first.
+
+queue -> lease -> job.plan | learn | generate | finalize | evaluate -> report; after a stage's last, the next stage's units
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from pipelines.errors import CounterpoiseError
+from pipelines.job import Job
+from pipelines.spec import parse
+from pipelines.store import keys
+from pipelines.store.object_store import Store
+from pipelines.version.diff import worst_group_drop
+from service import tracing
+from service.limits import check, check_size
+from service.settings import Settings
+from service.state import datasets, events, leases, queue, versions
+from service.state.database import Database
+from service.state.leases import Lease, LeaseLost
+from service.state.lifecycle import WorkerKind, stages_of
+from service.state.tables import Version
+from workers import metrics
+from workers.heartbeat import Heartbeat, Stopping
+from workers.metrics import Outcome
+
+log = structlog.get_logger()
+
+
+@dataclass
+class Worker:
+    """What a process keeps from one unit to the next: the last version's models, which its next unit needs again."""
+
+    settings: Settings
+    database: Database
+    name: str
+    stopping: Callable[[], bool]
+    last: tuple[tuple[int, float], Job] | None = None
+
+    def job(self, version_id: int, heartbeat: Heartbeat) -> Job:
+        version = versions.get(self.database, version_id)
+        assert version is not None
+        identity = version.id, version.entered["queued"]  # SQLite gives the id of a version that was removed again
+        if self.last is not None and self.last[0] == identity:
+            self.last[1].resources.progress = heartbeat
+            return self.last[1]
+        spec = parse(version.spec)
+        check(spec, self.settings)
+        store = Store.open(f"{self.settings.store}/{version.tenant}")
+        job = Job(spec, store, heartbeat, version.number, version.previous)
+        self.last = identity, job
+        return job
+
+    def run_next(self, kind: WorkerKind) -> bool:
+        """Run the first unit of the queue that can be leased. Returns whether there was one."""
+        for unit, _ in queue.next_units(self.database, stages_of(kind)):
+            if lease := leases.acquire(self.database, unit, self.name, self.settings.lease_seconds):
+                self.run(lease)
+                return True
+        return False
+
+    def run_stage(self, job: Job, lease: Lease) -> tuple[dict[str, Any], dict[str, int] | None]:
+        """Do the unit; return its report and, from planning alone, how many units each stage has."""
+        match lease.stage:
+            case "plan":
+                if job.unchanged:
+                    return {"planned": 0, "ends": "unchanged"}, {}
+                plan = job.plan
+                check_size(plan.planned, plan.shard_size, self.settings)
+                job.check()
+                unit_counts = {"learn": int(plan.planned > 0), "generate": plan.written_shards, "finalize": 1, "evaluate": 1}
+                return {"planned": plan.planned, "shards": plan.written_shards, "carried": plan.carried_samples}, unit_counts
+            case "learn":
+                job.learn()
+                return {"tokens": sorted(token.name for token in job.method.concepts.tokens.learned.values())}, None
+            case "generate":
+                return job.generate(lease.number), None
+            case "finalize":
+                return job.finalize()["counts"], None
+            case "evaluate":
+                return self.evaluate(job, lease), None
+
+    def evaluate(self, job: Job, lease: Lease) -> dict[str, Any]:
+        """Train with and without the version, and write evaluation, report and diff beside it."""
+        version = versions.get(self.database, lease.version)
+        assert version is not None
+        evaluation = job.evaluate()
+        _, files = job.report(evaluation, stage_seconds(version.entered))
+        for name, data in files.items():
+            job.store.put(keys.report_file(job.resources.root, name), data)
+        job.compare()
+        report = {"gap_closed": evaluation["gap_closed"], "probe_auc": evaluation["probe_auc"]}
+        return {**report, "ends": "held"} if self.is_worse(job, version) else report
+
+    def is_worse(self, job: Job, version: Version) -> bool:
+        """Whether the worst group of a refreshed version falls by more than the spec's margin below the latest's."""
+        dataset = datasets.find(self.database, version.tenant, version.dataset)
+        if version.previous is None or dataset is None or dataset.latest is None or job.spec.evaluation is None:
+            return False
+        margin, latest = job.spec.evaluation.margin, keys.version(version.dataset, dataset.latest)
+        return margin is not None and worst_group_drop(job.store, job.resources.root, latest) > margin
+
+    def run(self, lease: Lease) -> None:
+        """Run a leased unit, with a span of its trace, its lines in the log and its metrics."""
+        version, origin = versions.get(self.database, lease.version), events.origin(self.database, lease.version)
+        attributes: dict[str, str | int] = {"stage": lease.stage, "unit": lease.number, "attempt": lease.attempts}
+        if version is not None:
+            attributes |= {"tenant": version.tenant, "dataset": version.dataset, "version": version.number}
+        with tracing.span(lease.stage, origin, **attributes), metrics.measure(lease.stage) as count:
+            count(self.attempt(lease))
+        metrics.MODELS.set(len(self.last[1].resources.loaded) if self.last else 0)
+
+    def attempt(self, lease: Lease) -> Outcome:
+        """Run it under a heartbeat, and end its lease: whatever happens, the database knows, or the lease expires."""
+        heartbeat = Heartbeat(self.database, lease, self.settings.lease_seconds, self.stopping)
+        try:
+            with heartbeat.running():
+                job = self.job(lease.version, heartbeat)
+                start = time.monotonic()
+                report, unit_counts = self.run_stage(job, lease)
+                seconds = time.monotonic() - start
+            leases.complete(self.database, lease, report, unit_counts, seconds=seconds)
+            log.info("done", seconds=round(seconds, 1))
+            return "done"
+        except LeaseLost:
+            self.last = None
+            log.warning("lost to another worker, or cancelled")
+            return "lost"
+        except Stopping:
+            leases.release(self.database, lease)
+            log.info("given back")
+            return "released"
+        except CounterpoiseError as error:
+            self.last = None
+            log.error("failed", error=str(error))
+            tracing.record_failure(str(error))
+            leases.fail(self.database, lease, str(error), again=error.retry)
+        except Exception as error:
+            self.last = None
+            log.exception("failed")
+            tracing.record_failure(f"{type(error).__name__}: {error}")
+            leases.fail(self.database, lease, f"{type(error).__name__}: {error}", again=True)
+        return "failed"
+
+
+def stage_seconds(entered: dict[str, float]) -> dict[str, float]:
+    """Seconds in each stage of a version that is being evaluated, by when it entered its states; 0 for one it had not."""
+    until = time.time()
+    generating = entered.get("generating", entered["finalizing"])
+    seconds = {
+        "total": until - entered["planning"],
+        "learn": generating - entered.get("learning", generating),
+        "generate": entered["evaluating"] - generating,
+        "train": until - entered["evaluating"],
+    }
+    return {stage: round(value, 1) for stage, value in seconds.items()}
