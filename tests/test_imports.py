@@ -40,7 +40,7 @@ def test_no_package_imports_what_stands_above_it(package: str) -> None:
 FLOORS: list[set[str]] = [
     {"errors", "chance"},
     {"records", "progress", "prompts"},
-    {"regions", "tensors", "spec", "store"},
+    {"regions", "tensors", "spec", "store", "parallel"},
     {"builtin"},
     {"source"},
     {"backbones"},

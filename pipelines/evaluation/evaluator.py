@@ -1,24 +1,24 @@
 """Is a model trained on the version better? The same classifier, trained by every arm and seed, on real test images."""
 
-from collections import Counter
-from dataclasses import asdict
 from typing import Any
 
+from pipelines import parallel
 from pipelines.chance import derive
 from pipelines.evaluation.additions import ADDITIONS
 from pipelines.evaluation.data import EvaluationData
 from pipelines.evaluation.probe import probe_auc
+from pipelines.evaluation.train import Training, train_and_score
 from pipelines.learning.resources import Resources
 from pipelines.methods import Method
+from pipelines.parallel import Call
 from pipelines.records import Examples
 from pipelines.source.requirements import check_evaluation
 from pipelines.spec import Evaluation
 from pipelines.spec.arms import ARMS, BASELINE, CEILING, VERSION
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
-from pipelines.training.batches import Feed
-from pipelines.training.fit import fit
-from pipelines.training.metrics import score, shots, summary
+from pipelines.tensors import choose_device
+from pipelines.training.metrics import summary
 from pipelines.version.plan import Plan
 
 PARTS = ("groups", "classes", "shots")  # figures of parts of the test images
@@ -43,31 +43,35 @@ class Evaluator:
             self.added[name] = ADDITIONS[name](self.data)
         return self.added[name] if len(self.added[name]) else None
 
-    def run(self, arm: str, seed: int) -> dict[str, Any]:
-        """Train one arm with one seed and score it, unless that was done before."""
-        resources, classes, data = self.resources, self.resources.source.classes, self.data
-        key = keys.run(resources.root, arm, seed)
-        if resources.store.exists(key):
-            return dict(resources.store.json(key))
-        added = self.addition(arm)
-        stage = resources.progress.stage(f"train: {arm}, seed {seed}", resources.spec.classifier.steps)
-        classifier = fit(
-            resources.spec.classifier,
-            classes,
-            Feed(data.real, classes, data.twins(arm), self.spec.reencode),
-            None if added is None else Feed(added, classes),
-            resources.view.validation,
-            gamma=self.spec.gamma,
-            recipe=self.spec.recipe,
-            classical=ARMS[arm].classical,
+    def training(self, arm: str, seed: int) -> Training:
+        """The training of one arm with one seed."""
+        resources, data = self.resources, self.data
+        return Training(
+            arm=arm,
+            classes=resources.source.classes,
+            real=data.real,
+            twins=data.twins(arm),
+            added=self.addition(arm),
+            validation=resources.view.validation,
+            test=data.test,
+            classifier=resources.spec.classifier,
+            evaluation=self.spec,
             seed=derive(seed, "arm") % 2**31,
             device=resources.spec.models.device,
-            progress=stage,
         )
-        figures = score(classifier.scores(data.test.images), classes, data.test.labels, data.test.groups)
-        result = {**asdict(figures), "shots": shots(figures.classes, Counter(data.real.labels))}
-        resources.store.put_first(key, canonical(result))
-        return dict(resources.store.json(key))
+
+    def run(self) -> dict[str, list[dict[str, Any]]]:
+        """The scores of every arm and seed; those that were stored before are not trained again."""
+        resources, steps = self.resources, self.resources.spec.classifier.steps
+        key = {(arm, seed): keys.run(resources.root, arm, seed) for arm in self.spec.arms for seed in self.spec.seeds}
+        pending = [run for run in key if not resources.store.exists(key[run])]
+        calls = [
+            Call(train_and_score, (self.training(arm, seed),), f"train: {arm}, seed {seed}", steps) for arm, seed in pending
+        ]
+        results = parallel.run(calls, choose_device(resources.spec.models.device).type, resources.progress)
+        for run, result in zip(pending, results, strict=True):
+            resources.store.put_first(key[run], canonical(result))
+        return {arm: [resources.store.json(key[arm, seed]) for seed in self.spec.seeds] for arm in self.spec.arms}
 
     def probe(self) -> float | None:
         """How well real and repainted images of one class, on its own scenes, can be told apart; None if too few."""
@@ -99,10 +103,10 @@ def gap_closed(arms: dict[str, Any]) -> float | None:
 
 def evaluate(evaluator: Evaluator) -> dict[str, Any]:
     """Run every arm and seed that has not been run; return, and store, the evaluation."""
-    resources, spec = evaluator.resources, evaluator.spec
+    resources = evaluator.resources
     key = keys.evaluation(resources.root)
     if not resources.store.exists(key):
-        arms = aggregate({arm: [evaluator.run(arm, seed) for seed in spec.seeds] for arm in spec.arms})
+        arms = aggregate(evaluator.run())
         result = {"arms": arms, "gap_closed": gap_closed(arms), "probe_auc": evaluator.probe()}
         resources.store.put_first(key, canonical(result))
     return dict(resources.store.json(key))

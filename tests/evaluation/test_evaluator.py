@@ -80,19 +80,30 @@ def test_a_ceiling_that_cannot_be_had_says_what_is_missing(tmp_path: Path) -> No
 
 
 def test_a_run_that_was_made_is_not_made_again(tmp_path: Path) -> None:
-    made = evaluator(tmp_path, [])
+    made = opened(open_resources(tmp_path), arms=("erm",), seeds=(7,))
     made.resources.store.create(keys.run(made.resources.root, "erm", 7), canonical(found(0.5)))
-    assert made.run("erm", 7) == found(0.5)
+    assert made.run() == {"erm": [found(0.5)]}
 
 
 def test_an_arm_learns_from_the_real_images_and_is_measured_on_the_test_images(tmp_path: Path) -> None:
-    made = evaluator(tmp_path, [])
-    result = made.run("erm", 0)
+    made = opened(open_resources(tmp_path), arms=("erm",), seeds=(0,))
+    (result,) = made.run()["erm"]
     assert set(result["groups"]) == {f"{c} on {g}" for c in ("boot", "sneaker") for g in ("grass", "brick")}
     assert result["worst_group"] == min(result["groups"].values())
     assert set(result["classes"]) == {"boot", "sneaker"}
     assert result["shots"] == {"medium": pytest.approx(np.mean(list(result["classes"].values())))}
     assert made.resources.store.json(keys.run(made.resources.root, "erm", 0)) == result
+
+
+def test_trained_in_processes_of_their_own_the_scores_are_the_same_to_the_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Costs about ten seconds: two processes import torch."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    settings: dict[str, Any] = {"arms": ("erm", "classical"), "seeds": (0, 1)}
+    here = opened(open_resources(tmp_path / "here"), **settings).run()
+    monkeypatch.setattr("pipelines.parallel.WORTHWHILE", 1)
+    assert opened(open_resources(tmp_path / "there"), **settings).run() == here
 
 
 def test_nothing_repainted_as_itself_leaves_nothing_to_probe(tmp_path: Path) -> None:

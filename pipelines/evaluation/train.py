@@ -1,0 +1,51 @@
+"""One training of an evaluation, and its scores: a function of data alone, so that it can run in a process of its own."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipelines import spec
+from pipelines.progress import Stage
+from pipelines.records import Examples, Image
+from pipelines.spec.arms import ARMS
+from pipelines.training.batches import Feed
+from pipelines.training.fit import fit
+from pipelines.training.metrics import score, shots
+
+
+@dataclass(frozen=True)
+class Training:
+    """What one arm is trained and tested on with one seed."""
+
+    arm: str
+    classes: tuple[str, ...]
+    real: Examples
+    twins: Sequence[Image] | None  # re-encoded versions of the real images
+    added: Examples | None
+    validation: Examples
+    test: Examples
+    classifier: spec.Classifier
+    evaluation: spec.Evaluation
+    seed: int
+    device: str
+
+
+def train_and_score(training: Training, progress: Stage) -> dict[str, Any]:
+    """Accuracies of the trained classifier on the test images, as they are stored."""
+    classes, test = training.classes, training.test
+    classifier = fit(
+        training.classifier,
+        classes,
+        Feed(training.real, classes, training.twins, training.evaluation.reencode),
+        None if training.added is None else Feed(training.added, classes),
+        training.validation,
+        gamma=training.evaluation.gamma,
+        recipe=training.evaluation.recipe,
+        classical=ARMS[training.arm].classical,
+        seed=training.seed,
+        device=training.device,
+        progress=progress,
+    )
+    figures = score(classifier.scores(test.images), classes, test.labels, test.groups)
+    return {**asdict(figures), "shots": shots(figures.classes, Counter(training.real.labels))}

@@ -1,0 +1,166 @@
+"""Calls side by side, each in a process of its own with one thread: small trainings keep one core busy, but not two.
+
+A call computes the same bits in a process of its own as here, so it does not matter how many run at a time. The processes
+are plain `python -m pipelines.parallel`, so that a caller's script is not run again in them.
+"""
+
+import os
+import pickle
+import queue
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from pipelines.progress import Progress, Stage
+
+WORTHWHILE = 200  # steps of all calls together, below which starting processes costs more than it saves
+POLL = 0.1  # seconds
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function of some module, to be called with its arguments and then the Stage of its progress."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    name: str  # of the stage
+    steps: int
+
+
+def processes(calls: Sequence[Call], device: str) -> int:
+    """How many processes to use: none on a GPU, which one process fills, or for what is not worth it."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = min(cores, len(calls))
+    return count if device == "cpu" and count > 1 and sum(call.steps for call in calls) >= WORTHWHILE else 0
+
+
+def run(calls: Sequence[Call], device: str, progress: Progress) -> Iterator[Any]:
+    """The results in the order of the calls. Raises what a call raises; what `progress` raises ends all calls."""
+    count = processes(calls, device)
+    if not count:
+        with one_thread(device):
+            for call in calls:
+                yield call.function(*call.arguments, progress.stage(call.name, call.steps))
+        return
+    stages: dict[str, Stage] = {}
+    steps: queue.SimpleQueue[tuple[Call, int]] = queue.SimpleQueue()
+    idle: queue.SimpleQueue[Child] = queue.SimpleQueue()
+    children = [Child() for _ in range(count)]
+    for child in children:
+        idle.put(child)
+
+    def in_child(call: Call) -> Any:
+        child = idle.get()
+        try:
+            return child.run(call, lambda done: steps.put((call, done)))
+        finally:
+            idle.put(child)
+
+    def wait(future: Future[Any]) -> Any:
+        while True:
+            try:
+                call, done = steps.get(timeout=POLL)
+                if call.name not in stages:
+                    stages[call.name] = progress.stage(call.name, call.steps)
+                stages[call.name](done)
+            except queue.Empty:
+                for stage in stages.values():  # no step, but it may be time to stop
+                    stage(0)
+                if future.done():
+                    return future.result()
+
+    try:
+        with ThreadPoolExecutor(count) as threads:
+            try:
+                for future in [threads.submit(in_child, call) for call in calls]:
+                    yield wait(future)
+            except BaseException:
+                threads.shutdown(wait=False, cancel_futures=True)
+                raise
+            finally:
+                for child in children:
+                    child.process.kill()  # whoever waits for an answer gets none
+    finally:
+        for child in children:
+            child.close()
+
+
+class Child:
+    """A process that runs one call after another."""
+
+    def __init__(self) -> None:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "pipelines.parallel"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+        )
+
+    def run(self, call: Call, progress: Stage) -> Any:
+        """Raises what the call raises, and RuntimeError when the process dies."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        try:
+            pickle.dump((call.function, call.arguments), self.process.stdin)
+            self.process.stdin.flush()
+            while True:
+                kind, value = pickle.load(self.process.stdout)
+                if kind == "step":
+                    progress(value)
+                elif kind == "error":
+                    raise value
+                else:
+                    return value
+        except (EOFError, BrokenPipeError):
+            raise RuntimeError(f"a process of its own died, exit code {self.process.wait()}: out of memory?") from None
+
+    def close(self) -> None:
+        """Forget a process that was killed."""
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            with suppress(BrokenPipeError):
+                assert pipe is not None
+                pipe.close()
+
+
+@contextmanager
+def one_thread(device: str) -> Iterator[None]:
+    """One thread for each operation inside the block, on a CPU: another number would give other last bits."""
+    import torch
+
+    count = torch.get_num_threads()
+    if device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(count)
+
+
+def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+    """Run each call that is read, and write its steps, then its result or its error."""
+
+    def answer(kind: str, value: Any) -> None:
+        pickle.dump((kind, value), answers)
+        answers.flush()
+
+    while True:
+        try:
+            function, arguments = pickle.load(requests)
+        except EOFError:
+            return
+        try:
+            answer("result", function(*arguments, lambda done: answer("step", done)))
+        except Exception as error:
+            answer("error", error)
+
+
+if __name__ == "__main__":
+    from pipelines.progress import quiet
+
+    pipe = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what libraries print must not get among the answers
+    quiet()
+    serve(sys.stdin.buffer, pipe)
