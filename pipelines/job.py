@@ -40,6 +40,7 @@ class Job:
         """`previous` is the version that this one refreshes; `models` those that are loaded, of the same `spec.models`."""
         self.spec, self.store, self.previous = spec, store, previous
         self.resources = Resources(spec, store, progress, number, models)
+        self.resources.models.forget_loras()
 
     @cached_property
     def base(self) -> Base | None:
@@ -94,7 +95,9 @@ class Job:
         requirements.check(self.spec, self.resources.source)
 
     def learn(self) -> None:
+        """Train judges, tokens and LoRAs, or take them from the store."""
         self.method.learn()
+        self.panel.learn()
 
     def generate(self, shard: int) -> dict[str, Any]:
         """Make a shard; return its report."""

@@ -9,7 +9,7 @@ import pickle
 import queue
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from pipelines.progress import Progress, Stage
 
 WORTHWHILE = 200  # steps of all calls together, below which starting processes costs more than it saves
 POLL = 0.1  # seconds
+QUIET = {"TQDM_DISABLE": "1", "DIFFUSERS_VERBOSITY": "error", "TRANSFORMERS_VERBOSITY": "error"}
 
 
 @dataclass(frozen=True)
@@ -26,84 +27,91 @@ class Call:
     """A function of some module, to be called with its arguments and then the Stage of its progress."""
 
     function: Callable[..., Any]
-    arguments: tuple[Any, ...]
+    arguments: Callable[[], tuple[Any, ...]]  # prepared in the caller's thread, while calls before it run already
     name: str  # of the stage
     steps: int
 
 
-def processes(calls: Sequence[Call], device: str) -> int:
+def processes(calls: Collection[Call], device: str) -> int:
     """How many processes to use: none on a GPU, which one process fills, or for what is not worth it."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = min(cores, len(calls))
     return count if device == "cpu" and count > 1 and sum(call.steps for call in calls) >= WORTHWHILE else 0
 
 
-def run(calls: Sequence[Call], device: str, progress: Progress) -> Iterator[Any]:
+def run(calls: Collection[Call], device: str, progress: Progress) -> Iterator[Any]:
     """The results in the order of the calls. Raises what a call raises; what `progress` raises ends all calls."""
     count = processes(calls, device)
     if not count:
         with one_thread(device):
             for call in calls:
-                yield call.function(*call.arguments, progress.stage(call.name, call.steps))
+                yield call.function(*call.arguments(), progress.stage(call.name, call.steps))
         return
-    stages: dict[str, Stage] = {}
-    steps: queue.SimpleQueue[tuple[Call, int]] = queue.SimpleQueue()
-    idle: queue.SimpleQueue[Child] = queue.SimpleQueue()
     children = [Child() for _ in range(count)]
-    for child in children:
-        idle.put(child)
-
-    def in_child(call: Call) -> Any:
-        child = idle.get()
-        try:
-            return child.run(call, lambda done: steps.put((call, done)))
-        finally:
-            idle.put(child)
-
-    def wait(future: Future[Any]) -> Any:
-        while True:
-            try:
-                call, done = steps.get(timeout=POLL)
-                if call.name not in stages:
-                    stages[call.name] = progress.stage(call.name, call.steps)
-                stages[call.name](done)
-            except queue.Empty:
-                for stage in stages.values():  # no step, but it may be time to stop
-                    stage(0)
-                if future.done():
-                    return future.result()
-
     try:
-        with ThreadPoolExecutor(count) as threads:
-            try:
-                for future in [threads.submit(in_child, call) for call in calls]:
-                    yield wait(future)
-            except BaseException:
-                threads.shutdown(wait=False, cancel_futures=True)
-                raise
-            finally:
-                for child in children:
-                    child.process.kill()  # whoever waits for an answer gets none
+        yield from Pool(children, progress).run(calls)
     finally:
         for child in children:
             child.close()
+
+
+class Pool:
+    """Hands calls to idle processes, from a thread each, and tells their steps in the caller's thread."""
+
+    def __init__(self, children: Sequence["Child"], progress: Progress) -> None:
+        self.children, self.progress = children, progress
+        self.idle: queue.SimpleQueue[Child] = queue.SimpleQueue()
+        self.steps: queue.SimpleQueue[tuple[Call, int]] = queue.SimpleQueue()
+        self.stages: dict[str, Stage] = {}
+        for child in children:
+            self.idle.put(child)
+
+    def run(self, calls: Iterable[Call]) -> Iterator[Any]:
+        with ThreadPoolExecutor(len(self.children)) as threads:
+            try:
+                for future in [threads.submit(self.in_child, call, call.arguments()) for call in calls]:
+                    yield self.wait(future)
+            finally:
+                threads.shutdown(wait=False, cancel_futures=True)
+                for child in self.children:
+                    child.process.kill()  # whoever waits for an answer gets none
+
+    def in_child(self, call: Call, arguments: tuple[Any, ...]) -> Any:
+        child = self.idle.get()
+        try:
+            return child.run(call.function, arguments, lambda done: self.steps.put((call, done)))
+        finally:
+            self.idle.put(child)
+
+    def wait(self, future: Future[Any]) -> Any:
+        while True:
+            try:
+                call, done = self.steps.get(timeout=POLL)
+                if call.name not in self.stages:
+                    self.stages[call.name] = self.progress.stage(call.name, call.steps)
+                self.stages[call.name](done)
+            except queue.Empty:
+                for stage in self.stages.values():  # no step, but it may be time to stop
+                    stage(0)
+                if future.done():
+                    return future.result()
 
 
 class Child:
     """A process that runs one call after another."""
 
     def __init__(self) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        environment = {**os.environ, **QUIET, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "pipelines.parallel"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
         )
 
-    def run(self, call: Call, progress: Stage) -> Any:
+    def run(self, function: Callable[..., Any], arguments: tuple[Any, ...], progress: Stage) -> Any:
         """Raises what the call raises, and RuntimeError when the process dies."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         try:
-            pickle.dump((call.function, call.arguments), self.process.stdin)
+            pickle.dump((function, arguments), self.process.stdin)
             self.process.stdin.flush()
             while True:
                 kind, value = pickle.load(self.process.stdout)
@@ -158,9 +166,6 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
-    from pipelines.progress import quiet
-
     pipe = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print must not get among the answers
-    quiet()
     serve(sys.stdin.buffer, pipe)

@@ -2,6 +2,7 @@
 
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,7 @@ class Counted(Silent):
 
 
 def squares(numbers: list[int], steps: int) -> list[Call]:
-    return [Call(square, (number,), f"square {number}", steps) for number in numbers]
+    return [Call(square, partial(tuple, [number]), f"square {number}", steps) for number in numbers]
 
 
 def test_results_come_in_order_from_as_many_processes_as_there_are_cores() -> None:
@@ -72,14 +73,14 @@ def test_what_is_not_worth_a_process_is_done_here(steps: int, device: str) -> No
 
 
 def test_an_error_is_raised_as_it_was() -> None:
-    calls = [Call(refuse, (number,), str(number), 200) for number in (4, 5, 6)]
+    calls = [Call(refuse, partial(tuple, [number]), str(number), 200) for number in (4, 5, 6)]
     with pytest.raises(SpecError, match="number: 4 is refused; give another"):
         list(parallel.run(calls, "cpu", Silent()))
 
 
 def test_a_process_that_dies_is_told_from_one_that_finished() -> None:
     with pytest.raises(RuntimeError, match="a process of its own died, exit code 7"):
-        list(parallel.run([Call(die, (), str(n), 200) for n in range(2)], "cpu", Silent()))
+        list(parallel.run([Call(die, tuple, str(n), 200) for n in range(2)], "cpu", Silent()))
 
 
 def test_when_the_caller_stops_the_processes_end(tmp_path: Path) -> None:
@@ -92,7 +93,11 @@ def test_when_the_caller_stops_the_processes_end(tmp_path: Path) -> None:
 
     began = time.monotonic()
     with pytest.raises(Stopped):
-        list(parallel.run([Call(wait, (str(tmp_path / str(n)),), str(n), 200) for n in range(2)], "cpu", Stopping()))
+        list(
+            parallel.run(
+                [Call(wait, partial(tuple, [str(tmp_path / str(n))]), str(n), 200) for n in range(2)], "cpu", Stopping()
+            )
+        )
     assert time.monotonic() - began < 30
     for file in tmp_path.iterdir():
         with pytest.raises(ProcessLookupError):

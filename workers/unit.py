@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 @dataclass
 class Worker:
-    """What a process keeps from one unit to the next: the last version's models, which its next unit needs again."""
+    """What a process keeps from one unit to the next: the job of the last version, and its models for the next version."""
 
     settings: Settings
     database: Database
@@ -51,7 +51,10 @@ class Worker:
         spec = parse(version.spec)
         check(spec, self.settings)
         store = Store.open(f"{self.settings.store}/{version.tenant}")
-        job = Job(spec, store, heartbeat, version.number, version.previous)
+        models = None
+        if self.last is not None and self.last[1].spec.models == spec.models:
+            models = self.last[1].resources.models
+        job = Job(spec, store, heartbeat, version.number, version.previous, models)
         self.last = identity, job
         return job
 

@@ -70,6 +70,12 @@ class StableDiffusion:
             self.unet.disable_adapters()
             self.loras[key] = name
 
+    def remove_loras(self) -> None:
+        """The UNet is as it was loaded, afterwards."""
+        for name in self.loras.values():
+            self.unet.delete_adapters(name)
+        self.loras.clear()
+
     @contextmanager
     def lora_enabled(self, key: str | None) -> Iterator[None]:
         """One of the LoRAs is enabled inside the block; outside of it, and with None, the UNet is as it was loaded."""

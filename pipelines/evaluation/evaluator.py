@@ -1,5 +1,6 @@
 """Is a model trained on the version better? The same classifier, trained by every arm and seed, on real test images."""
 
+from functools import partial
 from typing import Any
 
 from pipelines import parallel
@@ -43,10 +44,10 @@ class Evaluator:
             self.added[name] = ADDITIONS[name](self.data)
         return self.added[name] if len(self.added[name]) else None
 
-    def training(self, arm: str, seed: int) -> Training:
-        """The training of one arm with one seed."""
+    def arguments(self, arm: str, seed: int) -> tuple[Training]:
+        """Of the training of one arm with one seed."""
         resources, data = self.resources, self.data
-        return Training(
+        training = Training(
             arm=arm,
             classes=resources.source.classes,
             real=data.real,
@@ -59,6 +60,7 @@ class Evaluator:
             seed=derive(seed, "arm") % 2**31,
             device=resources.spec.models.device,
         )
+        return (training,)
 
     def run(self) -> dict[str, list[dict[str, Any]]]:
         """The scores of every arm and seed; those that were stored before are not trained again."""
@@ -66,7 +68,8 @@ class Evaluator:
         key = {(arm, seed): keys.run(resources.root, arm, seed) for arm in self.spec.arms for seed in self.spec.seeds}
         pending = [run for run in key if not resources.store.exists(key[run])]
         calls = [
-            Call(train_and_score, (self.training(arm, seed),), f"train: {arm}, seed {seed}", steps) for arm, seed in pending
+            Call(train_and_score, partial(self.arguments, arm, seed), f"train: {arm}, seed {seed}", steps)
+            for arm, seed in pending
         ]
         results = parallel.run(calls, choose_device(resources.spec.models.device).type, resources.progress)
         for run, result in zip(pending, results, strict=True):

@@ -13,6 +13,9 @@ from pipelines.records import Candidate, Sample, Verdict
 
 
 class Filter(Protocol):
+    def learn(self) -> None:
+        """Train what it needs, or take it from the store."""
+
     def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Verdict]:
         """One verdict for each candidate that the filters before it kept, in order of their index.
 
@@ -34,6 +37,11 @@ class Panel:
 
     def __init__(self, resources: Resources) -> None:
         self.filters: dict[str, Filter] = {spec.type: FILTERS[spec.type](resources, spec) for spec in resources.spec.filters}
+
+    def learn(self) -> None:
+        """Train what the filters need, before the first shard: several workers would train it side by side."""
+        for filter_ in self.filters.values():
+            filter_.learn()
 
     def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Sample]:
         verdicts = [Verdict() for _ in candidates]

@@ -16,6 +16,10 @@ class Attribution:
     def __init__(self, resources: Resources, spec: AttributionFilter) -> None:
         self.resources, self.spec = resources, spec
 
+    def learn(self) -> None:
+        """Train the judge."""
+        self.resources.judge  # noqa: B018  (trained on first use)
+
     def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Verdict]:
         """Images that were repainted as what they are, or from nothing, have no change of class to attribute: kept."""
         changed = [c for c in candidates if c.request.source is not None and c.request.source.label != c.request.label]

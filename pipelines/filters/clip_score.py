@@ -22,6 +22,9 @@ class ClipScore:
     def __init__(self, resources: Resources, spec: ClipScoreFilter) -> None:
         self.resources, self.spec = resources, spec
 
+    def learn(self) -> None:
+        """Nothing to train."""
+
     @cached_property
     def min_share(self) -> float:
         """The probability of the label that a candidate must exceed."""

@@ -23,6 +23,10 @@ class LabelAgreement:
     def __init__(self, resources: Resources, spec: LabelAgreementFilter) -> None:
         self.resources, self.spec = resources, spec
 
+    def learn(self) -> None:
+        """Train the judge."""
+        (self.resources.judge if self.spec.view == "image" else self.resources.object_judge)  # noqa: B018  (trained on use)
+
     @cached_property
     def max_origin(self) -> dict[str, float]:
         """The largest allowed probability of each painted-over class."""

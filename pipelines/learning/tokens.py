@@ -1,26 +1,55 @@
 """The learned tokens of a source, one a class: which images each is learned from, and the phrase of a class in a prompt."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from pipelines import parallel
 from pipelines.chance import derive
 from pipelines.errors import SourceError
 from pipelines.learning.resources import Resources
 from pipelines.learning.textual_inversion import CURVE, TextualInversion, Token, initial_vectors, load_token
+from pipelines.parallel import Call
+from pipelines.progress import Stage
 from pipelines.prompts import token_phrase
-from pipelines.records import Item, Mask
+from pipelines.records import Image, Item, Mask
 from pipelines.regions import region
 from pipelines.spec import Inversion
 from pipelines.store.artifacts import Artifact
 from pipelines.store.canonical import digest
+from pipelines.vision.models import Models
 
 
 def extremes(ranked: Sequence[Item], count: int) -> list[Item]:
     """`count` items from both ends of a list in turn, the last first."""
     count = min(count, len(ranked))
     return [ranked[-1 - n // 2] if n % 2 == 0 else ranked[n // 2] for n in range(count)]
+
+
+@dataclass(frozen=True)
+class TokenTraining:
+    """What one token is trained from."""
+
+    images: Sequence[Image]
+    masks: Sequence[Mask] | None  # where in them the object is; None to learn from whole images
+    name: str
+    word: str
+    spec: Inversion
+    seed: int
+    facts: dict[str, object]
+    artifact: Artifact  # holds the checkpoints
+
+
+def train_token(training: TokenTraining, models: Models, progress: Stage) -> dict[str, bytes]:
+    """The files of a token. In a process of its own, `models` are loaded there."""
+    spec = training.spec
+    inversion = TextualInversion(
+        models.backbone, training.images, training.masks, training.name, training.word, spec, training.seed
+    )
+    losses = inversion.trainer.run(spec.steps, spec.checkpoint_every, training.artifact, progress)
+    return inversion.files(training.facts, losses)
 
 
 class Tokens:
@@ -37,13 +66,54 @@ class Tokens:
         """Every token by its class, trained now or taken from the store, and set in the text encoder."""
         if self.spec is None:
             return {}
-        backbone = self.resources.models.backbone
+        resources, backbone = self.resources, self.resources.models.backbone
         for word in dict.fromkeys(self.spec.initializer or word for word in self.words.values()):
             initial_vectors(backbone, word, 1)  # or say now that it cannot be
-        tokens = {label: self.learn(label, self.spec) for label in self.words}
+        artifacts: dict[str, Artifact] = {}
+        pending: dict[str, Call] = {}
+        for label in self.words:
+            reused = self.reused(label)
+            if reused is not None:
+                artifacts[label] = reused
+                continue
+            artifacts[label], call = self.prepare(label, self.spec)
+            if not artifacts[label].complete:
+                pending[label] = call
+        results = parallel.run(pending.values(), backbone.device.type, resources.progress)
+        for label, files in zip(pending, results, strict=True):
+            artifacts[label].publish(files)
+        tokens = {label: load_token(artifact) for label, artifact in artifacts.items()}
         for token in tokens.values():
             backbone.set_token(token.name, token.vectors)
         return tokens
+
+    def prepare(self, label: str, spec: Inversion) -> tuple[Artifact, Call]:
+        """The artifact of a class's token, and the call that trains it. Raises SourceError without an object to learn."""
+        resources, word = self.resources, self.words[label]
+        pairs = self.training_images(label, spec)
+        items, masks = (
+            [item for item, _ in pairs],
+            [region(mask, "mask", spec.margin) for _, mask in pairs if mask is not None],
+        )
+        facts = {
+            "model": resources.models.backbone.revision,
+            "resolution": resources.models.resolution,
+            "images": [item.sha256 for item in items],
+            "masks": digest([np.packbits(mask).tobytes().hex() for mask in masks]),
+            "spec": spec.model_dump(),
+            "word": word,
+            "label": label,
+            "seed": resources.spec.seed,
+        }
+        artifact = resources.artifacts.find("token", facts, CURVE)
+        seed = derive(resources.spec.seed, "token", label) % 2**31
+
+        def arguments() -> tuple[TokenTraining, Models]:
+            images = resources.view.images(items)
+            training = TokenTraining(images, masks or None, f"<{label}>", word, spec, seed, facts, artifact)
+            return training, resources.models
+
+        return artifact, Call(train_token, arguments, f"learn: token <{label}>", spec.steps)
 
     def training_images(self, label: str, spec: Inversion) -> list[tuple[Item, Mask | None]]:
         """Images of a class with the masks of their objects: half contradict the shortcut, half are typical.
@@ -64,34 +134,11 @@ class Tokens:
             )
         return pairs
 
-    def learn(self, label: str, spec: Inversion) -> Token:
-        """The token of one class. Raises SourceError when its object is not detected in any image."""
-        resources, word, backbone = self.resources, self.words[label], self.resources.models.backbone
-        if label in resources.reused_tokens:
-            reused = resources.artifacts.find("token", resources.reused_tokens[label], CURVE)
-            if reused.complete:
-                return load_token(reused)
-        pairs = self.training_images(label, spec)
-        masks = [region(mask, "mask", spec.margin) for _, mask in pairs if mask is not None]
-        facts = {
-            "model": backbone.revision,
-            "resolution": resources.models.resolution,
-            "images": [item.sha256 for item, _ in pairs],
-            "masks": digest([np.packbits(mask).tobytes().hex() for mask in masks]),
-            "spec": spec.model_dump(),
-            "word": word,
-            "label": label,
-            "seed": resources.spec.seed,
-        }
-
-        def train(artifact: Artifact) -> dict[str, bytes]:
-            stage = resources.progress.stage(f"learn: token <{label}>", spec.steps)
-            seed = derive(resources.spec.seed, "token", label) % 2**31
-            images = resources.view.images([item for item, _ in pairs])
-            inversion = TextualInversion(backbone, images, masks or None, f"<{label}>", word, spec, seed)
-            return inversion.files(facts, inversion.trainer.run(spec.steps, spec.checkpoint_every, artifact, stage))
-
-        return load_token(resources.artifacts.get_or_make("token", facts, CURVE, train))
+    def reused(self, label: str) -> Artifact | None:
+        """The token that a refresh takes over, of a class whose images are unchanged."""
+        address = self.resources.reused_tokens.get(label)
+        artifact = None if address is None else self.resources.artifacts.at("token", address, CURVE)
+        return artifact if artifact is not None and artifact.complete else None
 
     def phrase(self, label: str) -> str:
         """A class in a prompt: its name, or its token and the superclass."""

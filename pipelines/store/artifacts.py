@@ -36,6 +36,11 @@ class Artifact:
         key = self.key(CHECKPOINT)
         return self.store.get(key) if self.store.exists(key) else None
 
+    def publish(self, files: Mapping[str, bytes]) -> None:
+        """Write the files by name, the last one last. Those of a writer that was faster are left as they are."""
+        for name in sorted(files, key=lambda name: name == self.last):
+            self.store.put_first(self.key(name), files[name])
+
     def save_checkpoint(self, state: bytes) -> None:
         self.store.put(self.key(CHECKPOINT), state)
 
@@ -47,18 +52,19 @@ class Artifacts:
 
     store: Store
 
-    def find(self, kind: str, digest: str, last: str) -> Artifact:
-        """The artifact at an address, complete or not."""
-        return Artifact(self.store, kind, digest, last)
+    def find(self, kind: str, facts: Any, last: str) -> Artifact:
+        """The artifact that `facts` determine (a JSON value), complete or not."""
+        return self.at(kind, digest(facts), last)
+
+    def at(self, kind: str, address: str, last: str) -> Artifact:
+        return Artifact(self.store, kind, address, last)
 
     def get_or_make(self, kind: str, facts: Any, last: str, make: Callable[[Artifact], Mapping[str, bytes]]) -> Artifact:
-        """The artifact that `facts` determine (a JSON value): the stored one, or else what `make` computes, by file name.
+        """The artifact that `facts` determine: the stored one, or else what `make` computes, by file name.
 
-        `make` may keep checkpoints in the artifact that it is given. Files of a writer that was faster are left as they are.
+        `make` may keep checkpoints in the artifact that it is given.
         """
-        artifact = self.find(kind, digest(facts), last)
+        artifact = self.find(kind, facts, last)
         if not artifact.complete:
-            files = make(artifact)
-            for name in sorted(files, key=lambda name: name == last):
-                self.store.put_first(artifact.key(name), files[name])
+            artifact.publish(make(artifact))
         return artifact

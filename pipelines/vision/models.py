@@ -16,6 +16,10 @@ class Models:
     def __init__(self, models: spec.Models) -> None:
         self.spec = models
 
+    def __reduce__(self) -> tuple[type["Models"], tuple[spec.Models]]:
+        """In another process, they are loaded anew."""
+        return Models, (self.spec,)
+
     @cached_property
     def backbone(self) -> StableDiffusion:
         return StableDiffusion(resolve(self.spec.text_to_image, "model"), self.spec.device, self.spec.text_to_image)
@@ -41,6 +45,11 @@ class Models:
         else:
             files = adapter_files(self.spec.adapter)
         return self.backbone.load_ip_adapter(files)
+
+    def forget_loras(self) -> None:
+        """Take those of an earlier version out of the backbone: they would pile up."""
+        if "backbone" in vars(self):
+            self.backbone.remove_loras()
 
     @property
     def loaded(self) -> list[str]:

@@ -17,7 +17,6 @@ from pipelines.prompts import TEMPLATES, token_names, token_phrase
 from pipelines.records import Image, Mask
 from pipelines.spec import Inversion
 from pipelines.store.artifacts import CHECKPOINT, Artifact, Artifacts
-from pipelines.store.canonical import digest
 from pipelines.store.object_store import Store
 
 SPEC = Inversion(vectors=3, steps=6, batch=4, checkpoint_every=2)
@@ -147,7 +146,7 @@ def test_a_checkpoint_of_an_older_version_is_left_alone(tiny_checkpoint: Path, t
     whole = finish(StableDiffusion(str(tiny_checkpoint), "cpu"), Store.open(tmp_path / "whole"))
     store = Store.open(tmp_path / "old")
     old = {"vectors": torch.zeros(3, 8), "losses": torch.ones(4), "exp_avg": torch.zeros(3, 8), "step": torch.tensor(4.0)}
-    Artifacts(store).find("token", digest({"label": "boot"}), CURVE).save_checkpoint(save(old))
+    Artifacts(store).find("token", {"label": "boot"}, CURVE).save_checkpoint(save(old))
     assert finish(StableDiffusion(str(tiny_checkpoint), "cpu"), store) == whole
 
 

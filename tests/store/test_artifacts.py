@@ -45,7 +45,7 @@ def test_of_two_workers_whose_floating_point_differs_the_first_wins(tmp_path: Pa
 def test_an_artifact_is_complete_when_its_last_file_is_there(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     artifacts = Artifacts(store)
-    artifact = artifacts.find("token", digest(FACTS), "curve.json")
+    artifact = artifacts.find("token", FACTS, "curve.json")
     store.put(artifact.key("weights"), b"of a worker that was killed")
     assert not artifact.complete
     again = artifacts.get_or_make("token", FACTS, "curve.json", lambda _: make(b"b"))
@@ -69,7 +69,7 @@ def test_a_checkpoint_is_kept_until_the_work_is_finished(tmp_path: Path) -> None
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    artifact = Artifacts(Store.open(tmp_path)).find("token", "0" * 16, "curve.json")
+    artifact = Artifacts(Store.open(tmp_path)).at("token", "0" * 16, "curve.json")
     with pytest.raises(StoreError, match=r"concepts/token/0000000000000000/curve\.json: no such object"):
         artifact.get("curve.json")
 

@@ -1,0 +1,52 @@
+"""What a worker's process keeps from one version to the next."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.settings import Settings
+from service.state import leases, queue, versions
+from service.state.database import Database
+from tests.builders import document
+from workers.heartbeat import Heartbeat
+from workers.unit import Worker
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Worker:
+    settings = Settings(state_dir=tmp_path)
+    database = Database.open(settings.database)
+    database.create()
+    return Worker(settings, database, "test", lambda: False)
+
+
+def job(worker: Worker, **changes: Any) -> Any:
+    """The job of a new version."""
+    version = versions.create(worker.database, "team", "shoes", document(**changes))
+    ((unit, _),) = [entry for entry in queue.next_units(worker.database) if entry[1] == "plan"][-1:]
+    lease = leases.acquire(worker.database, unit, "test", 60)
+    assert lease is not None
+    return worker.job(version, Heartbeat(worker.database, lease, 60, lambda: False))
+
+
+def test_models_stay_in_memory_for_the_next_version_that_names_the_same(worker: Worker) -> None:
+    first, second = job(worker), job(worker, amount={"per_class": 9})
+    assert second.resources.models is first.resources.models
+    assert second.resources is not first.resources
+    third = job(worker, models={"device": "cpu", "resolution": 48})
+    assert third.resources.models is not first.resources.models
+
+
+def test_a_version_starts_without_the_loras_of_the_one_before(worker: Worker, tiny_checkpoint: Path) -> None:
+    models = {"text_to_image": str(tiny_checkpoint), "device": "cpu"}
+    settings = {"rank": 2, "steps": 1, "batch": 2}
+    worker.settings = worker.settings.model_copy(update={"model_roots": [tiny_checkpoint.parent]})
+    first = job(worker, models=models, method={"type": "text_to_image", "lora": settings})
+    first.learn()
+    backbone = first.resources.models.backbone
+    assert len(backbone.loras) == 1
+    second = job(worker, models=models)
+    assert second.resources.models.backbone is backbone
+    assert backbone.loras == {}
+    assert not [name for name, _ in backbone.unet.named_parameters() if "lora_" in name]
