@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 OUT ?= demo-out
+TESTS ?=
 export HF_HUB_OFFLINE = 1
 
 .PHONY: install demo test lint clean
@@ -17,7 +18,7 @@ demo: install
 	$(BIN)/counterpoise demo --out $(OUT)
 
 test: install
-	$(BIN)/pytest
+	$(BIN)/pytest $(TESTS)
 
 lint: install
 	$(BIN)/ruff check .

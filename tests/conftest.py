@@ -26,6 +26,13 @@ from transformers import (
 
 from pipelines.builtin.train.language import build_tokenizer
 from pipelines.diffusion.model import DiffusionModel
+from tests import parts
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end of the run what was not tested for want of which part, and how to get it."""
+    for line in parts.summary(report.longrepr[2] for report in terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line(line, yellow=True)
 
 
 def vision_tower() -> CLIPVisionModelWithProjection:

@@ -15,9 +15,7 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 
-import pytest
-
-STRICT = os.environ.get("COUNTERPOISE_ALL_TESTS") == "1"  # CI: what is missing fails, instead of being skipped
+from tests.parts import POSTGRESQL
 
 
 def free_port() -> int:
@@ -30,26 +28,10 @@ def free_port() -> int:
             return port
 
 
-def missing(what: str) -> None:
-    if STRICT:
-        pytest.fail(f"{what} is needed for this test, and COUNTERPOISE_ALL_TESTS asks for all of them")
-    pytest.skip(f"NOT TESTED: {what} is not installed here")
-
-
-def binaries() -> Path | None:
-    """The folder of PostgreSQL's programs."""
-    found = [Path(p).parent for p in [shutil.which("initdb")] if p]
-    found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    return next((folder for folder in found if (folder / "initdb").exists()), None)
-
-
 @contextmanager
 def postgresql() -> Iterator[str]:
     """A new PostgreSQL; yields its address for SQLAlchemy."""
-    programs = binaries()
-    if programs is None:
-        missing("PostgreSQL (Debian: apt-get install postgresql)")
-    assert programs is not None
+    programs = POSTGRESQL.path()
     # It refuses to run as root, and its user must be able to reach the folder.
     user = "postgres" if os.geteuid() == 0 else None
     folder, port = Path(tempfile.mkdtemp(prefix="pg-")), free_port()

@@ -15,6 +15,7 @@ from PIL import Image as Pillow
 
 from pipelines.report.card import COLUMNS, card
 from pipelines.report.croissant import croissant
+from pipelines.rows import features
 from pipelines.spec import VersionSpec, parse
 
 CLASSES = ["boot", "sneaker"]
@@ -179,8 +180,7 @@ def test_same_version_same_bytes() -> None:
 
 
 def test_columns_are_those_that_are_written() -> None:
-    rows: Any = pytest.importorskip("pipelines.rows")
-    assert list(rows.features(CLASSES)) == list(COLUMNS)
+    assert list(features(CLASSES)) == list(COLUMNS)
 
 
 def test_what_was_carried_over_counts_as_much_as_what_was_kept() -> None:
