@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 OUT ?= demo-out
 TESTS ?=
+JOBS ?= 2
 export HF_HUB_OFFLINE = 1
 
 .PHONY: install demo test lint clean
@@ -18,7 +19,7 @@ demo: install
 	$(BIN)/counterpoise demo --out $(OUT)
 
 test: install
-	$(BIN)/pytest $(TESTS)
+	$(BIN)/pytest -n $(JOBS) $(TESTS)
 
 lint: install
 	$(BIN)/ruff check .
