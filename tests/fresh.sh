@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # The README's commands on a machine that has nothing else, in a clean checkout of HEAD with an empty environment.
-#   tests/fresh.sh test                      make test, as a plain user in a new, bare Debian (wants root and debootstrap)
+#   tests/fresh.sh test                      make test, as a plain user in a new, bare Debian (by debootstrap)
 #   tests/fresh.sh demo                      make demo, likewise
 #   tests/fresh.sh --hidden test             cheaper: on this machine, with what the tests could find on it hidden
 #   tests/fresh.sh test TESTS=tests/builtin  some of the tests; any variable of the Makefile
-# Packages come by the configuration of apt and pip on this machine. FRESH_DIR=/some/folder keeps what is made there.
+# Wants root. Packages come by the configuration of apt and pip on this machine. FRESH_DIR=/some/folder keeps what is made.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 hidden=false
@@ -40,7 +40,8 @@ configure() { # the configuration of pip, and the files that it names, at the sa
       *) install -D -m 644 "$path" "$1$path" ;;
     esac
   done
-  for path in $(pip config list | grep -o "/[^' ]*" | sed 's,^//*,/,; s,/simple/*$,,' | sort -u); do # an index keeps files beside simple/
+  # An index on disk, in a folder simple/, keeps its files beside that.
+  for path in $(pip config list | grep -o "/[^' ]*" | sed 's,^//*,/,; s,/simple/*$,,' | sort -u); do
     if [ -d "$path" ]; then mkdir -p "$1$path" && mount --bind -o ro "$path" "$1$path"; fi
     if [ -f "$path" ]; then install -D -m 644 "$path" "$1$path"; fi
   done

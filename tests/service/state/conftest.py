@@ -10,7 +10,7 @@ from service.state.migrations import migrate
 from tests.servers import postgresql
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server() -> Iterator[str]:
     with postgresql() as url:
         yield url
