@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN = .venv/bin
 OUT ?= demo-out
+TESTS ?=
+JOBS ?= 2
 export HF_HUB_OFFLINE = 1
 
 .PHONY: install demo test lint docs clean
@@ -17,7 +19,7 @@ demo: install
 	$(BIN)/counterpoise demo --out $(OUT)
 
 test: install
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS) $(TESTS)
 
 lint: install
 	$(BIN)/ruff check .

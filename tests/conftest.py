@@ -2,8 +2,12 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Models this small gain nothing from a second thread, and lose tenfold where threads wait for a core. Processes that
+# tests start inherit it, so that their bytes can be compared.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
@@ -26,6 +30,36 @@ from transformers import (
 
 from pipelines.backbones.stable_diffusion import StableDiffusion
 from pipelines.builtin.train.language import build_tokenizer
+from tests import parts
+
+OURS = ("COUNTERPOISE_ALL_TESTS", "COUNTERPOISE_FASHION_MNIST")
+for name in {name for name in os.environ if name.startswith("COUNTERPOISE_")} - set(OURS):
+    del os.environ[name]  # the address and the key of somebody's real service
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Under pytest-xdist a file's tests stay together, and so do all that start whole services, which last longest."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "tests/flow" if nodeid.startswith("tests/flow/") else super()._split_scope(nodeid)
+
+    config.option.loadscopereorder = False
+    return Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What lasts longest comes first, so that no process is left alone with it at the end."""
+    first = ("tests/flow/", "tests/test_run.py")
+    items.sort(key=lambda item: next((n for n, path in enumerate(first) if item.nodeid.startswith(path)), len(first)))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end of the run what was not tested for want of which part, and how to get it."""
+    for line in parts.summary(report.longrepr[2] for report in terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line(line, yellow=True)
 
 
 def vision_tower() -> CLIPVisionModelWithProjection:

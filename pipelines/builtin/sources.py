@@ -84,15 +84,13 @@ def splits(spec: BuiltinSpec) -> dict[str, Split]:
 
     Raises SourceError when there are not enough garments.
     """
-    stock = wardrobe.for_sources()
+    dresser = Dresser(spec.seed)
     for garment, count in needed(spec).items():
-        have = len(stock.items[garment])
+        have = dresser.left(garment)
         if count > have:
             raise SourceError(
-                f"source: needs {count} different garments of kind {garment!r}, the {stock.origin} holds {have}; ask for "
-                "fewer, or install Debian's dataset-fashion-mnist, or set COUNTERPOISE_FASHION_MNIST to its folder"
+                f"source: needs {count} different garments of kind {garment!r}, there are {have}; ask for fewer"
             )
-    dresser = Dresser(spec.seed)
     held_out = {
         "test": even(dresser, spec.classes, spec.scenes, spec.test),
         "validation": even(dresser, spec.classes, spec.scenes, spec.validation),

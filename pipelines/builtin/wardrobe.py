@@ -1,4 +1,4 @@
-"""Where garments come from: Fashion-MNIST in its original files when there, else the sample in this package.
+"""Where garments come from: the sample in this package for sources, Fashion-MNIST's original files for the bundled models.
 
 Fashion-MNIST is (c) 2017 Zalando SE, MIT licence: see FASHION_MNIST_LICENSE beside this file.
 """
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipelines.builtin.world import GARMENTS
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
-SAMPLE = Path(__file__).parent / "garments.npz"
+SAMPLE = Path(__file__).parent / "garments.npz"  # written by train/sample.py
 # The last 1,000 of each kind in the training file and all of the test file are kept for sources:
 # the bundled models have never seen them.
 KEPT_FOR_SOURCES = 1000
@@ -26,7 +26,13 @@ class Wardrobe:
     """Garments by kind: `items[kind]` is uint8 (n, 28, 28)."""
 
     items: dict[str, NDArray[np.uint8]]
-    origin: str
+
+
+@cache
+def for_sources() -> Wardrobe:
+    """The garments that built-in sources are rendered from: 2,000 of each kind, the same on every machine."""
+    with np.load(SAMPLE) as sample:
+        return Wardrobe({kind: sample[kind] for kind in GARMENTS})
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
@@ -43,38 +49,21 @@ def by_kind(folder: Path, split: str) -> dict[str, NDArray[np.uint8]]:
     return {name: images[labels == number] for number, name in enumerate(GARMENTS)}
 
 
-def fashion_mnist() -> Path | None:
-    """The folder with the four original files: $COUNTERPOISE_FASHION_MNIST, or Debian's dataset-fashion-mnist."""
+def originals() -> Path:
+    """The folder with the four original files: $COUNTERPOISE_FASHION_MNIST, or Debian's dataset-fashion-mnist.
+
+    Raises FileNotFoundError when they are not there.
+    """
     folder = Path(os.environ.get("COUNTERPOISE_FASHION_MNIST", DEBIAN))
-    return folder if (folder / "train-images-idx3-ubyte.gz").exists() else None
+    if not (folder / "train-images-idx3-ubyte.gz").exists():
+        raise FileNotFoundError(
+            f"Fashion-MNIST not found in {folder}: install Debian's dataset-fashion-mnist, "
+            "or set COUNTERPOISE_FASHION_MNIST to a folder with its four .gz files"
+        )
+    return folder
 
 
 @cache
 def for_models() -> Wardrobe:
     """The garments that the bundled models are trained on. Raises FileNotFoundError without Fashion-MNIST."""
-    folder = fashion_mnist()
-    if folder is None:
-        raise FileNotFoundError(
-            f"Fashion-MNIST not found in {DEBIAN}: install Debian's dataset-fashion-mnist, "
-            "or set COUNTERPOISE_FASHION_MNIST to a folder with its four .gz files"
-        )
-    return Wardrobe({k: v[:-KEPT_FOR_SOURCES] for k, v in by_kind(folder, "train").items()}, str(folder))
-
-
-def kept_for_sources(folder: Path) -> dict[str, NDArray[np.uint8]]:
-    train, test = by_kind(folder, "train"), by_kind(folder, "t10k")
-    return {k: np.concatenate([test[k], train[k][-KEPT_FOR_SOURCES:]]) for k in GARMENTS}
-
-
-@cache
-def for_sources() -> Wardrobe:
-    """The garments that built-in sources are rendered from.
-
-    Always a prefix of the same list, so that a source that fits into the sample is the same with and without
-    the original files.
-    """
-    folder = fashion_mnist()
-    if folder is not None:
-        return Wardrobe(kept_for_sources(folder), str(folder))
-    with np.load(SAMPLE) as sample:
-        return Wardrobe({k: sample[k] for k in GARMENTS}, "bundled sample")
+    return Wardrobe({kind: images[:-KEPT_FOR_SOURCES] for kind, images in by_kind(originals(), "train").items()})

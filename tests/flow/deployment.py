@@ -20,6 +20,7 @@ from service.broker import open_broker, sweep
 from service.settings import Settings
 from service.state import versions
 from service.state.database import Database
+from tests.servers import valkey
 from tests.test_run import SPEC
 
 SPOKEN = {
@@ -114,20 +115,18 @@ class Deployment:
 @contextmanager
 def deployed(folder: Path, environment: dict[str, str] | None = None, **settings: str) -> Iterator[Deployment]:
     """A broker of its own; database and store in the folder unless settings say otherwise. Ended with all its workers."""
-    broker = ValkeyServer()
-    broker.start()
-    made = Settings(state_dir=folder, broker_url=broker.connection_url, lease_seconds=3, sweep_seconds=1, **settings)  # type: ignore[arg-type]
-    database = Database.open(made.database)
-    database.create()
-    found = Deployment(folder, broker, made, database, environment or {})
-    try:
-        yield found
-    finally:
-        for process in found.workers:
-            if process.poll() is None:
-                found.kill(process)
-        broker.stop()
-        database.engine.dispose()
+    with valkey() as broker:
+        made = Settings(state_dir=folder, broker_url=broker.connection_url, lease_seconds=3, sweep_seconds=1, **settings)  # type: ignore[arg-type]
+        database = Database.open(made.database)
+        database.create()
+        found = Deployment(folder, broker, made, database, environment or {})
+        try:
+            yield found
+        finally:
+            for process in found.workers:
+                if process.poll() is None:
+                    found.kill(process)
+            database.engine.dispose()
 
 
 def ended(state: str) -> bool:

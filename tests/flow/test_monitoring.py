@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +21,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pipelines.spec import parse
 from service.client import Client, ServiceError
-from tests.servers import Receiver, free_port, missing, receiving
+from tests.parts import PROMTOOL
+from tests.servers import Receiver, free_port, receiving
 from tests.test_run import SPEC
 
 ROOT = Path(__file__).parents[2]
@@ -206,10 +206,7 @@ def test_every_metric_and_label_that_is_asked_for_exists(seen: Seen, kind: str, 
 
 @pytest.mark.parametrize("command", [["check", "config", "prometheus.yaml"], ["test", "rules", "alerts_test.yaml"]])
 def test_the_alerts_do_what_they_say(command: list[str]) -> None:
-    program = shutil.which("promtool")
-    if program is None:
-        missing("promtool (Debian: apt-get install prometheus)")
-    done = subprocess.run([str(program), *command], cwd=MONITORING, capture_output=True, text=True, check=False)
+    done = subprocess.run([str(PROMTOOL.path()), *command], cwd=MONITORING, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

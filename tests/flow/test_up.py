@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import PIL.Image
+import psutil
 import pytest
 import yaml
 from datasets import load_dataset
@@ -28,6 +29,7 @@ from service.client import Client, ServiceError
 from service.state.database import Database
 from service.state.tables import Schedule
 from tests.docs.pages import guide
+from tests.parts import CURL
 from tests.servers import free_port, receiving
 from tests.test_run import SPEC
 
@@ -50,14 +52,9 @@ class Service:
         command = [sys.executable, "-m", "service.cli", *map(str, arguments)]
         return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200, check=False)
 
-    def family(self) -> list[int]:
-        """The process groups of everything it started."""
-        found = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True).stdout.split("\n")[1:]
-        parents = {int(pid): int(parent) for pid, parent in (line.split() for line in found if line)}
-        family = [self.process.pid]
-        for pid in family:
-            family += [child for child, parent in parents.items() if parent == pid]
-        return family
+    def family(self) -> list[psutil.Process]:
+        """It and everything it started."""
+        return [parent := psutil.Process(self.process.pid), *parent.children(recursive=True)]
 
 
 @pytest.fixture(scope="module")
@@ -207,6 +204,7 @@ def test_whoever_asked_is_told_of_the_end(service: Service) -> None:
 
 def test_the_guide_s_calls_are_answered(service: Service, tmp_path: Path) -> None:
     """Every curl line in turn; the address that only the internet knows is replaced."""
+    CURL.path()
     (block,) = (block for block in guide("api").blocks("bash") if block.startswith("api() {"))
     for n, label in enumerate(("boot", "sneaker")):
         for k in range(3):
@@ -241,6 +239,7 @@ def test_the_guide_s_calls_are_answered(service: Service, tmp_path: Path) -> Non
 
 def test_the_guide_s_way_to_keep_a_dataset_fresh(service: Service, tmp_path: Path) -> None:
     """Each command, then each call; the schedule fires by the service's own scheduler."""
+    CURL.path()
     for label in ("boot", "sneaker"):
         for k in range(3):
             file = tmp_path / f"images/train/{label}/{k}.png"
@@ -329,12 +328,10 @@ def test_what_dies_is_started_again_and_a_version_completes(service: Service) ->
     document = parse({**SMALL, "name": "survivor"})
     with Client(service.url, service.key) as client:
         version = client.submit(document)
-        found = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout.split("\n")[1:]
-        family = set(service.family())
-        mine = {int(line.split()[0]): line for line in found if line and int(line.split()[0]) in family}
-        for pid, line in mine.items():
-            if "celery" in line or "valkey-server" in line:
-                os.kill(pid, signal.SIGKILL)
+        for process in service.family():
+            command = " ".join(process.cmdline())
+            if "celery" in command or "valkey-server" in command:
+                process.kill()
         for _ in client.events("survivor", version.number):
             pass
         assert client.version("survivor", version.number).state == "completed"
@@ -354,8 +351,7 @@ def test_it_ends_cleanly_and_starts_again_with_all_it_had(service: Service) -> N
     service.process.send_signal(signal.SIGINT)
     assert service.process.wait(60) == 0
     time.sleep(0.5)
-    alive = [pid for pid in family if Path(f"/proc/{pid}").exists()]
-    assert alive == []
+    assert [process for process in family if process.is_running()] == []
     port = int(service.url.rsplit(":", 1)[1])
     command = [sys.executable, "-m", "service.cli", "up", "--port", str(port), "--state-dir", str(service.folder)]
     again = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -34,7 +34,9 @@ def train(version: Resources, folder: Path) -> subprocess.CompletedProcess[str]:
     options[options.index("--epochs") + 1] = "2"
     options[options.index("--out") + 1] = str(folder / "out")
     command = [sys.executable, str(SCRIPT), str(folder / "store" / version.root), *options]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env={"PYTHONPATH": str(ROOT)})
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    )
 
 
 def test_it_sees_each_image_of_the_manifest_once_an_epoch_and_keeps_the_model(version: Resources, tmp_path: Path) -> None:

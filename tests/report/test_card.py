@@ -16,6 +16,7 @@ from PIL import Image as Pillow
 from pipelines.report.card import COLUMNS, card
 from pipelines.report.croissant import croissant
 from pipelines.spec import VersionSpec, parse
+from pipelines.version.rows import features
 
 CLASSES = ["boot", "sneaker"]
 HOSTILE = "<script>alert(1)</script> | `x` [y](z)\n# head"
@@ -179,8 +180,7 @@ def test_same_version_same_bytes() -> None:
 
 
 def test_columns_are_those_that_are_written() -> None:
-    rows: Any = pytest.importorskip("pipelines.version.rows")
-    assert list(rows.features(CLASSES)) == list(COLUMNS)
+    assert list(features(CLASSES)) == list(COLUMNS)
 
 
 def test_what_was_carried_over_counts_as_much_as_what_was_kept() -> None:

@@ -12,16 +12,14 @@ from service.api.app import create_app
 from service.settings import Settings
 from service.state.database import Database
 from service.state.migrations import migrate
-from tests.servers import postgresql
+from tests.servers import postgresql, valkey
 from tests.service.calls import context, key
 
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[ValkeyServer]:
-    server = ValkeyServer()
-    server.start()
-    yield server
-    server.stop()
+    with valkey() as server:
+        yield server
 
 
 @pytest.fixture

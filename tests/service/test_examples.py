@@ -1,12 +1,10 @@
 """The example specs: valid, described, and possible on a machine that has nothing but the package."""
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pipelines.builtin import wardrobe
 from pipelines.filters import FILTERS
 from pipelines.methods import METHODS
 from pipelines.source.open import open_source
@@ -19,16 +17,6 @@ FOLDER = Path(__file__).parents[2] / "service/examples"
 
 def example(name: str) -> VersionSpec:
     return load(FOLDER / f"{name}.yaml")
-
-
-@pytest.fixture
-def sample_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """As on a machine that has no Fashion-MNIST."""
-    assert wardrobe.SAMPLE.exists(), f"{wardrobe.SAMPLE} is missing: run python -m pipelines.builtin.train.sample"
-    monkeypatch.setenv("COUNTERPOISE_FASHION_MNIST", str(tmp_path))
-    wardrobe.for_sources.cache_clear()
-    yield
-    wardrobe.for_sources.cache_clear()
 
 
 def test_every_file_is_an_example_of_the_command() -> None:
@@ -51,12 +39,10 @@ def test_it_says_in_its_first_line_what_it_is_for(name: str) -> None:
     assert (FOLDER / f"{name}.yaml").read_text(encoding="utf-8").startswith("# ")
 
 
-@pytest.mark.usefixtures("sample_alone")
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_the_bundled_sample_is_enough_for_its_source(name: str) -> None:
+def test_the_bundled_garments_are_enough_for_its_source(name: str) -> None:
     spec = example(name)
     source = open_source(spec.source)
-    assert wardrobe.for_sources().origin == "bundled sample"
     assert {len(source.splits[split]) > 0 for split in ("train", "validation", "test")} == {True}
     planned = Counter(cell.label for cell in quotas(spec.method, spec.amount, source.counts))
     most = max(len(source.of(label)) for label in source.classes)
@@ -65,7 +51,6 @@ def test_the_bundled_sample_is_enough_for_its_source(name: str) -> None:
     assert len(set(planned.values())) == 1
 
 
-@pytest.mark.usefixtures("sample_alone")
 def test_the_ceiling_of_the_spurious_example_can_be_had_whatever_is_kept() -> None:
     """At worst all the pictures against the shortcut are among the typical ones of their class."""
     spec = example("spurious")

@@ -1,0 +1,72 @@
+"""What some tests need beside Python packages. Where it is missing they are skipped, and the end of the run says so.
+
+`python -m tests.parts` prints the Debian packages that are missing here, and nothing when all tests can run.
+"""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from pipelines.builtin import wardrobe
+
+STRICT = os.environ.get("COUNTERPOISE_ALL_TESTS") == "1"  # CI: what is missing fails, instead of being skipped
+MARK = "NOT TESTED, for want of "
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    name: str
+    package: str  # of Debian
+    find: Callable[[], Path | None]
+
+    def path(self) -> Path:
+        """Where it is. Skips the test that asks when it is missing, or fails it if COUNTERPOISE_ALL_TESTS is 1."""
+        return self.find() or self.skip()
+
+    def skip(self) -> NoReturn:
+        if STRICT:
+            pytest.fail(f"{self.name} is missing, and COUNTERPOISE_ALL_TESTS wants every test to run")
+        pytest.skip(f"{MARK}{self.name} (Debian: apt-get install {self.package})")
+
+
+def program(name: str) -> Path | None:
+    path = shutil.which(name)
+    return Path(path) if path else None
+
+
+def postgresql() -> Path | None:
+    """The folder of PostgreSQL's programs."""
+    folders = [found.parent] if (found := program("initdb")) else []
+    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return next((folder for folder in folders if (folder / "initdb").exists()), None)
+
+
+def fashion_mnist() -> Path | None:
+    try:
+        return wardrobe.originals()
+    except FileNotFoundError:
+        return None
+
+
+POSTGRESQL = Part("PostgreSQL", "postgresql", postgresql)
+PROMTOOL = Part("Prometheus' promtool", "prometheus", partial(program, "promtool"))
+CURL = Part("curl", "curl", partial(program, "curl"))
+FASHION_MNIST = Part("Fashion-MNIST's original files", "dataset-fashion-mnist", fashion_mnist)
+PARTS = (POSTGRESQL, PROMTOOL, CURL, FASHION_MNIST)
+
+
+def summary(reasons: Iterable[str]) -> list[str]:
+    """One line for each missing part, of the reasons why tests were skipped."""
+    counts = Counter(reason[reason.index(MARK) :] for reason in reasons if MARK in reason)
+    return [f"{reason}: {count} test{'s' * (count > 1)}" for reason, count in sorted(counts.items())]
+
+
+if __name__ == "__main__":
+    print(" ".join(part.package for part in PARTS if part.find() is None))
