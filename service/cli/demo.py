@@ -21,6 +21,7 @@ from service.cli.watch import watch
 from service.client import Client
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "spurious.yaml"
+MAX_WORKERS = 2  # each holds its own models, about a gigabyte
 IDEMPOTENCY_KEY = "demo"  # started again, it is the same version, gone on with
 
 
@@ -28,6 +29,11 @@ def free_port() -> int:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         return int(server.getsockname()[1])
+
+
+def worker_count() -> int:
+    """One worker for a GPU; without one, a second on a second core."""
+    return 1 if Path("/dev/nvidiactl").exists() else min(MAX_WORKERS, os.cpu_count() or 1)
 
 
 @contextmanager
@@ -38,7 +44,18 @@ def demo_service(out: Path) -> Iterator[Client]:
             yield client
         return
     port, state = free_port(), out / "service"
-    command = [sys.executable, "-m", "service.cli", "up", "--port", str(port), "--state-dir", str(state)]
+    command = [
+        sys.executable,
+        "-m",
+        "service.cli",
+        "up",
+        "--port",
+        str(port),
+        "--state-dir",
+        str(state),
+        "--workers",
+        str(worker_count()),
+    ]
     state.mkdir(parents=True, exist_ok=True)
     with (out / "service.log").open("a") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)

