@@ -12,7 +12,7 @@ from pipelines.evaluation.additions import real_balanced, retrieved
 from pipelines.evaluation.evaluator import Evaluator, aggregate, gap_closed
 from pipelines.learning.resources import Resources
 from pipelines.methods import open_method
-from pipelines.records import Quota
+from pipelines.records import Examples, Quota
 from pipelines.spec import Evaluation
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
@@ -93,6 +93,30 @@ def test_an_arm_learns_from_the_real_images_and_is_measured_on_the_test_images(t
     assert set(result["classes"]) == {"boot", "sneaker"}
     assert result["shots"] == {"medium": pytest.approx(np.mean(list(result["classes"].values())))}
     assert made.resources.store.json(keys.run(made.resources.root, "erm", 0)) == result
+
+
+@pytest.mark.parametrize("arm", ["erm_reencoded", "classical", "group_dro", "jtt", "dfr"])
+def test_every_arm_of_real_images_is_trained_its_own_way(tmp_path: Path, arm: str) -> None:
+    """Three steps and another last layer give other figures than ERM, from the same seed."""
+    made = evaluator(tmp_path, [], source={"type": "spurious", "train": 40, "validation": 48, "test": 160})
+    plain, other = made.run("erm", 0), made.run(arm, 0)
+    assert other["groups"].keys() == plain["groups"].keys()
+    assert other["ece"] != plain["ece"]
+
+
+def test_the_last_checkpoint_is_tested_where_that_is_asked_for(tmp_path: Path) -> None:
+    """On validation images that are labelled the wrong way round, the best checkpoint is another than the last."""
+    results = []
+    for checkpoint in ("best", "last"):
+        source = {"type": "spurious", "train": 40, "validation": 48, "test": 160}
+        resources = open_resources(tmp_path / checkpoint, source=source, classifier={"steps": 20, "batch": 8})
+        made = opened(resources, checkpoint=checkpoint)
+        validation = made.resources.view.validation
+        other = {"boot": "sneaker", "sneaker": "boot"}
+        swapped = Examples(validation.images, [other[label] for label in validation.labels], validation.groups)
+        made.resources.view.__dict__["validation"] = swapped
+        results.append(made.run("erm", 0)["average"])
+    assert results[0] < results[1]
 
 
 def test_nothing_repainted_as_itself_leaves_nothing_to_probe(tmp_path: Path) -> None:
