@@ -7,6 +7,7 @@ from typing import Any
 from pipelines.chance import derive
 from pipelines.evaluation.additions import ADDITIONS
 from pipelines.evaluation.data import EvaluationData
+from pipelines.evaluation.notes import incomplete, notes, shortfall
 from pipelines.evaluation.probe import probe_auc
 from pipelines.learning.resources import Resources
 from pipelines.methods import Method
@@ -41,7 +42,14 @@ class Evaluator:
             return None
         if name not in self.added:
             self.added[name] = ADDITIONS[name](self.data)
+            if missing := self.missing(self.added[name]):
+                self.resources.progress.say(incomplete(arm, missing))
         return self.added[name] if len(self.added[name]) else None
+
+    def missing(self, added: Examples) -> dict[str, int]:
+        """By class, how many images fewer were added than the version holds."""
+        names = self.resources.source.classes
+        return shortfall(added, Counter(names[row["label"]] for row in self.data.kept))
 
     def run(self, arm: str, seed: int) -> dict[str, Any]:
         """Train one arm with one seed and score it, unless that was done before."""
@@ -67,6 +75,8 @@ class Evaluator:
         )
         figures = score(classifier.scores(data.test.images), classes, data.test.labels, data.test.groups)
         result = {**asdict(figures), "shots": shots(figures.classes, Counter(data.real.labels))}
+        if added is not None and (missing := self.missing(added)):
+            result["missing"] = missing
         resources.store.put_first(key, canonical(result))
         return dict(resources.store.json(key))
 
@@ -103,7 +113,13 @@ def evaluate(evaluator: Evaluator) -> dict[str, Any]:
     resources, spec = evaluator.resources, evaluator.spec
     key = keys.evaluation(resources.root)
     if not resources.store.exists(key):
-        arms = aggregate({arm: [evaluator.run(arm, seed) for seed in spec.seeds] for arm in spec.arms})
-        result = {"arms": arms, "gap_closed": gap_closed(arms), "probe_auc": evaluator.probe()}
+        runs = {arm: [evaluator.run(arm, seed) for seed in spec.seeds] for arm in spec.arms}
+        arms = aggregate(runs)
+        result = {
+            "arms": arms,
+            "gap_closed": gap_closed(arms),
+            "probe_auc": evaluator.probe(),
+            "notes": notes(resources.spec, runs),
+        }
         resources.store.put_first(key, canonical(result))
     return dict(resources.store.json(key))
