@@ -58,9 +58,10 @@ class Evaluator:
         if resources.store.exists(key):
             return dict(resources.store.json(key))
         added = self.addition(arm)
-        stage = resources.progress.stage(f"train: {arm}, seed {seed}", resources.spec.classifier.steps)
+        steps = resources.spec.classifier.steps * ARMS[arm].lengthening
+        stage = resources.progress.stage(f"train: {arm}, seed {seed}", steps)
         classifier = fit(
-            resources.spec.classifier,
+            resources.spec.classifier.model_copy(update={"steps": steps}),
             classes,
             Feed(data.real, classes, data.twins(arm), self.spec.reencode),
             None if added is None else Feed(added, classes),

@@ -20,6 +20,7 @@ class Arm:
     split: str | None = None  # of unused real images that the addition takes; built-in sources alone have them
     reencode: Literal["image", "region"] | None = None  # which part of real images the generator's autoencoder re-encodes
     training: Training = "erm"
+    lengthening: int = 1  # its optimisation steps, as a multiple of ERM's
     groups: Literal["train", "validation"] | None = None  # the split whose group labels it reads
     masks: bool = False  # whether it needs to know where the object is
 
@@ -32,7 +33,10 @@ ARMS: dict[str, Arm] = {
         reencode="region",
     ),
     "classical": Arm(
-        "RandAugment, CutMix, MixUp", "the same as erm with RandAugment, CutMix and MixUp", training="classical"
+        "RandAugment, CutMix, MixUp",
+        "the same as erm with RandAugment, CutMix and MixUp, twice as long",
+        training="classical",
+        lengthening=2,
     ),
     "group_dro": Arm(
         "group DRO",
