@@ -113,7 +113,7 @@ class Job:
     def evaluate(self) -> dict[str, Any]:
         """Train with and without the version; return what came of it."""
         if self.evaluator is None:
-            return {"arms": {}, "gap_closed": None, "probe_auc": None}
+            return {"arms": {}, "gap_closed": None, "probe_auc": None, "notes": []}
         return evaluate(self.evaluator)
 
     def compare(self) -> dict[str, Any] | None:

@@ -17,19 +17,33 @@ POOL = 150  # pictures of each kind of garment in the unlabelled pool, at most h
 
 
 class Dresser:
-    """Hands out garments, each once, and draws the rest of the picture."""
+    """Hands out garments, each once, and draws the rest of the picture.
+
+    Seed 0 takes the garments of a kind in their own order, any other in one drawn from it: other seeds are other images, not
+    the same garments in other colours.
+    """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.next: dict[str, int] = {}
+        self.orders: dict[str, list[int]] = {}
+
+    def order(self, garment: str) -> list[int]:
+        """The garments of a kind as they are handed out."""
+        if garment not in self.orders:
+            numbers = np.arange(len(wardrobe.for_sources().items[garment]))
+            if self.seed:
+                numbers = np.random.default_rng(derive(self.seed, "order", garment)).permutation(numbers)
+            self.orders[garment] = numbers.tolist()
+        return self.orders[garment]
 
     def left(self, garment: str) -> int:
         return len(wardrobe.for_sources().items[garment]) - self.next.get(garment, 0)
 
     def pictures(self, garment: str, scenes: Iterable[str]) -> Iterator[Factors]:
         for scene in scenes:
-            item = self.next.get(garment, 0)
-            self.next[garment] = item + 1
+            place = self.next.get(garment, 0)
+            self.next[garment], item = place + 1, self.order(garment)[place]
             yield draw(np.random.default_rng(derive(self.seed, garment, item)), garment, item, scene=scene)
 
 

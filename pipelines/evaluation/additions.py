@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from pipelines.engine.engine import Engine
 from pipelines.errors import SourceError
+from pipelines.evaluation.cut_and_paste import cut_and_paste
 from pipelines.evaluation.data import EvaluationData
 from pipelines.filters import Panel
 from pipelines.methods.text_to_image import TextToImageMethod
@@ -22,14 +23,20 @@ def version(data: EvaluationData) -> Examples:
 
 
 def text_to_image(data: EvaluationData) -> Examples:
-    """As many images of each class as the version holds, by plain text to image, unfiltered."""
+    """As many images of each class as the version holds, from the classes' names, unfiltered.
+
+    The prompts have the templates and words of the version's own method, so that what the version gains over them is not
+    the words' doing; a class that the model has no word for goes by its name, as whoever has no token would write it.
+    """
     resources = data.resources
     key = f"{resources.root}/evaluation/text_to_image.parquet"
     if not resources.store.exists(key):
         counts = Counter(row["label"] for row in data.kept)
         quotas = tuple(Quota(name, None, counts[n]) for n, name in enumerate(resources.source.classes) if counts[n])
         plan = Plan("", "", quotas, sum(counts.values()))
-        method = TextToImageMethod(resources, TextToImage(type="text_to_image", steps=resources.spec.method.steps))
+        own = resources.spec.method
+        plain = TextToImage(type="text_to_image", steps=own.steps, templates=own.templates, words=own.words)
+        method = TextToImageMethod(resources, plain)
         unfiltered = Panel(resources)
         unfiltered.filters = {}
         outcome = run_attempts(resources, method, Engine(resources.models.backbone), unfiltered, plan.shard(0))
@@ -78,6 +85,7 @@ def real_balanced(data: EvaluationData) -> Examples:
 ADDITIONS: dict[Addition, Callable[[EvaluationData], Examples]] = {
     "version": version,
     "text_to_image": text_to_image,
+    "cut_and_paste": cut_and_paste,
     "retrieved": retrieved,
     "real_balanced": real_balanced,
 }

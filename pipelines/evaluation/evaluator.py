@@ -1,5 +1,6 @@
 """Is a model trained on the version better? The same classifier, trained by every arm and seed, on real test images."""
 
+from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -7,6 +8,7 @@ from pipelines import parallel
 from pipelines.chance import derive
 from pipelines.evaluation.additions import ADDITIONS
 from pipelines.evaluation.data import EvaluationData
+from pipelines.evaluation.notes import incomplete, notes, shortfall
 from pipelines.evaluation.probe import probe_auc
 from pipelines.evaluation.train import Training, train_and_score
 from pipelines.learning.resources import Resources
@@ -42,7 +44,18 @@ class Evaluator:
             return None
         if name not in self.added:
             self.added[name] = ADDITIONS[name](self.data)
+            if missing := self.missing(self.added[name]):
+                self.resources.progress.say(incomplete(arm, missing))
         return self.added[name] if len(self.added[name]) else None
+
+    def steps(self, arm: str) -> int:
+        """Optimisation steps of an arm."""
+        return self.resources.spec.classifier.steps * ARMS[arm].lengthening
+
+    def missing(self, added: Examples) -> dict[str, int]:
+        """By class, how many images fewer were added than the version holds."""
+        names = self.resources.source.classes
+        return shortfall(added, Counter(names[row["label"]] for row in self.data.kept))
 
     def arguments(self, arm: str, seed: int) -> tuple[Training]:
         """Of the training of one arm with one seed."""
@@ -55,7 +68,7 @@ class Evaluator:
             added=self.addition(arm),
             validation=resources.view.validation,
             test=data.test,
-            classifier=resources.spec.classifier,
+            classifier=resources.spec.classifier.model_copy(update={"steps": self.steps(arm)}),
             evaluation=self.spec,
             seed=derive(seed, "arm") % 2**31,
             device=resources.spec.models.device,
@@ -64,16 +77,18 @@ class Evaluator:
 
     def run(self) -> dict[str, list[dict[str, Any]]]:
         """The scores of every arm and seed; those that were stored before are not trained again."""
-        resources, steps = self.resources, self.resources.spec.classifier.steps
+        resources = self.resources
         key = {(arm, seed): keys.run(resources.root, arm, seed) for arm in self.spec.arms for seed in self.spec.seeds}
         pending = [run for run in key if not resources.store.exists(key[run])]
         calls = [
-            Call(train_and_score, partial(self.arguments, arm, seed), f"train: {arm}, seed {seed}", steps)
+            Call(train_and_score, partial(self.arguments, arm, seed), f"train: {arm}, seed {seed}", self.steps(arm))
             for arm, seed in pending
         ]
         results = parallel.run(calls, choose_device(resources.spec.models.device).type, resources.progress)
-        for run, result in zip(pending, results, strict=True):
-            resources.store.put_first(key[run], canonical(result))
+        for (arm, seed), result in zip(pending, results, strict=True):
+            added = self.addition(arm)
+            missing = {} if added is None else self.missing(added)
+            resources.store.put_first(key[arm, seed], canonical({**result, "missing": missing} if missing else result))
         return {arm: [resources.store.json(key[arm, seed]) for seed in self.spec.seeds] for arm in self.spec.arms}
 
     def probe(self) -> float | None:
@@ -109,7 +124,13 @@ def evaluate(evaluator: Evaluator) -> dict[str, Any]:
     resources = evaluator.resources
     key = keys.evaluation(resources.root)
     if not resources.store.exists(key):
-        arms = aggregate(evaluator.run())
-        result = {"arms": arms, "gap_closed": gap_closed(arms), "probe_auc": evaluator.probe()}
+        runs = evaluator.run()
+        arms = aggregate(runs)
+        result = {
+            "arms": arms,
+            "gap_closed": gap_closed(arms),
+            "probe_auc": evaluator.probe(),
+            "notes": notes(resources.spec, runs),
+        }
         resources.store.put_first(key, canonical(result))
     return dict(resources.store.json(key))

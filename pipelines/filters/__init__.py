@@ -1,7 +1,7 @@
 """The filters: one file each, and the one table. A filter keeps, or drops with a reason; either way it gives its scores."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pipelines.filters.attribution import Attribution
 from pipelines.filters.clip_score import ClipScore
@@ -23,6 +23,14 @@ class Filter(Protocol):
         """
 
 
+@runtime_checkable
+class ShardFilter(Filter, Protocol):
+    """A filter that compares a candidate with others of its shard, whether these were kept or not."""
+
+    def begin(self) -> None:
+        """Forget the candidates that were judged so far: a shard begins."""
+
+
 FILTERS: dict[str, Callable[[Resources, Any], Filter]] = {
     "quality": Quality,
     "near_duplicate": NearDuplicate,
@@ -42,6 +50,12 @@ class Panel:
         """Train what the filters need, before the first shard: several workers would train it side by side."""
         for filter_ in self.filters.values():
             filter_.learn()
+
+    def begin(self) -> None:
+        """A shard begins."""
+        for filter_ in self.filters.values():
+            if isinstance(filter_, ShardFilter):
+                filter_.begin()
 
     def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Sample]:
         verdicts = [Verdict() for _ in candidates]

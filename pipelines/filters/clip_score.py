@@ -1,10 +1,10 @@
 """CLIP score: zero-shot classification as the label rather than another class (He et al., ICLR 2023, arXiv 2210.07574).
 
-A class is embedded by its name; or, where CLIP cannot know the name, by its real images. The `top` share of each class's
-candidates can be kept alone, too (Geng et al. 2024, arXiv 2406.05184).
+A class is embedded by its name; or, where CLIP cannot know the name, by its real images. The `top` share of each class can
+be kept alone, too (Geng et al. 2024, arXiv 2406.05184): what scores at least as well as that share of the class's candidates
+at the shard's first attempt. Shards are judged apart, so the threshold is the shard's own estimate of the class's.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
 from math import ceil
@@ -21,6 +21,11 @@ from pipelines.vision.clip import Clip
 class ClipScore:
     def __init__(self, resources: Resources, spec: ClipScoreFilter) -> None:
         self.resources, self.spec = resources, spec
+        self.thresholds: dict[str, float] = {}  # by class: the least score among its best
+
+    def begin(self) -> None:
+        """A shard begins: its first attempt sets the thresholds of `top` anew."""
+        self.thresholds = {}
 
     def learn(self) -> None:
         """Nothing to train."""
@@ -47,10 +52,9 @@ class ClipScore:
         return self.clip.prototypes([view.images(source.of(label)) for label in source.classes])
 
     def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Verdict]:
-        labels = [candidate.request.label for candidate in candidates]
-        own = self.own(candidates)
-        best = self.best(labels, own)
-        return [self.one(labels[row], own[row], row in best) for row in range(len(labels))]
+        labels, own = [candidate.request.label for candidate in candidates], self.own(candidates)
+        self.calibrate(labels, own)
+        return [self.one(label, score) for label, score in zip(labels, own, strict=True)]
 
     def own(self, candidates: Sequence[Candidate]) -> list[float]:
         """The probability of each candidate's label."""
@@ -59,14 +63,14 @@ class ClipScore:
         probabilities = self.clip.probabilities(embeddings, self.classes)
         return [float(row[column]) for row, column in zip(probabilities, columns, strict=True)]
 
-    def best(self, labels: Sequence[str], scores: Sequence[float]) -> set[int]:
-        """The rows in the top share of their class, of those judged together: one attempt of one shard."""
-        ranked = defaultdict(list)
-        for row in sorted(range(len(labels)), key=lambda row: (-scores[row], row)):
-            ranked[labels[row]].append(row)
-        return {row for rows in ranked.values() for row in rows[: ceil(self.spec.top * len(rows))]}
+    def calibrate(self, labels: Sequence[str], scores: Sequence[float]) -> None:
+        """Set the threshold of every class that has none: the score of the last of its `top` share."""
+        for label in set(labels) - self.thresholds.keys():
+            ranked = sorted((s for name, s in zip(labels, scores, strict=True) if name == label), reverse=True)
+            self.thresholds[label] = ranked[ceil(self.spec.top * len(ranked)) - 1]
 
-    def one(self, label: str, score: float, among_best: bool) -> Verdict:
+    def one(self, label: str, score: float) -> Verdict:
         if score <= self.min_share:
             return Verdict({"own": score}, f"does not look like a {label}")
-        return Verdict({"own": score}, None if among_best else f"not among the best of {label}")
+        best = self.spec.top == 1 or score >= self.thresholds[label]
+        return Verdict({"own": score}, None if best else f"not among the best of {label}")

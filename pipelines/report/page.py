@@ -82,8 +82,8 @@ def headline(summary: Mapping[str, Any]) -> str:
         return f"{result}: {-100 * change:.1f} points worse than real data alone"
     if gap is None or gap <= 0:
         return f"{result}: {100 * change:.1f} points better than real data alone"
-    closed = "the whole" if gap >= 1 else f"{100 * gap:.0f} % of the"
-    return f"{result}: {closed} gap to balanced real data closed"
+    closed = "the whole gap" if gap >= 1 else f"{100 * gap:.0f} % of the gap"
+    return f"{result}: {closed} between ERM and the ceiling in worst-group accuracy closed"
 
 
 def caveats(summary: Mapping[str, Any]) -> list[str]:
@@ -94,7 +94,8 @@ def caveats(summary: Mapping[str, Any]) -> list[str]:
         notes.append("Trained with one seed only: the difference may be chance.")
     if version and plain and plain["worst_group"]["mean"] >= version["worst_group"]["mean"]:
         notes.append(
-            f"Plain text-to-image does as well or better: {share(plain['worst_group']['mean'])} in the worst group."
+            "Plain text-to-image, by the classes' names, does as well or better: "
+            f"{share(plain['worst_group']['mean'])} in the worst group."
         )
     if version and real and version["average"]["mean"] < real["average"]["mean"]:
         before, after = (share(arm["average"]["mean"]) for arm in (real, version))
@@ -104,7 +105,7 @@ def caveats(summary: Mapping[str, Any]) -> list[str]:
             f"A probe tells real from generated images of one class and group with an AUC of {probe:.2f}: "
             "a classifier may learn that difference instead of the classes."
         )
-    return notes
+    return [*notes, *summary.get("notes", [])]  # evaluations of before there were notes have none
 
 
 def tiles(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:

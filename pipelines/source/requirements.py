@@ -1,5 +1,6 @@
 """What a spec needs of its source, found out before anything is learned. Imports no torch."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 from pipelines.errors import SourceError, SpecError
@@ -36,6 +37,23 @@ def check_calibration(filter_type: str, source: Source) -> None:
         )
 
 
+def check_groups(arm: str, split: str, source: Source) -> None:
+    """Every image of the split says its group, and no group stands alone."""
+    items = source.splits[split]
+    sizes = Counter((item.label, item.group) for item in items)
+    if any(item.group is None for item in items):
+        raise SourceError(
+            f"evaluation.arms: {arm} reads the group of every {split} image, and some have none; name the groups of the "
+            "source, or leave the arm out"
+        )
+    if split == "validation" and min(sizes.values()) < 2:
+        label, group = min(sizes, key=lambda pair: sizes[pair])
+        raise SourceError(
+            f"evaluation.arms: {arm} needs two validation images of each group, one to learn from and one to choose by; "
+            f"there is one of {label} on {group}: add some, or leave the arm out"
+        )
+
+
 def check_evaluation(spec: Evaluation, source: Source) -> None:
     if isinstance(spec.gamma, dict) and set(spec.gamma) != set(source.classes):
         raise SpecError(
@@ -50,6 +68,9 @@ def check_evaluation(spec: Evaluation, source: Source) -> None:
         if missing:
             raise SourceError(f"source: no {split} images of class {', '.join(missing)}; add some, or do not evaluate")
     for arm in spec.arms:
+        labelled = ARMS[arm].groups
+        if labelled is not None:
+            check_groups(arm, labelled, source)
         unused = ARMS[arm].split
         if unused is not None and not source.splits.get(unused):
             raise SourceError(

@@ -2,7 +2,7 @@
 
 from pipelines.spec.amount import Amount
 from pipelines.spec.base import Name, Strict
-from pipelines.spec.evaluation import Classifier, Evaluation, Recipe
+from pipelines.spec.evaluation import Checkpoint, Classifier, Evaluation, Recipe
 from pipelines.spec.filters import (
     FILTER_SPECS,
     AttributionFilter,
@@ -43,6 +43,7 @@ __all__ = [
     "Amount",
     "AttributionFilter",
     "AugmentedConditioning",
+    "Checkpoint",
     "Classifier",
     "ClipScoreFilter",
     "Evaluation",

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 # What an arm trains on beside the real images, by the functions of `evaluation.additions`.
-Addition = Literal["version", "text_to_image", "retrieved", "real_balanced"]
+Addition = Literal["version", "text_to_image", "cut_and_paste", "retrieved", "real_balanced"]
+# How an arm trains, by the functions of `training.fit`.
+Training = Literal["erm", "classical", "group_dro", "jtt", "dfr"]
 BASELINE, PLAIN, VERSION, CEILING = "erm", "text_to_image", "counterpoise", "real_balanced"  # those that reports compare
 
 
@@ -17,17 +19,49 @@ class Arm:
     addition: Addition | None = None  # None: the real images alone
     split: str | None = None  # of unused real images that the addition takes; built-in sources alone have them
     reencode: Literal["image", "region"] | None = None  # which part of real images the generator's autoencoder re-encodes
-    classical: bool = False  # strong augmentation without a generator
+    training: Training = "erm"
+    lengthening: int = 1  # its optimisation steps, as a multiple of ERM's
+    groups: Literal["train", "validation"] | None = None  # the split whose group labels it reads
+    masks: bool = False  # whether it needs to know where the object is
 
 
 ARMS: dict[str, Arm] = {
     "erm": Arm("real images alone (ERM)", "the real images alone"),
-    "classical": Arm("RandAugment, CutMix, MixUp", "the same with RandAugment, CutMix and MixUp", classical=True),
+    "erm_reencoded": Arm(
+        "real images alone, re-encoded",
+        "the same, as many of them re-encoded as beside this version: what re-encoding alone does",
+        reencode="region",
+    ),
+    "classical": Arm(
+        "RandAugment, CutMix, MixUp",
+        "the same as erm with RandAugment, CutMix and MixUp, twice as long",
+        training="classical",
+        lengthening=2,
+    ),
+    "group_dro": Arm(
+        "group DRO",
+        "the same by group DRO, which reads the groups of the training images",
+        training="group_dro",
+        groups="train",
+    ),
+    "jtt": Arm("JTT", "the same by Just Train Twice, which reads no groups in training", training="jtt"),
+    "dfr": Arm(
+        "last layer retrained (DFR)",
+        "erm with its last layer retrained on the validation images, whose groups it reads",
+        training="dfr",
+        groups="validation",
+    ),
     "text_to_image": Arm(
-        "+ as many plain text-to-image",
-        "beside the real images, as many plain generated ones",
+        "+ as many text-to-image, by name",
+        "beside the real images, as many generated from the classes' names in the method's templates and words, unfiltered",
         addition="text_to_image",
         reencode="image",
+    ),
+    "cut_and_paste": Arm(
+        "+ as many cut and pasted",
+        "beside them, as many with a real object of the class pasted over the object, no generator used",
+        addition="cut_and_paste",
+        masks=True,
     ),
     "retrieved": Arm(
         "+ as many from an unlabelled pool",

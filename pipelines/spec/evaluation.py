@@ -19,6 +19,7 @@ class Classifier(Strict):
 
 ArmName = Annotated[str, AfterValidator(known), Field(json_schema_extra={"enum": list(ARMS)})]
 Recipe = Literal["mixed", "fake_to_real", "balanced_softmax", "last_layer"]
+Checkpoint = Literal["best", "last"]
 
 
 class Evaluation(Strict):
@@ -38,6 +39,12 @@ class Evaluation(Strict):
         "steps on them, the second on real ones (arXiv 2308.04553). balanced_softmax: mixed, with the classes' frequencies "
         "taken out of the loss (arXiv 2007.10740). last_layer: real ones first, then the last layer anew on generated ones "
         "(after arXiv 2204.02937).",
+    )
+    checkpoint: Checkpoint = Field(
+        "best",
+        description="Which state of a training is tested. best: of ten over its steps the one with the best worst group on "
+        "the validation images. last: the last one; where there are only a few training images, so that a large validation "
+        "set does not do more than they.",
     )
     gamma: Positive | dict[str, Positive] = Field(
         4.0, description="Weight of a generated image's loss against a real one's, for all classes or for each by name."

@@ -30,7 +30,8 @@ class QualityFilter(Calibrated):
 
 
 class NearDuplicateFilter(Calibrated):
-    """Images that repeat a real one or each other, by perceptual hash, then by embedding, of what is new in them."""
+    """Images that repeat a real one or another of their shard, by perceptual hash, then by embedding, of what is new in
+    them. Images of other shards are not compared."""
 
     type: Literal["near_duplicate"]
     distance: int = Field(3, ge=0, le=64, description="Bits of 64 up to which two images are the same.")
@@ -70,7 +71,11 @@ class ClipScoreFilter(Calibrated):
         "names", description="What a class is compared by: its name, or its real images, for names that CLIP cannot know."
     )
     min_share: Share | None = Field(None, description="Least share of the label among the classes; none: an even one.")
-    top: Strength = Field(1.0, description="Share of each class's images that is kept, the best first.")
+    top: Strength = Field(
+        1.0,
+        description="Share of each class's candidates that is good enough: to be kept, one must score as well as this share "
+        "of those of the first attempt in its shard, at later attempts, too. 1: all are.",
+    )
 
 
 FILTER_SPECS = (QualityFilter, NearDuplicateFilter, LabelAgreementFilter, AttributionFilter, ClipScoreFilter)

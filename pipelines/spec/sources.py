@@ -121,7 +121,7 @@ class SpuriousSource(Strict):
     train: int = Field(1000, ge=20, description="Training images, all classes together.")
     validation: int = Field(400, ge=8, description="Validation images, all groups together.")
     test: int = Field(800, ge=8, description="Test images, all groups together.")
-    seed: int = Field(0, ge=0, description="Seed of the rendering.")
+    seed: int = Field(0, ge=0, description="Seed of the rendering, and of which garments are taken.")
 
     @model_validator(mode="after")
     def one_scene_each(self) -> "SpuriousSource":
@@ -141,7 +141,7 @@ class FewShotSource(Strict):
     shots: int = Field(8, ge=1, description="Training images a class.")
     validation: int = Field(300, ge=8, description="Validation images, all classes together.")
     test: int = Field(600, ge=8, description="Test images, all classes together.")
-    seed: int = Field(0, ge=0, description="Seed of the rendering.")
+    seed: int = Field(0, ge=0, description="Seed of the rendering, and of which garments are taken.")
 
 
 class LongTailSource(Strict):
@@ -159,7 +159,7 @@ class LongTailSource(Strict):
     imbalance: float = Field(100, ge=1, description="Largest class size over smallest.")
     validation: int = Field(200, ge=8, description="Validation images, all classes together.")
     test: int = Field(400, ge=8, description="Test images, all classes together.")
-    seed: int = Field(0, ge=0, description="Seed of the rendering.")
+    seed: int = Field(0, ge=0, description="Seed of the rendering, and of which garments are taken.")
 
 
 PathSource = FolderSource | ParquetSource | WebDatasetSource

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from pipelines.spec.amount import Amount
+from pipelines.spec.arms import ARMS
 from pipelines.spec.base import Name, Strict
 from pipelines.spec.evaluation import Classifier, Evaluation
 from pipelines.spec.filters import FilterSpec, LabelAgreementFilter
@@ -61,5 +62,16 @@ class VersionSpec(Strict):
         if looks and not (self.method.superclass and isinstance(self.method.superclass, str)):
             raise ValueError(
                 "method.superclass must say in one word what all classes are when a filter looks at the object: 'bird'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def arms_have_objects(self) -> "VersionSpec":
+        arms = [arm for arm in (self.evaluation.arms if self.evaluation else ()) if ARMS[arm].masks]
+        whole = isinstance(self.method, SpuriousRemoval) and self.method.region == "whole"
+        if arms and (whole or not isinstance(self.method.superclass, str)):
+            raise ValueError(
+                f"evaluation.arms: {arms[0]} cuts out the object of every image: method.superclass must say in one word "
+                "what it is, and method.region must not be whole; or leave the arm out"
             )
         return self

@@ -1,5 +1,6 @@
 """Training batches of a classifier: drawn at random from labelled images, mirrored and displaced."""
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,19 +18,36 @@ class Feed:
     def __init__(
         self, examples: Examples, classes: Sequence[str], twins: Sequence[Image] | None = None, share: float = 0.5
     ) -> None:
+        self.examples = examples
         self.pixels = torch.from_numpy(np.stack(examples.images))
         self.twins = None if twins is None else torch.from_numpy(np.stack(twins))
         self.share = share
         self.targets = torch.tensor([classes.index(label) for label in examples.labels])
+        self.weights: Tensor | None = None  # how often each image is drawn, in relation; None: all as often
+
+    def weighted(self, weights: Tensor) -> "Feed":
+        """The same images, drawn as often as `weights` (n,) say."""
+        feed = copy.copy(self)
+        feed.weights = weights
+        return feed
+
+    def rows(self, count: int, generator: torch.Generator) -> Tensor:
+        """Numbers of images drawn with replacement: int64 (count,)."""
+        if self.weights is None:
+            return torch.randint(len(self.pixels), (count,), generator=generator)
+        return torch.multinomial(self.weights, count, replacement=True, generator=generator)
+
+    def batch(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """These images, augmented: float32 (count, 3, h, w) in -1..1, and class numbers (count,)."""
+        pixels = self.pixels[rows]
+        if self.twins is not None:
+            swap = torch.rand(len(rows), generator=generator) < self.share
+            pixels = torch.where(swap[:, None, None, None], self.twins[rows], pixels)
+        return augment(pixels.permute(0, 3, 1, 2), generator).float() / 127.5 - 1, self.targets[rows]
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """float32 (count, 3, h, w) in -1..1, and class numbers (count,)."""
-        rows = torch.randint(len(self.pixels), (count,), generator=generator)
-        pixels = self.pixels[rows]
-        if self.twins is not None:
-            swap = torch.rand(count, generator=generator) < self.share
-            pixels = torch.where(swap[:, None, None, None], self.twins[rows], pixels)
-        return augment(pixels.permute(0, 3, 1, 2), generator).float() / 127.5 - 1, self.targets[rows]
+        return self.batch(self.rows(count, generator), generator)
 
 
 def augment(x: Tensor, generator: torch.Generator) -> Tensor:

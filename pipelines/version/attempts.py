@@ -29,6 +29,7 @@ def run_attempts(resources: Resources, method: Method, engine: Engine, panel: Pa
     stage = resources.progress.stage("generate", len(planned))
     kept: list[Sample] = []
     dropped: list[Sample] = []
+    panel.begin()
     for attempt in range(resources.spec.max_attempts):
         candidates = list(engine.run(stream(method, planned, attempt, engine.batch_size)))
         candidates.sort(key=lambda candidate: candidate.request.index)

@@ -59,6 +59,27 @@ class Classifier(nn.Module):
             if isinstance(layer, nn.Linear):
                 layer.reset_parameters()
 
+    @property
+    def last_layer(self) -> nn.Linear:
+        """The linear layer that gives the logits."""
+        return [layer for layer in self.net.get_submodule("classifier").modules() if isinstance(layer, nn.Linear)][-1]
+
+    @torch.no_grad()
+    def set_head(self, weights: Tensor, biases: Tensor) -> None:
+        """Give the last layer these weights (classes, width) and biases (classes,)."""
+        self.last_layer.weight.copy_(weights)
+        self.last_layer.bias.copy_(biases)
+
+    def features(self, images: Sequence[Image]) -> Tensor:
+        """What the last layer sees of many images, on the CPU, without chance: float32 (n, width)."""
+        parts: list[Tensor] = []
+        hook = self.last_layer.register_forward_pre_hook(lambda _, inputs: parts.append(inputs[0].cpu()))
+        try:
+            self.scores(images)
+        finally:
+            hook.remove()
+        return torch.cat(parts)
+
     @torch.no_grad()
     def scores(self, images: Sequence[Image], batch: int = 256) -> Tensor:
         """Logits of many images, on the CPU, without chance: float32 (n, classes)."""

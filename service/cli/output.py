@@ -22,7 +22,9 @@ def print_summary(summary: dict[str, Any], report: Path) -> None:
             table.add_row(ARMS[arm].title, *(f"{percent(results[name])} %" for name in ("average", "worst_group")))
         console.print(table)
     if summary["gap_closed"] is not None:
-        console.print(f"{summary['gap_closed']:.0%} of the worst-group gap to the ceiling is closed.")
+        console.print(
+            f"{summary['gap_closed']:.0%} of the gap between ERM and the ceiling in worst-group accuracy is closed."
+        )
     counts = summary["counts"]
     console.print(f"{counts['kept']} of {counts['generated']} generated images kept; {summary['seconds']['total']:.0f} s.")
     if counts["kept"] < LOW_YIELD * counts["planned"]:

@@ -53,6 +53,14 @@ def test_the_same_spec_gives_the_same_pictures_and_another_seed_others(number: i
     assert all(a != b for a, b in zip(found(number)["test"], other["test"], strict=True))
 
 
+def test_other_seeds_take_other_garments_and_none_takes_them_in_their_own_order() -> None:
+    few = FewShotSource(type="few-shot", shots=2, validation=8, test=8)
+    garments = [[(p.garment, p.item) for p in splits(few.model_copy(update={"seed": s}))["train"]] for s in (0, 1, 2)]
+    assert not set(garments[0]) & set(garments[1])
+    assert not set(garments[1]) & set(garments[2])
+    assert [item for garment, item in garments[0] if garment == "boot"] == [4, 5], "after two to test and two to validate"
+
+
 @every
 def test_validation_and_test_are_balanced_over_classes_and_scenes(number: int) -> None:
     spec = SPECS[number]

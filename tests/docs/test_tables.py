@@ -103,13 +103,13 @@ def columns(text: str) -> dict[str, dict[str, tuple[float, int | None]]]:
     return found
 
 
-def test_the_shares_are_those_of_the_gap_between_real_only_and_real_full() -> None:
+def test_the_shares_are_those_of_the_gap_between_erm_and_the_ceiling() -> None:
     benchmarks = columns(METHODS_PAGE.section("What the methods are worth"))
     assert {"`few_shot`", "`long_tail`", "`spurious`"} <= benchmarks.keys()
     for benchmark, arms in benchmarks.items():
-        low, high = arms["real_only"][0], arms["real_full"][0]
+        low, high = arms["erm"][0], arms["real_balanced"][0]
         for arm, (mean, share) in arms.items():
-            assert (share is None) == (arm in ("real_only", "real_full")), (benchmark, arm)
+            assert (share is None) == (arm in ("erm", "real_balanced")), (benchmark, arm)
             if share is not None:
                 closed = 100 * (mean - low) / (high - low)
                 rounding = 0.5 + 100 * 0.1 * (1 + abs(closed) / 100) / (high - low)  # of the share, and of the means

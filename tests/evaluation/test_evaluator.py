@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 
 from pipelines.errors import SourceError, SpecError
-from pipelines.evaluation.additions import real_balanced, retrieved
-from pipelines.evaluation.evaluator import Evaluator, aggregate, gap_closed
+from pipelines.evaluation.additions import ADDITIONS, real_balanced, retrieved, text_to_image
+from pipelines.evaluation.evaluator import Evaluator, aggregate, evaluate, gap_closed
 from pipelines.learning.resources import Resources
 from pipelines.methods import open_method
-from pipelines.records import Quota
+from pipelines.progress import Silent
+from pipelines.records import Examples, Quota
 from pipelines.spec import Evaluation
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
+from pipelines.version import rows
 from pipelines.version.plan import Plan
-from tests.builders import open_resources
+from tests.builders import noise, open_resources
 
 
 def found(worst: float) -> dict[str, Any]:
@@ -106,6 +108,31 @@ def test_trained_in_processes_of_their_own_the_scores_are_the_same_to_the_bit(
     assert opened(open_resources(tmp_path / "there"), **settings).run() == here
 
 
+@pytest.mark.parametrize("arm", ["erm_reencoded", "classical", "group_dro", "jtt", "dfr"])
+def test_every_arm_of_real_images_is_trained_its_own_way(tmp_path: Path, arm: str) -> None:
+    """Three steps and another last layer give other figures than ERM, from the same seed."""
+    resources = open_resources(tmp_path, source={"type": "spurious", "train": 40, "validation": 48, "test": 160})
+    results = opened(resources, arms=("erm", arm), seeds=(0,)).run()
+    (plain,), (other,) = results["erm"], results[arm]
+    assert other["groups"].keys() == plain["groups"].keys()
+    assert other["ece"] != plain["ece"]
+
+
+def test_the_last_checkpoint_is_tested_where_that_is_asked_for(tmp_path: Path) -> None:
+    """On validation images that are labelled the wrong way round, the best checkpoint is another than the last."""
+    results = []
+    for checkpoint in ("best", "last"):
+        source = {"type": "spurious", "train": 40, "validation": 48, "test": 160}
+        resources = open_resources(tmp_path / checkpoint, source=source, classifier={"steps": 20, "batch": 8})
+        made = opened(resources, checkpoint=checkpoint, arms=("erm",), seeds=(0,))
+        validation = made.resources.view.validation
+        other = {"boot": "sneaker", "sneaker": "boot"}
+        swapped = Examples(validation.images, [other[label] for label in validation.labels], validation.groups)
+        made.resources.view.__dict__["validation"] = swapped
+        results.append(made.run()["erm"][0]["average"])
+    assert results[0] < results[1]
+
+
 def test_nothing_repainted_as_itself_leaves_nothing_to_probe(tmp_path: Path) -> None:
     assert evaluator(tmp_path, [{"label": 0, "origin": "sneaker"}, {"label": 0, "origin": None}]).probe() is None
 
@@ -164,6 +191,47 @@ def test_what_is_retrieved_comes_from_the_pool_and_mostly_shows_its_class(tmp_pa
     shown = {image.tobytes(): item.label for item, image in zip(pool, made.resources.view.images(pool), strict=True)}
     truth = [shown[image.tobytes()] for image in found_images.images]
     assert np.mean([t == label for t, label in zip(truth, found_images.labels, strict=True)]) > 0.6
+
+
+class Spoken(Silent):
+    """Progress that remembers its lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def test_an_arm_with_fewer_images_than_the_version_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = evaluator(tmp_path, [{"label": 0, "origin": None}] * 5 + [{"label": 1, "origin": None}] * 2)
+    made.resources.progress = spoken = Spoken()
+    few = Examples([noise(n) for n in range(4)], ["boot"] * 2 + ["sneaker"] * 2, [None] * 4)
+    monkeypatch.setitem(ADDITIONS, "retrieved", lambda data: few)
+    run = made.run("retrieved", 0)
+    assert run["missing"] == {"boot": 3}
+    made.run("retrieved", 1)
+    assert spoken.lines == ["The arm retrieved has fewer images than the version: 3 of boot are missing."], "once is enough"
+    made.spec = Evaluation(arms=("retrieved",), seeds=(0, 1))
+    assert evaluate(made)["notes"] == spoken.lines
+    assert "missing" not in made.run("erm", 0)
+
+
+def test_images_by_name_have_the_words_of_the_method_and_no_token(tmp_path: Path) -> None:
+    method = {
+        "type": "text_to_image", "superclass": "shoe", "inversion": {"vectors": 1, "images": 2, "steps": 1, "batch": 1},
+        "steps": 1, "templates": ["a {colour} {} at night"], "words": {"colour": ["red", "blue"]},
+    }  # fmt: skip
+    models = {"device": "cpu", "resolution": 64}
+    made = evaluator(tmp_path, [{"label": 0}] * 6 + [{"label": 1}] * 3, method=method, models=models)
+    added = text_to_image(made.data)
+    assert Counter(added.labels) == {"boot": 6, "sneaker": 3}
+    key = f"{made.resources.root}/evaluation/text_to_image.parquet"
+    samples = rows.read(made.resources.store.get(key))
+    assert {row["prompt"] for row in samples} == {
+        f"a {c} {k} at night" for c in ("red", "blue") for k in ("boot", "sneaker")
+    }
+    assert {row["concept"] for row in samples} == {None}
 
 
 def test_a_folder_has_no_pool(tmp_path: Path) -> None:

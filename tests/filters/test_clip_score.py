@@ -64,6 +64,29 @@ def test_the_best_of_each_class_are_kept_alone(resources: Resources) -> None:
         assert {v.reason for v in mine if not v.kept} == {f"not among the best of {label}"}
 
 
+def test_later_attempts_are_held_against_the_first_until_another_shard_begins(resources: Resources) -> None:
+    filter_ = ClipScore(resources, ClipScoreFilter(type="clip_score", min_share=0, top=0.25))
+    candidates = [c for c in shown(resources) if c.request.label == "bag"]
+    candidates.sort(key=lambda c: filter_.own([c])[0])
+    first, worst, best = candidates[::2], candidates[1], candidates[-1]
+    scores = [v.scores["own"] for v in filter_.judge(first, []) if v.kept]
+    assert len(scores) == math.ceil(len(first) / 4)
+    for _ in range(2):
+        verdicts = filter_.judge([worst], []) + filter_.judge([best], [])
+        assert [v.kept for v in verdicts] == [False, verdicts[1].scores["own"] >= min(scores)] == [False, True]
+    filter_.begin()
+    assert [v.kept for v in filter_.judge([], [])] == []
+    assert [v.kept for v in filter_.judge([worst], [])] == [True], "alone in its shard, it is the best"
+
+
+def test_a_class_that_the_first_attempt_has_none_of_is_measured_when_it_comes(resources: Resources) -> None:
+    filter_ = ClipScore(resources, ClipScoreFilter(type="clip_score", min_share=0, top=0.5))
+    by_label = {g: [c for c in shown(resources) if c.request.label == g] for g in GARMENTS}
+    filter_.judge(by_label["bag"], [])
+    verdicts = filter_.judge(by_label["dress"], [])
+    assert sum(v.kept for v in verdicts) == math.ceil(len(verdicts) / 2)
+
+
 def test_no_candidates_no_verdicts(resources: Resources) -> None:
     assert judged(resources, []) == []
 

@@ -183,8 +183,8 @@ def test_same_page_same_bytes() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({}, "41.2 % → 78.9 %: 79 % of the gap to balanced real data closed"),
-        ({"gap_closed": 1.04}, ": the whole gap to balanced real data closed"),
+        ({}, "41.2 % → 78.9 %: 79 % of the gap between ERM and the ceiling in worst-group accuracy closed"),
+        ({"gap_closed": 1.04}, ": the whole gap between ERM and the ceiling in worst-group accuracy closed"),
         ({"gap_closed": None}, ": 37.7 points better than real data alone"),
         (
             {"arms": {"erm": arm(0.5), "counterpoise": arm(0.3)}, "gap_closed": -0.4},
@@ -204,6 +204,7 @@ def test_caveats_name_what_speaks_against_the_headline() -> None:
     arms = {"erm": arm(0.4), "counterpoise": arm(0.5, average=0.7), "text_to_image": arm(0.6)}
     found = caveats(summary(arms=arms, probe_auc=0.9))
     assert [text.split()[0] for text in found] == ["Trained", "Plain", "Average", "A"]
+    assert caveats(summary(notes=["Few images."])) == ["Few images."]
 
 
 def test_overlay_tints_the_region_outlines_it_and_fades_the_rest() -> None:

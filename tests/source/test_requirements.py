@@ -1,5 +1,6 @@
 """What a spec needs of its source is found out before anything is learned, and without torch."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -42,3 +43,22 @@ def test_a_superclass_is_one_of_a_class_of_the_source() -> None:
         SpecError, match=r"^method.superclass: 'clog' is no class of the source, whose classes are boot, sneaker"
     ):
         check(asked, open_source(asked.source))
+
+
+@pytest.mark.parametrize(("arm", "split"), [("group_dro", "train"), ("dfr", "validation")])
+def test_an_arm_that_reads_groups_needs_one_of_every_image(arm: str, split: str) -> None:
+    asked = spec(evaluation={"arms": ["erm", arm]})
+    source = open_source(asked.source)
+    check(asked, source)
+    source.splits[split][0] = replace(source.splits[split][0], group=None)
+    with pytest.raises(SourceError, match=rf"^evaluation.arms: {arm} reads the group of every {split} image, and some"):
+        check(asked, source)
+    check(spec(evaluation={"arms": ["erm", "jtt"]}), source)
+
+
+def test_a_group_of_one_validation_image_cannot_be_halved() -> None:
+    asked = spec(evaluation={"arms": ["dfr"]})
+    source = open_source(asked.source)
+    source.splits["validation"][0] = replace(source.splits["validation"][0], group="snow")
+    with pytest.raises(SourceError, match=r"dfr needs two validation images of each group.* one of boot on snow"):
+        check(asked, source)

@@ -9,11 +9,12 @@ import torch
 from pipelines.progress import Silent
 from pipelines.records import Examples, Image
 from pipelines.spec import Classifier as ClassifierSpec
-from pipelines.training import fit as module
+from pipelines.training import loop
 from pipelines.training.batches import Feed, augment
 from pipelines.training.classical import Classical
 from pipelines.training.fit import fit
 from pipelines.training.metrics import Score, score
+from pipelines.training.recipes import SHARES, mixed, prior
 from pipelines.vision.classifier import Classifier
 
 CLASSES = ("dark", "bright")
@@ -76,7 +77,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[Score]:
         seen.append(score(*arguments))
         return seen[-1]
 
-    monkeypatch.setattr(module, "score", watch)
+    monkeypatch.setattr(loop, "score", watch)
     return seen
 
 
@@ -118,15 +119,15 @@ def test_half_of_each_batch_is_generated() -> None:
     generator = torch.Generator().manual_seed(0)
     dark = Examples([shade(20, i) for i in range(8)], ["dark"] * 8, [None] * 8)
     bright = Examples([shade(150, i) for i in range(8)], ["bright"] * 8, [None] * 8)
-    x, y, weight = module.mixed(Feed(dark, CLASSES), Feed(bright, CLASSES), 9, torch.tensor([3.0, 4.0]), generator)
+    x, y, weight = mixed(Feed(dark, CLASSES), Feed(bright, CLASSES), 9, torch.tensor([3.0, 4.0]), generator)
     assert y.tolist() == [0] * 4 + [1] * 5
     assert weight.tolist() == [1.0] * 4 + [4.0] * 5
     assert x[:4].max() < x[4:].min()
-    x, y, weight = module.mixed(Feed(dark, CLASSES), None, 9, torch.tensor([3.0, 4.0]), generator)
+    x, y, weight = mixed(Feed(dark, CLASSES), None, 9, torch.tensor([3.0, 4.0]), generator)
     assert (y.tolist(), weight.tolist()) == ([0] * 9, [1.0] * 9)
 
 
-@pytest.mark.parametrize("recipe", list(module.SHARES))
+@pytest.mark.parametrize("recipe", list(SHARES))
 def test_every_recipe_learns_what_is_plain_to_see(recipe: str) -> None:
     model = trained(separable(40), separable(20, 1), separable(40, 3), recipe=recipe, steps=100)
     assert scored(model, separable(40, 2)).average == 1
@@ -173,9 +174,9 @@ def test_the_prior_is_the_share_of_the_loss_that_falls_to_a_class() -> None:
         return Feed(Examples([shade(20, i) for i in range(len(labels))], labels, [None] * len(labels)), CLASSES)
 
     even = torch.ones(2)
-    assert module.prior(feed(9, 1), None, even, 0.0).tolist() == pytest.approx([0.9, 0.1])
-    assert module.prior(feed(9, 1), feed(1, 3), even, 0.5).tolist() == pytest.approx([0.575, 0.425])
-    assert module.prior(feed(1, 1), feed(1, 1), torch.tensor([1.0, 3.0]), 1.0).tolist() == pytest.approx([0.25, 0.75])
+    assert prior(feed(9, 1), None, even, 0.0).tolist() == pytest.approx([0.9, 0.1])
+    assert prior(feed(9, 1), feed(1, 3), even, 0.5).tolist() == pytest.approx([0.575, 0.425])
+    assert prior(feed(1, 1), feed(1, 1), torch.tensor([1.0, 3.0]), 1.0).tolist() == pytest.approx([0.25, 0.75])
 
 
 def test_a_balanced_softmax_does_not_shun_the_rare_class() -> None:
@@ -265,7 +266,7 @@ def test_classical_augmentation_alters_pictures_within_their_range() -> None:
 
 def test_with_classical_augmentation_it_still_learns_and_depends_on_the_seed_alone() -> None:
     validation = separable(40, 9)
-    runs = [trained(separable(60), validation, classical=True, seed=seed) for seed in (0, 0, 1)]
+    runs = [trained(separable(60), validation, training="classical", seed=seed) for seed in (0, 0, 1)]
     scores = [run.scores(validation.images) for run in runs]
     assert torch.equal(scores[0], scores[1])
     assert not torch.equal(scores[0], scores[2])

@@ -1,7 +1,7 @@
 """One shard: what is counted, what is made again, what is written when, and that a second run does nothing."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 from pipelines.filters import Panel
 from pipelines.learning.resources import Resources
 from pipelines.methods import open_method
-from pipelines.records import Candidate, Request
+from pipelines.records import Candidate, Request, Verdict
 from pipelines.store import keys
 from pipelines.store.object_store import Store
 from pipelines.version import rows
@@ -69,6 +69,31 @@ def test_everything_generated_is_kept_or_dropped(resources: Resources) -> None:
     assert counts["reasons"] == {"quality: blank": counts["dropped"]}
     assert sum(counts["labels"].values()) == counts["kept"]
     assert counts["labels"] == Counter(sample.candidate.request.label for sample in outcome.kept)
+
+
+class Counted:
+    """A filter of whole shards: keeps what is the second or later of its shard."""
+
+    def __init__(self) -> None:
+        self.judged = 0
+
+    def begin(self) -> None:
+        self.judged = 0
+
+    def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Verdict]:
+        first, self.judged = self.judged, self.judged + len(candidates)
+        return [Verdict(reason=None if first + row else "first of its shard") for row in range(len(candidates))]
+
+
+def test_a_filter_learns_where_a_shard_begins(resources: Resources) -> None:
+    """A panel is used for many shards; what one shard's first attempt set holds for its later ones, and for them alone."""
+    panel, plan = Panel(resources), planned(resources)
+    panel.filters = {"counted": Counted()}
+    for number in range(plan.generated_shards):
+        outcome = run_attempts(resources, open_method(resources), Painter(), panel, plan.shard(number))  # type: ignore[arg-type]
+        assert [sample.verdict.reason for sample in outcome.dropped] == ["counted: first of its shard"]
+        assert len(outcome.kept) == len(plan.shard(number))
+    assert plan.generated_shards > 1
 
 
 def test_only_what_was_dropped_is_made_again(resources: Resources) -> None:

@@ -1,0 +1,35 @@
+"""What a reader must know of an evaluation beside its figures: arms that hold fewer images, and what flatters them."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipelines.records import Examples
+from pipelines.spec import FewShotSource, LongTailSource, SpuriousSource, VersionSpec
+from pipelines.spec.arms import ARMS
+
+FLATTERED = (
+    "The generator was trained on images from the renderer that also draws the test images: that flatters every arm with "
+    "generated images, and the share of the gap."
+)
+
+
+def shortfall(added: Examples, wanted: Mapping[str, int]) -> dict[str, int]:
+    """By class, how many images fewer an arm adds than the version holds; classes that lack none are left out."""
+    counts = Counter(added.labels)
+    return {label: count - counts[label] for label, count in wanted.items() if count > counts[label]}
+
+
+def incomplete(arm: str, missing: Mapping[str, int]) -> str:
+    parts = ", ".join(f"{count} of {label}" for label, count in missing.items())
+    return f"The arm {arm} has fewer images than the version: {parts} are missing."
+
+
+def notes(spec: VersionSpec, runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """Sentences, of the runs of each arm."""
+    lines = [incomplete(arm, run["missing"]) for arm, (run, *_) in runs.items() if run.get("missing")]
+    builtin = isinstance(spec.source, SpuriousSource | FewShotSource | LongTailSource)
+    generated = any(ARMS[arm].addition in ("version", "text_to_image") for arm in runs)
+    if builtin and generated and spec.models.text_to_image == "builtin":
+        lines.append(FLATTERED)
+    return lines

@@ -1,0 +1,156 @@
+"""What is benchmarked: few shots, a long tail and a shortcut of the built-in world, and the methods on each of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.builtin.world import COLOURS, SCENES, place
+from pipelines.spec import VersionSpec, parse
+from pipelines.spec.arms import VERSION
+
+SHOTS = (1, 2, 4, 8, 16)
+FIRST = "text_to_image"  # the method beside which most baselines are trained
+PLAIN = {"type": "text_to_image", "steps": 10}
+VARIED = {"type": "image_variation", "steps": 10, "guidance": 3}
+CONDITIONED = {"type": "augmented_conditioning", "mix": "embed_mixup", "dropout": 0.2, "steps": 10, "guidance": 2}
+WORDS = {
+    "templates": ["a photo of a {colour} {} {scene}"],
+    "words": {"colour": list(COLOURS), "scene": [place(scene) for scene in SCENES]},
+}
+UNTRAINED = {"vectors": 1, "steps": 1, "learning_rate": 1e-12}  # a token as it begins: the superclass said twice
+FILTERS = [{"type": "quality"}, {"type": "near_duplicate"}]
+Method = Mapping[str, Any]  # fields of a spec
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large the benchmarks are."""
+
+    suffix: str  # of the versions' names
+    inversion: int  # steps of a token
+    few_images: int  # generated images a class, from few shots
+    few_steps: int  # optimisation steps of a classifier, of few shots
+    head: int  # images of the largest class of the long tail
+    tail_steps: int
+    shortcut_train: int  # training images with the shortcut
+    shortcut_images: int  # generated images a class, against it
+    shortcut_steps: int
+
+
+FULL = Size("", 200, 60, 150, 120, 300, 1000, 300, 400)
+QUICK = Size("-quick", 60, 12, 60, 30, 100, 300, 40, 120)
+QUICK_BENCHMARKS = ("few_shot_8", "long_tail", "spurious")
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    metric: str  # of an arm's accuracies: "average" or "worst_group"
+    common: Mapping[str, Any]  # fields of every spec of it
+    methods: Mapping[str, Method]  # the fields of each method beside them; the first is unfiltered
+    baselines: Mapping[str, tuple[str, ...]]  # arms to be trained beside a method, too
+    sizes: bool = False  # whether accuracy by the classes' size is of interest
+
+
+def words_and_tokens(superclass: str | dict[str, str], inversion: Mapping[str, Any]) -> dict[str, Method]:
+    """Text to image with and without words, by name, by superclass and by token: what each of them is worth."""
+    tokens = {"superclass": superclass, "inversion": inversion}
+    untrained = {"superclass": superclass, "inversion": {**inversion, **UNTRAINED}}
+    return {
+        FIRST: {"method": PLAIN},
+        "names_with_words": {"method": {**PLAIN, **WORDS}},
+        "superclass_with_words": {"method": {**PLAIN, **untrained, **WORDS}},
+        "tokens_without_words": {"method": {**PLAIN, **tokens}},
+        "tokens": {"method": {**PLAIN, **tokens, **WORDS}},
+        "image_variation": {"method": {**VARIED, **tokens, **WORDS}},
+        "augmented_conditioning": {"method": {**CONDITIONED, **tokens, **WORDS}},
+    }
+
+
+PLAIN_BASELINES = ("erm", "erm_reencoded", "classical", "retrieved", "real_balanced")
+
+
+def few_shot(shots: int, size: Size) -> Benchmark:
+    """Three shoes that the model has no word for. No checkpoint is chosen: there are no images to choose it on."""
+    common = {
+        "source": {"type": "few-shot", "shots": shots},
+        "amount": {"per_class": size.few_images},
+        "classifier": {"steps": size.few_steps},
+        "evaluation": {"gamma": 1, "checkpoint": "last"},
+    }
+    inversion = {"images": 40, "steps": size.inversion, "batch": 8}
+    methods = words_and_tokens("shoe", inversion)
+    if shots == 8 and size is FULL:  # what costs more than it brings; and what was published, by our defaults
+        methods["lora"] = {"method": {**PLAIN, **WORDS, "lora": {"steps": 200, "learning_rate": 2e-3, "batch": 16}}}
+        methods["image_variation_paper"] = {
+            "method": {"type": "image_variation", "superclass": "shoe", "inversion": inversion}
+        }
+        methods["augmented_conditioning_paper"] = {"method": {"type": "augmented_conditioning"}}
+    return Benchmark("average", common, methods, {FIRST: PLAIN_BASELINES})
+
+
+def long_tail(size: Size) -> Benchmark:
+    """Ten garments, filled up to the largest class. The fine names of three shoes are no words of the model."""
+    common = {
+        "source": {"type": "long-tail", "head": size.head},
+        "amount": {"balance": "classes"},
+        "classifier": {"steps": size.tail_steps},
+        "evaluation": {"gamma": 1, "recipe": "balanced_softmax"},
+    }
+    inversion = {"images": 40, "steps": size.inversion, "batch": 8}
+    methods = words_and_tokens(dict.fromkeys(("sandal", "sneaker", "boot"), "shoe"), inversion)
+    return Benchmark("average", common, methods, {FIRST: PLAIN_BASELINES}, sizes=True)
+
+
+def spurious(size: Size) -> Benchmark:
+    """Boots on grass, sneakers on brick, measured by the worst group."""
+    common = {
+        "source": {"type": "spurious", "train": size.shortcut_train},
+        "amount": {"per_class": size.shortcut_images},
+        "classifier": {"steps": size.shortcut_steps},
+    }
+    heads = [
+        *FILTERS,
+        {"type": "label_agreement", "view": "object", "max_origin": 0.5, "min_target": 0.5},
+        {"type": "attribution"},
+    ]
+    inversion = {"images": 40, "steps": size.inversion, "batch": 16}
+    repaint = {"superclass": "shoe", "inversion": inversion, "objects": "both", "strength": 0.87, "guidance": 3, "steps": 15}
+    methods = {
+        **words_and_tokens("shoe", inversion),
+        "spurious_removal": {
+            "method": {"type": "spurious_removal", **repaint},
+            "filters": heads,
+            "max_attempts": 6,
+        },
+    }
+    beside_plain = ("erm", "classical", "group_dro", "jtt", "dfr", "retrieved", "real_balanced")
+    baselines = {FIRST: beside_plain, "spurious_removal": ("erm_reencoded", "cut_and_paste")}
+    return Benchmark("worst_group", common, methods, baselines)
+
+
+def benchmarks(size: Size = FULL) -> dict[str, Benchmark]:
+    return {
+        **{f"few_shot_{shots}": few_shot(shots, size) for shots in SHOTS},
+        "long_tail": long_tail(size),
+        "spurious": spurious(size),
+    }
+
+
+def spec_of(name: str, benchmark: Benchmark, method: str, seed: int, suffix: str = "") -> VersionSpec:
+    """The spec of one method on one benchmark. A seed is one of other source images, other generation and other training."""
+    evaluation = {
+        **benchmark.common.get("evaluation", {}),
+        "arms": [*benchmark.baselines.get(method, ()), VERSION],
+        "seeds": [seed],
+    }
+    return parse(
+        {
+            "name": f"{name}-{method}{suffix}-s{seed}".replace("_", "-"),
+            "filters": [] if method == FIRST else FILTERS,
+            **benchmark.common,
+            "source": {**benchmark.common["source"], "seed": seed},
+            **benchmark.methods[method],
+            "evaluation": evaluation,
+            "seed": seed,
+        }
+    )

@@ -1,0 +1,37 @@
+"""Empirical risk minimisation: on real images, alone or with generated ones by one of several recipes."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from pipelines.training.loop import Loop
+from pipelines.training.recipes import SHARES, mixed, prior
+from pipelines.training.task import Task
+from pipelines.vision.classifier import Classifier
+
+Augmentation = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]  # pictures, targets, classes -> pictures, targets
+
+
+def erm(task: Task, augmentation: Augmentation | None = None) -> Classifier:
+    """In a batch of real and generated images, the loss of a generated one counts `gamma` times, or as often as `gamma`
+    says for its class (DDB, arXiv 2503.17226). Of a recipe with two parts, only the second's checkpoints are chosen from.
+    """
+    real, generated, recipe, gammas = task.real, task.generated, task.recipe, task.gammas
+    loop, shares = Loop(task), (0.0, 0.0) if generated is None else SHARES[recipe]
+    for step in range(1, loop.steps + 1):
+        second = step > loop.steps // 2
+        loop.model.train()
+        if recipe == "last_layer" and generated is not None and second:
+            loop.model.train_head(anew=step == loop.steps // 2 + 1)
+        x, y, weight = mixed(real, generated, task.spec.batch, gammas, loop.generator, shares[second])
+        if augmentation is not None:
+            x, y = augmentation(x, y, len(task.classes))
+        logits = loop.model(x.to(loop.device))
+        if recipe == "balanced_softmax":
+            logits = logits + prior(real, generated, gammas, shares[second]).log().to(loop.device)
+        losses = F.cross_entropy(logits, y.to(loop.device), reduction="none", label_smoothing=0.05)
+        loop.step((losses * weight.to(loop.device)).sum() / weight.sum())
+        if second or shares[0] == shares[1]:
+            loop.check(step)
+    return loop.finish()

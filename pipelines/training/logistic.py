@@ -1,0 +1,33 @@
+"""Multinomial logistic regression with an L1 penalty, by L-BFGS-B."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import log_softmax
+
+Array = NDArray[np.float64]
+
+
+def l1_logistic(x: Array, targets: NDArray[np.int64], classes: int, c: float) -> tuple[Array, Array]:
+    """Minimise `c` times the summed cross-entropy, plus the sum of the weights' absolute values.
+
+    x: (n, width). Returns weights (classes, width) and the biases (classes,), which are not penalised. A weight is the
+    difference of two variables that cannot be negative, so that the penalty is smooth.
+    """
+    size, truth = classes * x.shape[1], np.eye(classes)[targets]
+
+    def parts(variables: Array) -> tuple[Array, Array]:
+        return (variables[:size] - variables[size : 2 * size]).reshape(classes, -1), variables[2 * size :]
+
+    def objective(variables: Array) -> tuple[float, Array]:
+        weights, bias = parts(variables)
+        log_shares = log_softmax(x @ weights.T + bias, axis=1)
+        residual = c * (np.exp(log_shares) - truth)
+        slope = (residual.T @ x).ravel()
+        gradient = np.concatenate([1 + slope, 1 - slope, residual.sum(axis=0)])
+        return float(variables[: 2 * size].sum() - c * (log_shares * truth).sum()), gradient
+
+    bounds = [(0, None)] * (2 * size) + [(None, None)] * classes
+    start = np.zeros(2 * size + classes)
+    options = {"maxiter": 1000, "ftol": 1e-9}
+    return parts(minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x)

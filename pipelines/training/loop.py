@@ -1,0 +1,52 @@
+"""The optimisation loop that every training shares: AdamW on a one-cycle schedule, and the choice of a checkpoint."""
+
+import copy
+
+import torch
+from torch import Tensor
+
+from pipelines.tensors import choose_device
+from pipelines.training.metrics import Score, score
+from pipelines.training.task import Task
+from pipelines.vision.classifier import Classifier
+
+CHECKS = 10  # times that a training looks at the validation images
+
+
+class Loop:
+    """A new classifier, the optimisation steps done so far, and the best checkpoint among them."""
+
+    def __init__(self, task: Task) -> None:
+        torch.manual_seed(task.seed)
+        self.task, self.steps = task, task.spec.steps
+        self.device = choose_device(task.device)
+        self.model = Classifier(task.classes, task.spec.checkpoint).to(self.device)
+        rate = task.spec.learning_rate
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=rate, weight_decay=1e-2)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, rate, total_steps=self.steps)
+        self.generator = torch.Generator().manual_seed(task.seed)
+        self.best: tuple[Score, dict[str, Tensor]] | None = None
+
+    def step(self, loss: Tensor) -> None:
+        """One optimisation step."""
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.schedule.step()
+        self.task.progress(1)
+
+    def check(self, step: int) -> None:
+        """After a tenth of the steps each: keep this checkpoint if it is the best on the validation images so far."""
+        validation = self.task.validation
+        if validation is None or self.task.checkpoint == "last":
+            return
+        if step % max(1, self.steps // CHECKS) == 0 or step == self.steps:
+            now = score(self.model.scores(validation.images), self.task.classes, validation.labels, validation.groups)
+            if self.best is None or now.choice > self.best[0].choice:
+                self.best = now, copy.deepcopy(self.model.state_dict())
+
+    def finish(self) -> Classifier:
+        """The best checkpoint; the last one where none was looked at."""
+        if self.best is not None:
+            self.model.load_state_dict(self.best[1])
+        return self.model.eval()

@@ -1,0 +1,41 @@
+"""What every algorithm that trains a downstream classifier is given."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from pipelines.progress import Stage
+from pipelines.records import Examples
+from pipelines.spec import Checkpoint, Recipe
+from pipelines.spec import Classifier as ClassifierSpec
+from pipelines.training.batches import Feed
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One classifier to train."""
+
+    spec: ClassifierSpec
+    classes: Sequence[str]
+    real: Feed
+    generated: Feed | None
+    validation: Examples | None  # None: the last checkpoint is taken
+    gamma: float | Mapping[str, float]  # weight of a generated image's loss, for all classes or for each
+    seed: int
+    device: str
+    progress: Stage
+    recipe: Recipe = "mixed"
+    checkpoint: Checkpoint = "best"
+
+    @property
+    def gammas(self) -> Tensor:
+        """The weight of a generated image of each class: float32 (classes,)."""
+        weights = [self.gamma[c] if isinstance(self.gamma, Mapping) else self.gamma for c in self.classes]
+        return torch.tensor(weights, dtype=torch.float32)
+
+    def of_steps(self, steps: int) -> Self:
+        """The same with another number of optimisation steps."""
+        return replace(self, spec=self.spec.model_copy(update={"steps": steps}))
