@@ -13,9 +13,6 @@ from pipelines.records import Candidate, Sample, Verdict
 
 
 class Filter(Protocol):
-    def learn(self) -> None:
-        """Train what it needs, or take it from the store."""
-
     def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Verdict]:
         """One verdict for each candidate that the filters before it kept, in order of their index.
 
@@ -24,7 +21,15 @@ class Filter(Protocol):
 
 
 @runtime_checkable
-class ShardFilter(Filter, Protocol):
+class LearningFilter(Protocol):
+    """A filter that judges by something trained."""
+
+    def learn(self) -> None:
+        """Train it, or take it from the store."""
+
+
+@runtime_checkable
+class ShardFilter(Protocol):
     """A filter that compares a candidate with others of its shard, whether these were kept or not."""
 
     def begin(self) -> None:
@@ -49,7 +54,8 @@ class Panel:
     def learn(self) -> None:
         """Train what the filters need, before the first shard: several workers would train it side by side."""
         for filter_ in self.filters.values():
-            filter_.learn()
+            if isinstance(filter_, LearningFilter):
+                filter_.learn()
 
     def begin(self) -> None:
         """A shard begins."""

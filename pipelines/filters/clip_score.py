@@ -27,9 +27,6 @@ class ClipScore:
         """A shard begins: its first attempt sets the thresholds of `top` anew."""
         self.thresholds = {}
 
-    def learn(self) -> None:
-        """Nothing to train."""
-
     @cached_property
     def min_share(self) -> float:
         """The probability of the label that a candidate must exceed."""

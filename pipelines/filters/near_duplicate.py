@@ -44,9 +44,6 @@ class NearDuplicate:
         self.resources, self.spec = resources, spec
         self.galleries: dict[str, Fingerprints] = {}  # of each class's training images
 
-    def learn(self) -> None:
-        """Nothing to train."""
-
     @cached_property
     def limits(self) -> tuple[float, float]:
         """Distance in bits up to which, and cosine from which on, two images are the same."""

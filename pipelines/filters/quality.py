@@ -43,9 +43,6 @@ class Quality:
     def __init__(self, resources: Resources, spec: QualityFilter) -> None:
         self.resources, self.spec = resources, spec
 
-    def learn(self) -> None:
-        """Nothing to train."""
-
     @cached_property
     def limits(self) -> tuple[float, float, float]:
         """Least contrast, least sharpness, largest share of saturated pixels."""

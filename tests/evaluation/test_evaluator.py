@@ -208,13 +208,12 @@ def test_an_arm_with_fewer_images_than_the_version_says_so(tmp_path: Path, monke
     made.resources.progress = spoken = Spoken()
     few = Examples([noise(n) for n in range(4)], ["boot"] * 2 + ["sneaker"] * 2, [None] * 4)
     monkeypatch.setitem(ADDITIONS, "retrieved", lambda data: few)
-    run = made.run("retrieved", 0)
-    assert run["missing"] == {"boot": 3}
-    made.run("retrieved", 1)
+    made.spec = Evaluation(arms=("retrieved", "erm"), seeds=(0, 1))
+    runs = made.run()
+    assert [run["missing"] for run in runs["retrieved"]] == [{"boot": 3}, {"boot": 3}]
     assert spoken.lines == ["The arm retrieved has fewer images than the version: 3 of boot are missing."], "once is enough"
-    made.spec = Evaluation(arms=("retrieved",), seeds=(0, 1))
     assert evaluate(made)["notes"] == spoken.lines
-    assert "missing" not in made.run("erm", 0)
+    assert all("missing" not in run for run in runs["erm"])
 
 
 def test_images_by_name_have_the_words_of_the_method_and_no_token(tmp_path: Path) -> None:
