@@ -59,11 +59,11 @@ def trained(unet: UNet2DConditionModel) -> nn.ModuleDict:
 
 def exported(adapter: nn.ModuleDict) -> dict[str, Tensor]:
     """As `load_ip_adapter` reads it."""
-    found = {}
+    weights = {}
     for key, weight in adapter.state_dict().items():
         own = key.replace("image_embeds.", "proj.").replace("_ip.0.", "_ip.")
-        found[own if own.startswith("image_proj.") else f"ip_adapter.{own}"] = weight.half().contiguous()
-    return found
+        weights[own if own.startswith("image_proj.") else f"ip_adapter.{own}"] = weight.half().contiguous()
+    return weights
 
 
 def main(
@@ -88,15 +88,15 @@ def main(
     def loss(generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(latents), (batch,), generator=generator).numpy()
         rng = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
-        said = [text if rng.random() >= DROPPED else "" for text in captions(rng, data.factors[rows], shapes[rows])]
-        shown = encoder.embed(list(data.images[rows])) * (torch.rand(batch, 1, generator=generator) >= DROPPED)
+        prompts = [text if rng.random() >= DROPPED else "" for text in captions(rng, data.factors[rows], shapes[rows])]
+        image_embeds = encoder.embed(list(data.images[rows])) * (torch.rand(batch, 1, generator=generator) >= DROPPED)
         with torch.no_grad():
-            context = text_encoder(token_ids(pipeline.tokenizer, said)).last_hidden_state
+            context = text_encoder(token_ids(pipeline.tokenizer, prompts)).last_hidden_state
 
         def predict(xt: Tensor, t: Tensor) -> Tensor:
             # On CPUs the backward pass of the fused attention is slower in bfloat16 than plain products.
             with sdpa_kernel(SDPBackend.MATH):
-                output: Tensor = unet(xt, t, context, added_cond_kwargs={"image_embeds": [shown[:, None]]}).sample
+                output: Tensor = unet(xt, t, context, added_cond_kwargs={"image_embeds": [image_embeds[:, None]]}).sample
             return output
 
         return denoising_loss(predict, latents[rows], alphas, generator)

@@ -1,4 +1,4 @@
-"""Write the quality card of the bundle: what it draws, as the oracle sees it, beside real pictures it has not seen."""
+"""Write the quality card of the bundle: what it draws, as the oracle sees it, beside real pictures it has not labelled."""
 
 import json
 from pathlib import Path
@@ -57,11 +57,11 @@ def prompt(word: int, colour: int, scene: int) -> str:
     return f"a photo of a {phrase(WORDS[word], list(COLOURS)[colour], SCENES[scene])}"
 
 
-def sample(pipe: StableDiffusionPipeline, wanted: NDArray[np.int64], seed: int, title: str) -> NDArray[np.uint8]:
-    """Draw `wanted`, indices (n, 3) of word, colour and scene. Picture i starts from seed + i, whatever the batch."""
+def sample(pipe: StableDiffusionPipeline, factors: NDArray[np.int64], seed: int, title: str) -> NDArray[np.uint8]:
+    """Draw `factors`, indices (n, 3) of word, colour and scene. Picture i starts from seed + i, whatever the batch."""
     batches = []
-    for start in track(range(0, len(wanted), BATCH), title):
-        rows = wanted[start : start + BATCH]
+    for start in track(range(0, len(factors), BATCH), title):
+        rows = factors[start : start + BATCH]
         output = pipe(
             [prompt(*row) for row in rows],
             num_inference_steps=STEPS,
@@ -124,12 +124,12 @@ def main(
     rng = np.random.default_rng(seed)
     # The garments in turn, not the words: as many shoes as among the rendered pictures.
     turns = np.arange(images) % len(GARMENTS)
-    wanted = spoken(np.column_stack([turns, rng.integers((len(COLOURS), len(SCENES)), size=(images, 2))]))
-    drawn = sample(pipe, wanted, seed + len(grid), "random captions")
+    factors = spoken(np.column_stack([turns, rng.integers((len(COLOURS), len(SCENES)), size=(images, 2))]))
+    drawn = sample(pipe, factors, seed + len(grid), "random captions")
     real = fresh(seed)
     again = autoencoded(pipe.vae, real.images)
-    seen = (drawn, wanted), (real.images, spoken(real.factors)), (again, spoken(real.factors))
-    found = {name: rates(spoken(recognise(oracle, x)), true) for name, (x, true) in zip(COLUMNS, seen, strict=True)}
+    labelled = (drawn, factors), (real.images, spoken(real.factors)), (again, spoken(real.factors))
+    accuracies = {name: rates(spoken(recognise(oracle, x)), true) for name, (x, true) in zip(COLUMNS, labelled, strict=True)}
     iou = mean_iou(segmenter, CLIPTokenizer.from_pretrained(work / "segmenter"), real)
     logs = {file.stem: json.loads(file.read_text()) for file in sorted(work.glob("*.json"))}
     card = {
@@ -137,7 +137,7 @@ def main(
         "seed": seed,
         "steps": STEPS,
         "guidance": GUIDANCE,
-        "rates": found,
+        "rates": accuracies,
         "autoencoder_l1": round(float(np.abs(again.astype(int) - real.images).mean()) / 255, 5),
         "segmenter_iou": round(iou, 4),
         "training": {name: {key: log[key] for key in ("steps", "seconds", "seed")} for name, log in logs.items()},
@@ -146,12 +146,14 @@ def main(
     text = CARD.format(
         words=", ".join(WORDS),
         scenes=", ".join(SCENES),
-        verdict=verdict(found["drawn"], found["rendered"]),
+        verdict=verdict(accuracies["drawn"], accuracies["rendered"]),
         images=images,
         real=len(real.images),
         columns=" | ".join(COLUMNS),
         rules="---:|" * len(COLUMNS),
-        rates="\n".join(f"| {row} | {' | '.join(f'{found[c][row]:.1%}' for c in COLUMNS)} |" for row in found["drawn"]),
+        rates="\n".join(
+            f"| {row} | {' | '.join(f'{accuracies[c][row]:.1%}' for c in COLUMNS)} |" for row in accuracies["drawn"]
+        ),
         l1=card["autoencoder_l1"],
         iou=iou,
         training="\n".join(f"| {name} | {log['steps']} | {log['seconds'] / 60:.0f} |" for name, log in logs.items()),

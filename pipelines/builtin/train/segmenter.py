@@ -68,16 +68,16 @@ def logits(model: CLIPSegForImageSegmentation, ids: Tensor, pixels: Tensor) -> T
     """What `model(input_ids=ids, pixel_values=pixels).logits` is, (n, h, w), with gradients for all of it."""
     states = model.clip.vision_model(pixel_values=pixels, output_hidden_states=True).hidden_states
     words = model.clip.get_text_features(input_ids=ids).pooler_output
-    found: Tensor = model.decoder([states[i + 1] for i in model.extract_layers], words).logits
-    return found
+    output: Tensor = model.decoder([states[i + 1] for i in model.extract_layers], words).logits
+    return output
 
 
 def ask(rng: random.Random, word: str, colour: str) -> tuple[str, bool]:
     """A prompt for the garment of a picture, or, half of the time, for another; and whether it is there."""
     there = rng.random() < 0.5
-    asked = word if there else rng.choice([other for other in WORDS if other != word])
+    name = word if there else rng.choice([other for other in WORDS if other != word])
     form = rng.choice(("{}", "a photo of a {}"))
-    return form.format(phrase(asked, rng.choice((colour, None)), None)), there
+    return form.format(phrase(name, rng.choice((colour, None)), None)), there
 
 
 @torch.no_grad()
@@ -87,9 +87,9 @@ def mean_iou(model: CLIPSegForImageSegmentation, tokenizer: CLIPTokenizer, data:
     total = 0.0
     for start in range(0, len(words), BATCH):
         rows = slice(start, start + BATCH)
-        found = logits(model, token_ids(tokenizer, words[rows]), tensor(data.images[rows])) > 0
+        masks = logits(model, token_ids(tokenizer, words[rows]), tensor(data.images[rows])) > 0
         true = torch.tensor(data.masks[rows])
-        total += float(((found & true).sum(dim=(1, 2)) / (found | true).sum(dim=(1, 2))).sum())
+        total += float(((masks & true).sum(dim=(1, 2)) / (masks | true).sum(dim=(1, 2))).sum())
     return total / len(words)
 
 
@@ -109,11 +109,11 @@ def main(
     def loss(generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(data.images), (batch,), generator=generator).numpy()
         rng = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
-        asked = [ask(rng, SPOKEN[GARMENTS[g]], list(COLOURS)[c]) for g, c, _ in data.factors[rows]]
-        ids = token_ids(processor.tokenizer, [prompt for prompt, _ in asked])
-        there = torch.tensor([[[there]] for _, there in asked])
-        found = logits(model, ids, tensor(data.images[rows]))
-        return binary_cross_entropy_with_logits(found, (torch.tensor(data.masks[rows]) & there).float())
+        prompts = [ask(rng, SPOKEN[GARMENTS[g]], list(COLOURS)[c]) for g, c, _ in data.factors[rows]]
+        ids = token_ids(processor.tokenizer, [prompt for prompt, _ in prompts])
+        there = torch.tensor([[[there]] for _, there in prompts])
+        output = logits(model, ids, tensor(data.images[rows]))
+        return binary_cross_entropy_with_logits(output, (torch.tensor(data.masks[rows]) & there).float())
 
     train("segmenter", work, {"segmenter": model}, loss, steps=steps, lr=6e-4, seed=seed, bfloat16=bfloat16)
     print(f"mean IoU {mean_iou(model.eval(), processor.tokenizer, fresh(seed)):.3f}")

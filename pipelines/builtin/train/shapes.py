@@ -1,4 +1,4 @@
-"""What can be said of a garment's shape: adjectives measured from the picture, never from the garment's fine name.
+"""What can be chosen of a garment's shape: adjectives measured from the picture, never from the garment's fine name.
 
 Captions that say "tall" or "open" of every kind of garment give the text encoder directions along which a learned token
 can move, as it can among the words of a model that has read the web.
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipelines.builtin.train.pictures import Pictures
 from pipelines.builtin.world import GARMENTS, SPOKEN, WORDS
 
-# Each measure with what is said of its low and of its high end.
+# Each measure with what is chosen of its low and of its high end.
 ADJECTIVES = (
     ("low", "tall"),
     ("slender", "bulky"),
@@ -22,7 +22,7 @@ ADJECTIVES = (
     ("plain", "patterned"),
 )
 VERY = "very"
-SAID, EXTREME = 0.3, 0.1  # shares of each word's pictures at either end that an adjective, and "very", is said of
+SAID, EXTREME = 0.3, 0.1  # shares of each word's pictures at either end that an adjective, and "very", is chosen of
 
 
 def measures(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> list[float]:
@@ -44,22 +44,22 @@ def measures(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> list[float]:
 
 def levels(data: Pictures) -> NDArray[np.int8]:
     """int8 (n, measures) in -2..2: how far each picture is towards either end among the pictures of the same word."""
-    found = np.array([measures(image, mask) for image, mask in zip(data.images, data.masks, strict=True)])
+    measured = np.array([measures(image, mask) for image, mask in zip(data.images, data.masks, strict=True)])
     spoken = np.array([WORDS.index(SPOKEN[name]) for name in GARMENTS])[data.factors[:, 0]]
-    result = np.zeros(found.shape, np.int8)
+    result = np.zeros(measured.shape, np.int8)
     for word in np.unique(spoken):
         rows = spoken == word
         for share in (SAID, EXTREME):
-            low, high = np.quantile(found[rows], (share, 1 - share), axis=0)
-            result[rows] += (found[rows] > high).astype(np.int8) - (found[rows] < low).astype(np.int8)
+            low, high = np.quantile(measured[rows], (share, 1 - share), axis=0)
+            result[rows] += (measured[rows] > high).astype(np.int8) - (measured[rows] < low).astype(np.int8)
     return result
 
 
 def adjectives(rng: random.Random, level: NDArray[np.int8]) -> str:
-    """Some of what can be said, four times in ten each, in any order: 'very tall plain'."""
-    said = [
+    """Some of what can be chosen, four times in ten each, in any order: 'very tall plain'."""
+    chosen = [
         f"{VERY} {words[int(n > 0)]}" if abs(n) == 2 else words[int(n > 0)]
         for words, n in zip(ADJECTIVES, level.tolist(), strict=True)
         if n and rng.random() < 0.4
     ]
-    return " ".join(rng.sample(said, len(said)))
+    return " ".join(rng.sample(chosen, len(chosen)))

@@ -147,8 +147,8 @@ def main(
     def loss(generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(latents), (batch,), generator=generator).numpy()
         rng = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
-        said = [text if rng.random() >= 0.1 else "" for text in captions(rng, data.factors[rows], shapes[rows])]
-        context = text_encoder(token_ids(tokenizer, said)).last_hidden_state
+        prompts = [text if rng.random() >= 0.1 else "" for text in captions(rng, data.factors[rows], shapes[rows])]
+        context = text_encoder(token_ids(tokenizer, prompts)).last_hidden_state
         return denoising_loss(lambda xt, t: unet(xt, t, context).sample, latents[rows], alphas, generator)
 
     modules = {"unet": unet, "text_encoder": text_encoder}
