@@ -12,7 +12,7 @@ from pipelines.progress import Progress
 from pipelines.report.page import render
 from pipelines.report.triplets import triplets
 from pipelines.source import requirements
-from pipelines.spec import VersionSpec
+from pipelines.spec import VersionSpec, parse
 from pipelines.store import keys
 from pipelines.store.canonical import canonical, digest
 from pipelines.store.object_store import Store
@@ -56,13 +56,18 @@ class Job:
     def plan(self) -> Plan:
         """The plan, put into the store with spec and source. Raises SourceError when the source cannot be read."""
         document, source, root = self.spec.model_dump(mode="json"), self.resources.source, self.resources.root
-        address, stored = (digest(document), source.fingerprint), read_plan(self.store, root)
-        if stored is not None and (stored.spec, stored.source) == address:
+        stored = read_plan(self.store, root)
+        # Compared as specs, not by digest: an older one lacks fields that have their default now.
+        if (
+            stored is not None
+            and stored.source == source.fingerprint
+            and parse(self.store.json(keys.spec(root))) == self.spec
+        ):
             return stored
         if self.base is None:
-            plan = make_plan(self.spec, *address, source.counts)
+            plan = make_plan(self.spec, digest(document), source.fingerprint, source.counts)
         else:
-            plan = make_refresh(self.spec, address[0], source, self.base)
+            plan = make_refresh(self.spec, digest(document), source, self.base)
         # Until something was made, a spec that proved wrong can be put right; then never again.
         write = self.store.create if self.store.keys(keys.reports(root)) else self.store.put
         write(keys.spec(root), canonical(document))
