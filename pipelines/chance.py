@@ -1,4 +1,4 @@
-"""Every random choice derives from a seed and names, never from who asked or when."""
+"""Every random choice derives from a seed and names alone, not from the process, the order or the time."""
 
 import hashlib
 

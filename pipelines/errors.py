@@ -8,7 +8,7 @@ class CounterpoiseError(Exception):
 
 
 class SpecError(CounterpoiseError):
-    """The spec asks for something that cannot be done."""
+    """The spec is invalid, or cannot be carried out."""
 
 
 class SourceError(CounterpoiseError):
@@ -16,7 +16,7 @@ class SourceError(CounterpoiseError):
 
 
 class UnreachableError(SourceError):
-    """Where the source lies does not answer: it may, later."""
+    """The host or bucket of a source does not answer; a retry may help."""
 
     retry = True
 

@@ -26,7 +26,7 @@ from pipelines.vision.models import Models
 
 
 class Job:
-    """What a piece needs is opened when it is first needed: a planner loads no model."""
+    """The pieces of one version. Source, models and store are opened on first use: a planner loads no model."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Job:
 
     @property
     def unchanged(self) -> bool:
-        """Whether there is nothing that the version which is refreshed has not. Raises SourceError, StoreError."""
+        """Whether a refresh would give the same version again, by spec and images. Raises SourceError, StoreError."""
         return self.base is not None and unchanged(self.spec, self.resources.source, self.base)
 
     @cached_property
@@ -58,17 +58,14 @@ class Job:
         document, source, root = self.spec.model_dump(mode="json"), self.resources.source, self.resources.root
         stored = read_plan(self.store, root)
         # Compared as specs, not by digest: an older one lacks fields that have their default now.
-        if (
-            stored is not None
-            and stored.source == source.fingerprint
-            and parse(self.store.json(keys.spec(root))) == self.spec
-        ):
-            return stored
+        if stored is not None and stored.source == source.fingerprint:
+            if parse(self.store.json(keys.spec(root))) == self.spec:
+                return stored
         if self.base is None:
             plan = make_plan(self.spec, digest(document), source.fingerprint, source.counts)
         else:
             plan = make_refresh(self.spec, digest(document), source, self.base)
-        # Until something was made, a spec that proved wrong can be put right; then never again.
+        # Until a report is stored, a spec can still be corrected; from then on it is fixed.
         write = self.store.create if self.store.keys(keys.reports(root)) else self.store.put
         write(keys.spec(root), canonical(document))
         write(keys.source(root), canonical(source_listing(source)))
@@ -90,13 +87,13 @@ class Job:
 
     @cached_property
     def evaluator(self) -> Evaluator | None:
-        """Raises SpecError or SourceError when the evaluation that was asked for lacks something."""
+        """The evaluation of the spec, if any. Raises SpecError or SourceError when an arm's requirements are not met."""
         return (
             None if self.spec.evaluation is None else Evaluator(self.resources, self.plan, self.method, self.spec.evaluation)
         )
 
     def check(self) -> None:
-        """Find out now what could not be done at the end. Raises SpecError or SourceError."""
+        """Check what spec and evaluation require of the source. Raises SpecError or SourceError."""
         requirements.check(self.spec, self.resources.source)
 
     def learn(self) -> None:
@@ -105,10 +102,10 @@ class Job:
         self.panel.learn()
 
     def generate(self, shard: int) -> dict[str, Any]:
-        """Make a shard; return its report."""
+        """Generate a shard, or carry it over; return its report."""
         if part := self.plan.carried_part(shard):
             return rewrite_shard(self.resources, self.plan, shard, part)
-        self.learn()  # in another process, perhaps: what the engine opened in inference mode could not be differentiated
+        self.learn()  # before the engine is opened: tensors made in inference mode have no gradients
         return run_shard(self.resources, self.plan, shard, self.method, self.engine, self.panel)
 
     def finalize(self) -> dict[str, Any]:
@@ -116,17 +113,17 @@ class Job:
         return finalize(self.resources, self.plan, self.method)
 
     def evaluate(self) -> dict[str, Any]:
-        """Train with and without the version; return what came of it."""
+        """Train the classifiers of every arm and seed; return the evaluation."""
         if self.evaluator is None:
             return {"arms": {}, "gap_closed": None, "probe_auc": None, "notes": []}
         return evaluate(self.evaluator)
 
     def compare(self) -> dict[str, Any] | None:
-        """What this version has that the one it refreshes had not; None of a version that refreshes none."""
+        """The diff against the version that it refreshes; None if it refreshes none."""
         return None if self.previous is None else compare(self.store, self.spec.name, self.resources.number, self.previous)
 
     def report(self, evaluation: dict[str, Any], seconds: dict[str, float]) -> tuple[dict[str, Any], dict[str, bytes]]:
-        """The summary of a published version, and its files to look at, by name."""
+        """The summary of a published version, and its report files, name to bytes."""
         counts, number = self.finalize()["counts"], self.resources.number
         summary = {"name": self.spec.name, "version": number, **evaluation, "counts": counts, "seconds": seconds}
         page = showcase(self.resources, self.plan, self.method, summary)

@@ -56,7 +56,7 @@ def run(calls: Collection[Call], device: str, progress: Progress) -> Iterator[An
 
 
 class Pool:
-    """Hands calls to idle processes, from a thread each, and tells their steps in the caller's thread."""
+    """Hands calls to idle processes, from a thread each, and reports their progress in the caller's thread."""
 
     def __init__(self, children: Sequence["Child"], progress: Progress) -> None:
         self.children, self.progress = children, progress
@@ -74,7 +74,7 @@ class Pool:
             finally:
                 threads.shutdown(wait=False, cancel_futures=True)
                 for child in self.children:
-                    child.process.kill()  # whoever waits for an answer gets none
+                    child.process.kill()  # ends the pending read of its answer
 
     def in_child(self, call: Call, arguments: tuple[Any, ...]) -> Any:
         child = self.idle.get()

@@ -1,4 +1,4 @@
-"""Telling whoever waits how far the work is: a bar in a terminal here, an event elsewhere."""
+"""Progress of the work: bars or lines in a terminal; a service writes it as events of its version."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from rich.progress import Progress as RichProgress
 
 class Stage(Protocol):
     def __call__(self, done: int) -> None:
-        """So many more are done."""
+        """`done` further units are finished."""
 
 
 class Progress(Protocol):
@@ -19,7 +19,7 @@ class Progress(Protocol):
         """Begin a stage of `total` units."""
 
     def say(self, text: str) -> None:
-        """A line worth keeping."""
+        """A message, on a line of its own."""
 
 
 class Bars:
@@ -51,7 +51,7 @@ class Lines:
 
 
 class Silent:
-    """Progress that nobody watches."""
+    """Progress that is not displayed."""
 
     def stage(self, name: str, total: int) -> Stage:
         return lambda done: None
@@ -61,7 +61,7 @@ class Silent:
 
 
 def quiet() -> None:
-    """Let the libraries draw no bars into ours, and speak only of errors."""
+    """Turn off the libraries' own progress bars, and their log below errors."""
     import diffusers
     import transformers
 
@@ -71,7 +71,7 @@ def quiet() -> None:
 
 
 def columns() -> tuple[ProgressColumn, ...]:
-    """What every bar of ours shows: its name, how far it is, how long it took and will take."""
+    """The columns of every bar: stage, progress, time elapsed and remaining."""
     return (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,6 +1,6 @@
 """The records that flow through a version, in order of appearance. Everything else is written in their terms.
 
-Images are uint8 arrays (height, width, 3), RGB; masks are bool arrays (height, width), true where to paint.
+Images are uint8 arrays (height, width, 3), RGB; masks are bool arrays (height, width), true inside.
 """
 
 from collections.abc import Sequence
@@ -45,17 +45,17 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """A number of images of one kind: `count` of class `label`, to be made from real images of class `origin`."""
+    """A number of images of one kind: `count` of class `label`, generated from real images of class `origin`."""
 
     label: str
     origin: str | None  # None when no source image is used
     count: int
-    carried: int = 0  # how many of them an earlier version has made already
+    carried: int = 0  # how many of them are carried over from an earlier version
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedImage:
-    """One image of the plan: the `rank`-th source image of class `origin`, to be made a `label`."""
+    """One image of the plan: the `rank`-th source image of class `origin`, generated as class `label`."""
 
     index: int  # position in the plan, 0..
     label: str
@@ -84,7 +84,7 @@ class ImagePrompt:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One image to make."""
+    """One image to generate: its prompt, conditioning and sampling parameters."""
 
     index: int
     attempt: int  # 0..max_attempts - 1
@@ -105,7 +105,7 @@ class Request:
 
     @property
     def init_image(self) -> Image | None:
-        """What generation starts from, and keeps outside the inpainting mask."""
+        """The image that denoising starts from, kept outside the inpainting mask; None: pure noise."""
         return self.image if self.graft is None else self.graft.image
 
     @property

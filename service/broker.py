@@ -1,4 +1,4 @@
-"""The broker carries messages that say "look", and orders nothing: what is worked on, `service/state/queue.py` decides.
+"""The broker carries messages that make a worker look; which unit it takes, `service/state/queue.py` decides.
 
 So no message is worth keeping: lost, late and doubled ones do no harm, and none lives longer than a sweep.
 """

@@ -97,7 +97,7 @@ class Client:
             ) from None
 
     def submit(self, spec: VersionSpec, key: str | None = None) -> VersionView:
-        """Ask for a version; a folder of images is sent first. Sent twice, by a retry or with the same `key`, it is one."""
+        """Create a version; a folder of images is uploaded first. `key` is its idempotency key: sent twice, it is one."""
         spec, _ = self.upload_folder(spec)
         options = {"json": spec.model_dump(mode="json"), "headers": {"Idempotency-Key": key or str(uuid.uuid4())}}
         return VersionView.model_validate(self.call("POST", f"/v1/datasets/{spec.name}/versions", **options))
@@ -163,7 +163,7 @@ class Client:
         return DatasetView.model_validate(self.call("GET", f"/v1/datasets/{name}"))
 
     def refresh(self, name: str, spec: VersionSpec | None = None, key: str | None = None) -> VersionView:
-        """Ask for what has changed since the newest version; a folder of images is sent first.
+        """Create a version of what has changed since the newest; a folder of images is uploaded first.
 
         Without a spec it is the schedule's, or else the newest version's. Sent twice with the same `key`, it is one.
         """

@@ -1,6 +1,6 @@
 """Traces by OpenTelemetry, off unless OTEL_EXPORTER_OTLP_ENDPOINT is set; and the origin of a unit: request and trace.
 
-A message of the broker only says "look", so the id of the request and the context of its trace lie with the version.
+A message of the broker names no unit, so the id of the request and the context of its trace lie with the version.
 """
 
 import os

@@ -26,7 +26,7 @@ class Stopping(Exception):
 class Heartbeat:
     """Renews a lease in a thread of its own, four times within its duration.
 
-    It is the progress of the work, too: each step that is reported raises LeaseLost or Stopping when the work must end.
+    It is the `Progress` of the work, too: each reported step raises LeaseLost or Stopping when the work must end.
     """
 
     def __init__(self, database: Database, lease: Lease, seconds: float, stopping: Callable[[], bool]) -> None:
@@ -87,5 +87,5 @@ class Heartbeat:
             log.warning("progress not written", error=str(error.orig))
 
     def say(self, text: str) -> None:
-        """A message for those who watch the version."""
+        """A message, as an event of the version."""
         self.append_event({"message": text})

@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 @dataclass
 class Worker:
-    """What a process keeps from one unit to the next: the job of the last version, and its models for the next version."""
+    """The state of a process from one unit to the next: the job of the last version, and its models for the next version."""
 
     settings: Settings
     database: Database
@@ -67,7 +67,7 @@ class Worker:
         return False
 
     def run_stage(self, job: Job, lease: Lease) -> tuple[dict[str, Any], dict[str, int] | None]:
-        """Do the unit; return its report and, from planning alone, how many units each stage has."""
+        """Run the stage of a unit; return its report and, from planning alone, the number of units of each stage."""
         match lease.stage:
             case "plan":
                 if job.unchanged:
@@ -88,7 +88,7 @@ class Worker:
                 return self.evaluate(job, lease), None
 
     def evaluate(self, job: Job, lease: Lease) -> dict[str, Any]:
-        """Train with and without the version, and write evaluation, report and diff beside it."""
+        """Evaluate the version, and write evaluation, report and diff beside it."""
         version = versions.get(self.database, lease.version)
         assert version is not None
         evaluation = job.evaluate()

@@ -25,20 +25,20 @@ BATCH = 64
 
 
 class ClipImageModel(CLIPVisionModelWithProjection):  # type: ignore[misc]
-    """Loads from a whole CLIP without warnings about its text half."""
+    """Loads from a full CLIP checkpoint without warnings about the weights of its text encoder."""
 
     _keys_to_ignore_on_load_unexpected = (r"^text_", r"^logit_scale$")
 
 
 class ImageEncoder:
-    """The image half of a CLIP: images to embeddings, float32 (n, width), on the CPU."""
+    """A CLIP image encoder: images to projected image embeddings, float32 (n, width), on the CPU."""
 
     def __init__(self, model: CLIPVisionModelWithProjection, processor: Any) -> None:
         self.model, self.processor = model.eval().requires_grad_(False), processor
 
     @classmethod
     def load(cls, path: str, device: torch.device, subfolder: str = "") -> "ImageEncoder":
-        """From a CLIP checkpoint, or its image half alone. Raises OSError or ValueError."""
+        """From a CLIP checkpoint, or one of its image encoder alone. Raises OSError or ValueError."""
         model = ClipImageModel.from_pretrained(path, subfolder=subfolder, dtype=torch.float32).to(device)
         try:
             processor = CLIPImageProcessorPil.from_pretrained(path, subfolder=subfolder)
@@ -59,7 +59,7 @@ class ImageEncoder:
 
 @dataclass(frozen=True, slots=True)
 class AdapterFiles:
-    """Where an IP-Adapter lies: its weights, and the checkpoint of its image encoder with the subfolder in that."""
+    """The files of an IP-Adapter: its weights, and the checkpoint and subfolder of its image encoder."""
 
     name: str  # in errors
     weights: str
@@ -105,11 +105,11 @@ class IpAdapter:
         unet.requires_grad_(False)
 
     def embeds(self, embedding: Tensor, noise_level: int, generator: torch.Generator) -> Tensor:
-        """The UNet's image embedding of an encoder's embedding (width,): the same."""
+        """A row of `image_embeds` from an image embedding (width,): the same, since the UNet holds the projection."""
         return embedding
 
     def unet_arguments(self, image_embeds: Tensor | None, rows: int, scale: float) -> dict[str, Any]:
-        """Keyword arguments of the UNet for image embeddings (rows, width); None: no image plays a part."""
+        """The UNet's conditioning on `image_embeds` (rows, width), weighted by `scale`; None: no row has an image prompt."""
         for processor in self.unet.attn_processors.values():
             if hasattr(processor, "to_k_ip"):
                 processor.scale = [0.0 if image_embeds is None else scale]
@@ -140,7 +140,7 @@ class UnClip:
         self.normalizer, self.schedule = pipeline.image_normalizer.float().cpu(), pipeline.image_noising_scheduler
 
     def embeds(self, embedding: Tensor, noise_level: int, generator: torch.Generator) -> Tensor:
-        """The UNet's image embedding of an encoder's (width,): noised, and the noise level's embedding: (2 width,)."""
+        """A row of `image_embeds` from an image embedding (width,): it, noised, then the level's embedding: (2 width,)."""
         noise = torch.randn(embedding.shape, generator=generator)[None]
         level = torch.tensor([noise_level])
         noised = self.schedule.add_noise(self.normalizer.scale(embedding[None].float()), timesteps=level, noise=noise)
@@ -148,7 +148,7 @@ class UnClip:
         return torch.cat([self.normalizer.unscale(noised), level_embedding], dim=1)[0]
 
     def unet_arguments(self, image_embeds: Tensor | None, rows: int, scale: float) -> dict[str, Any]:
-        """Keyword arguments of the UNet for image embeddings (rows, 2 width); None: no image."""
+        """The UNet's conditioning on `image_embeds` (rows, 2 width), `scale` unused; None: no row has an image prompt."""
         if image_embeds is None:
             image_embeds = torch.zeros(rows, 2 * self.encoder.model.config.projection_dim, device=self.unet.device)
         return {"class_labels": image_embeds.to(self.unet.dtype)}

@@ -33,7 +33,7 @@ class Schedule:
 
     @classmethod
     def of(cls, scheduler: SchedulerMixin) -> "Schedule":
-        """Read the schedule of any discrete-time scheduler. Raises ModelError for flow matching and its like."""
+        """Read the schedule of a discrete-time scheduler. Raises ModelError for any other, such as flow matching."""
         if "beta_schedule" not in scheduler.config:
             raise ModelError(f"{type(scheduler).__name__}: only schedulers with a beta schedule are supported")
         ddim = DDIMScheduler.from_config(scheduler.config)
@@ -48,7 +48,7 @@ class Schedule:
         )
 
     def timesteps(self, steps: int) -> list[int]:
-        """The `steps` timesteps of a full run, from noise to image, spaced as the checkpoint asks for."""
+        """The `steps` timesteps of a full run, from noise to image, by the checkpoint's timestep_spacing."""
         total = len(self.alphas_cumprod)
         if self.spacing == "trailing":
             spaced = np.round(np.arange(total, 0, -total / steps)) - 1
@@ -59,7 +59,7 @@ class Schedule:
         return [int(t) for t in spaced]
 
     def plan(self, steps: int, strength: float) -> list[Step]:
-        """The last `strength` share of a run of `steps`: at least one step."""
+        """The last `strength`, 0 < strength <= 1, of a full run of `steps`, as in SDEdit: at least one step."""
         total = len(self.alphas_cumprod)
         kept = self.timesteps(steps)[-max(1, min(steps, int(steps * strength + 1e-9))) :]
         ends = [t - total // steps for t in kept]

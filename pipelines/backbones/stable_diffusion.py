@@ -71,14 +71,14 @@ class StableDiffusion:
             self.loras[key] = name
 
     def remove_loras(self) -> None:
-        """The UNet is as it was loaded, afterwards."""
+        """Remove every LoRA: the UNet has the weights of its checkpoint again."""
         for name in self.loras.values():
             self.unet.delete_adapters(name)
         self.loras.clear()
 
     @contextmanager
     def lora_enabled(self, key: str | None) -> Iterator[None]:
-        """One of the LoRAs is enabled inside the block; outside of it, and with None, the UNet is as it was loaded."""
+        """Only the LoRA of this key is enabled inside the block; none is outside of it, nor with None."""
         if key is None:
             yield
             return
@@ -132,7 +132,7 @@ class StableDiffusion:
     def predict(
         self, xt: Tensor, t: Tensor, prompt_embeds: Tensor, image_embeds: Tensor | None = None, image_scale: float = 1.0
     ) -> Tensor:
-        """The UNet's prediction, float32. `image_embeds`: one row each, of `image_conditioning.embeds`; zeros: no image."""
+        """The UNet's prediction, float32, shaped as xt. Rows of `image_embeds`: `image_conditioning.embeds`, or zeros."""
         xt = xt.to(self.dtype)
         if self.device.type == "cpu":
             xt = xt.contiguous(memory_format=torch.channels_last)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pipelines.errors import ModelError
 
-BUILTIN = "builtin"  # what a spec calls them
+BUILTIN = "builtin"  # their name in a spec
 WEIGHTS = Path(__file__).parent / "weights"
 ADAPTER = "ip-adapter.safetensors"
 

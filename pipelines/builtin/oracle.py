@@ -1,6 +1,6 @@
-"""The oracle: an independent classifier of Fashion Scenes, trained on renders alone, that knows every garment by name.
+"""The oracle: an independent classifier of Fashion Scenes, trained on renders alone, to recognise garment, colour and scene.
 
-It measures the methods on built-in sources; no method or filter ever asks it.
+It measures the methods on built-in sources; no method or filter uses it.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from pipelines.tensors import tensor
 
 
 def enlarged(x: Tensor) -> Tensor:
-    """Pictures (n, 3, h, w) at twice their size: a ResNet divides them by four before it looks, too much for small heels."""
+    """Pictures (n, 3, h, w) upsampled by two: a ResNet's stem downsamples by four, which loses small heels."""
     return F.interpolate(x, scale_factor=2, mode="bilinear")
 
 
@@ -26,7 +26,7 @@ class Oracle:
 
     @torch.inference_mode()
     def garments(self, images: Sequence[Image], among: Sequence[str]) -> list[str]:
-        """The likeliest of some garments in each image."""
+        """The most probable of the garments `among` in each image."""
         columns = [self.model.config.label2id[f"garment: {name}"] for name in among]
         batches = [self.model(enlarged(tensor(images[i : i + 256]))).logits[:, columns] for i in range(0, len(images), 256)]
         return [among[int(row)] for batch in batches for row in batch.argmax(dim=1)]

@@ -29,7 +29,7 @@ class Dresser:
         self.orders: dict[str, list[int]] = {}
 
     def order(self, garment: str) -> list[int]:
-        """The garments of a kind as they are handed out."""
+        """Indices of a kind's garments, in the order in which pictures take them."""
         if garment not in self.orders:
             numbers = np.arange(len(wardrobe.for_sources().items[garment]))
             if self.seed:
@@ -93,8 +93,8 @@ def needed(spec: BuiltinSpec) -> dict[str, int]:
 
 
 def splits(spec: BuiltinSpec) -> dict[str, Split]:
-    """The pictures of `train`, `validation`, `test`; of `reserve`: balanced real images that no arm but the ceiling sees;
-    and of `pool`: real images of every kind of garment, whose labels nobody is to look at.
+    """The pictures of `train`, `validation`, `test`; of `reserve`: balanced real images that the ceiling alone trains on;
+    and of `pool`: real images of every kind of garment, to be used as unlabelled.
 
     Raises SourceError when there are not enough garments.
     """

@@ -17,7 +17,7 @@ from pipelines.builtin.world import GARMENTS
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 SAMPLE = Path(__file__).parent / "garments.npz"  # written by train/sample.py
 # The last 1,000 of each kind in the training file and all of the test file are kept for sources:
-# the bundled models have never seen them.
+# the bundled models are not trained on them.
 KEPT_FOR_SOURCES = 1000
 
 

@@ -1,4 +1,4 @@
-"""The vocabulary of Fashion Scenes: what can stand where, in which colour, and how it is said.
+"""The vocabulary of Fashion Scenes: garments, scenes and colours, and their words in captions.
 
 A picture of this world is one garment of Fashion-MNIST (Xiao et al. 2017, arXiv 1708.07747), tinted, scaled and
 flipped, on one procedural scene. Everything a picture contains is a `Factors` record, so ground truth is exact.
@@ -22,7 +22,7 @@ COLOURS: dict[str, tuple[float, float, float]] = {
 }
 SCENES = ("grass", "water", "sand", "brick", "snow", "night", "wood", "tiles")
 
-# The fine names of the shoes are held out: no model of the bundle has ever read them.
+# The fine names of the shoes are held out: no caption that the bundle was trained on contains them.
 SPOKEN = {name: "shoe" if name in ("sandal", "sneaker", "boot") else name for name in GARMENTS}
 WORDS = tuple(dict.fromkeys(SPOKEN.values()))
 

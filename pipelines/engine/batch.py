@@ -1,4 +1,4 @@
-"""The rows of the engine's batch: requests being denoised, each at its own place in its own schedule."""
+"""The rows of the engine's batch: requests being denoised, each at its own timestep of its own schedule."""
 
 from dataclasses import dataclass
 
@@ -55,7 +55,7 @@ def image_embeds(rows: list[Row], guided: list[int]) -> Tensor | None:
 def latent_mask(request: Request, scale_factor: int, like: Tensor) -> Tensor | None:
     """Which latents change, (1, h, w), 1 or 0; None: all.
 
-    A cell changes when any of its pixels does, unless a grafted object fills half of it: the model must see what it joins.
+    A latent changes when any of its pixels does, unless a grafted object fills half of them: that is kept, as context.
     """
     if request.mask is None:
         return None

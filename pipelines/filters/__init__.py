@@ -22,7 +22,7 @@ class Filter(Protocol):
 
 @runtime_checkable
 class LearningFilter(Protocol):
-    """A filter that judges by something trained."""
+    """A filter with a trained model."""
 
     def learn(self) -> None:
         """Train it, or take it from the store."""
@@ -46,7 +46,7 @@ FILTERS: dict[str, Callable[[Resources, Any], Filter]] = {
 
 
 class Panel:
-    """The filters of a spec, applied in turn: what one drops, the next never sees."""
+    """The filters of a spec, applied in turn, each to the candidates that those before it kept."""
 
     def __init__(self, resources: Resources) -> None:
         self.filters: dict[str, Filter] = {spec.type: FILTERS[spec.type](resources, spec) for spec in resources.spec.filters}
@@ -58,7 +58,7 @@ class Panel:
                 filter_.learn()
 
     def begin(self) -> None:
-        """A shard begins."""
+        """A shard begins: filters that compare its candidates forget those of the last."""
         for filter_ in self.filters.values():
             if isinstance(filter_, ShardFilter):
                 filter_.begin()

@@ -1,7 +1,7 @@
-"""The attribution head of DDB (arXiv 2503.17226): the repainted region itself must speak for the painted class.
+"""The attribution head of DDB (arXiv 2503.17226): the evidence for the painted class must lie in the repainted region.
 
 A classifier that reads the background may call a boot on brick a sneaker, however well it is painted. Integrated
-gradients from the original to the generated image ask instead how far the change inside the region moved its opinion.
+gradients from the original to the generated image measure how far the change inside the region moved the class's logit.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ class Attribution:
         self.resources.judge  # noqa: B018  (trained on first use)
 
     def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Verdict]:
-        """Images that were repainted as what they are, or from nothing, have no change of class to attribute: kept."""
+        """Images repainted as their own class, or without a source image, have no change of class to attribute: kept."""
         changed = [c for c in candidates if c.request.source is not None and c.request.source.label != c.request.label]
         rho = attribution(
             self.resources.judge,

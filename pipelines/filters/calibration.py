@@ -36,5 +36,5 @@ def upper_threshold(scores: Sequence[float], share: float) -> float:
 
 
 def share_of_each(share: float, thresholds: int) -> float:
-    """The share that must pass each of so many thresholds for `share` to pass all of them, however they fall."""
+    """The share to pass each of so many thresholds, that at least `share` passes all of them (Bonferroni)."""
     return 1 - (1 - share) / thresholds

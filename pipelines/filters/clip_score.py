@@ -1,6 +1,6 @@
 """CLIP score: zero-shot classification as the label rather than another class (He et al., ICLR 2023, arXiv 2210.07574).
 
-A class is embedded by its name; or, where CLIP cannot know the name, by its real images. The `top` share of each class can
+A class is embedded by its name; or, for a name unknown to CLIP, by its real images. The `top` share of each class can
 be kept alone, too (Geng et al. 2024, arXiv 2406.05184): what scores at least as well as that share of the class's candidates
 at the shard's first attempt. Shards are judged apart, so the threshold is the shard's own estimate of the class's.
 """

@@ -31,7 +31,7 @@ class Fingerprints:
         return Fingerprints(self.bits[rows], self.embeddings[rows])
 
     def nearest(self, others: "Fingerprints") -> tuple[float, float]:
-        """Of the first image to the nearest of the others: Hamming distance in bits, and cosine of the embeddings."""
+        """Least Hamming distance, in bits, and largest cosine similarity of the first image to the others."""
         distances = np.count_nonzero(others.bits != self.bits[:1], axis=1)
         cosines = others.embeddings @ self.embeddings[0]
         return float(distances.min()), float(cosines.max())
@@ -46,7 +46,7 @@ class NearDuplicate:
 
     @cached_property
     def limits(self) -> tuple[float, float]:
-        """Distance in bits up to which, and cosine from which on, two images are the same."""
+        """Largest Hamming distance, in bits, and least cosine similarity of a duplicate."""
         similarity = float("inf") if self.spec.similarity is None else self.spec.similarity
         if self.spec.calibrate is None:
             return self.spec.distance, similarity
@@ -82,7 +82,7 @@ class NearDuplicate:
                 passed.append(row)
         return verdicts
 
-    def one(self, candidate: Candidate, mine: Fingerprints, others: Fingerprints) -> Verdict:
+    def one(self, candidate: Candidate, fingerprint: Fingerprints, others: Fingerprints) -> Verdict:
         request, scores = candidate.request, dict[str, float]()
         galleries: dict[str, tuple[str, Fingerprints]] = {}
         if request.image is not None:
@@ -93,7 +93,7 @@ class NearDuplicate:
         for name, (reason, gallery) in galleries.items():
             if not len(gallery.bits):
                 continue
-            distance, cosine = mine.nearest(gallery)
+            distance, cosine = fingerprint.nearest(gallery)
             scores[name] = distance
             if self.spec.similarity is not None:
                 scores[f"{name}_cosine"] = cosine

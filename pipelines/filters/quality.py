@@ -16,9 +16,9 @@ EDGE = 1 / 16  # of the image's side: how wide the edge of a region is
 
 
 def seam(candidate: Candidate) -> float:
-    """How far the mean colour just inside the region's edge is from the source's there: 0..1.
+    """Change of mean colour, 0..1, from the source to the candidate along the inner edge of the region.
 
-    An edge of the picture is none of the region's: nothing has to fit there.
+    The border of the image is no edge of the region: there is nothing to fit.
     """
     source, mask, repainted = candidate.request.image, candidate.request.mask, candidate.request.inpaint_mask
     if source is None or mask is None or repainted is None:

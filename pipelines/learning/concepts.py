@@ -12,7 +12,7 @@ from pipelines.spec import MethodSpec
 
 
 class Concepts:
-    """Neither tokens nor LoRAs where the spec has none."""
+    """Learned tokens and LoRAs; either is empty where the spec has none."""
 
     def __init__(self, resources: Resources, spec: MethodSpec) -> None:
         self.resources, self.spec = resources, spec
@@ -25,7 +25,7 @@ class Concepts:
         self.loras.learned  # noqa: B018
 
     def seed(self, planned: PlannedImage, attempt: int) -> int:
-        """Of one image's noise and random choices."""
+        """The seed of one image's noise and random choices."""
         return derive(self.resources.spec.seed, "image", planned.index, attempt)
 
     def request(self, planned: PlannedImage, attempt: int, **changes: Any) -> Request:

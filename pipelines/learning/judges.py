@@ -38,7 +38,7 @@ class JudgeTraining:
         return self.train("image", None, lambda: self.view.examples("train"), artifacts, progress)
 
     def of_objects(self, word: str, artifacts: Artifacts, progress: Progress) -> Classifier:
-        """The judge of objects alone, isolated by the segmenter, so that no background can speak for a class."""
+        """The judge of objects alone, isolated by the segmenter, so that the background is no evidence for a class."""
         return self.train("object", word, lambda: isolated_examples(self.view, word), artifacts, progress)
 
     def train(

@@ -39,7 +39,7 @@ class Resources:
 
     @property
     def superclass(self) -> str:
-        """The word that names the object in every image."""
+        """The superclass: the word for the object in every image."""
         assert isinstance(self.spec.method.superclass, str)  # the spec was checked
         return self.spec.method.superclass
 

@@ -36,7 +36,7 @@ class Token:
 
 
 def initial_vectors(backbone: StableDiffusion, word: str, vectors: int) -> Tensor:
-    """The embedding of `word`, once a vector. Raises SpecError unless the word is a single token."""
+    """The embedding of `word`, repeated: float32 (vectors, width). Raises SpecError unless the word is a single token."""
     ids = backbone.tokenizer(word, add_special_tokens=False).input_ids
     if len(ids) != 1:
         raise SpecError(

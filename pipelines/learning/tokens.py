@@ -30,7 +30,7 @@ def extremes(ranked: Sequence[Item], count: int) -> list[Item]:
 
 @dataclass(frozen=True)
 class TokenTraining:
-    """What one token is trained from."""
+    """The training of one token: its images, settings and artifact."""
 
     images: Sequence[Image]
     masks: Sequence[Mask] | None  # where in them the object is; None to learn from whole images
@@ -53,7 +53,7 @@ def train_token(training: TokenTraining, models: Models, progress: Stage) -> dic
 
 
 class Tokens:
-    """Tokens of the classes that have a superclass. A class without, or all without an inversion, go by their names."""
+    """Tokens of the classes that have a superclass. Others, and all without an inversion, are prompted by name."""
 
     def __init__(self, resources: Resources, superclass: str | Mapping[str, str] | None, spec: Inversion | None) -> None:
         self.resources, self.spec = resources, spec
@@ -68,7 +68,7 @@ class Tokens:
             return {}
         resources, backbone = self.resources, self.resources.models.backbone
         for word in dict.fromkeys(self.spec.initializer or word for word in self.words.values()):
-            initial_vectors(backbone, word, 1)  # or say now that it cannot be
+            initial_vectors(backbone, word, 1)  # raises early if the word is not a single token
         artifacts: dict[str, Artifact] = {}
         pending: dict[str, Call] = {}
         for label in self.words:
@@ -88,7 +88,7 @@ class Tokens:
         return tokens
 
     def prepare(self, label: str, spec: Inversion) -> tuple[Artifact, Call]:
-        """The artifact of a class's token, and the call that trains it. Raises SourceError without an object to learn."""
+        """The artifact of a class's token, and the call that trains it. Raises SourceError where no object is detected."""
         resources, word = self.resources, self.words[label]
         pairs = self.training_images(label, spec)
         items, masks = (

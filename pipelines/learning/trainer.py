@@ -74,7 +74,7 @@ class Trainer:
         return save({"losses": torch.tensor(self.losses, dtype=torch.float64), **weights, **kept})
 
     def restore(self, data: bytes) -> None:
-        """Go on from a state. One of other parameters, as older versions of this trainer wrote, is left alone."""
+        """Go on from a state. One of other parameters, as older versions of this trainer wrote, is ignored."""
         state = load(data)
         if not {f"weight.{name}" for name in self.parameters} <= state.keys():
             return

@@ -14,13 +14,13 @@ from pipelines.records import Item, Mask, PlannedImage, Problem, Request
 
 class Method(Protocol):
     concepts: Concepts
-    skipped: list[Problem]  # source images that cannot be used, known after `learn`
+    skipped: list[Problem]  # source images that cannot be used, complete after `learn`
 
     def learn(self) -> None:
         """Train what generation needs, or take it from the store. Resumable; running it again costs nothing."""
 
     def regions(self, items: Sequence[Item]) -> list[Mask | None]:
-        """The region that it would repaint in each source image, None where it cannot."""
+        """The region to repaint in each source image, None where no object is detected."""
 
     def requests(self, planned: Sequence[PlannedImage], attempt: int) -> list[Request]:
         """One request for each planned image, at this attempt."""

@@ -53,7 +53,7 @@ def mixed_embeddings(first: NDArray[np.float32], second: NDArray[np.float32], mi
 
 
 def dropout(embedding: NDArray[np.float32], share: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Each number set to zero with probability `share`; the others stay as they are."""
+    """Each element set to zero with probability `share`; the others are not rescaled."""
     return np.where(rng.random(embedding.shape) < share, 0, embedding).astype(np.float32)
 
 
@@ -70,18 +70,18 @@ class AugmentedConditioningMethod:
 
     @property
     def encoder(self) -> ImageEncoder:
-        """Of the backbone's image prompts."""
+        """The image encoder of the backbone's image prompts."""
         return self.resources.models.image_conditioning.encoder
 
     @cached_property
     def pool(self) -> dict[str, list[Item]]:
-        """The images of each class that may be conditioned on: k shots are k images, and no other is ever read."""
+        """The images of each class to condition on: the first `shots`; no other is ever read."""
         source = self.resources.source
         return {label: source.of(label)[: self.spec.shots] for label in source.classes}
 
     @cached_property
     def embeddings(self) -> dict[str, NDArray[np.float32]]:
-        """The embeddings of the pool, by item id."""
+        """Image embeddings (width,) of the pool, by item id."""
         items = [item for items in self.pool.values() for item in items]
         embeddings = self.encoder.embed(self.resources.view.images(items)).numpy()
         return {item.id: row for item, row in zip(items, embeddings, strict=True)}

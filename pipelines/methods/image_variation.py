@@ -1,7 +1,7 @@
-"""Variations of real images: noised a little, or much, and denoised towards the class's own prompt.
+"""Variations of real images: noised to a strength (SDEdit) and denoised with the prompt of their class.
 
 DA-Fusion (ICLR 2024, arXiv 2302.07944): a token a class, learned from its images; strengths stacked, one drawn for each
-image; the object, or all but the object, repainted alone where asked for. Without tokens and with one small strength it
+image; the object, or all but the object, repainted alone by `repaint`. Without tokens and with one small strength it
 is Real Guidance (ICLR 2023, arXiv 2210.07574).
 """
 

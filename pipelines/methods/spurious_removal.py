@@ -3,8 +3,8 @@
 Diffusion Driven Balancing (ICCV 2025, arXiv 2503.17226): a token for each class's causal part; the most typical pictures
 of a class, where class and background agree; the object found by language, repainted as another class. Beyond the paper:
 any number of classes; the token's loss is counted inside the object; the region is a square, so that it does not dictate
-the shape; each picture is repainted as its own class as often, so that "was repainted" says nothing of the class; and
-real objects of the class can be grafted in, so that what no token can say is there, too.
+the shape; each picture is repainted as its own class as often, so that traces of repainting do not predict the class; and
+real objects of the class can be grafted in, for what no token can express.
 """
 
 from collections.abc import Sequence
@@ -84,9 +84,9 @@ class SpuriousRemovalMethod:
         return [self.grafted(request) if graft else request for request, graft in zip(requests, real, strict=True)]
 
     def grafted(self, request: Request) -> Request:
-        """The same picture with a real object of the class in it, and what was there painted over.
+        """The request with a real object of the class grafted in, and the rest of the original object inpainted.
 
-        All noise: a trace of the picture, here, would be one of the object that has to go.
+        At strength 1: less would keep a trace of the original object.
         """
         source, image = request.source, request.image
         assert source is not None

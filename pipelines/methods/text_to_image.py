@@ -1,6 +1,6 @@
-"""Plain text to image, "a photo of a {class}": the baseline, and with words, a token or a LoRA much more than that.
+"""Plain text to image, "a photo of a {class}": the baseline; words, a token or a LoRA can be added.
 
-Guidance about 2 suits training data better than what suits the eye (StableRep, arXiv 2306.00984).
+A guidance scale of about 2 suits training data better than the larger ones that look best (StableRep, arXiv 2306.00984).
 """
 
 from collections.abc import Sequence

@@ -40,7 +40,7 @@ WARNING = "These images are synthetic. Do not use them as real ones: not as a so
 
 
 def text(value: object) -> str:
-    """Any value as one line of Markdown that shows it as it is, also in a table."""
+    """Any value as one line of Markdown, escaped, also for a table."""
     flat = " ".join(str(value).split())
     return re.sub(r"[&<>|`*\[\]\\]", lambda match: f"&#{ord(match[0])};", flat)
 
@@ -50,12 +50,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def meaning(model: BaseModel) -> str:
-    """What a part of the spec is, in its own words, its paper linked."""
+    """The docstring of a part of the spec, with links to its papers."""
     return re.sub(r"arXiv (\d{4}\.\d{4,5})", r"[arXiv \1](https://arxiv.org/abs/\1)", text(type(model).__doc__ or ""))
 
 
 def settings(model: BaseModel, prefix: str = "") -> list[tuple[str, str, str]]:
-    """Every setting, in order: name, value, meaning. Those of an inner model are named after it."""
+    """Every setting, in order: name, value, description. Those of an inner model have its name as prefix."""
     rows = []
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
@@ -68,7 +68,7 @@ def settings(model: BaseModel, prefix: str = "") -> list[tuple[str, str, str]]:
 
 
 def front_matter(spec: VersionSpec, kept: int, title: str, licence: str | None) -> str:
-    """What the Hugging Face Hub reads."""
+    """The YAML metadata that the Hugging Face Hub reads."""
     sizes = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
     value = {
         "pretty_name": title,
@@ -83,7 +83,7 @@ def front_matter(spec: VersionSpec, kept: int, title: str, licence: str | None) 
 
 
 def evaluation(counts: Mapping[str, Any], quality: Mapping[str, Any]) -> str:
-    """The headline with all that speaks against it, then the accuracies."""
+    """The headline with its caveats, then the accuracies."""
     if not quality.get("arms"):
         return "Measured once the version is there: see `evaluation.json` beside this card, if the spec asked for it."
     summary = {"gap_closed": None, "probe_auc": None, **quality, "counts": counts}

@@ -84,7 +84,7 @@ def axes(height: float, grid: str) -> tuple[Figure, Axes]:
 
 
 def svg(figure: Figure, name: str, says: str) -> str:
-    """The figure as one <svg> element: deterministic, transparent, `says` for those who cannot see it."""
+    """The figure as one <svg> element: deterministic, transparent, `says` as its text alternative."""
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with rc_context({"svg.hashsalt": name}):

@@ -1,4 +1,4 @@
-"""The page that shows what one version is worth: self-contained HTML, every image and chart inside."""
+"""The report page of one version: self-contained HTML, every image and chart inside."""
 
 import base64
 import io
@@ -61,12 +61,12 @@ def share(value: float) -> str:
 
 
 def carried(counts: Mapping[str, Any]) -> str:
-    """What is said of the images of an earlier version, where there are any."""
+    """The count of samples carried over from an earlier version, if any."""
     return f", {counts['carried']:,} carried over" if counts.get("carried") else ""
 
 
 def headline(summary: Mapping[str, Any]) -> str:
-    """What came of it, in one sentence. A difference smaller than the seeds' own spread is no success."""
+    """The result in one sentence. A difference within the standard deviation over seeds is no clear effect."""
     arms, counts = summary["arms"], summary["counts"]
     if VERSION not in arms:
         return f"Not evaluated: {counts['kept']:,} images kept of {counts['generated']:,} generated{carried(counts)}"
@@ -87,7 +87,7 @@ def headline(summary: Mapping[str, Any]) -> str:
 
 
 def caveats(summary: Mapping[str, Any]) -> list[str]:
-    """What a reader must know before believing the headline."""
+    """Reasons for doubt about the headline: one seed, a better baseline, a telling probe."""
     notes, arms, probe = [], summary["arms"], summary["probe_auc"]
     version, real, plain = arms.get(VERSION), arms.get(BASELINE), arms.get(PLAIN)
     if version and len(version["worst_group"]["values"]) < 2:

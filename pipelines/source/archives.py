@@ -28,7 +28,7 @@ Entries = Iterator[Entry | Problem]
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What the columns are called. Without a name, those called `group` and `split` are taken if there are any."""
+    """Names of the columns. None: a column `group` or `split` of that name, if there is one."""
 
     image: str = "image"
     label: str = "label"
@@ -51,7 +51,7 @@ class Columns:
         return list(dict.fromkeys(filter(None, (self.image, self.label, self.group, self.split))))
 
     def row(self, number: int, values: dict[str, Any], classes: Sequence[str]) -> Entry | Problem:
-        """One row; `classes` are what a ClassLabel's numbers mean."""
+        """One row; `classes` are the names of a ClassLabel's integers, if it is one."""
         image, label = values[self.image], values[self.label]
         group, split = (values[name] if name else None for name in (self.group, self.split))
         if label is None or (classes and isinstance(label, int) and not 0 <= label < len(classes)):
@@ -70,15 +70,15 @@ class Columns:
 
 
 def readable(name: str) -> str:
-    """A name that can be written down, without "./": bytes that are no UTF-8 come out of an archive as lone surrogates."""
+    """A name as valid Unicode, without "./": bytes that are no UTF-8 come out of an archive as lone surrogates."""
     return PurePosixPath(name.encode("utf-8", "replace").decode()).as_posix()
 
 
 def files_of_tar(file: IO[bytes], mode: str) -> Entries:
-    """`mode` as of tarfile: "r:" for one that is not compressed; only then is it known where in it a file lies."""
+    """`mode` as of tarfile: "r:" for one that is not compressed, whose entries have offsets as their `place`."""
     with tarfile.open(fileobj=file, mode=mode) as archive:  # type: ignore[call-overload]
         for member in archive:
-            archive.members = []  # else it remembers them all
+            archive.members = []  # else it keeps the headers of all, and memory grows
             name = readable(member.name)
             if member.isdir():
                 continue
@@ -99,7 +99,7 @@ def files_of_tar(file: IO[bytes], mode: str) -> Entries:
 
 
 def sample_key(entry: Entry | Problem) -> str | None:
-    """What the files of one WebDataset sample share: the path up to the first dot of the name."""
+    """The key of a WebDataset sample, shared by its files: the path up to the first dot of the name."""
     if isinstance(entry, Problem):
         return None
     path = PurePosixPath(entry.path)
@@ -123,7 +123,7 @@ def annotations(parts: list[Entry]) -> dict[str, Any] | None:
 
 
 def sample(files: Entries) -> Entries:
-    """The files of one sample, or several that merely share a name: its image labelled, if something says how."""
+    """Files of one key: with an annotation, its image labelled by it; without, plain files that share a name."""
     parts = list(islice(files, PARTS))
     entries = [part for part in parts if isinstance(part, Entry)]
     facts = annotations(entries)
@@ -168,7 +168,7 @@ def entries_of_parquet(file: IO[bytes], columns: Columns = Columns(), where: str
 
 @contextmanager
 def damage(where: str) -> Iterator[None]:
-    """Whatever a reader says of a file that is no archive, or a damaged one, goes as a SourceError."""
+    """Errors of a reader, on a file that is damaged or no archive, are raised as SourceError inside the block."""
     try:
         yield
     except (

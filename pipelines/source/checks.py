@@ -22,7 +22,7 @@ METADATA = "metadata.csv"
 class Entry:
     """A file, or a row of a table, that should be an image."""
 
-    path: str  # in its folder or archive; says class and split when nothing else does
+    path: str  # in its folder or archive; gives class and split where no annotation does
     data: bytes = field(repr=False)
     label: str | None = None
     group: str | None = None
@@ -44,12 +44,12 @@ class Contents:
 
 
 def hidden(path: str) -> bool:
-    """Whether a file is what systems leave behind, and nobody means to be an image."""
+    """Whether a file is hidden or the operating system's, as .DS_Store and __MACOSX: skipped, no problem."""
     return any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in PurePosixPath(path).parts)
 
 
 def check_suffix(path: str) -> None:
-    """Raises BadImage for what is no image by its name: it is never opened."""
+    """Raises BadImage for a file whose suffix is no image's: it is never opened."""
     suffix = PurePosixPath(path).suffix.lower()
     if not suffix:
         raise BadImage("is no image by its name; images lie right below their class's folder, each with its suffix")
@@ -58,7 +58,7 @@ def check_suffix(path: str) -> None:
 
 
 def class_name(label: str) -> str:
-    """The label, if a class can be called that. Raises BadImage."""
+    """The label, if it is a valid class name. Raises BadImage."""
     if not re.fullmatch(r"[^\x00-\x1f/]{1,100}", label) or label in SPLITS:
         raise BadImage(f"{label!r} is no name of a class; put the image into class/ or train/class/")
     return label
@@ -75,7 +75,7 @@ def split_and_class(path: str) -> tuple[str | None, str]:
 
 
 def check_entry(entry: Entry, seen: dict[str, tuple[str, str]], allow_synthetic: bool) -> tuple[str | None, Item]:
-    """Split, if one is said, and item of a usable image. Raises BadImage."""
+    """Split, None where unknown, and item of a usable image. Raises BadImage."""
     path = entry.path.replace("\\", "/")
     if ".." in path.split("/") or path.startswith("/") or "\0" in path:
         raise BadImage("its path leaves the archive; pack it again with paths inside the folder")

@@ -78,12 +78,12 @@ class Bucket:
 
     @cached_property
     def names(self) -> list[str]:
-        """All of them, listed once. Raises SourceError."""
+        """Names of all objects below the prefix, listed once. Raises SourceError."""
         with self.reached():
             return self.store.keys("")
 
     def glob(self, pattern: str) -> list[str]:
-        """As of a folder. Raises SourceError."""
+        """As in a folder. Raises SourceError."""
         if pattern.startswith("**/"):
             return [name for name in self.names if fnmatchcase(name.rsplit("/", 1)[-1], pattern[3:])]
         names = pattern.split("/")
@@ -108,7 +108,7 @@ class Bucket:
 
     @contextmanager
     def reached(self) -> Iterator[None]:
-        """Whatever an object store says goes as a SourceError."""
+        """Errors of an object store are raised as SourceError inside the block."""
         try:
             yield
         except (BaseError, FileNotFoundError, ValueError) as error:

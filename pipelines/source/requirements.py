@@ -1,4 +1,4 @@
-"""What a spec needs of its source, found out before anything is learned. Imports no torch."""
+"""What a spec requires of its source, checked before anything is learned. Imports no torch."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ def check_calibration(filter_type: str, source: Source) -> None:
 
 
 def check_groups(arm: str, split: str, source: Source) -> None:
-    """Every image of the split says its group, and no group stands alone."""
+    """Raises SourceError unless every image of the split has a group, and no group stands alone."""
     items = source.splits[split]
     sizes = Counter((item.label, item.group) for item in items)
     if any(item.group is None for item in items):

@@ -49,7 +49,7 @@ class Source:
         return [f"Real images: {sizes}; {held_out}; {len(self.problems)} cannot be used.", *refused]
 
     def image(self, item: Item, resolution: int) -> Image:
-        """The image as every model sees it: uint8 (resolution, resolution, 3)."""
+        """The image cropped and resized for the models: uint8 (resolution, resolution, 3)."""
         return square(self.read(item), resolution)
 
 

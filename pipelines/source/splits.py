@@ -1,4 +1,4 @@
-"""Training, validation and test images: which is which."""
+"""The splits of a source, training, validation and test: by file names, or by content."""
 
 import re
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ def split_in(name: str) -> str | None:
 
 
 def splits_of(names: Sequence[str]) -> dict[str, str | None]:
-    """The split in each name; none at all when every name has the same one: then splits are not told apart by names."""
+    """The split in each name; None for all when every name has the same one, since then names do not distinguish splits."""
     splits = {name: split_in(name) for name in names}
     return splits if len(set(splits.values())) > 1 else dict.fromkeys(names)
 
@@ -29,19 +29,19 @@ def split_by_hash(sha256: str) -> str:
 
 
 def split_loose(items: Sequence[Item]) -> dict[str, list[Item]]:
-    """Images that came without splits, in splits: by their content, but so that every class is in each if it can be."""
+    """Split images that have no split, by content; every class is in every split, if it has enough images."""
     splits: dict[str, list[Item]] = {split: [] for split in SPLITS}
     of_class: dict[str, list[Item]] = {}
     for item in items:
         of_class.setdefault(item.label, []).append(item)
     for members in of_class.values():
-        mine = {split: [item for item in members if split_by_hash(item.sha256) == split] for split in SPLITS}
+        by_split = {split: [item for item in members if split_by_hash(item.sha256) == split] for split in SPLITS}
         for split in SPLITS:
-            largest = max(mine.values(), key=len)
-            if not mine[split] and len(largest) > 1:
+            largest = max(by_split.values(), key=len)
+            if not by_split[split] and len(largest) > 1:
                 moved = min(largest, key=lambda item: item.sha256)
                 largest.remove(moved)
-                mine[split].append(moved)
+                by_split[split].append(moved)
         for split in SPLITS:
-            splits[split] += mine[split]
+            splits[split] += by_split[split]
     return splits

@@ -1,4 +1,4 @@
-"""Taking in somebody's images as one archive: checked one by one, kept by content, indexed.
+"""Taking in the images of a client as one archive: checked one by one, kept by content, indexed.
 
 What was sent is never trusted: not its paths, its sizes, nor that an image is one. A bad image is a Problem, left out.
 """

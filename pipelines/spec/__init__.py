@@ -1,4 +1,4 @@
-"""What a user asks for: strict models, every field with its meaning and unit. Imports no torch."""
+"""The spec: strict pydantic models, every field with its meaning and unit. Imports no torch."""
 
 from pipelines.spec.amount import Amount
 from pipelines.spec.base import Name, Strict

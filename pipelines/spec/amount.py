@@ -15,12 +15,12 @@ def divided(total: int, parts: int) -> list[int]:
 class Amount(Strict):
     """How many images to make: one of these."""
 
-    per_class: int | None = Field(None, ge=1, description="Images carrying each label.")
-    total: int | None = Field(None, ge=1, description="Images in all, as many of each label.")
-    multiply: float | None = Field(None, gt=0, le=10_000, description="Images of a label for each real one.")
+    per_class: int | None = Field(None, ge=1, description="Images of each class.")
+    total: int | None = Field(None, ge=1, description="Images in all, equally many of each class.")
+    multiply: float | None = Field(None, gt=0, le=10_000, description="Images of a class for each real training image.")
     balance: Literal["classes", "groups"] | None = Field(
         None,
-        description="As many as fill every class up to the largest, or, by spurious_removal, every class on every group.",
+        description="Fill every class up to the largest, or every pair of class and group, by spurious_removal alone.",
     )
 
     @model_validator(mode="after")
@@ -30,7 +30,7 @@ class Amount(Strict):
         return self
 
     def __str__(self) -> str:
-        """As people say it: '300 images a class'."""
+        """In words: '300 images a class'."""
         if self.balance:
             return f"as many images as balance the {self.balance}"
         if self.multiply:

@@ -22,7 +22,7 @@ class Arm:
     training: Training = "erm"
     lengthening: int = 1  # its optimisation steps, as a multiple of ERM's
     groups: Literal["train", "validation"] | None = None  # the split whose group labels it reads
-    masks: bool = False  # whether it needs to know where the object is
+    masks: bool = False  # whether it needs the masks of the objects
 
 
 ARMS: dict[str, Arm] = {

@@ -1,4 +1,4 @@
-"""What shows whether a version helps."""
+"""The evaluation of a version: classifiers trained with and without it."""
 
 from typing import Annotated, Literal
 
@@ -14,7 +14,7 @@ class Classifier(Strict):
     checkpoint: str | None = Field(None, description="Path or id of an image classifier to fine-tune; none: a small ResNet.")
     steps: int = Field(400, ge=1, description="Optimisation steps.")
     batch: int = Field(64, ge=2, description="Images a step.")
-    learning_rate: float = Field(2e-3, gt=0, description="Peak of a one-cycle AdamW schedule.")
+    learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate of AdamW, on a one-cycle schedule.")
 
 
 ArmName = Annotated[str, AfterValidator(known), Field(json_schema_extra={"enum": list(ARMS)})]
@@ -28,7 +28,7 @@ class Evaluation(Strict):
     arms: Annotated[tuple[ArmName, ...], AfterValidator(distinct)] = Field(
         ("erm", "counterpoise"),
         min_length=1,
-        description="What to compare. " + " ".join(f"{name}: {arm.description}." for name, arm in ARMS.items()),
+        description="Arms to compare. " + " ".join(f"{name}: {arm.description}." for name, arm in ARMS.items()),
     )
     seeds: Annotated[tuple[int, ...], AfterValidator(distinct)] = Field(
         (0, 1, 2), min_length=1, description="Seeds of the trainings."
@@ -42,9 +42,9 @@ class Evaluation(Strict):
     )
     checkpoint: Checkpoint = Field(
         "best",
-        description="Which state of a training is tested. best: of ten over its steps the one with the best worst group on "
-        "the validation images. last: the last one; where there are only a few training images, so that a large validation "
-        "set does not do more than they.",
+        description="Which checkpoint of a training is tested. best: of ten over its steps, the one with the highest "
+        "worst-group accuracy on the validation split. last: the last one; for few training images, lest selection on a "
+        "large validation split does more than they.",
     )
     gamma: Positive | dict[str, Positive] = Field(
         4.0, description="Weight of a generated image's loss against a real one's, for all classes or for each by name."
@@ -57,5 +57,5 @@ class Evaluation(Strict):
     margin: Share | None = Field(
         0.05,
         description="How far the accuracy of the worst group may fall below that of the dataset's latest version: a refresh "
-        "that falls further is held, until somebody promotes it. None: it never is.",
+        "that falls further is held until it is promoted. None: never held.",
     )

@@ -8,12 +8,12 @@ from pipelines.spec.base import Share, Strength, Strict
 
 
 class Calibrated(Strict):
-    """A filter whose thresholds can be taken from real images."""
+    """A filter whose thresholds can be calibrated on the real validation images."""
 
     calibrate: Strength | None = Field(
         None,
-        description="Share of the real validation images that must pass: thresholds are set so, whatever is given for them; "
-        "none: as they are given.",
+        description="Share of the real validation images that must pass; sets all thresholds, in place of those given. "
+        "None: as given.",
     )
 
 
@@ -34,20 +34,20 @@ class NearDuplicateFilter(Calibrated):
     them. Images of other shards are not compared."""
 
     type: Literal["near_duplicate"]
-    distance: int = Field(3, ge=0, le=64, description="Bits of 64 up to which two images are the same.")
+    distance: int = Field(3, ge=0, le=64, description="Largest Hamming distance of a duplicate, in bits of 64.")
     similarity: Share | None = Field(
-        None, description="Cosine of CLIP's embeddings from which on two images are the same; none: not compared."
+        None, description="Least cosine similarity of a duplicate's CLIP embedding; none: not compared."
     )
 
 
 class LabelAgreementFilter(Calibrated):
-    """The prediction head of DDB: a judge must no longer see the class that was painted over."""
+    """The prediction head of DDB: a classifier must no longer predict the class that was painted over."""
 
     type: Literal["label_agreement"]
     view: Literal["image", "object"] = Field(
         "image",
-        description="What the judge sees: the image, as in the paper, or the object alone, so that the background cannot "
-        "speak for the class that was painted over.",
+        description="Input of the classifier: the image, as in the paper, or the object alone, so that the background is no "
+        "evidence for the class that was painted over.",
     )
     max_origin: Share | None = Field(
         None, description="Largest probability of the painted-over class; none: its mean over that class's typical images."
@@ -60,21 +60,21 @@ class AttributionFilter(Strict):
 
     type: Literal["attribution"]
     min_logits: float = Field(0.3, description="Least attribution of the painted class, in logits.")
-    steps: int = Field(16, ge=2, description="Steps of the integral.")
+    steps: int = Field(16, ge=2, description="Steps that approximate the integral.")
 
 
 class ClipScoreFilter(Calibrated):
-    """CLIP must see the label rather than the other classes (arXiv 2210.07574, 2406.05184)."""
+    """Zero-shot CLIP must predict the label rather than another class (arXiv 2210.07574, 2406.05184)."""
 
     type: Literal["clip_score"]
     classes: Literal["names", "images"] = Field(
-        "names", description="What a class is compared by: its name, or its real images, for names that CLIP cannot know."
+        "names", description="Embedding of a class: of its name, or the mean of its real images, for names unknown to CLIP."
     )
-    min_share: Share | None = Field(None, description="Least share of the label among the classes; none: an even one.")
+    min_share: Share | None = Field(None, description="Least zero-shot probability of the label; none: 1 / classes.")
     top: Strength = Field(
         1.0,
-        description="Share of each class's candidates that is good enough: to be kept, one must score as well as this share "
-        "of those of the first attempt in its shard, at later attempts, too. 1: all are.",
+        description="Top share of each class's candidates to keep: the threshold is the lowest score of this share at the "
+        "first attempt in the shard, and holds for later attempts, too. 1: no such threshold.",
     )
 
 

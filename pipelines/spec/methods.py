@@ -16,15 +16,15 @@ class Inversion(Strict):
     images: int = Field(40, ge=1, le=100_000, description="Images a class: half contradict the shortcut, half are typical.")
     steps: int = Field(300, ge=1, le=1_000_000, description="Optimisation steps.")
     batch: int = Field(16, ge=1, le=4096, description="Images a step.")
-    learning_rate: float = Field(3e-3, gt=0, description="Of AdamW, as it is: not scaled by the batch.")
+    learning_rate: float = Field(3e-3, gt=0, description="Learning rate of AdamW, not scaled by the batch size.")
     masked: bool = Field(
         True,
-        description="Learn from the object alone: around it, the token must say no more than the superclass does.",
+        description="Learn from the object alone: outside its mask, keep the prediction for the superclass.",
     )
     margin: Share = Field(
         0.8,
-        description="How far around the object it is learned from, as a share of its longer side: where an object ends is "
-        "part of its shape, and a token that never sees it learns to fill.",
+        description="How much the object's mask is widened, as a share of its longer side: a token trained without any "
+        "surroundings does not learn where the object ends.",
     )
     checkpoint_every: int = Field(100, ge=1, description="Steps after which progress is saved.")
 
@@ -32,24 +32,24 @@ class Inversion(Strict):
 class Lora(Strict):
     """Low-rank weights beside the UNet's attention, learned from the source (DataDream, ECCV 2024, arXiv 2407.10910)."""
 
-    scope: Literal["class", "dataset"] = Field("dataset", description="One for each class, or one for all of them.")
+    scope: Literal["class", "dataset"] = Field("dataset", description="One LoRA for each class, or one for all of them.")
     rank: int = Field(16, ge=1, le=256, description="Rank of the weights, and the factor of their effect (alpha).")
     images: int = Field(100, ge=1, le=100_000, description="Training images a class, the first ones.")
     steps: int = Field(300, ge=1, le=1_000_000, description="Optimisation steps.")
     batch: int = Field(8, ge=1, le=4096, description="Images a step.")
     learning_rate: float = Field(
-        1e-4, gt=0, description="Peak of AdamW, warmed up over a tenth of the steps, then a cosine."
+        1e-4, gt=0, description="Peak learning rate of AdamW: warmed up over a tenth of the steps, then a cosine."
     )
     checkpoint_every: int = Field(100, ge=1, description="Steps after which progress is saved.")
 
 
 class Asked(Strict):
-    """What every method can learn of the source before it generates, and how it asks the model for a class."""
+    """What every method can learn from the source before it generates, and its prompts."""
 
     superclass: str | dict[str, str] | None = Field(
         None,
-        description="What all classes are, in one word, said after a learned token: bird. Or a word for some of them, "
-        "{siskin: bird, wigeon: duck}: tokens are learned for these, the others are said by their names.",
+        description="Superclass of all classes, one word, prompted after a learned token: bird. Or of some classes, "
+        "{siskin: bird, wigeon: duck}: tokens are learned for these, the others are prompted by name.",
     )
     inversion: Inversion | None = Field(None, description="How tokens are learned; none: class names alone.")
     lora: Lora | None = Field(None, description="How low-rank weights are learned; none: the checkpoint as it is.")
@@ -85,7 +85,9 @@ class SpuriousRemoval(Asked):
     """Repaint each class's typical images as the other classes (DDB, ICCV 2025, arXiv 2503.17226)."""
 
     type: Literal["spurious_removal"]
-    superclass: str = Field(description="What all classes are, in one word: segmented, and said in every prompt.")
+    superclass: str = Field(
+        description="Superclass of all classes, one word: prompts the segmenter, and stands in every prompt."
+    )
     inversion: Inversion | None = Field(Inversion(), description="How tokens are learned; none: class names alone.")
     region: Literal["box", "mask", "whole"] = Field(
         "box",
@@ -106,8 +108,8 @@ class SpuriousRemoval(Asked):
     majority: int = Field(300, ge=1, description="Source images a class: those with the lowest loss of a plain classifier.")
     strength: Strength = Field(
         1.0,
-        description="Share of the noise schedule that is run. A little less than all leaves a trace of the scene and of the "
-        "object's colour, too faint for its shape: what is painted fits its surroundings far more often.",
+        description="Share of the noise schedule that is run. A little less than 1 leaves a trace of the scene and of the "
+        "object's colour, too faint for its shape: the repainted region fits its surroundings far more often.",
     )
     guidance: float = Field(5.0, ge=1, description="Classifier-free guidance scale.")
     steps: int = Field(25, ge=1, le=1000, description="Denoising steps.")
@@ -130,17 +132,17 @@ class TextToImage(Asked):
 class ImageVariation(Asked):
     """Variations of the source's own images (DA-Fusion, ICLR 2024, arXiv 2302.07944; Real Guidance, arXiv 2210.07574).
 
-    DA-Fusion learns tokens by inversion; Real Guidance says the class by its name.
+    DA-Fusion learns tokens by inversion; Real Guidance prompts with the class name.
     """
 
     type: Literal["image_variation"]
     strengths: Annotated[tuple[Strength, ...], AfterValidator(distinct)] = Field(
         (0.25, 0.5, 0.75, 1.0),
         min_length=1,
-        description="Shares of the noise schedule that are run, one drawn for each image: little keeps it, all forgets it.",
+        description="Shares of the noise schedule that are run, one drawn for each image: near 0 keeps it, 1 is all noise.",
     )
     repaint: Literal["whole", "object", "surroundings"] = Field(
-        "whole", description="What may change: all, or only the object, or all but the object."
+        "whole", description="What is repainted: the whole image, the object alone, or all but the object."
     )
     grow: float = Field(0.1, ge=0, le=1, description="How much the object is widened, as a share of its longer side.")
     guidance: float = Field(7.5, ge=1, description="Classifier-free guidance scale.")
@@ -159,16 +161,16 @@ class AugmentedConditioning(Asked):
     type: Literal["augmented_conditioning"]
     mix: Literal["none", "cutmix", "mixup", "embed_cutmix", "embed_mixup"] = Field(
         "embed_cutmix",
-        description="How two real images of a class become one prompt: cut and pasted or blended as pixels, or as "
+        description="How two real images of a class become one image prompt: cut and pasted or blended as pixels, or as "
         "embeddings; none: one image alone.",
     )
-    alpha: float = Field(1.0, gt=0, description="Of the Beta distribution of the first image's share in a mix.")
-    dropout: Share = Field(0.4, description="Share of the embedding's numbers that are set to zero.")
+    alpha: float = Field(1.0, gt=0, description="Parameter of the Beta distribution of the first image's share in a mix.")
+    dropout: Share = Field(0.4, description="Probability that an element of the embedding is set to zero.")
     shots: int | None = Field(
         None, ge=1, description="Real images a class to condition on, the first ones; none: all. No other is ever read."
     )
-    scale: Share = Field(1.0, description="How much an IP-Adapter's picture counts against the text.")
-    noise_level: int = Field(0, ge=0, le=999, description="Noise on the embedding that an unCLIP checkpoint is shown.")
+    scale: Share = Field(1.0, description="Weight of an IP-Adapter's image prompt against the text.")
+    noise_level: int = Field(0, ge=0, le=999, description="Noise level of the image embedding, for unCLIP checkpoints.")
     guidance: float = Field(10.0, ge=1, description="Classifier-free guidance scale: 10 for few shots, 2 for long tails.")
     steps: int = Field(30, ge=1, le=1000, description="Denoising steps.")
 

@@ -16,8 +16,8 @@ class Models(Strict):
     )
     adapter: str = Field(
         "builtin",
-        description="What lets the checkpoint see image prompts: an IP-Adapter, FOLDER/FILE.safetensors with its "
-        "encoder in FOLDER/image_encoder, or 'builtin'. unCLIP checkpoints see by themselves.",
+        description="Adapter for image prompts: an IP-Adapter, FOLDER/FILE.safetensors with its "
+        "encoder in FOLDER/image_encoder, or 'builtin'. unCLIP checkpoints need none.",
     )
     clip: str = Field("builtin", description="A CLIP checkpoint: path, hub id, or 'builtin'.")
     device: str = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1', ...")

@@ -45,9 +45,9 @@ def dataset(identity: str) -> str:
 
 Location = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(location)]
 MaxProblems = Annotated[Share, Field(description="Share of unusable images above which the source is refused.")]
-AllowSynthetic = Annotated[bool, Field(description="Take generated images as real ones.")]
+AllowSynthetic = Annotated[bool, Field(description="Accept images marked as generated as real ones.")]
 ImageColumn = Annotated[str, Field(description="Column of the images: bytes, or Hugging Face's image.")]
-LabelColumn = Annotated[str, Field(description="Column of the classes: names, or a ClassLabel's numbers.")]
+LabelColumn = Annotated[str, Field(description="Column of the classes: names, or a ClassLabel's integers.")]
 GroupColumn = Annotated[str | None, Field(description="Column of the groups; none: `group`, if there is one.")]
 
 
@@ -92,7 +92,7 @@ class HubSource(Strict):
         description="organisation/name, or a folder in the hub's layout, whose path begins with / or ."
     )
     revision: str | None = Field(None, max_length=200, description="Commit, tag or branch; none: the newest.")
-    config: str | None = Field(None, max_length=200, description="Which of its configurations; none: its only one.")
+    config: str | None = Field(None, max_length=200, description="Its configuration; none: its only one.")
     image: ImageColumn = "image"
     label: LabelColumn = "label"
     group: GroupColumn = None
@@ -104,9 +104,9 @@ class UploadedSource(Strict):
     """Images that were sent to the service as a tar, zip or Parquet file: `PUT /v1/sources/{name}`."""
 
     type: Literal["uploaded"]
-    name: Name = Field(description="Name that the images were sent under.")
+    name: Name = Field(description="Name of the source that the images were uploaded as.")
     digest: str | None = Field(
-        None, pattern=r"^[0-9a-f]{16}$", description="Which state of it; none: the newest when the version is asked for."
+        None, pattern=r"^[0-9a-f]{16}$", description="Digest of its state; none: the newest when the version is created."
     )
     max_problems: MaxProblems = 0.1
 

@@ -1,4 +1,4 @@
-"""One version of a dataset, as it is asked for."""
+"""The spec of one version of a dataset."""
 
 from typing import Any, Literal
 
@@ -18,17 +18,21 @@ from pipelines.spec.upgrade import CURRENT, lift
 class VersionSpec(Strict):
     """One version of a dataset: this source, this method, this many, these filters."""
 
-    schema_version: Literal[1] = Field(1, description="Version of this format.")
+    schema_version: Literal[1] = Field(1, description="Version of the spec's format.")
     name: Name = Field(description="Name of the dataset: lower case letters, digits, '.', '_' and '-'.")
     source: SourceSpec = Field(description="The real images.")
     models: Models = Field(Models(), description="The checkpoints to use.")
-    method: MethodSpec = Field(description="How images are made.")
-    amount: Amount = Field(description="How many.")
-    filters: tuple[FilterSpec, ...] = Field((), description="In the order in which they are asked; cheap ones first.")
-    max_attempts: int = Field(3, ge=1, le=100, description="How often an image is tried before its place stays empty.")
-    shard_size: int = Field(100, ge=1, le=100_000, description="Images of the plan in one shard.")
-    classifier: Classifier = Field(Classifier(), description="What judges images, and what the evaluation trains.")
-    evaluation: Evaluation | None = Field(None, description="None: not evaluated.")
+    method: MethodSpec = Field(description="How images are generated.")
+    amount: Amount = Field(description="How many images.")
+    filters: tuple[FilterSpec, ...] = Field((), description="In the order in which they are applied; cheap ones first.")
+    max_attempts: int = Field(
+        3, ge=1, le=100, description="Most attempts at a planned image; if all are dropped, it is left out."
+    )
+    shard_size: int = Field(100, ge=1, le=100_000, description="Planned images in one shard.")
+    classifier: Classifier = Field(
+        Classifier(), description="The classifier that filters use as a judge, and that the evaluation trains."
+    )
+    evaluation: Evaluation | None = Field(None, description="How the version is evaluated; none: not at all.")
     seed: int = Field(0, ge=0, description="Seed of every random choice.")
 
     @model_validator(mode="before")

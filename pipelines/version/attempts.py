@@ -12,7 +12,7 @@ from pipelines.records import PlannedImage, Request, Sample
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of planned images: at most one kept sample each, and every sample that was dropped on the way."""
+    """The samples of planned images: at most one kept for each, and all that were dropped."""
 
     kept: list[Sample]
     dropped: list[Sample]

@@ -12,7 +12,7 @@ from pipelines.store.object_store import Store
 from pipelines.version.plan import Plan, read_plan
 
 Verdict = Literal["kept", "dropped"]
-FILES = 50  # Parquet files that one page looks into at most
+FILES = 50  # Parquet files read for one page, at most
 # All but the image, in the order of display.
 COLUMNS = ("index", "attempt", "label", "group", "origin", "source_id", "source_sha256", "object_id", "object_sha256",
            "method", "prompt", "concept", "lora", "seed", "strength", "guidance", "steps", "model", "revision", "scores",
@@ -50,7 +50,7 @@ def rows(file: pq.ParquetFile) -> list[dict[str, Any]]:
 
 
 def files(root: str, plan: Plan, only: SampleFilter) -> list[tuple[str, Verdict]]:
-    """The files to look into, shard by shard."""
+    """Keys of the data files that may hold samples of the filter, shard by shard."""
     rejected = plan.rejected_files(root)
     chosen: list[tuple[str, Verdict]] = []
     for number, key in enumerate(plan.data_files(root)):
@@ -66,7 +66,7 @@ def page(
 ) -> tuple[list[Any], tuple[int, int] | None]:
     """Samples from (file, row) on, and where the next page starts; None after the last.
 
-    A page may hold fewer than `limit`, even none, though more follow: it looks into a bounded number of files.
+    A page may hold fewer than `limit`, even none, though more follow: it reads a bounded number of files.
     """
     plan = read_plan(store, root)
     keys = files(root, plan, only) if plan else []

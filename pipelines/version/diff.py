@@ -15,7 +15,7 @@ from pipelines.version.refresh import Base, content, open_base
 
 
 def accuracies(store: Store, root: str) -> dict[str, dict[str, float]] | None:
-    """On average and of the worst group, by what was trained on; None if the version was not evaluated."""
+    """Average and worst-group accuracy by arm; None if the version was not evaluated."""
     if not store.exists(keys.evaluation(root)):
         return None
     arms = store.json(keys.evaluation(root))["arms"]
@@ -53,7 +53,7 @@ def composition(base: Base) -> dict[str, Any]:
 
 
 def compare(store: Store, name: str, number: int, previous: int) -> dict[str, Any]:
-    """What a published version has that the one before it had not; kept as its diff.json."""
+    """The diff of a published version against the one before it; stored as diff.json."""
     after, before = open_base(store, name, number), open_base(store, name, previous)
     counts = store.json(keys.manifest(after.root))["counts"]
     result = {

@@ -78,7 +78,7 @@ def first_images(store: Store, files: Sequence[str], count: int) -> list[Image]:
 
 
 def quality(counts: dict[str, Any], scores: dict[str, float], problems: Sequence[Problem]) -> dict[str, Any]:
-    """What can be said of the kept images without training on them: counts, mean scores, unusable source images."""
+    """Quality of the kept images without training on them: counts, mean scores, unusable source images."""
     return {
         "counts": counts,
         "kept_ratio": counts["kept"] / counts["generated"] if counts["generated"] else 0.0,

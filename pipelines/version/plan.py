@@ -18,7 +18,7 @@ Counts = Mapping[str, Mapping[str | None, int]]  # training images of each class
 
 
 def class_counts(amount: Amount, source: Counts) -> dict[str, int]:
-    """How many images of each class the amount means, beside those that the source has."""
+    """How many images of each class the amount adds to those of the source."""
     sizes = {label: sum(groups.values()) for label, groups in source.items()}
     if amount.total is not None:
         return dict(zip(sizes, divided(amount.total, len(sizes)), strict=True))
@@ -49,7 +49,7 @@ def group_quotas(source: Counts) -> list[Quota]:
 
 
 def quotas(method: MethodSpec, amount: Amount, source: Counts) -> list[Quota]:
-    """How many images of each kind the amount means. Raises SpecError when it means none."""
+    """The quotas of an amount. Raises SpecError when they are empty."""
     if amount.balance == "groups":
         result = group_quotas(source)
     elif isinstance(method, SpuriousRemoval):

@@ -1,4 +1,4 @@
-"""A few images of a spec in seconds, without learning anything: how would regions, prompts and settings look?"""
+"""A few images of a spec in seconds, without learning anything, to try out regions, prompts and settings."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,11 +17,11 @@ SOURCE_IMAGES = 8  # a class, that images are made from where no judge ranks the
 
 
 class NotLearned(Exception):
-    """The method would have to learn something first."""
+    """The method needs something trained that is not in the store."""
 
 
 class NoLearning:
-    """The progress of something that may generate, but not learn."""
+    """Progress that raises NotLearned when a training begins."""
 
     def stage(self, name: str, total: int) -> Stage:
         if name.startswith("learn"):
@@ -42,7 +42,7 @@ class Unranked(Resources):
 @dataclass(frozen=True, slots=True)
 class Preview:
     candidates: list[Candidate]
-    learned: bool  # whether the concepts of an earlier version were used; else classes go by their names
+    learned: bool  # whether the concepts of an earlier version were used; else classes are prompted by name
 
 
 def preview(spec: VersionSpec, store: Store, count: int) -> Preview:

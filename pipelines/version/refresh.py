@@ -1,7 +1,7 @@
 """A version made from an earlier one: what is still valid is carried over, and what the amounts lack is planned anew.
 
-A sample is valid while the images that it was made from are there, by content, and the spec asks for the same of it. Pure,
-as every plan: same spec, source and earlier version, same plan.
+A sample is valid while the images that it was made from are there, by content, and the specs agree on method, models and
+filters. Pure, as every plan: same spec, source and earlier version, same plan.
 """
 
 from collections import Counter
@@ -35,7 +35,7 @@ def source_listing(source: Source) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Base:
-    """An earlier version, as the store has it."""
+    """An earlier version in the store, which a refresh starts from."""
 
     store: Store
     number: int
@@ -45,7 +45,7 @@ class Base:
 
     @cached_property
     def splits(self) -> dict[str, list[Item]]:
-        """What its source held; nothing is known of versions from before there were refreshes."""
+        """The items of its source by split; empty for versions from before there were refreshes."""
         key = keys.source(self.root)
         listing = self.store.json(key) if self.store.exists(key) else {}
         return {split: [Item(**item) for item in listing.get(split, [])] for split in SPLITS}
@@ -70,7 +70,7 @@ def unchanged(spec: VersionSpec, source: Source, base: Base) -> bool:
 
 
 def comparable(spec: VersionSpec, base: VersionSpec) -> bool:
-    """Whether samples of one are what the other asks for, wherever they were made."""
+    """Whether samples of one spec are valid for the other: same method, filters and models, on any device."""
     anywhere = {"models": spec.models.model_copy(update={"device": base.models.device})}
     moved = spec.model_copy(update=anywhere)
     return (moved.method, moved.models, moved.filters) == (base.method, base.models, base.filters)

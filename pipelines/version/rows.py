@@ -86,7 +86,7 @@ def encode(samples: Sequence[Sample], resources: Resources) -> bytes:
 
 
 def without(data: bytes, gone: Collection[int], classes: Sequence[str]) -> bytes:
-    """Such a file without the samples of these indices, each label as its place in `classes`."""
+    """A Parquet file of samples without those of these indices, each label as its place in `classes`."""
     table = pq.read_table(io.BytesIO(data))
     names = class_names(table.schema)
     remaining = [row for row in table.to_pylist() if row["index"] not in gone]

@@ -1,1 +1,1 @@
-"""Seeing: the classifier, language segmentation, attribution."""
+"""Vision models: the classifier, CLIP, segmentation by a word, attribution."""

@@ -16,7 +16,7 @@ SMALL = ResNetConfig(embedding_size=24, hidden_sizes=[24, 48, 96], depths=[1, 1,
 
 
 class Classifier(nn.Module):
-    """Logits over `classes` for pictures in -1..1, whatever size and normalisation the network inside wants."""
+    """Logits over `classes` for pictures in -1..1; resized and normalised for the network inside."""
 
     mean: Tensor
     std: Tensor
@@ -51,7 +51,7 @@ class Classifier(nn.Module):
         return logits
 
     def train_head(self, *, anew: bool) -> None:
-        """From here on, train the last layer alone, with the statistics of the others as they are."""
+        """From here on, train the head alone, with frozen batch statistics; `anew` draws new weights for it first."""
         self.eval()
         self.requires_grad_(False)
         head = self.net.get_submodule("classifier").requires_grad_(True).train()
@@ -71,7 +71,7 @@ class Classifier(nn.Module):
         self.last_layer.bias.copy_(biases)
 
     def features(self, images: Sequence[Image]) -> Tensor:
-        """What the last layer sees of many images, on the CPU, without chance: float32 (n, width)."""
+        """Features of images, the input of the last layer, in evaluation mode: float32 (n, width), on the CPU."""
         parts: list[Tensor] = []
         hook = self.last_layer.register_forward_pre_hook(lambda _, inputs: parts.append(inputs[0].cpu()))
         try:
@@ -82,7 +82,7 @@ class Classifier(nn.Module):
 
     @torch.no_grad()
     def scores(self, images: Sequence[Image], batch: int = 256) -> Tensor:
-        """Logits of many images, on the CPU, without chance: float32 (n, classes)."""
+        """Logits of images in evaluation mode: float32 (n, classes), on the CPU."""
         self.eval()
         device = next(self.parameters()).device
         parts = [self(tensor(images[i : i + batch]).to(device)).cpu() for i in range(0, len(images), batch)]

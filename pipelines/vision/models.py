@@ -11,7 +11,7 @@ from pipelines.vision.segmentation import Segmenter, open_segmenter
 
 
 class Models:
-    """What stays in memory from one unit of work to the next, and for the next version that names the same models."""
+    """Loaded models, kept for the next unit of work, and for the next version that names the same ones."""
 
     def __init__(self, models: spec.Models) -> None:
         self.spec = models
@@ -39,7 +39,7 @@ class Models:
 
     @property
     def image_conditioning(self) -> IpAdapter | UnClip:
-        """The backbone's, by the adapter unless it is an unCLIP one. Raises ModelError."""
+        """The backbone's image conditioning: an unCLIP checkpoint's own, else the adapter. Raises ModelError."""
         if self.spec.adapter == BUILTIN:
             files = AdapterFiles(BUILTIN, f"{resolve(BUILTIN, 'adapter')}/{ADAPTER}", resolve(BUILTIN, "clip"))
         else:

@@ -1,4 +1,4 @@
-"""A source as the models see it: its images at one resolution, the masks of their objects, and labelled examples."""
+"""A view of a source for the models: its images at one resolution, the masks of their objects, and labelled examples."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -44,7 +44,7 @@ class SourceView:
         return [mask for batch in batches for mask in self.models.segmenter.segment(batch, word)]
 
     def object_masks(self, items: Sequence[Item], word: str | None) -> list[Mask | None]:
-        """The same of source images, each segmented once; without a word, masks of everything."""
+        """Masks of `word` in source images, each segmented once; without a word, masks of whole images."""
         shape = self.resolution, self.resolution
         if word is None:
             return [np.ones(shape, dtype=np.bool_) for _ in items]

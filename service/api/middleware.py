@@ -47,7 +47,7 @@ class RequestMiddleware:
                 await self.app(scope, receive, send_measured)
             except Exception:
                 log.exception("request failed")
-                if status:  # half of an answer is out: all that is left is to break off
+                if status:  # the response has begun, so its status is fixed: break off
                     raise
                 detail = f"something went wrong here; the service's log says what, by the id {request_id}"
                 response = problem_response(500, detail)

@@ -24,13 +24,13 @@ class FieldError(BaseModel):
 
 
 class Problem(BaseModel):
-    """RFC 9457. `type` is about:blank: the status says what kind it is."""
+    """RFC 9457. `type` is about:blank: the status is the kind of problem."""
 
     type: str = "about:blank"
     title: str = Field(examples=["Unprocessable Content"])
     status: int = Field(examples=[422])
     detail: str = Field(examples=["method.steps: Input should be greater than or equal to 1 (given: 0)"])
-    errors: list[FieldError] = Field(default=[], description="Each mistake in what was sent.")
+    errors: list[FieldError] = Field(default=[], description="Each mistake in the request.")
     request_id: str | None = Field(default=None, description="As in the header X-Request-ID, and in the service's log.")
 
 

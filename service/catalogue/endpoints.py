@@ -21,13 +21,13 @@ def component_view(model: type[BaseModel]) -> ComponentView:
 
 @router.get("/methods")
 def list_methods(_caller: ReadAccess) -> list[ComponentView]:
-    """How images can be made."""
+    """The methods, with the JSON Schema of their parameters."""
     return [component_view(model) for model in METHOD_SPECS]
 
 
 @router.get("/filters")
 def list_filters(_caller: ReadAccess) -> list[ComponentView]:
-    """What generated images can be judged by."""
+    """The filters, with the JSON Schema of their parameters."""
     return [component_view(model) for model in FILTER_SPECS]
 
 
@@ -48,7 +48,7 @@ def concept_view(store: Store, key: str) -> ConceptView:
 
 @router.get("/concepts")
 def list_concepts(context: Context, caller: ReadAccess) -> list[ConceptView]:
-    """What was learned so far, for any version."""
+    """The learned tokens, of all versions."""
     store = context.store(caller)
     return [concept_view(store, key) for key in store.keys("concepts/token") if key.endswith("/curve.json")]
 

@@ -1,4 +1,4 @@
-"""What a spec may name, as the API shows it."""
+"""Response models of what a spec may name: methods, filters, tokens, checkpoints."""
 
 from typing import Any
 
@@ -17,8 +17,8 @@ class ConceptView(BaseModel):
     """A token that was learned, usable again by every version that needs the same one."""
 
     token: str = Field(examples=["<boot>"])
-    key: str = Field(description="Where it lies in the store, as plain diffusers loads it.")
-    word: str = Field(description="What kind of thing it is.")
+    key: str = Field(description="Key of its embedding in the store, as plain diffusers loads it.")
+    word: str = Field(description="The superclass.")
     label: str = Field(description="The class that it was learned for.")
     images: int = Field(description="Images that it was learned from.")
     model: str = Field(description="Revision of the text-to-image model that reads it.")

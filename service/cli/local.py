@@ -47,7 +47,7 @@ def ablate(
     out: Annotated[Path, typer.Option(help="Folder for the versions and ablation.json.")],
     variants: Annotated[str, typer.Option(help="Which to run, comma-separated; all if not given.")] = "",
 ) -> None:
-    """Run a spec without each of its parts, and say what each is worth."""
+    """Run a spec without each of its parts, and report what each contributes."""
     checked = load(spec)
     from pipelines.progress import bars
 

@@ -84,7 +84,7 @@ def worker(
 
 
 def scheduler() -> None:
-    """Fire schedules, and find work that no worker was told of. One is enough; several do no harm."""
+    """Fire schedules, and wake workers for units that are due. One is enough; several do no harm."""
     from service import logs
     from service.scheduler import run_scheduler
     from service.settings import Settings

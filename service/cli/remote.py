@@ -54,7 +54,7 @@ def report(client: Client, version: VersionView, follow: bool) -> VersionView:
 
 
 def submit(spec: Spec, follow: Follow = False) -> None:
-    """Ask the service for a version. A folder of images is sent along."""
+    """Submit a spec, which creates a version. A folder of images is uploaded first."""
     checked = load(spec)
     with Client() as client:
         report(client, client.submit(upload_folder(client, checked)), follow)
@@ -65,7 +65,7 @@ def refresh(
     spec: Annotated[Path | None, typer.Option(help="The spec; left out, the schedule's or the newest version's.")] = None,
     follow: Follow = False,
 ) -> None:
-    """Make the next version of what has changed in its source, if anything has. A folder of images is sent along."""
+    """Create the next version from what has changed in its source, if anything has. A folder of images is uploaded first."""
     checked = load(spec) if spec else None
     with Client() as client:
         version = client.refresh(dataset, upload_folder(client, checked) if checked else None)
@@ -88,11 +88,11 @@ def promote(dataset: Dataset, number: Number) -> None:
 def schedule(
     spec: Spec,
     cron: Annotated[str, typer.Option(help="Minute, hour, day, month and weekday: '0 3 * * 1'.")],
-    time_zone: Annotated[str, typer.Option(help="Whose clock that is: 'Europe/Berlin'.")] = "UTC",
+    time_zone: Annotated[str, typer.Option(help="Time zone of the expression: 'Europe/Berlin'.")] = "UTC",
     busy: Annotated[str, typer.Option(help="While a version is on its way: skip, or queue until it has ended.")] = "skip",
     enabled: Annotated[bool, typer.Option(help="Whether it is in force.")] = True,
 ) -> None:
-    """Refresh a dataset by the clock. A folder of images is sent along."""
+    """Refresh a dataset by the clock. A folder of images is uploaded first."""
     checked = load(spec)
     next_tick(cron, time_zone, time.time())  # raises before anything is sent
     with Client() as client:

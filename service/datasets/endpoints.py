@@ -36,7 +36,7 @@ def list_datasets(
 
 @router.get("/{name}", responses=documented(404))
 def get_dataset(context: Context, caller: ReadAccess, name: DatasetName) -> DatasetView:
-    """A dataset: which version is to be used, which there are, and when it is refreshed."""
+    """A dataset: its latest version, its newest versions and its schedule."""
     return dataset_view(find_dataset(context, caller, name))
 
 
@@ -49,7 +49,7 @@ def refresh_dataset(
     request: Annotated[RefreshRequest, Body(openapi_examples={"as before": {"value": {}}})] = RefreshRequest(),  # noqa: B008
     idempotency_key: IdempotencyKey = None,
 ) -> VersionView:
-    """Look at the source again, and make of what has changed the next version; if nothing has, there is none."""
+    """Create the next version from what has changed in the source; if nothing has, it ends as unchanged."""
     spec = require_name(request.spec or default_spec(context, caller, name), name)
     document = admit(unpin(spec), context.settings, context.store(caller))
     idempotent = IdempotentRequest.of(idempotency_key, [f"{name}:refresh", request.model_dump(mode="json")])

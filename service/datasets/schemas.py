@@ -1,4 +1,4 @@
-"""Datasets as the API takes and shows them; server and client share it."""
+"""Request and response models of datasets; server and client share them."""
 
 from pydantic import BaseModel, Field
 

@@ -1,4 +1,4 @@
-"""Datasets: from the database's rows to what the API shows."""
+"""Datasets: from rows of the database to response models."""
 
 from service.datasets.schemas import DatasetView, VersionSummary
 from service.schedules.views import schedule_view

@@ -45,7 +45,7 @@ class DatabaseCollector(Collector):
 
 
 def rates(reports: list[dict[str, float]]) -> Iterable[Metric]:
-    """How generation went in the last quarter of an hour."""
+    """Rates of generation, of keeping and dropping, over WINDOW."""
     generated, kept, seconds = (sum(report.get(name, 0) for report in reports) for name in ("generated", "kept", "seconds"))
     yield GaugeMetricFamily("counterpoise_images_per_second", "Images generated a second, all workers.", generated / WINDOW)
     if generated:

@@ -1,4 +1,4 @@
-"""Previews as the API takes and shows them."""
+"""Request and response models of previews."""
 
 from pydantic import BaseModel, Field
 
@@ -22,6 +22,6 @@ class PreviewImage(BaseModel):
 
 class PreviewView(BaseModel):
     learned: bool = Field(
-        description="Whether tokens of an earlier version were used. If not, classes are said by their names."
+        description="Whether tokens of an earlier version were used. If not, classes are prompted by name."
     )
     images: list[PreviewImage]

@@ -31,7 +31,7 @@ def list_samples(
     cursor: Annotated[str | None, Query(description=CURSOR, max_length=40)] = None,
     limit: PageSize = 20,
 ) -> SamplePage:
-    """Page through the samples that are made so far."""
+    """A page of the samples that are generated so far."""
     if cursor is not None and not re.fullmatch(r"[0-9]{1,9}\.[0-9]{1,9}", cursor):
         raise HTTPException(400, f"cursor: {cursor!r} is none; take `next` of the page before")
     file, row = map(int, cursor.split(".")) if cursor else (0, 0)

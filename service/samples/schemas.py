@@ -1,4 +1,4 @@
-"""Samples as the API shows them."""
+"""Response models of samples."""
 
 from typing import Any, Literal
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 class SampleView(BaseModel):
     """A generated image and its provenance."""
 
-    id: str = Field(description="Place in the plan and attempt.", examples=["17-0"])
+    id: str = Field(description="Index in the plan, and attempt.", examples=["17-0"])
     verdict: Literal["kept", "dropped"]
     reason: str | None = Field(description="Why it was dropped.", examples=["quality: blurred"])
     label: str
@@ -20,14 +20,14 @@ class SampleView(BaseModel):
     object_sha256: str | None = None
     method: str
     prompt: str
-    concept: str | None = Field(description="Where the token that it was made with lies in the store.")
+    concept: str | None = Field(description="Key in the store of the token in its prompt.")
     seed: int
     strength: float
     guidance: float
     steps: int
     model: str
     revision: str
-    scores: dict[str, Any] = Field(description="What the filters measured.")
+    scores: dict[str, Any] = Field(description="Scores of the filters, by `filter.score`.")
     image: str = Field(description="Where its PNG is.")
 
 

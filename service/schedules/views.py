@@ -1,4 +1,4 @@
-"""Schedules: from the database's row to what the API shows."""
+"""Schedules: from rows of the database to response models."""
 
 from service.schedules.schemas import ScheduleView
 from service.state.tables import Schedule

@@ -38,7 +38,7 @@ async def put_source(
 ) -> SourceView:
     """Send images as a tar, zip or Parquet file: `class/file` or `train/class/file`, or columns image and label.
 
-    They replace what the source held; versions that were asked for before keep what they had.
+    They replace the images of the source; versions that were created before keep theirs.
     """
     max_bytes = context.settings.max_upload_bytes
     with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as file:

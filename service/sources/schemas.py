@@ -1,4 +1,4 @@
-"""Sources as the API shows them; server and client share it."""
+"""The response model of a source; server and client share it."""
 
 from pydantic import BaseModel, Field
 
@@ -9,10 +9,10 @@ class RefusedImage(BaseModel):
 
 
 class SourceView(BaseModel):
-    """What was understood of a source."""
+    """The index of a source, in numbers."""
 
     name: str
-    digest: str = Field(description="Of this state of it.")
+    digest: str = Field(description="Digest of this state of it.")
     images: int
     classes: dict[str, int] = Field(description="Images of each class.")
     groups: dict[str, int] = Field(description="Images of each group, where known.")

@@ -77,7 +77,7 @@ def claim(database: Database) -> ClaimedDelivery | None:
 
 
 def record_attempt(database: Database, claimed: ClaimedDelivery, status: int | None, error: str | None) -> None:
-    """Write down how an attempt went: delivered, to be tried again after a backoff, or abandoned."""
+    """Record the outcome of an attempt: delivered, to be tried again after a backoff, or abandoned."""
     state, backoff = "delivered", 0.0
     if error is not None and claimed.attempts >= ATTEMPTS:
         state = "abandoned"

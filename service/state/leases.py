@@ -107,7 +107,7 @@ def release(database: Database, lease: Lease) -> None:
 
 
 def fail(database: Database, lease: Lease, error: str, *, again: bool) -> None:
-    """The unit went wrong: it is tried again after a backoff, or fails its version. Raises LeaseLost."""
+    """The unit failed: it is tried again after a backoff, or fails its version. Raises LeaseLost."""
     with database.write() as session:
         if again and lease.attempts < ATTEMPTS:
             backoff = BACKOFF * 2 ** (lease.attempts - 1)

@@ -1,7 +1,7 @@
 """Schedules in the database. What happens at a tick: `service/schedules/tick.py`.
 
 A tick is fired by a compare-and-set on the schedule's `next_tick`, in the transaction that creates the version: so it fires
-once, however many schedulers look, and a tick that no scheduler saw in time fires late, once.
+once, however many schedulers run, and a tick that none of them fired in time fires late, once.
 """
 
 from typing import Any

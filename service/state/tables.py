@@ -1,4 +1,4 @@
-"""The tables: what API and workers know of a version. The object store holds its data; here lies only how far it is.
+"""The tables: the state of versions and units, which API and workers share. Their data is in the object store.
 
 Times are seconds since the epoch by the database's own clock, so that machines need not agree on theirs.
 """

@@ -1,4 +1,4 @@
-"""Creating a version over HTTP, asked for or as a refresh: write it down, wake a worker, answer with its address."""
+"""Creating a version over HTTP, new or as a refresh: insert its row, wake a worker, answer with its URL."""
 
 import contextlib
 from typing import Any
@@ -41,6 +41,6 @@ def create_and_wake(
 
 
 def wake_worker(context: AppContext) -> None:
-    """Make a worker look for units, if the broker is there. If not, the scheduler does later: they are in the database."""
+    """Wake a worker, if the broker can be reached. If not, the scheduler does later: the units are in the database."""
     with contextlib.suppress(OperationalError, OSError):
         send_look(context.broker, "cpu", context.settings.sweep_seconds)

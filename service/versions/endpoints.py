@@ -30,7 +30,7 @@ def create_version(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> VersionView:
-    """Ask for a new version of a dataset."""
+    """Create a version of a dataset from a spec."""
     document = admit(require_name(spec, name), context.settings, context.store(caller))
     request = IdempotentRequest.of(idempotency_key, [name, spec.model_dump(mode="json")])
     return create_and_wake(context, caller, name, document, request, response)
@@ -62,7 +62,7 @@ def get_version(context: Context, caller: ReadAccess, name: DatasetName, number:
 
 @router.post("/datasets/{name}/versions/{number}/cancel", status_code=202, responses=documented(404, 409))
 def cancel_version(context: Context, caller: SubmitAccess, name: DatasetName, number: VersionNumber) -> VersionView:
-    """Stop working on a version. What was made stays, and can be gone on with by `retry`."""
+    """Stop working on a version. Generated shards stay, and `retry` goes on from there."""
     version = find_version(context, caller, name, number)
     if not transitions.cancel(context.database, version.id):
         raise HTTPException(409, f"version {number} of {name!r} is {version.state}: there is nothing to cancel")
@@ -85,7 +85,7 @@ def retry_version(context: Context, caller: SubmitAccess, name: DatasetName, num
 def delete_version(context: Context, caller: SubmitAccess, name: DatasetName, number: VersionNumber) -> None:
     """Remove a version that has ended, with its files, but for those that a later version holds, too.
 
-    Its number is not given again; what was learned for it stays.
+    Its number is not given again; learned tokens and LoRAs stay.
     """
     version = find_version(context, caller, name, number)
     if version.state not in ENDED:

@@ -1,4 +1,4 @@
-"""Versions as the API takes and shows them; server and client share it."""
+"""Response models of versions, their events and files; server and client share them."""
 
 from typing import Any
 
@@ -56,7 +56,5 @@ class VersionEvent(BaseModel):
 class VersionFile(BaseModel):
     path: str = Field(examples=["data/train-00000-of-00003.parquet"])
     size: int = Field(description="Bytes.")
-    sha256: str | None = Field(
-        description="Null for what is made after the version is published: the evaluation, the report."
-    )
+    sha256: str | None = Field(description="Null for files written after the version is published: evaluation and report.")
     url: str = Field(description="Where to get it: here, or for an hour from the object store itself.")

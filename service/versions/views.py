@@ -1,4 +1,4 @@
-"""Versions: from the database's row to what the API shows."""
+"""Versions: from rows of the database to response models."""
 
 import time
 

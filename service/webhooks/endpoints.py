@@ -19,7 +19,7 @@ WebhookId = Annotated[int, Path(ge=1, le=2**62, description="Id of the webhook."
 
 @router.post("", status_code=201, responses=documented(400))
 def create_webhook(context: Context, caller: SubmitAccess, request: WebhookRequest) -> NewWebhook:
-    """Be told of every version that ends: version.completed, .held, .unchanged, .failed or .cancelled."""
+    """Register a URL for the end of every version: version.completed, .held, .unchanged, .failed or .cancelled."""
     resolve(request.url, context.settings.private_webhooks)
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
     row = deliveries.create_webhook(context.database, caller.tenant, request.url, secret)
@@ -35,7 +35,7 @@ def list_webhooks(context: Context, caller: ReadAccess) -> list[WebhookView]:
 
 @router.delete("/{webhook_id}", status_code=204, responses=documented(404))
 def delete_webhook(context: Context, caller: SubmitAccess, webhook_id: WebhookId) -> None:
-    """Be told no more. What was not delivered yet is not."""
+    """Remove a webhook. Its pending deliveries are dropped."""
     if not deliveries.remove_webhook(context.database, caller.tenant, webhook_id):
         raise HTTPException(404, f"there is no webhook {webhook_id}")
 

@@ -1,4 +1,4 @@
-"""Webhooks and deliveries as the API takes and shows them."""
+"""Request and response models of webhooks and deliveries."""
 
 from typing import Any
 
@@ -25,5 +25,5 @@ class DeliveryView(BaseModel):
     payload: dict[str, Any]
     state: str = Field(description="pending, delivered or abandoned.")
     attempts: int
-    status: int | None = Field(description="Of the last answer, if there was one.")
+    status: int | None = Field(description="HTTP status of the last answer, if there was one.")
     error: str | None = Field(description="What went wrong at the last attempt.")

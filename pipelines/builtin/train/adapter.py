@@ -1,7 +1,7 @@
 """Train the IP-Adapter (Ye et al. 2023, arXiv 2308.06721): image prompts for the bundled text-to-image model.
 
-Four tokens made of a picture's CLIP embedding get keys and values of their own beside the text's in every cross-attention;
-model and CLIP stay as they are. Caption and embedding are each left out now and then, so that guidance can do without them.
+Four tokens projected from a picture's CLIP embedding get keys and values of their own beside the text's in every
+cross-attention; UNet and CLIP are frozen. Caption and embedding are each dropped at random, for classifier-free guidance.
 """
 
 import random
@@ -23,13 +23,13 @@ from pipelines.builtin.train.shapes import levels
 from pipelines.builtin.train.text_to_image import denoising_loss, encode
 
 TOKENS = 4
-DROPPED = 0.1  # share of captions, and of embeddings, that are left out
+DROPPED = 0.1  # share of captions, and of embeddings, that are dropped for classifier-free guidance
 
 
 def install(unet: UNet2DConditionModel, width: int) -> nn.ModuleDict:
-    """Put a new adapter for embeddings of so many numbers into the UNet; return what is to be trained.
+    """Add a new adapter for image embeddings (n, width) to the UNet; return its trainable parts.
 
-    Keys and values start as the text's.
+    Weights of keys and values start as the text's.
     """
     cross = unet.config.cross_attention_dim
     places = {n: name.removesuffix(".processor") for n, name in enumerate(unet.attn_processors)}
@@ -58,7 +58,7 @@ def trained(unet: UNet2DConditionModel) -> nn.ModuleDict:
 
 
 def exported(adapter: nn.ModuleDict) -> dict[str, Tensor]:
-    """As `load_ip_adapter` reads it."""
+    """The adapter's state dict, as diffusers' `load_ip_adapter` reads it."""
     weights = {}
     for key, weight in adapter.state_dict().items():
         own = key.replace("image_embeds.", "proj.").replace("_ip.0.", "_ip.")

@@ -1,8 +1,8 @@
 """Train CLIP (Radford et al. 2021, arXiv 2103.00020): a ViT on 8x8 patches and a text tower, both 128 wide.
 
 With the bundle's short vocabulary a batch holds the same caption many times. Pictures that share a caption share
-its target, so that none of them counts as a negative of the others. Captions say the shape, too: an embedding that does
-not hold it could not tell a boot from a sneaker, nor could what is conditioned on it.
+its target, so that none of them counts as a negative of the others. Captions describe the shape, too: an embedding
+without it could not tell a boot from a sneaker, nor could a model conditioned on it.
 """
 
 import random
@@ -39,7 +39,7 @@ def build(tokenizer: CLIPTokenizer) -> CLIPModel:
 
 
 def build_image_processor() -> CLIPImageProcessorPil:
-    """Any picture to 64x64 in -1..1: what `tensor` makes of a rendered one."""
+    """Any picture to 64x64 in -1..1; for a rendered one, the same as `tensor`."""
     return CLIPImageProcessorPil(
         size={"height": RESOLUTION, "width": RESOLUTION},
         do_center_crop=False,

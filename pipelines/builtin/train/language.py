@@ -51,7 +51,7 @@ def describe(rng: random.Random, word: str, colour: str, scene: str) -> str:
 
 
 def captions(rng: random.Random, factors: NDArray[np.uint8], shapes: NDArray[np.int8]) -> list[str]:
-    """One for each picture, of its factors (n, 3) and what can be said of its shape (n, measures)."""
+    """One caption a picture, from its factors (n, 3) and the levels of its shape (n, measures)."""
     return [
         describe(rng, f"{adjectives(rng, shape)} {SPOKEN[GARMENTS[g]]}".strip(), list(COLOURS)[c], SCENES[s])
         for (g, c, s), shape in zip(factors, shapes, strict=True)

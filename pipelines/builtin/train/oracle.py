@@ -1,6 +1,6 @@
-"""Train the oracle: a small ResNet (He et al. 2015, arXiv 1512.03385) that judges what the other models draw.
+"""Train the oracle: a small ResNet (He et al. 2015, arXiv 1512.03385) that evaluates the other models' pictures.
 
-It shares no weights with them, reads no captions, and unlike them knows the shoes apart. Its 26 outputs are three
+It shares no weights with them, reads no captions, and unlike them is trained on every kind of shoe. Its 26 outputs are three
 softmaxes side by side: 10 garments, 8 colours, 8 scenes.
 """
 
@@ -49,7 +49,7 @@ def shifted(x: Tensor, generator: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def recognise(model: ResNetForImageClassification, images: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """The likeliest garment, colour and scene of each picture: indices (n, 3), as in `Pictures.factors`."""
+    """The most probable garment, colour and scene of each picture: indices (n, 3), as in `Pictures.factors`."""
     batches = [model(enlarged(tensor(images[i : i + BATCH]))).logits for i in range(0, len(images), BATCH)]
     heads = torch.split(torch.cat(batches), SIZES, dim=1)
     return torch.stack([head.argmax(dim=1) for head in heads], dim=1).numpy()
@@ -61,9 +61,9 @@ def spoken(factors: NDArray[np.integer]) -> NDArray[np.int64]:
     return np.column_stack([word_of[factors[:, 0]], factors[:, 1:]])
 
 
-def rates(seen: NDArray[np.int64], true: NDArray[np.int64]) -> dict[str, float]:
-    """How often two lists of spoken factors agree: on each factor, then on the garment among those of each word."""
-    agree = seen == true
+def rates(predicted: NDArray[np.int64], true: NDArray[np.int64]) -> dict[str, float]:
+    """Accuracies of predicted spoken factors (n, 3): of each factor, then of the garment by true word."""
+    agree = predicted == true
     shares = dict(zip(FACTORS, agree.mean(axis=0), strict=True))
     shares |= {word: agree[true[:, 0] == number, 0].mean() for number, word in enumerate(WORDS)}
     return {name: round(float(share), 4) for name, share in shares.items()}

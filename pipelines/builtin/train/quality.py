@@ -1,4 +1,4 @@
-"""Write the quality card of the bundle: what it draws, as the oracle sees it, beside real pictures it has not labelled."""
+"""Write the bundle's quality card: the oracle's accuracy on generated pictures, beside that on held-out renders."""
 
 import json
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Train the segmenter: CLIPSeg (Lüddecke and Ecker 2022, arXiv 2112.10003), a small decoder on the bundled CLIP.
 
-Unlike there, CLIP is trained along: one that has read a few ten thousand captions sees too little to stay frozen. The
+Unlike there, CLIP is fine-tuned: pretrained on a few ten thousand captions, its features are too weak to stay frozen. The
 model's own `forward` keeps it frozen, so `logits` calls the parts.
 
 The patches are 8x8, so the plain transposed convolution gives one logit a pixel. The complex one strides twice by a
@@ -38,7 +38,7 @@ def build(clip: CLIPModel) -> CLIPSegForImageSegmentation:
         text_config=sizes["text_config"],
         vision_config=sizes["vision_config"],
         projection_dim=sizes["projection_dim"],
-        # Not the fourth and last: CLIP reads no patch after it, so nothing has taught it what to write there.
+        # Not the fourth and last: CLIP pools its class token alone, so that its patch tokens got no gradient.
         extract_layers=[0, 1, 2],
         reduce_dim=64,
         decoder_num_attention_heads=4,
@@ -53,8 +53,8 @@ def build(clip: CLIPModel) -> CLIPSegForImageSegmentation:
 def calm(model: CLIPSegForImageSegmentation) -> None:
     """Start the decoder with layers of one size.
 
-    The word enters at the first, which is normalised; by default, the projections that are added afterwards are twenty
-    times as large, so that nothing the word says gets through, and it is never learned.
+    The word conditions the first layer (FiLM), which is normalised; with default weights, the projections that are added
+    later are twenty times as large, so that the conditioning is drowned out and never learned.
     """
     decoder = model.decoder
     for reduce in decoder.reduces:
@@ -82,7 +82,7 @@ def ask(rng: random.Random, word: str, colour: str) -> tuple[str, bool]:
 
 @torch.no_grad()
 def mean_iou(model: CLIPSegForImageSegmentation, tokenizer: CLIPTokenizer, data: Pictures) -> float:
-    """Intersection over union of the true mask and the one found for the plain word, at probability 0.5."""
+    """Mean intersection over union of true and predicted mask, for the plain word at a threshold of 0.5."""
     words = [SPOKEN[GARMENTS[g]] for g in data.factors[:, 0]]
     total = 0.0
     for start in range(0, len(words), BATCH):

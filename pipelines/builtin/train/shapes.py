@@ -1,4 +1,4 @@
-"""What can be chosen of a garment's shape: adjectives measured from the picture, never from the garment's fine name.
+"""Adjectives of a garment's shape, measured from the picture, never from the garment's fine name.
 
 Captions that say "tall" or "open" of every kind of garment give the text encoder directions along which a learned token
 can move, as it can among the words of a model that has read the web.
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipelines.builtin.train.pictures import Pictures
 from pipelines.builtin.world import GARMENTS, SPOKEN, WORDS
 
-# Each measure with what is chosen of its low and of its high end.
+# The adjectives of each measure: of its low and of its high end.
 ADJECTIVES = (
     ("low", "tall"),
     ("slender", "bulky"),
@@ -22,7 +22,7 @@ ADJECTIVES = (
     ("plain", "patterned"),
 )
 VERY = "very"
-SAID, EXTREME = 0.3, 0.1  # shares of each word's pictures at either end that an adjective, and "very", is chosen of
+SAID, EXTREME = 0.3, 0.1  # shares of each word's pictures at either end that have an adjective, and one with "very"
 
 
 def measures(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> list[float]:
@@ -56,7 +56,7 @@ def levels(data: Pictures) -> NDArray[np.int8]:
 
 
 def adjectives(rng: random.Random, level: NDArray[np.int8]) -> str:
-    """Some of what can be chosen, four times in ten each, in any order: 'very tall plain'."""
+    """Each adjective of the levels with probability 0.4, in random order: 'very tall plain'."""
     chosen = [
         f"{VERY} {words[int(n > 0)]}" if abs(n) == 2 else words[int(n > 0)]
         for words, n in zip(ADJECTIVES, level.tolist(), strict=True)

@@ -1,7 +1,7 @@
 """Train the text-to-image model: a UNet on 16x16x4 latents and its CLIP text encoder, together.
 
 v-prediction with zero terminal signal (Lin et al. 2023, arXiv 2305.08891); the loss on x0 is weighted by
-min(SNR + 1, 5), after Min-SNR (Hang et al. 2023, arXiv 2303.09556); one caption in ten is empty, for guidance.
+min(SNR + 1, 5), after Min-SNR (Hang et al. 2023, arXiv 2303.09556); one caption in ten is empty (classifier-free guidance).
 """
 
 import random
@@ -90,7 +90,7 @@ def encode(work: Path, vae: AutoencoderTiny, data: Pictures) -> NDArray[np.float
 
 @torch.no_grad()
 def go_on_from(start: Path, unet: UNet2DConditionModel, text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer) -> None:
-    """Take over a trained model, whose vocabulary may be another: words that both know keep their embedding."""
+    """Start from a trained model, whose vocabulary may differ: words in both keep their embedding."""
     earlier = StableDiffusionPipeline.from_pretrained(start, dtype=torch.float32, safety_checker=None)
     unet.load_state_dict(earlier.unet.state_dict())
     known, table = earlier.tokenizer.get_vocab(), "embeddings.token_embedding.weight"
@@ -106,7 +106,7 @@ def go_on_from(start: Path, unet: UNet2DConditionModel, text_encoder: CLIPTextMo
 def denoising_loss(
     predict: Callable[[Tensor, Tensor], Tensor], latents: NDArray[np.float16], alphas: Tensor, generator: torch.Generator
 ) -> Tensor:
-    """Of `predict(xt, t)`, which says v, on pictures' latents at noise levels drawn evenly."""
+    """The weighted loss of a v-prediction `predict(xt, t)` on latents (n, 4, 16, 16), at timesteps drawn uniformly."""
     x0 = torch.from_numpy(latents.astype(np.float32))
     noise = torch.randn(x0.shape, generator=generator)
     t = torch.randint(len(alphas), (len(x0),), generator=generator)

@@ -13,7 +13,7 @@ from pipelines.spec import FolderSource
 
 
 def usable(names: list[str]) -> Iterator[str | Problem]:
-    """Names of images, and what is none by its name: it is not even fetched."""
+    """Names of images and metadata, and a problem for every other file, which is not fetched."""
     for name in names:
         if hidden(name):
             continue

@@ -42,7 +42,7 @@ def prepared(spec: HubSource) -> dict[str, Any]:
             f"source.id: the hub cannot be reached for {spec.id!r} ({first_line(error)}); "
             "unset HF_HUB_OFFLINE if there is a network, or give a local folder"
         ) from None
-    except Exception as error:  # whatever the files of somebody else's dataset bring about
+    except Exception as error:  # the files of a stranger's dataset may raise anything
         raise SourceError(
             f"source.id: {spec.id!r} cannot be loaded ({first_line(error)}); check id, revision, config and access"
         ) from None

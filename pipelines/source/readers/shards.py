@@ -36,7 +36,7 @@ class Spool:
 
 
 def shards(path: str, suffix: str) -> tuple[Location, list[str]]:
-    """Where the files lie that a folder or a pattern names, and their names there. Raises SourceError if there are none."""
+    """Location and names of the files that a folder or a pattern matches. Raises SourceError if there are none."""
     home, _, last = path.rstrip("/").rpartition("/")
     pattern = last if last.endswith(suffix) or any(sign in last for sign in "*?[") else ""
     place = open_location((home or "/") if pattern else path, f"*{suffix} files")

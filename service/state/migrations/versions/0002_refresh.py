@@ -34,7 +34,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Versions that were held, or found unchanged, are what the older one knows."""
+    """Held versions become completed, unchanged ones cancelled: the older schema has neither state."""
     op.execute("UPDATE versions SET state = 'completed' WHERE state = 'held'")
     op.execute("UPDATE versions SET state = 'cancelled' WHERE state = 'unchanged'")
     op.drop_table("schedules")
