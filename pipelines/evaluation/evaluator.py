@@ -42,14 +42,16 @@ class Evaluator:
             return None
         if name not in self.added:
             self.added[name] = ADDITIONS[name](self.data)
-            if missing := self.missing(self.added[name]):
+            if missing := self.missing(arm):
                 self.resources.progress.say(incomplete(arm, missing))
         return self.added[name] if len(self.added[name]) else None
 
-    def missing(self, added: Examples) -> dict[str, int]:
-        """By class, how many images fewer were added than the version holds."""
-        names = self.resources.source.classes
-        return shortfall(added, Counter(names[row["label"]] for row in self.data.kept))
+    def missing(self, arm: str) -> dict[str, int]:
+        """By class, how many images fewer an arm has added than the version holds."""
+        name, classes = ARMS[arm].addition, self.resources.source.classes
+        if name is None:
+            return {}
+        return shortfall(self.added[name], Counter(classes[row["label"]] for row in self.data.kept))
 
     def run(self, arm: str, seed: int) -> dict[str, Any]:
         """Train one arm with one seed and score it, unless that was done before."""
@@ -76,7 +78,7 @@ class Evaluator:
         )
         figures = score(classifier.scores(data.test.images), classes, data.test.labels, data.test.groups)
         result = {**asdict(figures), "shots": shots(figures.classes, Counter(data.real.labels))}
-        if added is not None and (missing := self.missing(added)):
+        if missing := self.missing(arm):
             result["missing"] = missing
         resources.store.put_first(key, canonical(result))
         return dict(resources.store.json(key))
