@@ -58,9 +58,9 @@ class Job:
         document, source, root = self.spec.model_dump(mode="json"), self.resources.source, self.resources.root
         stored = read_plan(self.store, root)
         # Compared as specs, not by digest: an older one lacks fields that have their default now.
-        if stored is not None and stored.source == source.fingerprint:
-            if parse(self.store.json(keys.spec(root))) == self.spec:
-                return stored
+        same_source = stored is not None and stored.source == source.fingerprint
+        if stored is not None and same_source and parse(self.store.json(keys.spec(root))) == self.spec:
+            return stored
         if self.base is None:
             plan = make_plan(self.spec, digest(document), source.fingerprint, source.counts)
         else:

@@ -44,7 +44,7 @@ class Evaluator:
             return None
         if name not in self.added:
             self.added[name] = ADDITIONS[name](self.data)
-            if missing := self.missing(self.added[name]):
+            if missing := self.missing(arm):
                 self.resources.progress.say(incomplete(arm, missing))
         return self.added[name] if len(self.added[name]) else None
 
@@ -52,10 +52,12 @@ class Evaluator:
         """Optimisation steps of an arm."""
         return self.resources.spec.classifier.steps * ARMS[arm].lengthening
 
-    def missing(self, added: Examples) -> dict[str, int]:
-        """By class, how many images fewer were added than the version holds."""
-        names = self.resources.source.classes
-        return shortfall(added, Counter(names[row["label"]] for row in self.data.kept))
+    def missing(self, arm: str) -> dict[str, int]:
+        """By class, how many images fewer an arm has added than the version holds."""
+        name, classes = ARMS[arm].addition, self.resources.source.classes
+        if name is None:
+            return {}
+        return shortfall(self.added[name], Counter(classes[row["label"]] for row in self.data.kept))
 
     def arguments(self, arm: str, seed: int) -> tuple[Training]:
         """Of the training of one arm with one seed."""
@@ -86,8 +88,7 @@ class Evaluator:
         ]
         results = parallel.run(calls, choose_device(resources.spec.models.device).type, resources.progress)
         for (arm, seed), result in zip(pending, results, strict=True):
-            added = self.addition(arm)
-            missing = {} if added is None else self.missing(added)
+            missing = self.missing(arm)
             resources.store.put_first(key[arm, seed], canonical({**result, "missing": missing} if missing else result))
         return {arm: [resources.store.json(key[arm, seed]) for seed in self.spec.seeds] for arm in self.spec.arms}
 

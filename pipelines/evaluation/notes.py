@@ -14,10 +14,10 @@ FLATTERED = (
 )
 
 
-def shortfall(added: Examples, counts: Mapping[str, int]) -> dict[str, int]:
+def shortfall(added: Examples, sizes: Mapping[str, int]) -> dict[str, int]:
     """By class, how many images fewer an arm adds than the version holds; classes that lack none are left out."""
-    there = Counter(added.labels)
-    return {label: count - there[label] for label, count in counts.items() if count > there[label]}
+    counts = Counter(added.labels)
+    return {label: count - counts[label] for label, count in sizes.items() if count > counts[label]}
 
 
 def incomplete(arm: str, missing: Mapping[str, int]) -> str:

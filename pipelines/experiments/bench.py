@@ -49,9 +49,8 @@ def expected(names: Sequence[str], seeds: Sequence[int], out: Path, size: Size) 
     chosen = {name: benchmarks(size)[name] for name in names}
     specs = [spec_of(n, b, method, seed, size.suffix) for n, b in chosen.items() for seed in seeds for method in b.methods]
     seconds = pace.estimate(specs, pace.measure(next(s for s in specs if s.method.inversion is None), Store.open(out)))
-    return (
-        f"{len(specs)} versions, about {max(1, round(seconds / 60))} minutes on this machine if none of it was done before."
-    )
+    minutes = max(1, round(seconds / 60))
+    return f"{len(specs)} versions: about {minutes} minutes at this machine's pace of now, less for what was done before."
 
 
 def bench(names: Sequence[str], seeds: Sequence[int], out: Path, progress: Progress, size: Size = FULL) -> dict[str, Any]:

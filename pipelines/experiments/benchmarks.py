@@ -38,7 +38,7 @@ class Size:
 
 
 FULL = Size("", 200, 60, 150, 120, 300, 1000, 300, 400)
-QUICK = Size("-quick", 60, 12, 60, 30, 100, 300, 40, 120)
+QUICK = Size("-quick", 60, 12, 60, 24, 200, 300, 40, 120)
 QUICK_BENCHMARKS = ("few_shot_8", "long_tail", "spurious")
 
 

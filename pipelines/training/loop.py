@@ -36,7 +36,7 @@ class Loop:
         self.task.progress(1)
 
     def check(self, step: int) -> None:
-        """After a tenth of the steps each: keep this checkpoint if it is the best on the validation images so far."""
+        """After every tenth of the steps: keep this checkpoint if it is the best so far on the validation images."""
         validation = self.task.validation
         if validation is None or self.task.checkpoint == "last":
             return

@@ -216,6 +216,12 @@ def test_an_arm_with_fewer_images_than_the_version_says_so(tmp_path: Path, monke
     assert all("missing" not in run for run in runs["erm"])
 
 
+def test_an_arm_that_finds_nothing_lacks_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = evaluator(tmp_path, [{"label": 0}] * 5 + [{"label": 1}] * 2)
+    monkeypatch.setitem(ADDITIONS, "retrieved", lambda data: Examples([], [], []))
+    assert made.run("retrieved", 0)["missing"] == {"boot": 5, "sneaker": 2}
+
+
 def test_images_by_name_have_the_words_of_the_method_and_no_token(tmp_path: Path) -> None:
     method = {
         "type": "text_to_image", "superclass": "shoe", "inversion": {"vectors": 1, "images": 2, "steps": 1, "batch": 1},

@@ -140,7 +140,7 @@ def test_a_benchmark_has_every_arm_a_table_and_a_sheet_a_method(tmp_path: Path, 
     for method in (FIRST, "augmented_conditioning"):
         with PIL.Image.open(tmp_path / f"few_shot_2-{method}.png") as sheet:
             assert sheet.width > 64
-    assert spoken.lines[0].startswith("4 versions, about ")
+    assert spoken.lines[0].startswith("4 versions: about ")
     assert bench(["few_shot_2"], [0, 1], tmp_path, Silent())["results"] == found["results"], "run again, it is the same"
 
 
