@@ -219,7 +219,8 @@ def test_an_arm_with_fewer_images_than_the_version_says_so(tmp_path: Path, monke
 def test_an_arm_that_finds_nothing_lacks_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = evaluator(tmp_path, [{"label": 0}] * 5 + [{"label": 1}] * 2)
     monkeypatch.setitem(ADDITIONS, "retrieved", lambda data: Examples([], [], []))
-    assert made.run("retrieved", 0)["missing"] == {"boot": 5, "sneaker": 2}
+    made.spec = Evaluation(arms=("retrieved",), seeds=(0,))
+    assert made.run()["retrieved"][0]["missing"] == {"boot": 5, "sneaker": 2}
 
 
 def test_images_by_name_have_the_words_of_the_method_and_no_token(tmp_path: Path) -> None:
