@@ -7,6 +7,7 @@ are plain `python -m pipelines.parallel`, so that a caller's script is not run a
 import os
 import pickle
 import queue
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -17,6 +18,7 @@ from typing import Any, BinaryIO
 
 from pipelines.progress import Progress, Stage
 
+MAX_PROCESSES = 4  # each loads libraries of half a gigabyte
 WORTHWHILE = 200  # steps of all calls together, below which starting processes costs more than it saves
 POLL = 0.1  # seconds
 QUIET = {"TQDM_DISABLE": "1", "DIFFUSERS_VERBOSITY": "error", "TRANSFORMERS_VERBOSITY": "error"}
@@ -35,7 +37,7 @@ class Call:
 def processes(calls: Collection[Call], device: str) -> int:
     """How many processes to use: none on a GPU, which one process fills, or for what is not worth it."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = min(cores, len(calls))
+    count = min(cores, len(calls), MAX_PROCESSES)
     return count if device == "cpu" and count > 1 and sum(call.steps for call in calls) >= WORTHWHILE else 0
 
 
@@ -102,9 +104,8 @@ class Child:
 
     def __init__(self) -> None:
         environment = {**os.environ, **QUIET, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "pipelines.parallel"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-        )
+        command = [sys.executable, "-P", "-m", "pipelines.parallel"]  # -P: not the `pipelines` of whoever's folder this is
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
 
     def run(self, function: Callable[..., Any], arguments: tuple[Any, ...], progress: Stage) -> Any:
         """Raises what the call raises, and RuntimeError when the process dies."""
@@ -166,6 +167,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the caller, which ends its children
     pipe = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print must not get among the answers
     serve(sys.stdin.buffer, pipe)

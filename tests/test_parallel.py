@@ -56,6 +56,12 @@ def squares(numbers: list[int], steps: int) -> list[Call]:
     return [Call(square, partial(tuple, [number]), f"square {number}", steps) for number in numbers]
 
 
+def test_there_are_never_more_processes_than_memory_bears(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)))
+    assert parallel.processes(squares(list(range(30)), 100), "cpu") == parallel.MAX_PROCESSES
+    assert parallel.processes(squares([1, 2, 3], 100), "cpu") == 3
+
+
 def test_results_come_in_order_from_as_many_processes_as_there_are_cores() -> None:
     progress = Counted()
     results = list(parallel.run(squares([3, 1, 2, 5], 100), "cpu", progress))
