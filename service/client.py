@@ -191,20 +191,23 @@ class Client:
     def pull(self, dataset: str, number: int, folder: Path) -> Iterator[Path]:
         """Download a published version; yield each file as it is there. What is there already, and right, is left alone.
 
-        Raises ServiceError when there is nothing yet, or when a file arrives other than it was published.
+        Raises ServiceError when there is nothing yet, when a file arrives other than it was published, or cannot be written.
         """
         files = self.call("GET", f"/v1/datasets/{dataset}/versions/{number}/files")
         if not files:
             raise ServiceError(f"version {number} of {dataset!r} is not published yet; wait for 'completed'")
         for file in files:
             target = folder / file["path"]
-            if not (target.exists() and file["sha256"] and sha256(target.read_bytes()).hexdigest() == file["sha256"]):
+            if not (target.is_file() and file["sha256"] and sha256(target.read_bytes()).hexdigest() == file["sha256"]):
                 path = f"/v1/datasets/{dataset}/versions/{number}/files/{quote(file['path'])}"
                 data = self.retrying(self.download, file["url"], path)
                 if file["sha256"] and sha256(data).hexdigest() != file["sha256"]:
                     raise ServiceError(f"{file['path']}: arrived damaged; pull again")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(data)
+                try:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(data)
+                except OSError as error:
+                    raise ServiceError(f"{target}: cannot be written ({error.strerror}); pull into another folder") from None
             yield target
 
     def download(self, url: str, path: str) -> bytes:

@@ -41,10 +41,10 @@ def check_groups(arm: str, split: str, source: Source) -> None:
     """Raises SourceError unless every image of the split has a group, and no group stands alone."""
     items = source.splits[split]
     sizes = Counter((item.label, item.group) for item in items)
-    if any(item.group is None for item in items):
+    if missing := sum(item.group is None for item in items):
         raise SourceError(
-            f"evaluation.arms: {arm} reads the group of every {split} image, and some have none; name the groups of the "
-            "source, or leave the arm out"
+            f"evaluation.arms: {arm} reads the group of every {split} image, and {missing} of {len(items)} have none; name "
+            "the groups of the source (of a folder, in a metadata.csv), or leave the arm out"
         )
     if split == "validation" and min(sizes.values()) < 2:
         label, group = min(sizes, key=lambda pair: sizes[pair])

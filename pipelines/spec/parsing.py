@@ -1,6 +1,7 @@
 """Parsing a spec: from YAML or JSON to the checked model, or to errors that name the field, the value and the remedy."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from pipelines.errors import SpecError
 from pipelines.spec.sources import anchored
 from pipelines.spec.version import VersionSpec
 
+FIELD = re.compile(r"([a-z_]+(?:\.[a-z_]+)*): ")  # with which a message about several fields begins
 CHOICES = {"source": 1, "method": 1, "filters": 2}  # how far behind its name pydantic puts the type that was chosen
 
 
@@ -30,6 +32,10 @@ def mistake(error: Mapping[str, Any]) -> tuple[str, str]:
     message = "no such field; correct its name, or remove it" if unknown else str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "union_tag_not_found":
         message = "does not say its type; add one (`counterpoise schema` lists them)"
+    if error["type"] == "value_error" and isinstance(error["input"], dict):  # of several fields: the message names them
+        inner = FIELD.match(message)
+        field = written([*error["loc"], inner[1]]) if inner else written(error["loc"])
+        return field, message[inner.end() :] if inner else message
     given = "" if error["type"] == "missing" else f" (given: {error['input']!r:.80})"
     return written(error["loc"]), message + given
 

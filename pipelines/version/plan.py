@@ -32,10 +32,15 @@ def class_counts(amount: Amount, source: Counts) -> dict[str, int]:
 
 def group_quotas(source: Counts) -> list[Quota]:
     """Fill every class up to the largest (class, group). A group is reached through the classes that are mostly on it."""
+    if any(group is None for groups in source.values() for group in groups):
+        raise SpecError(
+            "amount.balance: the groups of some training images are not known, so they cannot be balanced; name the groups "
+            "of the source (of a folder, in a metadata.csv), or give another amount"
+        )
     majority = {label: max(groups, key=lambda group: groups[group]) for label, groups in source.items()}
     largest = max(count for groups in source.values() for count in groups.values())
     result = []
-    for group in sorted({str(g) for groups in source.values() for g in groups}):
+    for group in sorted({str(group) for groups in source.values() for group in groups}):
         origins = [label for label, own in majority.items() if own == group]
         if not origins:
             raise SpecError(

@@ -36,9 +36,10 @@ def print_summary(summary: dict[str, Any], report: Path) -> None:
     console.print(f"Look at {report}", soft_wrap=True)
 
 
-def percent(result: dict[str, float]) -> str:
-    """Mean and standard deviation of an accuracy in [0, 1], in percent."""
-    return f"{100 * result['mean']:.1f} ± {100 * result['std']:.1f}"
+def percent(result: dict[str, Any]) -> str:
+    """Mean and standard deviation of an accuracy in [0, 1], in percent; of one seed there is no deviation."""
+    deviation = f" ± {100 * result['std']:.1f}" if len(result["values"]) > 1 else ""
+    return f"{100 * result['mean']:.1f}{deviation}"
 
 
 def write_json(file: Path, text: str, mode: str = "w") -> None:

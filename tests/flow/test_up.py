@@ -106,6 +106,10 @@ def test_a_version_is_pulled_and_loads(service: Service, tmp_path: Path) -> None
     (folder / "plan.json").write_text("damaged")
     assert service.command("pull", "shoes", 1, "--out", tmp_path).returncode == 0
     assert json.loads((folder / "plan.json").read_text())["planned"] == 4
+    (tmp_path / "file").write_text("no folder")
+    refused = service.command("pull", "shoes", 1, "--out", tmp_path / "file")
+    assert refused.returncode == 2
+    assert "cannot be written (Not a directory); pull into another folder" in refused.stderr
 
 
 class Away(Client):

@@ -51,7 +51,8 @@ def test_an_arm_that_reads_groups_needs_one_of_every_image(arm: str, split: str)
     source = open_source(asked.source)
     check(asked, source)
     source.splits[split][0] = replace(source.splits[split][0], group=None)
-    with pytest.raises(SourceError, match=rf"^evaluation.arms: {arm} reads the group of every {split} image, and some"):
+    missing = f"1 of {len(source.splits[split])} have none"
+    with pytest.raises(SourceError, match=rf"^evaluation.arms: {arm} reads the group of every {split} image, and {missing}"):
         check(asked, source)
     check(spec(evaluation={"arms": ["erm", "jtt"]}), source)
 

@@ -34,7 +34,7 @@ def test_every_field_is_described_and_every_type_says_what_it_is(model: type[Str
         ({"amount": {"per_clas": 3}}, ["amount.per_clas:", "no such field", "given: 3", "correct its name, or remove it"]),
         ({"amount": {}}, ["amount:", "give one of per_class, total, multiply, balance"]),
         ({"amount": {"per_class": 3, "total": 9}}, ["amount:", "give one of per_class, total, multiply, balance"]),
-        ({"amount": {"balance": "groups"}}, ["spec:", "only spurious_removal can fill groups", "balance classes"]),
+        ({"amount": {"balance": "groups"}}, ["amount.balance: only spurious_removal can fill groups", "balance classes"]),
         (
             {"source": {"type": "folders"}},
             ["source:", "folders", "'folder', 'parquet', 'webdataset', 'hub', 'uploaded', 'spurious'"],
@@ -48,7 +48,10 @@ def test_every_field_is_described_and_every_type_says_what_it_is(model: type[Str
         ({"source": {"type": "few-shot", "classes": ["boot", "hat"]}}, ["source.classes.1:", "'hat'", "'sandal'"]),
         ({"source": {"type": "long-tail", "scenes": []}}, ["source.scenes:", "at least 1 item"]),
         ({"method": {**REMOVAL, "region": "circle"}}, ["method.region:", "'circle'", "'box', 'mask' or 'whole'"]),
-        ({"method": {**REMOVAL, "region": "whole", "objects": "real"}}, ["method:", "region must be box or mask"]),
+        (
+            {"method": {**REMOVAL, "region": "whole", "objects": "real"}},
+            ["method.objects: real", "region must be box or mask"],
+        ),
         ({"method": {**REMOVAL, "strength": 0}}, ["method.strength:", "given: 0", "greater than 0"]),
         ({"method": {**REMOVAL, "guidance": float("inf")}}, ["method.guidance:", "inf", "finite number"]),
         ({"method": {"type": "text_to_image", "inversion": {}}}, ["method:", "superclass must say", "'bird'"]),

@@ -92,6 +92,11 @@ def test_a_group_that_no_class_is_mostly_on_cannot_be_filled() -> None:
         quotas(removal(), Amount(balance="groups"), {"boot": {"grass": 9, "sand": 1}, "sneaker": {"brick": 9}})
 
 
+def test_groups_that_are_not_known_cannot_be_balanced() -> None:
+    with pytest.raises(SpecError, match=r"^amount\.balance: the groups of some training images .*metadata\.csv"):
+        quotas(removal(), Amount(balance="groups"), {"boot": {None: 9}, "sneaker": {None: 9}})
+
+
 @pytest.mark.parametrize("amount", [Amount(balance="classes"), Amount(multiply=0.01)], ids=str)
 def test_an_amount_of_nothing_is_refused(amount: Amount) -> None:
     with pytest.raises(SpecError, match=r"^amount: there is nothing to make"):
