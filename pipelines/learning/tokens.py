@@ -91,10 +91,8 @@ class Tokens:
         """The artifact of a class's token, and the call that trains it. Raises SourceError where no object is detected."""
         resources, word = self.resources, self.words[label]
         pairs = self.training_images(label, spec)
-        items, masks = (
-            [item for item, _ in pairs],
-            [region(mask, "mask", spec.margin) for _, mask in pairs if mask is not None],
-        )
+        items = [item for item, _ in pairs]
+        masks = [region(mask, "mask", spec.margin) for _, mask in pairs if mask is not None]
         facts = {
             "model": resources.models.backbone.revision,
             "resolution": resources.models.resolution,
