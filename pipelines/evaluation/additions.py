@@ -31,9 +31,9 @@ def text_to_image(data: EvaluationData) -> Examples:
     resources = data.resources
     key = f"{resources.root}/evaluation/text_to_image.parquet"
     if not resources.store.exists(key):
-        counts = Counter(row["label"] for row in data.kept)
-        quotas = tuple(Quota(name, None, counts[n]) for n, name in enumerate(resources.source.classes) if counts[n])
-        plan = Plan("", "", quotas, sum(counts.values()))
+        sizes = data.sizes
+        quotas = tuple(Quota(label, None, sizes[label]) for label in resources.source.classes if sizes[label])
+        plan = Plan("", "", quotas, sizes.total())
         own = resources.spec.method
         plain = TextToImage(type="text_to_image", steps=own.steps, templates=own.templates, words=own.words)
         method = TextToImageMethod(resources, plain)
@@ -54,12 +54,11 @@ def retrieved(data: EvaluationData) -> Examples:
     pool, view, clip = resources.source.splits["pool"], resources.view, resources.models.clip
     prototypes = clip.prototypes([view.images(resources.source.of(label)) for label in classes])
     cosines = clip.embed_images(view.images(pool)) @ prototypes.T
-    counts = Counter(row["label"] for row in data.kept)
     chosen: list[tuple[Item, str]] = []
     for number, label in enumerate(classes):
         nearest = [row for row in range(len(pool)) if int(cosines[row].argmax()) == number]
         nearest.sort(key=lambda row: (-float(cosines[row, number]), row))
-        chosen += [(pool[row], label) for row in nearest[: counts[number]]]
+        chosen += [(pool[row], label) for row in nearest[: data.sizes[label]]]
     return Examples(view.images([item for item, _ in chosen]), [label for _, label in chosen], [None] * len(chosen))
 
 

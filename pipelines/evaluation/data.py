@@ -1,5 +1,6 @@
 """The data that the arms of an evaluation share: kept samples, test images, and real images with re-encoded twins."""
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -31,6 +32,11 @@ class EvaluationData:
     def kept(self) -> list[Row]:
         """The samples of the version."""
         return rows.read_shards(self.resources.store, self.resources.root, self.plan)
+
+    @cached_property
+    def sizes(self) -> Counter[str]:
+        """By class, how many samples the version holds."""
+        return Counter(self.resources.source.classes[row["label"]] for row in self.kept)
 
     @cached_property
     def test(self) -> Examples:

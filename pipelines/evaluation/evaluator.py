@@ -1,6 +1,5 @@
 """Is a model trained on the version better? The same classifier, trained by every arm and seed, on real test images."""
 
-from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -54,10 +53,8 @@ class Evaluator:
 
     def missing(self, arm: str) -> dict[str, int]:
         """By class, how many images fewer an arm has added than the version holds."""
-        name, classes = ARMS[arm].addition, self.resources.source.classes
-        if name is None:
-            return {}
-        return shortfall(self.added[name], Counter(classes[row["label"]] for row in self.data.kept))
+        name = ARMS[arm].addition
+        return {} if name is None else shortfall(self.added[name], self.data.sizes)
 
     def arguments(self, arm: str, seed: int) -> tuple[Training]:
         """Of the training of one arm with one seed."""
