@@ -8,10 +8,11 @@ from typing import Any
 
 from pipelines.job import Job
 from pipelines.progress import Progress
-from pipelines.spec import VersionSpec
+from pipelines.spec import Precision, VersionSpec
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
 from pipelines.store.object_store import Store
+from pipelines.vision.models import Models
 
 
 class Clock:
@@ -36,13 +37,13 @@ class Clock:
         return {"total": round(sum(self.spent.values()), 1), **stages}
 
 
-def run(spec: VersionSpec, out: Path, progress: Progress) -> dict[str, Any]:
+def run(spec: VersionSpec, out: Path, progress: Progress, precision: Precision = "auto") -> dict[str, Any]:
     """Make version 1 of `spec.name` in the folder `out`, evaluate it and report on it; return the summary.
 
     Stopped anywhere and run again, it goes on where it was and ends with the same bytes.
     """
     store = Store.open(out)
-    job = Job(spec, store, progress)
+    job = Job(spec, store, progress, models=Models(spec.models, precision))
     clock = Clock(store, job.resources.root)
     with clock.time("plan"):
         plan = job.plan

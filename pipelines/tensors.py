@@ -11,6 +11,8 @@ from torch import Tensor
 from pipelines.errors import ModelError
 from pipelines.records import Image, Mask
 
+PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
 
 def tensor(images: Sequence[Image] | NDArray[np.uint8]) -> Tensor:
     """float32 (n, 3, h, w) in -1..1."""
@@ -37,6 +39,18 @@ def choose_device(name: str) -> torch.device:
         first = str(error).splitlines()[0]
         raise ModelError(f"models.device: {name!r} cannot be used here ({first}); give auto, cpu, or cuda") from None
     return device
+
+
+def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """The dtype of a precision; 'auto': bf16 where a card has it, fp16 on other cards, fp32 on a CPU. Raises ModelError."""
+    if precision == "auto":
+        if device.type == "cpu":
+            return torch.float32
+        native = device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if native else torch.float16
+    if precision not in PRECISIONS:
+        raise ModelError(f"precision: {precision!r} does not exist; give auto, {', '.join(PRECISIONS)}")
+    return PRECISIONS[precision]
 
 
 def fingerprint(module: torch.nn.Module) -> str:

@@ -6,6 +6,8 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pipelines.spec import Precision
+
 
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="COUNTERPOISE_", frozen=True)
@@ -22,6 +24,10 @@ class Settings(BaseSettings):
     model_roots: list[Path] = Field([], description="Folders that checkpoints may be loaded from, as a JSON list.")
     hub_organisations: list[str] = Field(
         [], description="Hugging Face organisations whose checkpoints and datasets may be used, likewise."
+    )
+    precision: Precision = Field(
+        "auto",
+        description="What a worker's backbone computes in; auto: bf16 where the card has it, else fp16, fp32 on a CPU.",
     )
     lease_seconds: float = Field(
         60.0, gt=0, description="After so long without a sign of life a worker's unit is another's."

@@ -16,6 +16,7 @@ from pipelines.spec import parse
 from pipelines.store import keys
 from pipelines.store.object_store import Store
 from pipelines.version.diff import worst_group_drop
+from pipelines.vision.models import Models
 from service import tracing
 from service.limits import check, check_size
 from service.settings import Settings
@@ -51,7 +52,7 @@ class Worker:
         spec = parse(version.spec)
         check(spec, self.settings)
         store = Store.open(f"{self.settings.store}/{version.tenant}")
-        models = None
+        models = Models(spec.models, self.settings.precision)
         if self.last is not None and self.last[1].spec.models == spec.models:
             models = self.last[1].resources.models
         job = Job(spec, store, heartbeat, version.number, version.previous, models)

@@ -12,7 +12,8 @@ from pipelines.backbones.image_prompts import AdapterFiles, IpAdapter, UnClip
 from pipelines.backbones.schedule import Schedule
 from pipelines.errors import ModelError
 from pipelines.prompts import token_names
-from pipelines.tensors import choose_device, fingerprint
+from pipelines.spec import Precision
+from pipelines.tensors import choose_device, choose_dtype, fingerprint
 
 
 class StableDiffusion:
@@ -23,11 +24,11 @@ class StableDiffusion:
     channels too; `image_conditioning`, an IP-Adapter or unCLIP's, None where there is neither; `revision`, of its weights.
     """
 
-    def __init__(self, checkpoint: str, device: str = "auto", name: str = "") -> None:
+    def __init__(self, checkpoint: str, device: str = "auto", name: str = "", precision: Precision = "auto") -> None:
         """Load a path or hub id; `name` is what errors call it. Raises ModelError."""
         self.name = name or checkpoint
         self.device = choose_device(device)
-        self.dtype = torch.float16 if self.device.type == "cuda" else torch.float32
+        self.dtype = choose_dtype(precision, self.device)
         try:
             pipeline: Any = DiffusionPipeline.from_pretrained(checkpoint, dtype=self.dtype, safety_checker=None)
         except (OSError, ValueError, KeyError) as error:

@@ -56,7 +56,7 @@ class LoraTraining:
         weights = {n: p for n, p in backbone.unet.named_parameters() if f".{ADAPTER}." in n}
         for weight in weights.values():
             weight.data = weight.data.float()
-        self.trainer = Trainer(weights, self.loss, lambda step: learning_rate(step, spec), seed)
+        self.trainer = Trainer(weights, self.loss, lambda step: learning_rate(step, spec), seed, backbone.dtype)
         with torch.no_grad():
             self.latents = backbone.encode_images(tensor(images))
 

@@ -69,7 +69,7 @@ class TextualInversion:
         self.vectors = initial_vectors(backbone, spec.initializer or word, spec.vectors).requires_grad_()
         backbone.set_token(name, self.vectors.detach())
         self.ids = backbone.tokenizer.convert_tokens_to_ids(token_names(name, spec.vectors))
-        self.trainer = Trainer({"vectors": self.vectors}, self.loss, lambda step: spec.learning_rate, seed)
+        self.trainer = Trainer({"vectors": self.vectors}, self.loss, lambda step: spec.learning_rate, seed, backbone.dtype)
         with torch.no_grad():
             self.latents = backbone.encode_images(tensor(images))
             whole = torch.ones_like(self.latents[:, :1])

@@ -42,7 +42,11 @@ def noised_batch(
 
 
 class Trainer:
-    """One optimisation: `loss` of a seeded generator, over `parameters`, at the learning rate of each step."""
+    """One optimisation: `loss` of a seeded generator, over `parameters`, at the learning rate of each step.
+
+    `dtype` is what the loss is computed in. In fp16 small gradients vanish: there the loss is scaled, and a step whose
+    gradients overflow is left out (Micikevicius et al. 2018, arXiv 1710.03740).
+    """
 
     def __init__(
         self,
@@ -50,9 +54,12 @@ class Trainer:
         loss: Callable[[torch.Generator], Tensor],
         learning_rate: Callable[[int], float],
         seed: int,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.parameters, self.loss, self.learning_rate, self.seed = dict(parameters), loss, learning_rate, seed
         self.optimizer = torch.optim.AdamW(self.parameters.values(), lr=learning_rate(0), weight_decay=1e-2)
+        device = next(iter(self.parameters.values())).device.type
+        self.scaler = torch.amp.GradScaler(device, enabled=dtype == torch.float16)
         self.losses: list[float] = []
 
     def step(self) -> float:
@@ -61,17 +68,19 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(len(self.losses))
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.losses.append(loss.item())
         return self.losses[-1]
 
     def state(self) -> bytes:
-        """Parameters, moments and losses, as safetensors."""
+        """Parameters, moments, losses, and the loss scale of fp16, as safetensors."""
         moments = self.optimizer.state_dict()["state"]
         kept = {f"{number}.{key}": value.clone() for number, values in moments.items() for key, value in values.items()}
         weights = {f"weight.{name}": weight.detach().clone() for name, weight in self.parameters.items()}
-        return save({"losses": torch.tensor(self.losses, dtype=torch.float64), **weights, **kept})
+        scale = {f"scaler.{key}": torch.tensor(value) for key, value in self.scaler.state_dict().items()}
+        return save({"losses": torch.tensor(self.losses, dtype=torch.float64), **weights, **kept, **scale})
 
     def restore(self, data: bytes) -> None:
         """Go on from a state. One of other parameters, as older versions of this trainer wrote, is ignored."""
@@ -79,14 +88,17 @@ class Trainer:
         if not {f"weight.{name}" for name in self.parameters} <= state.keys():
             return
         self.losses = state.pop("losses").tolist()
-        whole = self.optimizer.state_dict()
+        whole, scale = self.optimizer.state_dict(), self.scaler.state_dict()
         for key, value in state.items():
             kind, _, name = key.partition(".")
             if kind == "weight":
                 self.parameters[name].data.copy_(value)
+            elif kind == "scaler":
+                scale[name] = value.item()
             else:
                 whole["state"].setdefault(int(kind), {})[name] = value
         self.optimizer.load_state_dict(whole)
+        self.scaler.load_state_dict(scale)
 
     def run(self, steps: int, checkpoint_every: int, artifact: Artifact, progress: Stage) -> list[float]:
         """Train to the end, from wherever an earlier run got to; the losses rounded to six places."""

@@ -22,7 +22,7 @@ from pipelines.spec.methods import (
     SpuriousRemoval,
     TextToImage,
 )
-from pipelines.spec.models import Models
+from pipelines.spec.models import Models, Precision
 from pipelines.spec.parsing import explain, load, mistake, parse
 from pipelines.spec.sources import (
     FewShotSource,
@@ -61,6 +61,7 @@ __all__ = [
     "Name",
     "NearDuplicateFilter",
     "ParquetSource",
+    "Precision",
     "QualityFilter",
     "Recipe",
     "SourceSpec",

@@ -1,8 +1,12 @@
 """Which checkpoints are used."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from pipelines.spec.base import Strict
+
+Precision = Literal["auto", "bf16", "fp16", "fp32"]  # of a machine, and so no field of a spec
 
 
 class Models(Strict):

@@ -8,9 +8,10 @@ from pipelines.learning.resources import Resources
 from pipelines.methods import open_method
 from pipelines.progress import Stage
 from pipelines.records import Candidate, Item
-from pipelines.spec import VersionSpec
+from pipelines.spec import Precision, VersionSpec
 from pipelines.store.object_store import Store
 from pipelines.version.plan import make_plan
+from pipelines.vision.models import Models
 
 MAX_IMAGES = 16
 SOURCE_IMAGES = 8  # a class, that images are made from where no judge ranks them
@@ -45,14 +46,15 @@ class Preview:
     learned: bool  # whether the concepts of an earlier version were used; else classes are prompted by name
 
 
-def preview(spec: VersionSpec, store: Store, count: int) -> Preview:
+def preview(spec: VersionSpec, store: Store, count: int, precision: Precision = "auto") -> Preview:
     """Generate `count` images, at most MAX_IMAGES, spread evenly over the plan. Nothing is stored."""
+    models = Models(spec.models, precision)
     try:
-        return Preview(candidates(Resources(spec, store, NoLearning()), count), learned=True)
+        return Preview(candidates(Resources(spec, store, NoLearning(), models=models), count), learned=True)
     except NotLearned:
         method = spec.method.model_copy(update={"inversion": None, "lora": None})
         plain = spec.model_copy(update={"method": method})
-        return Preview(candidates(Unranked(plain, store, NoLearning()), count), learned=False)
+        return Preview(candidates(Unranked(plain, store, NoLearning(), models=models), count), learned=False)
 
 
 def candidates(resources: Resources, count: int) -> list[Candidate]:

@@ -13,16 +13,18 @@ from pipelines.vision.segmentation import Segmenter, open_segmenter
 class Models:
     """Loaded models, kept for the next unit of work, and for the next version that names the same ones."""
 
-    def __init__(self, models: spec.Models) -> None:
-        self.spec = models
+    def __init__(self, models: spec.Models, precision: spec.Precision = "auto") -> None:
+        """`precision` is that of the backbone: a property of the machine, not of the spec."""
+        self.spec, self.precision = models, precision
 
-    def __reduce__(self) -> tuple[type["Models"], tuple[spec.Models]]:
+    def __reduce__(self) -> tuple[type["Models"], tuple[spec.Models, spec.Precision]]:
         """In another process, they are loaded anew."""
-        return Models, (self.spec,)
+        return Models, (self.spec, self.precision)
 
     @cached_property
     def backbone(self) -> StableDiffusion:
-        return StableDiffusion(resolve(self.spec.text_to_image, "model"), self.spec.device, self.spec.text_to_image)
+        checkpoint = resolve(self.spec.text_to_image, "model")
+        return StableDiffusion(checkpoint, self.spec.device, self.spec.text_to_image, self.precision)
 
     @cached_property
     def resolution(self) -> int:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.errors import SpecError
-from pipelines.spec import load
+from pipelines.spec import Precision, load
 from service.cli.output import console, percent, print_summary, write_json
 
 bench_app = typer.Typer(help="Measure what the methods are worth.", no_args_is_help=True)
@@ -30,6 +30,9 @@ def resumable() -> Iterator[None]:
 def run(
     spec: Annotated[Path, typer.Argument(help="The spec, YAML or JSON.")],
     out: Annotated[Path, typer.Option(help="Folder for the version, summary.json and report.html.")],
+    precision: Annotated[
+        Precision, typer.Option(help="Of the backbone: bf16, fp16 or fp32; auto: by the machine.")
+    ] = "auto",
 ) -> None:
     """Make a version in this process. Stopped and started again, it goes on where it was."""
     checked = load(spec)
@@ -38,7 +41,7 @@ def run(
     with resumable(), bars() as progress:  # first, since the libraries talk while they are imported
         from pipelines.run import run as run_spec
 
-        summary = run_spec(checked, out, progress)
+        summary = run_spec(checked, out, progress, precision)
     print_summary(summary, out / "report.html")
 
 

@@ -19,7 +19,7 @@ from pipelines.errors import ModelError
 from pipelines.records import Image, ImagePrompt, Request
 from pipelines.vision.models import Models
 from tests.builders import flat
-from tests.conftest import vision_tower
+from tests.checkpoints import vision_tower
 from tests.engine.test_engine import near, noise, ours, picture, request, to_image
 
 

@@ -1,0 +1,107 @@
+"""Checkpoints of the real classes with random weights: tiny ones for tests, full-size ones for measuring speed and memory.
+
+Everything but the pictures is as in a trained one.
+"""
+
+from pathlib import Path
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    AutoencoderTiny,
+    DDIMScheduler,
+    DDPMScheduler,
+    PNDMScheduler,
+    StableDiffusionPipeline,
+    StableUnCLIPImg2ImgPipeline,
+    UNet2DConditionModel,
+)
+from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
+from transformers import (
+    CLIPImageProcessorPil,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
+
+from pipelines.builtin.train.language import build_tokenizer
+
+
+def vision_tower() -> CLIPVisionModelWithProjection:
+    """The picture's half of a CLIP, 8 wide, of 32x32 pictures."""
+    torch.manual_seed(1)
+    config = CLIPVisionConfig(
+        hidden_size=8, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=32, patch_size=8,
+        projection_dim=8,
+    )  # fmt: skip
+    return CLIPVisionModelWithProjection(config)
+
+
+def build(folder: Path, *, inpainting: bool = False, unclip: bool = False, prediction: str = "v_prediction") -> Path:
+    """A Stable Diffusion checkpoint of 32x32 pictures, 8x8x4 latents and an 8 wide text encoder, or a StableUnCLIP one."""
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer()
+    end = tokenizer.convert_tokens_to_ids("<|endoftext|>")
+    text = CLIPTextConfig(
+        vocab_size=len(tokenizer), hidden_size=8, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2,
+        max_position_embeddings=32, projection_dim=8, bos_token_id=end - 1, eos_token_id=end, pad_token_id=end,
+    )  # fmt: skip
+    unet = UNet2DConditionModel(
+        sample_size=8, in_channels=9 if inpainting else 4, out_channels=4, block_out_channels=(8, 16), layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        attention_head_dim=2, cross_attention_dim=8, norm_num_groups=4,
+        **({"class_embed_type": "projection", "projection_class_embeddings_input_dim": 16} if unclip else {}),
+    )  # fmt: skip
+    vae = AutoencoderTiny(
+        encoder_block_out_channels=(8,) * 3, decoder_block_out_channels=(8,) * 3, num_encoder_blocks=(0, 1, 1),
+        num_decoder_blocks=(1, 1, 0), latent_channels=4,
+    )  # fmt: skip
+    scheduler = DDIMScheduler(
+        beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, prediction_type=prediction,
+        timestep_spacing="trailing", clip_sample=False, set_alpha_to_one=False, steps_offset=1,
+        rescale_betas_zero_snr=prediction == "v_prediction",
+    )  # fmt: skip
+    if unclip:
+        size = {"size": {"height": 32, "width": 32}, "crop_size": {"height": 32, "width": 32}}
+        normalizer = StableUnCLIPImageNormalizer(8)
+        normalizer.mean.data, normalizer.std.data = torch.randn(1, 8), torch.rand(1, 8) + 0.5
+        StableUnCLIPImg2ImgPipeline(
+            feature_extractor=CLIPImageProcessorPil(**size), image_encoder=vision_tower(), image_normalizer=normalizer,
+            image_noising_scheduler=DDPMScheduler(beta_schedule="squaredcos_cap_v2"), tokenizer=tokenizer,
+            text_encoder=CLIPTextModel(text), unet=unet, scheduler=scheduler, vae=vae,
+        ).save_pretrained(folder)  # fmt: skip
+        return folder
+    StableDiffusionPipeline(
+        vae=vae, text_encoder=CLIPTextModel(text), tokenizer=tokenizer, unet=unet, scheduler=scheduler,
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    ).save_pretrained(folder)  # fmt: skip
+    return folder
+
+
+def stable_diffusion_15(folder: Path, device: torch.device, dtype: torch.dtype) -> Path:
+    """A checkpoint of the size and layout of Stable Diffusion 1.5: 860 M weights in the UNet, 512 pixels a side."""
+    tokenizer = build_tokenizer()
+    tokenizer.model_max_length = 77
+    end = tokenizer.convert_tokens_to_ids("<|endoftext|>")
+    text = CLIPTextConfig(
+        vocab_size=49408, hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12,
+        max_position_embeddings=77, projection_dim=768, bos_token_id=end - 1, eos_token_id=end, pad_token_id=end,
+    )  # fmt: skip
+    with device:
+        torch.manual_seed(0)
+        unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8)
+        vae = AutoencoderKL(
+            block_out_channels=(128, 256, 512, 512), down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4, layers_per_block=2, sample_size=512, scaling_factor=0.18215,
+        )  # fmt: skip
+        encoder = CLIPTextModel(text)
+    scheduler = PNDMScheduler(
+        beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, skip_prk_steps=True, steps_offset=1,
+        set_alpha_to_one=False,
+    )  # fmt: skip
+    StableDiffusionPipeline(
+        vae=vae, text_encoder=encoder, tokenizer=tokenizer, unet=unet, scheduler=scheduler, safety_checker=None,
+        feature_extractor=None, requires_safety_checker=False,
+    ).to(dtype=dtype).save_pretrained(folder)  # fmt: skip
+    return folder
