@@ -49,9 +49,11 @@ def run(calls: Collection[Call], device: str, progress: Progress) -> Iterator[An
             for call in calls:
                 yield call.function(*call.arguments(), progress.stage(call.name, call.steps))
         return
+    first = next(iter(calls))
+    stages = {first.name: progress.stage(first.name, first.steps)}  # before processes are started: it may refuse
     children = [Child() for _ in range(count)]
     try:
-        yield from Pool(children, progress).run(calls)
+        yield from Pool(children, progress, stages).run(calls)
     finally:
         for child in children:
             child.close()
@@ -60,11 +62,11 @@ def run(calls: Collection[Call], device: str, progress: Progress) -> Iterator[An
 class Pool:
     """Hands calls to idle processes, from a thread each, and reports their progress in the caller's thread."""
 
-    def __init__(self, children: Sequence["Child"], progress: Progress) -> None:
-        self.children, self.progress = children, progress
+    def __init__(self, children: Sequence["Child"], progress: Progress, stages: dict[str, Stage]) -> None:
+        """`stages` by name: of calls whose stage has begun already."""
+        self.children, self.progress, self.stages = children, progress, stages
         self.idle: queue.SimpleQueue[Child] = queue.SimpleQueue()
         self.steps: queue.SimpleQueue[tuple[Call, int]] = queue.SimpleQueue()
-        self.stages: dict[str, Stage] = {}
         for child in children:
             self.idle.put(child)
 

@@ -3,15 +3,17 @@
 No group label plays a part in their training.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from safetensors.torch import load, save
 
-from pipelines import spec
+from pipelines import parallel, spec
 from pipelines.chance import derive
 from pipelines.errors import SourceError
-from pipelines.progress import Progress
+from pipelines.parallel import Call
+from pipelines.progress import Progress, Stage
 from pipelines.records import Examples, Item
 from pipelines.regions import isolate
 from pipelines.store.artifacts import Artifact, Artifacts
@@ -22,6 +24,7 @@ from pipelines.vision.classifier import Classifier, probabilities
 from pipelines.vision.source_view import SourceView
 
 FILE = "model.safetensors"
+View = Literal["image", "object"]  # what a judge sees
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +36,24 @@ class JudgeTraining:
     device: str
     seed: int
 
-    def of_images(self, artifacts: Artifacts, progress: Progress) -> Classifier:
-        """The judge of whole images."""
-        return self.train("image", None, lambda: self.view.examples("train"), artifacts, progress)
+    def train(self, words: Mapping[View, str | None], artifacts: Artifacts, progress: Progress) -> dict[View, Classifier]:
+        """A judge for each view, trained side by side or taken from the store.
 
-    def of_objects(self, word: str, artifacts: Artifacts, progress: Progress) -> Classifier:
-        """The judge of objects alone, isolated by the segmenter, so that the background is no evidence for a class."""
-        return self.train("object", word, lambda: isolated_examples(self.view, word), artifacts, progress)
+        That of "image" sees whole images, and has no word. That of "object" sees what its word names alone, isolated by the
+        segmenter, so that the background is no evidence for a class.
+        """
+        prepared = {view: self.prepare(view, word, artifacts) for view, word in words.items()}
+        pending = [(artifact, call) for artifact, call in prepared.values() if not artifact.complete]
+        results = parallel.run([call for _, call in pending], choose_device(self.device).type, progress)
+        for (artifact, _), files in zip(pending, results, strict=True):
+            artifact.publish(files)
+        return {view: self.load(artifact) for view, (artifact, _) in prepared.items()}
 
-    def train(
-        self, kind: str, word: str | None, examples: Callable[[], Examples], artifacts: Artifacts, progress: Progress
-    ) -> Classifier:
-        classes = self.view.source.classes
+    def prepare(self, view: View, word: str | None, artifacts: Artifacts) -> tuple[Artifact, Call]:
+        """The artifact of a judge, and the call that trains it."""
         facts = {
             "source": self.view.source.fingerprint,
-            "view": kind,
+            "view": view,
             "segmenter": None if word is None else self.view.models.segmenter.revision,
             "superclass": word,
             "side": self.view.resolution,
@@ -55,16 +61,28 @@ class JudgeTraining:
             "seed": self.seed,
         }
 
-        def make(_: Artifact) -> dict[str, bytes]:
-            stage = progress.stage(f"learn: judge of the {kind}", self.classifier.steps)
-            feed, seed = Feed(examples(), classes), derive(self.seed, "judge", kind) % 2**31
-            judge = fit(self.classifier, classes, feed, None, None, gamma=1, seed=seed, device=self.device, progress=stage)
-            return {FILE: save({name: weight.cpu().contiguous() for name, weight in judge.state_dict().items()})}
+        def arguments() -> tuple[spec.Classifier, tuple[str, ...], Examples, int, str]:
+            examples = self.view.examples("train") if word is None else isolated_examples(self.view, word)
+            return self.classifier, self.view.source.classes, examples, derive(self.seed, "judge", view) % 2**31, self.device
 
-        artifact = artifacts.get_or_make("classifier", facts, FILE, make)
-        judge = Classifier(classes, self.classifier.checkpoint)
+        call = Call(train_judge, arguments, f"learn: judge of the {view}", self.classifier.steps)
+        return artifacts.find("classifier", facts, FILE), call
+
+    def load(self, artifact: Artifact) -> Classifier:
+        """A trained judge from the store."""
+        judge = Classifier(self.view.source.classes, self.classifier.checkpoint)
         judge.load_state_dict(load(artifact.get(FILE)))
         return judge.eval().to(choose_device(self.device))
+
+
+def train_judge(
+    classifier: spec.Classifier, classes: tuple[str, ...], examples: Examples, seed: int, device: str, progress: Stage
+) -> dict[str, bytes]:
+    """The file of a judge: a function of data alone, so that it can run in a process of its own."""
+    judge = fit(
+        classifier, classes, Feed(examples, classes), None, None, gamma=1, seed=seed, device=device, progress=progress
+    )
+    return {FILE: save({name: weight.cpu().contiguous() for name, weight in judge.state_dict().items()})}
 
 
 def isolated_examples(view: SourceView, word: str) -> Examples:

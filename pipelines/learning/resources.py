@@ -2,12 +2,12 @@
 
 from functools import cached_property
 
-from pipelines.learning.judges import JudgeTraining, rank
+from pipelines.learning.judges import JudgeTraining, View, rank
 from pipelines.progress import Progress
 from pipelines.records import Item
 from pipelines.source.open import open_source
 from pipelines.source.source import Source
-from pipelines.spec import VersionSpec
+from pipelines.spec import LabelAgreementFilter, VersionSpec
 from pipelines.store import keys
 from pipelines.store.artifacts import Artifacts
 from pipelines.store.object_store import Store
@@ -49,13 +49,19 @@ class Resources:
 
     @cached_property
     def judge(self) -> Classifier:
-        """The plain classifier of whole images."""
-        return self.judge_training.of_images(self.artifacts, self.progress)
+        """The plain classifier of whole images. One of objects, where the spec has one, is trained beside it."""
+        words: dict[View, str | None] = {"image": None}
+        if any(isinstance(each, LabelAgreementFilter) and each.view == "object" for each in self.spec.filters):
+            words["object"] = self.superclass
+        judges = self.judge_training.train(words, self.artifacts, self.progress)
+        if "object" in judges:
+            self.object_judge = judges["object"]
+        return judges["image"]
 
     @cached_property
     def object_judge(self) -> Classifier:
         """The plain classifier of isolated objects."""
-        return self.judge_training.of_objects(self.superclass, self.artifacts, self.progress)
+        return self.judge_training.train({"object": self.superclass}, self.artifacts, self.progress)["object"]
 
     @cached_property
     def ranking(self) -> dict[str, list[tuple[Item, float]]]:
