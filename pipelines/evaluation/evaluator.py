@@ -79,6 +79,8 @@ class Evaluator:
         resources = self.resources
         key = {(arm, seed): keys.run(resources.root, arm, seed) for arm in self.spec.arms for seed in self.spec.seeds}
         pending = [run for run in key if not resources.store.exists(key[run])]
+        # Last comes what is generated first: the others are trained beside that.
+        pending.sort(key=lambda run: ARMS[run[0]].addition == "text_to_image")
         calls = [
             Call(train_and_score, partial(self.arguments, arm, seed), f"train: {arm}, seed {seed}", self.steps(arm))
             for arm, seed in pending

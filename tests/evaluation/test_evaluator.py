@@ -1,18 +1,20 @@
 """What an evaluation makes of its runs. (The runs themselves: test_run.py.)"""
 
+import io
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from pipelines.errors import SourceError, SpecError
 from pipelines.evaluation.additions import ADDITIONS, real_balanced, retrieved, text_to_image
 from pipelines.evaluation.evaluator import Evaluator, aggregate, evaluate, gap_closed
 from pipelines.learning.resources import Resources
 from pipelines.methods import open_method
-from pipelines.progress import Silent
+from pipelines.progress import Lines, Silent
 from pipelines.records import Examples, Quota
 from pipelines.spec import Evaluation
 from pipelines.store import keys
@@ -95,6 +97,17 @@ def test_an_arm_learns_from_the_real_images_and_is_measured_on_the_test_images(t
     assert set(result["classes"]) == {"boot", "sneaker"}
     assert result["shots"] == {"medium": pytest.approx(np.mean(list(result["classes"].values())))}
     assert made.resources.store.json(keys.run(made.resources.root, "erm", 0)) == result
+
+
+def test_what_has_to_be_generated_first_is_trained_last(tmp_path: Path) -> None:
+    made = evaluator(tmp_path, [])
+    made.spec = Evaluation(arms=("text_to_image", "erm"), seeds=(0,))
+    resources, stages = made.resources, list[str]()
+    resources.store.create(f"{resources.root}/evaluation/text_to_image.parquet", rows.encode([], resources))
+    resources.progress = Lines(Console(file=io.StringIO()))
+    resources.progress.say = stages.append  # type: ignore[method-assign]
+    assert list(made.run()) == ["text_to_image", "erm"]
+    assert [stage.split(",")[0] for stage in stages] == ["train: erm", "train: text_to_image"]
 
 
 def test_trained_in_processes_of_their_own_the_scores_are_the_same_to_the_bit(
