@@ -11,7 +11,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
-from pipelines.backbones.stable_diffusion import StableDiffusion
+from pipelines.backbones.backbone import Backbone
+from pipelines.backbones.loading import open_backbone
 from tests import parts
 from tests.checkpoints import build
 
@@ -61,6 +62,6 @@ def tiny_unclip_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tiny_model(tiny_checkpoint: Path) -> StableDiffusion:
+def tiny_model(tiny_checkpoint: Path) -> Backbone:
     """A fresh one for each test: tests put tokens into it."""
-    return StableDiffusion(str(tiny_checkpoint), "cpu")
+    return open_backbone(str(tiny_checkpoint), "cpu")

@@ -112,4 +112,4 @@ def test_the_same_check_sees_torch_where_it_is() -> None:
 def test_only_one_file_loads_a_diffusers_checkpoint() -> None:
     users = [f for f in (ROOT / "pipelines").rglob("*.py") if "DiffusionPipeline.from_pretrained" in f.read_text()]
     product = [file.relative_to(ROOT).as_posix() for file in users if "train" not in file.parts]
-    assert product == ["pipelines/backbones/stable_diffusion.py"]
+    assert product == ["pipelines/backbones/loading.py"]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pipelines.backbones.prompt_embeds import PromptEmbeds
 from pipelines.backbones.schedule import Step
 from pipelines.records import Request
 from pipelines.tensors import mask_tensor
@@ -18,7 +19,7 @@ class Row:
     request: Request
     steps: list[Step]
     x: Tensor  # latents (channels, h, w)
-    prompt_embeds: Tensor  # (length, width)
+    prompt_embeds: PromptEmbeds  # of one row
     eps: Tensor  # the noise that it started from, as x
     image_embeds: Tensor | None = None  # of its image prompt
     x0: Tensor | None = None  # latents of its init image

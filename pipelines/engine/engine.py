@@ -11,8 +11,9 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from pipelines.backbones.backbone import Backbone
+from pipelines.backbones.prompt_embeds import PromptEmbeds
 from pipelines.backbones.schedule import add_noise, per_row
-from pipelines.backbones.stable_diffusion import StableDiffusion
 from pipelines.chance import derive
 from pipelines.engine.batch import Row, image_embeds, latent_mask, same_weights
 from pipelines.engine.solver import advance
@@ -25,10 +26,10 @@ from pipelines.tensors import images, mask_tensor, tensor
 class Engine:
     """Runs requests on one backbone. `batch_size` bounds its memory, whatever the length of the stream."""
 
-    def __init__(self, backbone: StableDiffusion, batch_size: int = 32) -> None:
+    def __init__(self, backbone: Backbone, batch_size: int = 32) -> None:
         self.backbone = backbone
         self.batch_size = batch_size
-        self.unconditional = backbone.encode_prompts([""])[0]
+        self.unconditional = backbone.unconditional
 
     @torch.inference_mode()
     def run(self, requests: Iterable[Request]) -> Iterator[Candidate]:
@@ -56,11 +57,12 @@ class Engine:
             return []
         backbone, rows = self.backbone, []
         prompt_embeds = backbone.encode_prompts([request.prompt for request in requests])
-        for request, embeds in zip(requests, prompt_embeds, strict=True):
+        for number, request in enumerate(requests):
             side = (backbone.resolution if request.image is None else request.image.shape[0]) // backbone.vae_scale_factor
             shape = (backbone.latent_channels, side, side)
             eps = torch.randn(shape, generator=torch.Generator().manual_seed(request.seed)).to(backbone.device)
             steps = backbone.schedule.plan(request.steps, request.strength)
+            embeds = prompt_embeds.rows(slice(number, number + 1))
             rows.append(Row(request, steps, eps, embeds, eps, self.encode_image_prompt(request)))
         self.start_from_images([row for row in rows if row.request.init_image is not None])
         return rows
@@ -111,12 +113,11 @@ class Engine:
         x = torch.stack([row.x for row in rows])
         guided = [index for index, row in enumerate(rows) if row.request.guidance > 1]
         t = torch.tensor([row.step.t for row in rows], device=x.device)
-        prompt_embeds = torch.stack([row.prompt_embeds for row in rows])
         inputs = torch.cat([x, self.inpainting_channels(rows)], dim=1) if self.backbone.inpainting else x
         prediction = self.backbone.predict(
             torch.cat([inputs, inputs[guided]]),
             torch.cat([t, t[guided]]),
-            torch.cat([prompt_embeds, self.unconditional.expand(len(guided), *self.unconditional.shape)]),
+            PromptEmbeds.cat([*(row.prompt_embeds for row in rows), self.unconditional.expand(len(guided))]),
             image_embeds(rows, guided),
             image_scale,
         )
@@ -126,12 +127,13 @@ class Engine:
         return prediction
 
     def inpainting_channels(self, rows: list[Row]) -> Tensor:
-        """The further inputs of an inpainting UNet: the mask, and the latents of the masked image. Raises ModelError."""
+        """The further inputs of an inpainting UNet: the mask, and the latents of the masked image."""
         channels = []
         for row in rows:
             request = row.request
             if request.init_image is None:
-                raise ModelError("models.text_to_image: an inpainting checkpoint needs a source image; use a plain one here")
+                channels.append(self.backbone.empty_image(row.x[None]))
+                continue
             pixels = tensor([request.init_image])
             everywhere = torch.ones_like(pixels[:, :1])
             mask = everywhere if request.inpaint_mask is None else mask_tensor([request.inpaint_mask])

@@ -15,7 +15,7 @@ from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import load, save
 from torch import Tensor
 
-from pipelines.backbones.stable_diffusion import StableDiffusion
+from pipelines.backbones.backbone import Backbone
 from pipelines.chance import derive
 from pipelines.learning.resources import Resources
 from pipelines.learning.tokens import Tokens
@@ -42,9 +42,7 @@ def learning_rate(step: int, spec: Lora) -> float:
 class LoraTraining:
     """Training of one LoRA on images with their prompts."""
 
-    def __init__(
-        self, backbone: StableDiffusion, images: Sequence[Image], prompts: Sequence[str], spec: Lora, seed: int
-    ) -> None:
+    def __init__(self, backbone: Backbone, images: Sequence[Image], prompts: Sequence[str], spec: Lora, seed: int) -> None:
         self.backbone, self.prompts, self.spec = backbone, list(prompts), spec
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

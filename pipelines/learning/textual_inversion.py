@@ -6,6 +6,7 @@ word. So what always stands behind a class is not learned with it, and the token
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
@@ -13,16 +14,18 @@ from safetensors.torch import load, save
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipelines.backbones.stable_diffusion import StableDiffusion
+from pipelines.backbones.backbone import Backbone
+from pipelines.backbones.prompt_embeds import PromptEmbeds
 from pipelines.errors import SpecError
 from pipelines.learning.trainer import Trainer, noised_batch
-from pipelines.prompts import TEMPLATES, token_names, token_phrase
+from pipelines.prompts import TEMPLATES, token_phrase
 from pipelines.records import Image, Mask
 from pipelines.spec import Inversion
 from pipelines.store.artifacts import Artifact
 from pipelines.tensors import mask_tensor, tensor
 
 EMBEDS, CURVE = "learned_embeds.safetensors", "curve.json"
+CLIP_NAMES = ["clip_l", "clip_g"]  # of the vectors of two text encoders, as files of others name them
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +34,24 @@ class Token:
 
     name: str  # in prompts: "<boot>"
     key: str  # of its embedding in the store
-    vectors: Tensor  # float32 (n, width)
+    vectors: list[Tensor]  # float32 (n, width), of each text encoder
     losses: list[float]  # one a step
 
 
-def initial_vectors(backbone: StableDiffusion, word: str, vectors: int) -> Tensor:
-    """The embedding of `word`, repeated: float32 (vectors, width). Raises SpecError unless the word is a single token."""
-    ids = backbone.tokenizer(word, add_special_tokens=False).input_ids
-    if len(ids) != 1:
-        raise SpecError(
-            f"method.inversion.initializer: {word!r} is {len(ids)} tokens of {backbone.name}, and one starts from one; "
-            "give one of its words as initializer (left out, it is the superclass)"
-        )
-    row: Tensor = backbone.text_encoder.get_input_embeddings().weight[ids[0]]
-    return row.detach().float().repeat(vectors, 1)
+def initial_vectors(backbone: Backbone, word: str, vectors: int) -> list[Tensor]:
+    """The embedding of `word` in each text encoder, repeated: float32 (vectors, width). Raises SpecError unless the word is
+    a single token."""
+    rows = []
+    for encoder in backbone.text_encoders:
+        row = encoder.embedding_of(word)
+        if row is None:
+            count = len(encoder.tokenizer(word, add_special_tokens=False).input_ids)
+            raise SpecError(
+                f"method.inversion.initializer: {word!r} is {count} tokens of {backbone.name}, and one starts from one; "
+                "give one of its words as initializer (left out, it is the superclass)"
+            )
+        rows.append(row.repeat(vectors, 1))
+    return rows
 
 
 def weighted_mean(errors: Tensor, weight: Tensor) -> Tensor:
@@ -57,7 +64,7 @@ class TextualInversion:
 
     def __init__(
         self,
-        backbone: StableDiffusion,
+        backbone: Backbone,
         images: Sequence[Image],
         masks: Sequence[Mask] | None,
         name: str,
@@ -66,10 +73,11 @@ class TextualInversion:
         seed: int,
     ) -> None:
         self.backbone, self.name, self.word, self.spec = backbone, name, word, spec
-        self.vectors = initial_vectors(backbone, spec.initializer or word, spec.vectors).requires_grad_()
-        backbone.set_token(name, self.vectors.detach())
-        self.ids = backbone.tokenizer.convert_tokens_to_ids(token_names(name, spec.vectors))
-        self.trainer = Trainer({"vectors": self.vectors}, self.loss, lambda step: spec.learning_rate, seed, backbone.dtype)
+        self.vectors = [each.requires_grad_() for each in initial_vectors(backbone, spec.initializer or word, spec.vectors)]
+        backbone.set_token(name, [each.detach() for each in self.vectors])
+        names = ["vectors"] if len(self.vectors) == 1 else CLIP_NAMES
+        parameters = dict(zip(names, self.vectors, strict=True))
+        self.trainer = Trainer(parameters, self.loss, lambda step: spec.learning_rate, seed, backbone.dtype)
         with torch.no_grad():
             self.latents = backbone.encode_images(tensor(images))
             whole = torch.ones_like(self.latents[:, :1])
@@ -77,21 +85,12 @@ class TextualInversion:
             # The weight of a latent is the share of its cell that the object covers.
             self.weight = whole if masks is None else F.avg_pool2d(mask_tensor(masks), backbone.vae_scale_factor).to(whole)
 
-    def encode_prompts(self, prompts: list[str]) -> Tensor:
+    def encode_prompts(self, prompts: list[str]) -> PromptEmbeds:
         """Prompt embeddings with the vectors being trained in the places of the token, so that gradients reach them."""
-        ids = self.backbone.tokenize(prompts)
-
-        def substitute(_module: object, _inputs: object, embedded: Tensor) -> Tensor:
-            for row, number in zip(self.vectors, self.ids, strict=True):
-                embedded = torch.where((ids == number)[..., None], row, embedded)
-            return embedded
-
-        hook = self.backbone.text_encoder.get_input_embeddings().register_forward_hook(substitute)
-        try:
-            embeddings: Tensor = self.backbone.text_encoder(ids)[0]
-        finally:
-            hook.remove()
-        return embeddings.to(self.backbone.dtype)
+        with ExitStack() as stack:
+            for encoder, vectors in zip(self.backbone.text_encoders, self.vectors, strict=True):
+                stack.enter_context(encoder.embedding(self.name, vectors))
+            return self.backbone.encode_prompts(prompts)
 
     def loss(self, generator: torch.Generator) -> Tensor:
         """Of one batch: the denoising loss inside the masks and, if `masked`, the distance to the plain word's outside."""
@@ -102,7 +101,7 @@ class TextualInversion:
         loss = weighted_mean((prediction - batch.target).square(), weight)
         if self.spec.masked:
             with torch.no_grad():
-                plain = self.backbone.predict(batch.xt, batch.t, self.plain_embeds[batch.templates])
+                plain = self.backbone.predict(batch.xt, batch.t, self.plain_embeds.rows(batch.templates))
             loss = loss + weighted_mean((prediction - plain).square(), 1 - weight)
         return loss
 
@@ -115,12 +114,17 @@ class TextualInversion:
             "images_seen": self.spec.steps * self.spec.batch,
             "losses": losses,
         }
-        vectors = self.vectors.detach().cpu().clone()
-        return {EMBEDS: save({self.name: vectors}), CURVE: (json.dumps(record, sort_keys=True) + "\n").encode()}
+        vectors = [each.detach().cpu().clone() for each in self.vectors]
+        names = [self.name] if len(vectors) == 1 else CLIP_NAMES
+        return {
+            EMBEDS: save(dict(zip(names, vectors, strict=True))),
+            CURVE: (json.dumps(record, sort_keys=True) + "\n").encode(),
+        }
 
 
 def load_token(artifact: Artifact) -> Token:
     """A finished token from the store."""
     record = json.loads(artifact.get(CURVE))
-    vectors = load(artifact.get(EMBEDS))[record["token"]]
-    return Token(record["token"], artifact.key(EMBEDS), vectors, record["losses"])
+    state = load(artifact.get(EMBEDS))
+    names = [record["token"]] if record["token"] in state else CLIP_NAMES
+    return Token(record["token"], artifact.key(EMBEDS), [state[name] for name in names], record["losses"])

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.schedule import add_noise, per_row, target
-from pipelines.backbones.stable_diffusion import StableDiffusion
 from pipelines.progress import Stage
 from pipelines.store.artifacts import Artifact
 
@@ -22,13 +22,13 @@ class NoisedBatch:
 
     rows: Tensor  # which images, int64 (n,)
     templates: Tensor  # which prompt template of each, int64 (n,)
-    xt: Tensor  # noised latents, (n, channels, h, w)
+    xt: Tensor  # noised latents, (n, channels, h, w), with the further channels of an inpainting UNet
     t: Tensor  # timesteps, int64 (n,)
-    target: Tensor  # of the prediction, as xt
+    target: Tensor  # of the prediction, as the latents
 
 
 def noised_batch(
-    backbone: StableDiffusion, latents: Tensor, size: int, generator: torch.Generator, templates: int = 0
+    backbone: Backbone, latents: Tensor, size: int, generator: torch.Generator, templates: int = 0
 ) -> NoisedBatch:
     """Draw `size` of the latents, a timestep, one of `templates` templates if there are any, and noise for each."""
     rows = torch.randint(len(latents), (size,), generator=generator)
@@ -38,7 +38,7 @@ def noised_batch(
     eps = torch.randn(x0.shape, generator=generator).to(x0)
     abar = per_row(backbone.schedule.alphas_cumprod[t].tolist(), x0)
     truth = target(x0, eps, abar, backbone.schedule.prediction)
-    return NoisedBatch(rows, choice, add_noise(x0, eps, abar), t.to(x0.device), truth)
+    return NoisedBatch(rows, choice, backbone.everywhere(add_noise(x0, eps, abar)), t.to(x0.device), truth)
 
 
 class Trainer:

@@ -7,8 +7,8 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor
 from torch.nn import functional as F
 
+from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.schedule import add_noise, per_row
-from pipelines.backbones.stable_diffusion import StableDiffusion
 
 TIMESTEPS = (200, 400)  # of 1,000: where the outlines of objects are decided
 
@@ -33,13 +33,14 @@ class AttentionRecorder:
 
 
 @torch.no_grad()
-def word_attention(backbone: StableDiffusion, pixels: Tensor, prompt: str, word: str) -> Tensor:
+def word_attention(backbone: Backbone, pixels: Tensor, prompt: str, word: str) -> Tensor:
     """Mean attention to `word` in `prompt` of images (n, 3, h, w) in -1..1: float32 (n, h, w)."""
-    ids = backbone.tokenize([prompt])[0].tolist()
-    word_ids = backbone.tokenizer(word, add_special_tokens=False).input_ids
+    encoder = backbone.text_encoders[0]  # where there are two, the second has the same tokens
+    ids = encoder.tokenize([prompt])[0].tolist()
+    word_ids = encoder.tokenizer(word, add_special_tokens=False).input_ids
     columns = [i for i, token in enumerate(ids) if token in word_ids]
     latents = backbone.encode_images(pixels)
-    prompt_embeds = backbone.encode_prompts([prompt]).expand(len(latents), -1, -1)
+    prompt_embeds = backbone.encode_prompts([prompt]).expand(len(latents))
     # The same noise for every image, so that a map does not depend on the rest of the batch.
     eps = torch.randn(latents.shape[1:], generator=torch.Generator().manual_seed(0)).to(latents).expand_as(latents)
     processors = dict(backbone.unet.attn_processors)
@@ -49,7 +50,8 @@ def word_attention(backbone: StableDiffusion, pixels: Tensor, prompt: str, word:
         for t in TIMESTEPS:
             abar = per_row([float(backbone.schedule.alphas_cumprod[t])], latents)
             timesteps = torch.full((len(latents),), t, device=latents.device)
-            backbone.predict(add_noise(latents, eps, abar), timesteps, prompt_embeds)
+            noised = add_noise(latents, eps, abar)
+            backbone.predict(backbone.everywhere(noised), timesteps, prompt_embeds)
     finally:
         backbone.unet.set_attn_processor(processors)
     finest = max(m.shape[2] for m in recorder.maps)

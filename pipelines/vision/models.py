@@ -3,8 +3,9 @@
 from functools import cached_property
 
 from pipelines import spec
+from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.image_prompts import AdapterFiles, IpAdapter, UnClip, adapter_files
-from pipelines.backbones.stable_diffusion import StableDiffusion
+from pipelines.backbones.loading import open_backbone
 from pipelines.builtin.checkpoints import ADAPTER, BUILTIN, resolve
 from pipelines.vision.clip import Clip
 from pipelines.vision.segmentation import Segmenter, open_segmenter
@@ -22,9 +23,9 @@ class Models:
         return Models, (self.spec, self.precision)
 
     @cached_property
-    def backbone(self) -> StableDiffusion:
+    def backbone(self) -> Backbone:
         checkpoint = resolve(self.spec.text_to_image, "model")
-        return StableDiffusion(checkpoint, self.spec.device, self.spec.text_to_image, self.precision)
+        return open_backbone(checkpoint, self.spec.device, self.spec.text_to_image, self.precision)
 
     @cached_property
     def resolution(self) -> int:

@@ -19,7 +19,7 @@ from transformers import (
     SamProcessor,
 )
 
-from pipelines.backbones.stable_diffusion import StableDiffusion
+from pipelines.backbones.backbone import Backbone
 from pipelines.errors import ModelError
 from pipelines.records import Image, Mask
 from pipelines.tensors import choose_device, fingerprint, tensor
@@ -79,7 +79,7 @@ class ClipSeg:
 class CrossAttention:
     """The backbone's own cross-attention to the word (after DAAM, Tang et al. 2023, arXiv 2210.04885)."""
 
-    def __init__(self, backbone: StableDiffusion) -> None:
+    def __init__(self, backbone: Backbone) -> None:
         self.backbone, self.revision = backbone, backbone.revision
 
     def segment(self, images: Sequence[Image], word: str) -> list[Mask | None]:
@@ -124,7 +124,7 @@ class GroundedSam:
         return without_specks(best)
 
 
-def open_segmenter(checkpoint: str, backbone: Callable[[], StableDiffusion], device: str) -> Segmenter:
+def open_segmenter(checkpoint: str, backbone: Callable[[], Backbone], device: str) -> Segmenter:
     """'cross-attention' of the backbone, 'detector+sam', or a CLIPSeg checkpoint. Raises ModelError."""
     if checkpoint == "cross-attention":
         return CrossAttention(backbone())

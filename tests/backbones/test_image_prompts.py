@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from pipelines import spec
 from pipelines.backbones.image_prompts import ImageEncoder, adapter_files
-from pipelines.backbones.stable_diffusion import StableDiffusion
+from pipelines.backbones.loading import open_backbone
 from pipelines.builtin.train.adapter import exported, install
 from pipelines.engine.engine import Engine
 from pipelines.errors import ModelError
@@ -53,22 +53,22 @@ def test_an_adapter_agrees_with_diffusers(tiny_checkpoint: Path, adapter: Path) 
         one.prompt, num_inference_steps=one.steps, guidance_scale=one.guidance, latents=noise(one.seed), output_type="np",
         ip_adapter_image_embeds=[torch.cat([torch.zeros_like(embedding), embedding])],
     ).images[0]  # fmt: skip
-    model = StableDiffusion(str(tiny_checkpoint), "cpu")
+    model = open_backbone(str(tiny_checkpoint), "cpu")
     model.load_ip_adapter(adapter_files(str(adapter)))
     assert near(ours(model, one), to_image(expected))
     assert not near(ours(model, one), ours(model, replace(one, image_prompt=None)), limit=8), "the picture says something"
 
 
 def test_without_a_picture_an_adapter_changes_nothing(tiny_checkpoint: Path, adapter: Path) -> None:
-    before = ours(StableDiffusion(str(tiny_checkpoint), "cpu"), request())
-    model = StableDiffusion(str(tiny_checkpoint), "cpu")
+    before = ours(open_backbone(str(tiny_checkpoint), "cpu"), request())
+    model = open_backbone(str(tiny_checkpoint), "cpu")
     model.load_ip_adapter(adapter_files(str(adapter)))
     assert near(ours(model, request()), before)
 
 
 def test_a_mixed_batch_gives_what_each_gives_alone(tiny_checkpoint: Path, adapter: Path) -> None:
     """Pictures, pictures that count half, and none at all, in one batch."""
-    model = StableDiffusion(str(tiny_checkpoint), "cpu")
+    model = open_backbone(str(tiny_checkpoint), "cpu")
     model.load_ip_adapter(adapter_files(str(adapter)))
     half = shown(4)
     assert half.image_prompt is not None
@@ -90,7 +90,7 @@ def test_what_is_no_adapter_is_refused_with_the_remedy(tiny_checkpoint: Path, tm
     save_file({"some.weight": torch.zeros(1)}, tmp_path / "x.safetensors")
     for path in (tmp_path / "x.safetensors", tmp_path / "missing.safetensors"):
         with pytest.raises(ModelError, match=r"models.adapter: .* is no IP-Adapter for this checkpoint .*; give one"):
-            StableDiffusion(str(tiny_checkpoint), "cpu").load_ip_adapter(adapter_files(str(path)))
+            open_backbone(str(tiny_checkpoint), "cpu").load_ip_adapter(adapter_files(str(path)))
 
 
 def test_an_adapter_of_another_model_is_refused(tiny_checkpoint: Path) -> None:
@@ -117,7 +117,7 @@ def test_unclip_agrees_with_diffusers(tiny_unclip_checkpoint: Path, level: int, 
     pipeline = StableUnCLIPImg2ImgPipeline.from_pretrained(tiny_unclip_checkpoint)
     pipeline.set_progress_bar_config(disable=True)
     monkeypatch.setattr("pipelines.engine.engine.derive", lambda *parts: 5)
-    assert near(ours(StableDiffusion(str(tiny_unclip_checkpoint), "cpu"), one), unclip_image(pipeline, one, level))
+    assert near(ours(open_backbone(str(tiny_unclip_checkpoint), "cpu"), one), unclip_image(pipeline, one, level))
 
 
 def test_unclip_sees_without_an_adapter(tiny_unclip_checkpoint: Path) -> None:
@@ -130,4 +130,4 @@ def test_unclip_sees_without_an_adapter(tiny_unclip_checkpoint: Path) -> None:
 
 def test_a_picture_for_a_model_that_cannot_see_is_refused(tiny_checkpoint: Path) -> None:
     with pytest.raises(ModelError, match="cannot see image prompts; give it an adapter"):
-        ours(StableDiffusion(str(tiny_checkpoint), "cpu"), shown())
+        ours(open_backbone(str(tiny_checkpoint), "cpu"), shown())

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import typer
 
-from pipelines.backbones.stable_diffusion import StableDiffusion
+from pipelines.backbones.loading import open_backbone
 from pipelines.builtin.checkpoints import resolve
 from pipelines.engine.engine import Engine
 from pipelines.records import Item, Request
@@ -36,7 +36,7 @@ def seconds(work: Callable[[], int]) -> float:
 
 
 def main(checkpoint: str = "builtin", count: int = 96, slots: int = 16, repeats: int = 3) -> None:
-    engine, requests = Engine(StableDiffusion(resolve(checkpoint, "model")), slots), mixture(count)
+    engine, requests = Engine(open_backbone(resolve(checkpoint, "model")), slots), mixture(count)
 
     def refilled() -> int:
         return len(list(engine.run(requests)))

@@ -13,8 +13,9 @@ import numpy as np
 import PIL.Image
 import torch
 
+from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.image_prompts import AdapterFiles
-from pipelines.backbones.stable_diffusion import StableDiffusion
+from pipelines.backbones.loading import open_backbone
 from pipelines.builtin.checkpoints import ADAPTER, resolve
 from pipelines.engine.engine import Engine
 from pipelines.progress import Silent
@@ -26,7 +27,7 @@ from tests.checkpoints import build
 PRECISIONS: tuple[Precision, ...] = ("bf16", "fp16")
 LIMIT = 12.0  # mean difference in grey levels between a precision and fp32: images of a trained model differ by one or two
 Figures = dict[str, Any]
-Load = Callable[[str, Precision], StableDiffusion]  # of a device and a precision
+Load = Callable[[str, Precision], Backbone]  # of a device and a precision
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def requests(side: int, inpainting: bool, width: int = 0) -> list[Request]:
     return [replace(one, index=index, seed=100 + index) for index, one in enumerate(changed)]
 
 
-def pictures(backbone: StableDiffusion, batch_size: int) -> list[Image]:
+def pictures(backbone: Backbone, batch_size: int) -> list[Image]:
     prompts = backbone.image_conditioning
     width = 0 if prompts is None else int(prompts.encoder.model.config.projection_dim)
     stream = requests(backbone.resolution, backbone.inpainting, width)
@@ -112,13 +113,13 @@ def cases(out: Path, device: torch.device, tiny: bool) -> Iterator[Case]:
     model = resolve("builtin", "model")
     adapter = AdapterFiles("builtin", f"{resolve('builtin', 'adapter')}/{ADAPTER}", resolve("builtin", "clip"))
 
-    def adapted(device: str, precision: Precision) -> StableDiffusion:
-        backbone = StableDiffusion(model, device, precision=precision)
+    def adapted(device: str, precision: Precision) -> Backbone:
+        backbone = open_backbone(model, device, precision=precision)
         backbone.load_ip_adapter(adapter)
         return backbone
 
     def opened(path: Path) -> Load:
-        return lambda device, precision: StableDiffusion(str(path), device, precision=precision)
+        return lambda device, precision: open_backbone(str(path), device, precision=precision)
 
     bundled = {"SD, epsilon, bundled": opened(Path(model)), "SD, epsilon, IP-Adapter, bundled": adapted}
     made = {

@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipelines import spec
-from pipelines.backbones.stable_diffusion import StableDiffusion
+from pipelines.backbones.loading import open_backbone
 from pipelines.engine.engine import Engine
 from pipelines.learning.lora import LoraTraining
 from pipelines.learning.textual_inversion import TextualInversion
@@ -52,7 +52,7 @@ class Speed:
 
     def __init__(self, checkpoint: Path, device: torch.device, size: Size) -> None:
         self.device, self.size = device, size
-        self.backbone = StableDiffusion(str(checkpoint), str(device))
+        self.backbone = open_backbone(str(checkpoint), str(device))
         loaded = StableDiffusionPipeline.from_pretrained(checkpoint, torch_dtype=self.backbone.dtype).to(device)
         loaded.scheduler = DDIMScheduler.from_config(loaded.scheduler.config)
         self.text_to_image, self.image_to_image = loaded, StableDiffusionImg2ImgPipeline(**loaded.components)

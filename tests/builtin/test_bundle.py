@@ -8,7 +8,8 @@ import torch
 from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline, StableDiffusionPipeline
 from transformers import AutoProcessor, CLIPModel
 
-from pipelines.backbones.stable_diffusion import StableDiffusion
+from pipelines.backbones.backbone import Backbone
+from pipelines.backbones.loading import open_backbone
 from pipelines.builtin.checkpoints import ADAPTER, WEIGHTS, resolve
 from pipelines.builtin.oracle import Oracle
 from pipelines.builtin.train.language import corpus, phrase
@@ -26,8 +27,8 @@ from pipelines.vision.segmentation import ClipSeg, CrossAttention, Segmenter
 
 
 @pytest.fixture(scope="module")
-def model() -> StableDiffusion:
-    return StableDiffusion(resolve("builtin", "model"), "cpu")
+def model() -> Backbone:
+    return open_backbone(resolve("builtin", "model"), "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +46,8 @@ def test_plain_diffusers_loads_it(kind: type[StableDiffusionPipeline]) -> None:
     assert pipeline.unet.config.sample_size * pipeline.vae_scale_factor == 64
 
 
-def test_no_model_has_read_the_fine_names_of_the_shoes(model: StableDiffusion) -> None:
-    assert all(len(model.tokenizer.tokenize(word)) > 1 for word in ("sandal", "sneaker", "boot"))
+def test_no_model_has_read_the_fine_names_of_the_shoes(model: Backbone) -> None:
+    assert all(len(model.text_encoders[0].tokenizer.tokenize(word)) > 1 for word in ("sandal", "sneaker", "boot"))
     assert not any(word in text for word in ("sandal", "sneaker", "boot") for text in corpus())
     assert {SPOKEN[name] for name in GARMENTS} == {
         "t-shirt",
@@ -61,12 +62,15 @@ def test_no_model_has_read_the_fine_names_of_the_shoes(model: StableDiffusion) -
 
 
 @pytest.mark.parametrize("text", ["", "A boot's Überbild 猫", "🙂 <tag> 123", "a" * 500])
-def test_any_text_tokenizes(model: StableDiffusion, text: str) -> None:
-    assert model.tokenize([text]).shape == (1, 32)
-    assert model.tokenizer.unk_token_id not in model.tokenizer(text[:20], add_special_tokens=False).input_ids
+def test_any_text_tokenizes(model: Backbone, text: str) -> None:
+    assert model.text_encoders[0].tokenize([text]).shape == (1, 32)
+    assert (
+        model.text_encoders[0].tokenizer.unk_token_id
+        not in model.text_encoders[0].tokenizer(text[:20], add_special_tokens=False).input_ids
+    )
 
 
-def test_it_draws_what_it_is_asked_for(model: StableDiffusion) -> None:
+def test_it_draws_what_it_is_asked_for(model: Backbone) -> None:
     """Trousers are told from bags in what it draws, by a classifier that shares no weights with it."""
     words = ["trousers", "bag"] * 8
     requests = [Request(i, 0, i, w, "", f"a photo of a red {w} on sand", guidance=4, steps=15) for i, w in enumerate(words)]
@@ -97,7 +101,7 @@ def test_segment_the_shoe_finds_the_shoe(source: Source) -> None:
     assert mean_iou(ClipSeg(resolve("builtin", "segmenter"), "cpu"), source, source.splits["test"]) >= 0.7
 
 
-def test_the_models_own_attention_finds_it_too(model: StableDiffusion, source: Source) -> None:
+def test_the_models_own_attention_finds_it_too(model: Backbone, source: Source) -> None:
     attention, nothing = CrossAttention(model), mean_iou(Everything(), source, source.splits["test"])
     assert mean_iou(attention, source, source.splits["test"]) > 1.3 * nothing
 

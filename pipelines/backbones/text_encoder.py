@@ -1,0 +1,74 @@
+"""A CLIP text encoder of a checkpoint, with its tokenizer and the learned tokens in both."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipelines.errors import ModelError
+from pipelines.prompts import token_names
+
+
+class TextEncoder:
+    """Attributes: `model` and `tokenizer`, as in transformers; `name` of the checkpoint, in errors.
+
+    The model is in float32 even where the rest runs in half precision: token embeddings are trained in it.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, name: str, device: torch.device) -> None:
+        self.model = model.to(device, torch.float32).eval().requires_grad_(False)
+        self.tokenizer, self.name, self.device = tokenizer, name, device
+
+    @property
+    def table(self) -> Any:
+        """The embedding layer, (vocabulary, width)."""
+        return self.model.get_input_embeddings()
+
+    def set_token(self, name: str, vectors: Tensor) -> None:
+        """Add a token with these embedding vectors, float32 (n, width), or replace an earlier one of that name."""
+        if vectors.shape[1] != self.table.weight.shape[1]:
+            raise ModelError(f"token {name}: {vectors.shape[1]} wide, the text encoder takes {self.table.weight.shape[1]}")
+        names = token_names(name, len(vectors))
+        self.tokenizer.add_tokens(names)
+        if len(self.tokenizer) > len(self.table.weight):
+            self.model.resize_token_embeddings(len(self.tokenizer), mean_resizing=False)
+            self.table.requires_grad_(False)
+        self.table.weight[self.tokenizer.convert_tokens_to_ids(names)] = vectors.to(self.table.weight)
+
+    @contextmanager
+    def embedding(self, name: str, vectors: Tensor) -> Iterator[None]:
+        """Inside the block, `vectors` (n, width) are the embedding of the token, so that gradients reach them."""
+        numbers = self.tokenizer.convert_tokens_to_ids(token_names(name, len(vectors)))
+
+        def substitute(_module: object, inputs: tuple[Tensor], embedded: Tensor) -> Tensor:
+            for row, number in zip(vectors, numbers, strict=True):
+                embedded = torch.where((inputs[0] == number)[..., None], row, embedded)
+            return embedded
+
+        hook = self.table.register_forward_hook(substitute)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+    def embedding_of(self, word: str) -> Tensor | None:
+        """The embedding of a word, float32 (width,), or None where it is not a single token."""
+        ids = self.tokenizer(word, add_special_tokens=False).input_ids
+        return self.table.weight[ids[0]].detach().float() if len(ids) == 1 else None
+
+    def tokenize(self, prompts: Sequence[str]) -> Tensor:
+        """Token ids, int64 (n, length), padded and truncated as diffusers does."""
+        length = self.tokenizer.model_max_length
+        batch = self.tokenizer(list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+        return torch.as_tensor(batch.input_ids, device=self.device)
+
+    def check(self, prompts: Sequence[str]) -> None:
+        """Raises ModelError for a prompt that is too long."""
+        for prompt, ids in zip(prompts, self.tokenizer(list(prompts)).input_ids, strict=True):
+            if len(ids) > self.tokenizer.model_max_length:
+                raise ModelError(
+                    f"method: the prompt {prompt[:60]!r} is {len(ids)} tokens long, and {self.name} reads "
+                    f"{self.tokenizer.model_max_length}; say it in fewer words, or what comes last is lost"
+                )

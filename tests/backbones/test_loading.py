@@ -1,0 +1,82 @@
+"""Opening checkpoints as they are published, and refusing the others before a weight is read."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pipelines.backbones.loading import open_backbone
+from pipelines.backbones.stable_diffusion import StableDiffusion
+from pipelines.backbones.stable_diffusion_xl import StableDiffusionXL
+from pipelines.errors import ModelError
+from pipelines.spec import Precision
+from tests.checkpoints import build_xl
+
+
+@pytest.fixture(scope="module")
+def xl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_xl(tmp_path_factory.mktemp("xl"))
+
+
+def changed(checkpoint: Path, folder: Path, file: str, **fields: Any) -> Path:
+    """A copy without weights, some fields of one of its configurations changed."""
+    shutil.copytree(checkpoint, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    config = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps({**config, **fields}))
+    return folder
+
+
+def test_the_family_follows_from_the_checkpoint(tiny_checkpoint: Path, xl: Path) -> None:
+    assert isinstance(open_backbone(str(tiny_checkpoint), "cpu"), StableDiffusion)
+    assert isinstance(open_backbone(str(xl), "cpu"), StableDiffusionXL)
+
+
+def test_a_checkpoint_of_half_precision_files_alone_is_the_same(xl: Path, tmp_path: Path) -> None:
+    half = open_backbone(str(build_xl(tmp_path, variant="fp16")), "cpu")
+    assert list(tmp_path.glob("unet/*.fp16.safetensors"))
+    assert half.revision == open_backbone(str(xl), "cpu").revision
+
+
+@pytest.mark.parametrize(
+    ("file", "fields", "message"),
+    [
+        (
+            "model_index.json",
+            {"_class_name": "StableDiffusion3Pipeline", "unet": [None, None]},
+            r"is a StableDiffusion3Pipeline; give one of Stable Diffusion 1\.x, 2\.x or XL",
+        ),
+        (
+            "model_index.json",
+            {"scheduler": ["diffusers", "LCMScheduler"]},
+            r"distilled .* \(LCMScheduler\).* distilled from",
+        ),
+        ("unet/config.json", {"time_cond_proj_dim": 8}, "is distilled to a few steps"),
+    ],
+    ids=["another family", "LCM's scheduler", "LCM's UNet"],
+)
+def test_what_cannot_be_used_is_refused_before_a_weight_is_read(
+    file: str, fields: dict[str, Any], message: str, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        open_backbone(str(changed(tiny_checkpoint, tmp_path / "copy", file, **fields)), "cpu")
+
+
+def test_pickles_are_not_read(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    folder = changed(tiny_checkpoint, tmp_path / "copy", "model_index.json")
+    torch.save({}, folder / "unet" / "diffusion_pytorch_model.bin")
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        open_backbone(str(folder), "cpu")
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("fp16", torch.float32), ("bf16", torch.bfloat16), ("fp32", torch.float32)]
+)
+def test_an_autoencoder_that_overflows_in_fp16_runs_in_float32(precision: Precision, dtype: torch.dtype, xl: Path) -> None:
+    backbone = open_backbone(str(xl), "cpu", precision=precision)
+    assert backbone.vae_dtype == dtype
+    latents = backbone.encode_images(torch.zeros(1, 3, 32, 32))
+    assert latents.dtype == torch.float32
+    assert backbone.decode_latents(latents).isfinite().all()
