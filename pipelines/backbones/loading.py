@@ -31,7 +31,7 @@ def open_backbone(checkpoint: str, device: str = "auto", name: str = "", precisi
 
 
 def family_of(checkpoint: str, name: str) -> type[Backbone]:
-    """The family of a checkpoint, by its configuration alone: no weight is read. Raises ModelError, and says what will do."""
+    """The family of a checkpoint, by its configuration: no weight is read. Raises ModelError, which says what will do."""
     try:
         index = DiffusionPipeline.load_config(checkpoint)
         parts = {part: index[part][1] for part in (*PARTS, "text_encoder_2") if index.get(part)}  # classes, None: left out

@@ -39,7 +39,7 @@ def carry_out(cases: Iterable[gpu_check.Case]) -> Iterator[tuple[str, Figures]]:
             traceback.print_exc()
             figures = {"failed": f"{type(error).__name__}: {error}".splitlines()[0]}
         figures["seconds"] = round(time.monotonic() - began, 1)
-        print(f"{case.name:44} " + ", ".join(f"{key} {value}" for key, value in figures.items()), flush=True)
+        print(f"{case.name:52} " + ", ".join(f"{key} {value}" for key, value in figures.items()), flush=True)
         yield case.name, figures
 
 

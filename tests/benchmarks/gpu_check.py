@@ -22,7 +22,7 @@ from pipelines.progress import Silent
 from pipelines.records import Image, ImagePrompt, Item, Request
 from pipelines.run import run
 from pipelines.spec import Precision, parse
-from tests.checkpoints import build
+from tests.checkpoints import build, build_xl
 
 PRECISIONS: tuple[Precision, ...] = ("bf16", "fp16")
 LIMIT = 12.0  # mean difference in grey levels between a precision and fp32: images of a trained model differ by one or two
@@ -41,7 +41,7 @@ def picture(seed: int, side: int) -> Image:
     return np.asarray(PIL.Image.fromarray(small).resize((side, side), PIL.Image.Resampling.BICUBIC))
 
 
-def requests(side: int, inpainting: bool, width: int = 0) -> list[Request]:
+def requests(side: int, width: int = 0) -> list[Request]:
     """Requests that differ in strength, guidance, mask and, for embeddings `width` wide, image prompts."""
     mask = np.zeros((side, side), dtype=np.bool_)
     mask[side // 4 : side // 4 * 3, side // 4 : side // 4 * 3] = True
@@ -49,8 +49,7 @@ def requests(side: int, inpainting: bool, width: int = 0) -> list[Request]:
     plain = Request(0, 0, 0, "shoe", "", "a photo of a red bag on grass", guidance=4, steps=8)
     masked = replace(plain, source=item, image=picture(0, side), mask=mask, strength=0.8)
     changed = [masked, replace(masked, prompt="a photo of a blue coat", guidance=1, strength=0.5)]
-    if not inpainting:
-        changed += [plain, replace(plain, guidance=1, steps=5), replace(masked, mask=None, strength=0.6)]
+    changed += [plain, replace(plain, guidance=1, steps=5), replace(masked, mask=None, strength=0.6)]
     if width:
         embedding = np.random.default_rng(1).standard_normal(width).astype(np.float32)
         prompt = ImagePrompt(embedding=embedding / np.linalg.norm(embedding), scale=0.6, noise_level=0)
@@ -61,7 +60,7 @@ def requests(side: int, inpainting: bool, width: int = 0) -> list[Request]:
 def pictures(backbone: Backbone, batch_size: int) -> list[Image]:
     prompts = backbone.image_conditioning
     width = 0 if prompts is None else int(prompts.encoder.model.config.projection_dim)
-    stream = requests(backbone.resolution, backbone.inpainting, width)
+    stream = requests(backbone.resolution, width)
     return [c.image for c in sorted(Engine(backbone, batch_size).run(stream), key=lambda c: c.request.index)]
 
 
@@ -123,8 +122,11 @@ def cases(out: Path, device: torch.device, tiny: bool) -> Iterator[Case]:
 
     bundled = {"SD, epsilon, bundled": opened(Path(model)), "SD, epsilon, IP-Adapter, bundled": adapted}
     made = {
+        "SD 1, tiny": opened(build(out / "1", kl=True, prediction="epsilon")),
         "SD, v, zero terminal SNR, tiny": opened(build(out / "v")),
         "SD inpainting, tiny": opened(build(out / "inpainting", inpainting=True, prediction="epsilon")),
+        "SDXL, tiny": opened(build_xl(out / "xl")),
+        "SDXL inpainting, tiny": opened(build_xl(out / "xl-inpainting", inpainting=True)),
         "StableUnCLIP, tiny": opened(build(out / "unclip", unclip=True)),
     }
     methods: dict[str, dict[str, Any]] = {

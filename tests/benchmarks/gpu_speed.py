@@ -1,20 +1,21 @@
 """What `tests.benchmarks.gpu --speed` measures: the engine beside diffusers and beside bare forwards, and learning.
 
-All make the same images of a random checkpoint of the size of Stable Diffusion 1.5: 25 DDIM steps, classifier-free guidance,
-512 pixels a side, decoded. "Bare forwards" is what no engine can beat: the UNet alone, on the same rows.
+All make the same images of a random checkpoint of the size of Stable Diffusion 1.5, at 512 pixels a side, then of SDXL, at
+1024: 25 DDIM steps, classifier-free guidance, decoded. "Bare forwards" is what no engine can beat: the UNet alone, for as
+many rows. Everything is done twice, and measured the second time; the first time, in two steps.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
+from diffusers import AutoPipelineForImage2Image, DDIMScheduler, DiffusionPipeline
 from PIL import Image
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipelines import spec
@@ -26,10 +27,12 @@ from pipelines.learning.trainer import Trainer
 from pipelines.records import Item, Request
 from pipelines.tensors import choose_dtype
 from tests.benchmarks.gpu_check import Case, Figures, picture
-from tests.checkpoints import build, stable_diffusion_15
+from tests.checkpoints import build, build_xl, full_size
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 PROMPT, GUIDANCE = "a photo of a red bag on grass", 7.5
+ITEM = Item("a", "0" * 64, "shoe", None)
+WARM = 2  # steps
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,11 @@ class Size:
     steps: int
     images: int  # an arm
     batches: Sequence[int]  # diffusers' batch sizes, and capacities of the engine
-    learning: int  # optimisation steps
-    matrix: int  # rows and columns of the product that measures the card
+    learning: int  # images in a step of optimisation
+    matrix: int = 8192  # rows and columns of the product that measures the card
 
 
-FULL = Size(25, 64, (8, 16, 32, 64), 10, 8192)
+SIZES = {"SD 1.5, 512": Size(25, 64, (8, 16, 32, 64), 4), "SDXL, 1024": Size(25, 16, (4, 8, 16), 2)}
 TINY = Size(4, 4, (2, 4), 2, 256)
 
 
@@ -53,21 +56,21 @@ class Speed:
     def __init__(self, checkpoint: Path, device: torch.device, size: Size) -> None:
         self.device, self.size = device, size
         self.backbone = open_backbone(str(checkpoint), str(device))
-        loaded = StableDiffusionPipeline.from_pretrained(checkpoint, torch_dtype=self.backbone.dtype).to(device)
-        loaded.scheduler = DDIMScheduler.from_config(loaded.scheduler.config)
-        self.text_to_image, self.image_to_image = loaded, StableDiffusionImg2ImgPipeline(**loaded.components)
+        self.text_to_image: Any = DiffusionPipeline.from_pretrained(checkpoint, dtype=self.backbone.dtype).to(device)
+        self.text_to_image.scheduler = DDIMScheduler.from_config(self.text_to_image.scheduler.config, clip_sample=False)
+        self.image_to_image = AutoPipelineForImage2Image.from_pipe(self.text_to_image)
         for pipeline in (self.text_to_image, self.image_to_image):
             pipeline.set_progress_bar_config(disable=True)
         self.picture = picture(0, self.backbone.resolution)
 
-    def measure(self, work: Callable[[], object], images: float = 1) -> Figures:
-        """Seconds an image (or whatever `images` counts) of a second call, and the most memory it held."""
-        work()
+    def measure(self, work: Callable[[int], object], images: float, steps: int) -> Figures:
+        """Seconds an image (or whatever `images` counts) of `work(steps)`, and the most memory it held."""
+        work(min(WARM, steps))
         if self.device.type == "cuda":
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
         began = time.perf_counter()
-        work()
+        work(steps)
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         figures: Figures = {"seconds_each": float(f"{(time.perf_counter() - began) / images:.4g}")}
@@ -77,110 +80,118 @@ class Speed:
 
     def card(self) -> Figures:
         """The rate of a large matrix product."""
-        dtype = choose_dtype("auto", self.device)
-        a, b = (torch.randn(self.size.matrix, self.size.matrix, device=self.device, dtype=dtype) for _ in range(2))
-        seconds = self.measure(lambda: [a @ b for _ in range(10)], 10)["seconds_each"]
-        return {"TFLOPs": round(2 * self.size.matrix**3 / seconds / 1e12, 1)}
-
-    def unet_inputs(self, rows: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        latents = torch.randn(rows, 4, *[self.backbone.unet.config.sample_size] * 2)
-        embeds = self.backbone.encode_prompts([PROMPT])[:1].expand(rows, -1, -1).contiguous()
-        t = torch.linspace(1, 900, rows).long().to(self.device)
-        return latents.to(self.device, self.backbone.dtype), t, embeds
+        side, dtype = self.size.matrix, choose_dtype("auto", self.device)
+        a, b = (torch.randn(side, side, device=self.device, dtype=dtype) for _ in range(2))
+        seconds = self.measure(lambda count: [a @ b for _ in range(count)], 10, 10)["seconds_each"]
+        return {"TFLOPs": round(2 * side**3 / seconds / 1e12, 1)}
 
     @torch.no_grad()
-    def forwards(self, unet: nn.Module, batch: int, layout: torch.memory_format) -> Figures:
-        """Bare forwards: of an image, two rows a step."""
-        x, t, embeds = self.unet_inputs(2 * batch)
-        x, unet = x.contiguous(memory_format=layout), unet.to(memory_format=layout)  # type: ignore[call-overload]
+    def forwards(self, batch: int, layout: torch.memory_format, *, compiled: bool = False) -> Figures:
+        """Bare forwards of diffusers' UNet: of an image, two rows a step. Once compiled, it stays so."""
+        unet = self.text_to_image.unet.to(memory_format=layout)
+        x = torch.randn(2 * batch, 4, *[unet.config.sample_size] * 2).to(self.device, self.backbone.dtype)
+        t = torch.linspace(1, 900, 2 * batch).long().to(self.device)
+        embeds = self.backbone.encode_prompts([PROMPT]).expand(2 * batch)
+        tokens, more = embeds.tokens.contiguous(), self.backbone.prompt_arguments(embeds, x)
         with FlopCounterMode(display=False) as counter:
-            unet(x[:2], t[:2], embeds[:2])
-        figures = self.measure(lambda: [unet(x, t, embeds) for _ in range(4)], batch * 4 / self.size.steps)
-        flops = counter.get_total_flops() * self.size.steps
-        return {**figures, "TFLOPs": round(flops / figures["seconds_each"] / 1e12, 1)}
-
-    @torch.no_grad()
-    def compiled_forwards(self, batch: int) -> Figures:
-        """Bare forwards, compiled; so is diffusers' pipeline from here on."""
-        x, t, embeds = self.unet_inputs(2 * batch)
-        x = x.contiguous(memory_format=torch.channels_last)
-        self.text_to_image.unet.to(memory_format=torch.channels_last)
-        began = time.perf_counter()
-        self.text_to_image.unet.compile()
-        self.text_to_image.unet(x, t, embeds)
-        compiling = round(time.perf_counter() - began, 1)
+            unet(x[:2], t[:2], tokens[:2], **self.backbone.prompt_arguments(embeds.rows(slice(2)), x[:2]))
+        flops, began = counter.get_total_flops() * self.size.steps, time.perf_counter()
+        if compiled:
+            unet.compile()
+            unet(x, t, tokens, **more)
+        x, compiling = x.contiguous(memory_format=layout), round(time.perf_counter() - began, 1)
+        count = 4  # forwards, measured; an image takes as many as it has steps
         figures = self.measure(
-            lambda: [self.text_to_image.unet(x, t, embeds) for _ in range(4)], batch * 4 / self.size.steps
+            lambda steps: [unet(x, t, tokens, **more) for _ in range(steps)], batch * count / self.size.steps, count
         )
-        return {**figures, "compiling": compiling}
+        rate = {"TFLOPs": round(flops / figures["seconds_each"] / 1e12, 1)}
+        return {**figures, **rate, **({"compiling": compiling} if compiled else {})}
 
     def diffusers(self, batch: int, images: int) -> Figures:
-        def work() -> None:
+        def work(steps: int) -> None:
             for _ in range(images // batch):
-                self.text_to_image([PROMPT] * batch, num_inference_steps=self.size.steps, guidance_scale=GUIDANCE)
+                self.text_to_image([PROMPT] * batch, num_inference_steps=steps, guidance_scale=GUIDANCE)
 
-        return self.measure(work, images)
+        return self.measure(work, images, self.size.steps)
 
     def diffusers_by_strength(self, batch: int) -> Figures:
-        image = Image.fromarray(self.picture)
+        image, count = Image.fromarray(self.picture), self.size.images // len(STRENGTHS)
 
-        def work() -> None:
+        def work(steps: int) -> None:
             for strength in STRENGTHS:
-                count = self.size.images // len(STRENGTHS)
                 for start in range(0, count, batch):
                     rows = min(batch, count - start)
-                    self.image_to_image(
-                        [PROMPT] * rows, [image] * rows, strength, self.size.steps, guidance_scale=GUIDANCE
-                    )  # fmt: skip
+                    inputs = {"image": [image] * rows, "strength": strength, "guidance_scale": GUIDANCE}
+                    self.image_to_image([PROMPT] * rows, num_inference_steps=max(4, steps), **inputs)
 
-        return self.measure(work, self.size.images)
+        return self.measure(work, self.size.images, self.size.steps)
 
-    def engine(self, capacity: int, mixed: bool = False, layout: torch.memory_format = torch.contiguous_format) -> Figures:
-        self.backbone.unet.to(memory_format=layout)
-        engine, item = Engine(self.backbone, capacity), Item("a", "0" * 64, "shoe", None)
-        plain = {"guidance": GUIDANCE, "steps": self.size.steps}
+    def engine(self, capacity: int, *, mixed: bool = False) -> Figures:
+        engine = Engine(self.backbone, capacity)
         strengths = np.random.default_rng(0).permutation(np.resize(STRENGTHS, self.size.images)).tolist()
-        stream = [
-            Request(i, 0, i, "shoe", "", PROMPT, item, self.picture, strength=strength, **plain)
-            if mixed
-            else Request(i, 0, i, "shoe", "", PROMPT, **plain)
-            for i, strength in enumerate(strengths)
-        ]
-        return self.measure(lambda: list(engine.run(stream)), self.size.images)
 
-    def steps(self, trainer: Trainer) -> Figures:
-        return self.measure(lambda: [trainer.step() for _ in range(self.size.learning)], self.size.learning)
+        def work(steps: int) -> list[Any]:
+            plain = partial(Request, attempt=0, label="shoe", method="", prompt=PROMPT, guidance=GUIDANCE, steps=steps)
+            if mixed:
+                return list(
+                    engine.run(
+                        plain(i, seed=i, source=ITEM, image=self.picture, strength=s) for i, s in enumerate(strengths)
+                    )
+                )
+            return list(engine.run(plain(i, seed=i) for i in range(self.size.images)))
 
-    def inversion(self, batch: int) -> Figures:
-        settings = spec.Inversion(batch=batch, masked=False)
-        return self.steps(TextualInversion(self.backbone, [self.picture] * 8, None, "<x>", "shoe", settings, 0).trainer)
+        return self.measure(work, self.size.images, self.size.steps)
 
-    def lora(self, batch: int) -> Figures:
-        settings = spec.Lora(batch=batch)
-        return self.steps(LoraTraining(self.backbone, [self.picture] * 8, [PROMPT] * 8, settings, 0).trainer)
+    def learn(self, trainer: Trainer) -> Figures:
+        return self.measure(lambda count: [trainer.step() for _ in range(count)], 10, 10)
+
+    def inversion(self) -> Figures:
+        settings = spec.Inversion(batch=self.size.learning, masked=False)
+        return self.learn(TextualInversion(self.backbone, [self.picture] * 8, None, "<x>", "shoe", settings, 0).trainer)
+
+    def lora(self) -> Figures:
+        training = LoraTraining(
+            self.backbone, [self.picture] * 8, [PROMPT] * 8, spec.Lora(batch=self.size.learning), 0
+        )  # fmt: skip
+        figures = self.learn(training.trainer)
+        training.weights()  # takes them out of the UNet again
+        return figures
 
 
 def cases(out: Path, device: torch.device, tiny: bool) -> Iterator[Case]:
-    """Measured one after the other; the checkpoint is made first, in `out`."""
-    size = TINY if tiny else FULL
-    checkpoint = build(out / "tiny", prediction="epsilon")
-    if not tiny:
-        checkpoint = stable_diffusion_15(out / "sd15", device, choose_dtype("auto", device))
-    speed = Speed(checkpoint, device, size)
-    largest = max(size.batches)
-    yield Case("card, matrix product", speed.card)
-    for name, layout in (("channels-last", torch.channels_last), ("contiguous", torch.contiguous_format)):
-        yield Case(f"bare forwards, {name}", partial(speed.forwards, speed.backbone.unet, largest // 2, layout))
-    for batch in size.batches:
-        yield Case(f"engine, capacity {batch}", partial(speed.engine, batch))
-    yield Case(f"engine, channels-last, capacity {largest}", partial(speed.engine, largest, layout=torch.channels_last))
-    yield Case(f"engine, mixed strengths, capacity {largest}", partial(speed.engine, largest, True))
-    for batch in size.batches:
-        yield Case(f"diffusers, batch {batch}", partial(speed.diffusers, batch, size.images))
-    yield Case("diffusers, one at a time", partial(speed.diffusers, 1, 2))
-    yield Case(f"diffusers by strength, batch {largest}", partial(speed.diffusers_by_strength, largest))
-    yield Case("textual inversion, a step, batch 4", partial(speed.inversion, 4))
-    yield Case("LoRA, a step, batch 4", partial(speed.lora, 4))
-    if device.type == "cuda":
-        yield Case("bare forwards, compiled", partial(speed.compiled_forwards, largest // 2))
-        yield Case(f"diffusers, compiled, batch {largest // 2}", partial(speed.diffusers, largest // 2, size.images))
+    """Measured one after the other; a checkpoint is made when the first case needs it, in `out`."""
+
+    @cache
+    def opened(model: str) -> Speed:
+        folder, xl = out / model.split(",")[0], model.startswith("SDXL")
+        if tiny:
+            return Speed(build_xl(folder) if xl else build(folder, kl=True, prediction="epsilon"), device, TINY)
+        return Speed(full_size(xl, folder, device, choose_dtype("auto", device)), device, SIZES[model])
+
+    def measured(model: str, measure: Callable[[Speed], Figures]) -> Figures:
+        return measure(opened(model))
+
+    for model in SIZES:
+        size = TINY if tiny else SIZES[model]
+        largest, half = max(size.batches), max(size.batches) // 2
+        bare = partial(Speed.forwards, batch=half, layout=torch.contiguous_format)
+        measures: dict[str, Callable[[Speed], Figures]] = {
+            "card, matrix product": Speed.card,
+            "bare forwards, channels-last": partial(Speed.forwards, batch=half, layout=torch.channels_last),
+            "bare forwards": bare,
+            **{f"engine, capacity {batch}": partial(Speed.engine, capacity=batch) for batch in size.batches},
+            **{
+                f"diffusers, batch {batch}": partial(Speed.diffusers, batch=batch, images=size.images)
+                for batch in size.batches
+            },
+            "diffusers, one at a time": partial(Speed.diffusers, batch=1, images=2),
+            f"engine, mixed strengths, capacity {largest}": partial(Speed.engine, capacity=largest, mixed=True),
+            f"diffusers by strength, batch {largest}": partial(Speed.diffusers_by_strength, batch=largest),
+            f"textual inversion, a step, batch {size.learning}": Speed.inversion,
+            f"LoRA, a step, batch {size.learning}": Speed.lora,
+        }
+        if device.type == "cuda":
+            measures["bare forwards, compiled"] = partial(bare, compiled=True)
+            measures[f"diffusers, compiled, batch {half}"] = partial(Speed.diffusers, batch=half, images=size.images)
+        for name, measure in measures.items():
+            yield Case(f"{model}: {name}", partial(measured, model, measure))

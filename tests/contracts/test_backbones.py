@@ -15,15 +15,17 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from safetensors.torch import load, save_file
 
 from pipelines.backbones.backbone import Backbone
+from pipelines.backbones.image_prompts import adapter_files
 from pipelines.backbones.loading import open_backbone
+from pipelines.builtin.train.adapter import exported, install
 from pipelines.engine.engine import Engine
 from pipelines.learning.lora import LoraTraining
 from pipelines.learning.textual_inversion import EMBEDS, TextualInversion
 from pipelines.prompts import token_phrase
-from pipelines.records import Image, Item, Mask, Request
+from pipelines.records import Image, ImagePrompt, Item, Mask, Request
 from pipelines.spec import Inversion, Lora
 from pipelines.vision.segmentation import CrossAttention
-from tests.checkpoints import build, build_xl
+from tests.checkpoints import build, build_xl, vision_tower
 
 ITEM = Item("a.png", "0" * 64, "shoe", None)
 FAMILIES: dict[str, Callable[[Path], Path]] = {
@@ -179,6 +181,28 @@ def test_a_lora_is_learned_and_plain_diffusers_draws_the_same_with_it(
     expected = theirs(opened, plain(), **inputs)
     assert not np.array_equal(without, expected)
     assert near(ours(backbone, plain(lora="lora")), expected)
+
+
+def test_an_image_prompt_by_an_adapter(backbone: Backbone, checkpoint: Path, tmp_path: Path) -> None:
+    kind = AutoPipelineForInpainting if backbone.inpainting else AutoPipelineForText2Image
+    opened = pipeline(kind, checkpoint)
+    torch.manual_seed(3)
+    parts = install(opened.unet, 8)
+    for weight in parts.parameters():
+        weight.data = torch.randn_like(weight)
+    save_file(exported(parts), tmp_path / "adapter.safetensors")
+    vision_tower().save_pretrained(tmp_path / "image_encoder")
+    embedding = np.random.default_rng(1).normal(size=8).astype(np.float32)
+    opened = pipeline(kind, checkpoint)
+    opened.load_ip_adapter(str(tmp_path), subfolder="", weight_name="adapter.safetensors", image_encoder_folder=None)
+    image_embeds = torch.from_numpy(embedding)[None, None]
+    inputs = blank(backbone) if backbone.inpainting else {"height": 32, "width": 32}
+    expected = theirs(
+        opened, plain(), ip_adapter_image_embeds=[torch.cat([torch.zeros_like(image_embeds), image_embeds])], **inputs
+    )
+    backbone.load_ip_adapter(adapter_files(str(tmp_path / "adapter.safetensors")))
+    assert near(ours(backbone, plain(image_prompt=ImagePrompt(embedding))), expected)
+    assert not near(ours(backbone, plain()), expected)
 
 
 def test_its_own_cross_attention_gives_masks(backbone: Backbone) -> None:
