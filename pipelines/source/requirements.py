@@ -8,10 +8,12 @@ from pipelines.source.source import Source
 from pipelines.spec import Evaluation, VersionSpec
 from pipelines.spec.arms import ARMS
 from pipelines.spec.filters import Calibrated
+from pipelines.spec.helpers import check_helpers
 
 
 def check(spec: VersionSpec, source: Source) -> None:
     """Raises SpecError or SourceError that says what is missing."""
+    check_helpers(spec)
     for filter_ in spec.filters:
         if isinstance(filter_, Calibrated) and filter_.calibrate is not None:
             check_calibration(filter_.type, source)

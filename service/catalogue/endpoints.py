@@ -4,6 +4,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from pipelines.spec import FILTER_SPECS, METHOD_SPECS, VersionSpec
+from pipelines.spec.helpers import check_helpers
 from pipelines.store.object_store import Store
 from service.api.dependencies import Context, ReadAccess
 from service.api.problems import documented
@@ -73,4 +74,5 @@ def list_models(context: Context, _caller: ReadAccess) -> list[CheckpointView]:
 def validate_spec(context: Context, _caller: ReadAccess, spec: VersionSpec) -> VersionSpec:
     """Check a spec; the answer has every default filled in."""
     check(spec, context.settings)
+    check_helpers(spec)
     return spec

@@ -9,6 +9,7 @@ import typer
 
 from pipelines.errors import SpecError
 from pipelines.spec import UploadedSource, VersionSpec, load
+from pipelines.spec.helpers import check_helpers
 from service.cli.output import write_json
 
 EXAMPLES = ("spurious", "few-shot", "long-tail")
@@ -27,6 +28,7 @@ def validate(
 ) -> None:
     """Check a spec and its images, and say what it would make."""
     checked = load(spec)
+    check_helpers(checked)
     if json_ is not None:
         write_json(json_, checked.model_dump_json(exclude_unset=True, indent=2) + "\n")
     title = f"{checked.name}: {checked.method.type}, {checked.amount}."

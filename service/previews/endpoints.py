@@ -7,6 +7,7 @@ from fastapi import APIRouter, Body, HTTPException
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from pipelines.spec.helpers import check_helpers
 from service.api.dependencies import Context, SubmitAccess
 from service.api.problems import documented
 from service.limits import check
@@ -27,6 +28,7 @@ def create_preview(
 ) -> PreviewView:
     """Up to 16 images of a spec. Nothing is learned, judged or stored."""
     check(request.spec, context.settings)
+    check_helpers(request.spec)
     spec = pin(request.spec, context.store(caller)).model_dump(mode="json")
     preview_id = secrets.token_hex(16)
     try:

@@ -5,6 +5,7 @@ from typing import Any
 from pipelines.errors import SpecError
 from pipelines.source.upload import newest
 from pipelines.spec import UploadedSource, VersionSpec
+from pipelines.spec.helpers import check_helpers
 from pipelines.store import keys
 from pipelines.store.object_store import Store
 from service.limits import check
@@ -32,4 +33,5 @@ def unpin(spec: VersionSpec) -> VersionSpec:
 def admit(spec: VersionSpec, settings: Settings, store: Store) -> dict[str, Any]:
     """The spec as JSON, allowed and pinned. Raises SpecError."""
     check(spec, settings)
+    check_helpers(spec)
     return pin(spec, store).model_dump(mode="json")

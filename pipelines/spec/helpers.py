@@ -1,0 +1,51 @@
+"""The helper models of a spec: a segmenter and a CLIP, whose bundled ones know the built-in world alone."""
+
+from pipelines.errors import SpecError
+from pipelines.spec.arms import ARMS
+from pipelines.spec.filters import ClipScoreFilter, LabelAgreementFilter, NearDuplicateFilter
+from pipelines.spec.methods import ImageVariation, SpuriousRemoval
+from pipelines.spec.version import VersionSpec
+
+BUILTIN = "builtin"
+SEGMENTERS = (
+    "'cross-attention', which needs no second model, a CLIPSeg checkpoint such as CIDAS/clipseg-rd64-refined, or a "
+    "GroundingDINO and a SAM one joined by '+', such as IDEA-Research/grounding-dino-tiny+facebook/sam-vit-base"
+)
+CLIPS = "a CLIP checkpoint such as openai/clip-vit-base-patch32"
+
+
+def segmenter_users(spec: VersionSpec) -> list[str]:
+    """The fields of a spec that have objects segmented."""
+    method, arms = spec.method, spec.evaluation.arms if spec.evaluation else ()
+    repaints = isinstance(method, SpuriousRemoval) and method.region != "whole"
+    repaints |= isinstance(method, ImageVariation) and method.repaint != "whole"
+    return [
+        *(["method"] if repaints else []),
+        *(["method.inversion.masked"] if method.inversion is not None and method.inversion.masked else []),
+        *(f"filters.{f.type}" for f in spec.filters if isinstance(f, LabelAgreementFilter) and f.view == "object"),
+        *(f"evaluation.arms.{arm}" for arm in arms if ARMS[arm].masks),
+    ]
+
+
+def clip_users(spec: VersionSpec) -> list[str]:
+    """The fields of a spec that have images embedded by CLIP."""
+    arms = spec.evaluation.arms if spec.evaluation else ()
+    return [
+        *(f"filters.{f.type}" for f in spec.filters if isinstance(f, ClipScoreFilter)),
+        *(f"filters.{f.type}" for f in spec.filters if isinstance(f, NearDuplicateFilter) and f.similarity is not None),
+        *(f"evaluation.arms.{arm}" for arm in arms if ARMS[arm].addition == "retrieved"),
+    ]
+
+
+def check_helpers(spec: VersionSpec) -> None:
+    """Raises SpecError for a bundled helper beside a checkpoint that is not: it would judge images of another kind."""
+    models = spec.models
+    if models.text_to_image == BUILTIN:
+        return
+    helpers = (("segmenter", models.segmenter, segmenter_users, SEGMENTERS), ("clip", models.clip, clip_users, CLIPS))
+    for field, value, users, remedy in helpers:
+        if value == BUILTIN and (used := users(spec)):
+            raise SpecError(
+                f"models.{field}: 'builtin' knows small images of garments alone, and beside {models.text_to_image!r} it would "
+                f"judge others, for {', '.join(used)}; give {remedy}"
+            )

@@ -1,0 +1,73 @@
+"""Bundled helper models look at nothing but the built-in world."""
+
+from typing import Any
+
+import pytest
+
+from pipelines.errors import SpecError
+from pipelines.spec.helpers import check_helpers
+from tests.builders import spec
+
+INVERSION = {"inversion": {}, "superclass": "bird"}
+
+
+def checked(method: dict[str, Any], models: dict[str, Any], **changes: Any) -> None:
+    check_helpers(spec(method=method, models={"text_to_image": "/models/sd", **models}, **changes))
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "users"),
+    [
+        ({"type": "spurious_removal", "superclass": "bird", "inversion": None}, {}, "method"),
+        ({"type": "spurious_removal", "superclass": "bird"}, {}, "method, method.inversion.masked"),
+        ({"type": "text_to_image", **INVERSION}, {}, "method.inversion.masked"),
+        (
+            {"type": "text_to_image", "superclass": "bird"},
+            {"filters": [{"type": "label_agreement", "view": "object"}]},
+            "filters.label_agreement",
+        ),
+        (
+            {"type": "text_to_image", "superclass": "bird"},
+            {"evaluation": {"arms": ["erm", "cut_and_paste"]}},
+            "evaluation.arms.cut_and_paste",
+        ),
+    ],
+)
+def test_the_bundled_segmenter_is_refused_beside_another_checkpoint(
+    method: dict[str, Any], changes: dict[str, Any], users: str
+) -> None:
+    message = rf"models\.segmenter: 'builtin' knows .* '/models/sd' .*, for {users}; give 'cross-attention'"
+    with pytest.raises(SpecError, match=message):
+        checked(method, {}, **changes)
+    checked(method, {"segmenter": "cross-attention"}, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "users"),
+    [
+        ({"filters": [{"type": "clip_score"}]}, "filters.clip_score"),
+        ({"filters": [{"type": "near_duplicate", "similarity": 0.9}]}, "filters.near_duplicate"),
+        ({"evaluation": {"arms": ["erm", "retrieved"]}}, "evaluation.arms.retrieved"),
+    ],
+)
+def test_the_bundled_clip_is_refused_beside_another_checkpoint(changes: dict[str, Any], users: str) -> None:
+    with pytest.raises(SpecError, match=rf"models\.clip: 'builtin' .*, for {users}; give a CLIP checkpoint"):
+        checked({"type": "text_to_image"}, {}, **changes)
+    checked({"type": "text_to_image"}, {"clip": "/models/clip"}, **changes)
+
+
+@pytest.mark.parametrize(
+    ("method", "changes"),
+    [
+        ({"type": "text_to_image"}, {"filters": [{"type": "near_duplicate"}, {"type": "quality"}]}),
+        ({"type": "text_to_image", "inversion": {"masked": False}, "superclass": "bird"}, {}),
+        ({"type": "spurious_removal", "superclass": "bird", "region": "whole", "objects": "painted", "inversion": None}, {}),
+        ({"type": "image_variation"}, {}),
+    ],
+)
+def test_helpers_that_nothing_uses_are_not_asked_for(method: dict[str, Any], changes: dict[str, Any]) -> None:
+    checked(method, {}, **changes)
+
+
+def test_the_bundled_checkpoint_goes_with_the_bundled_helpers() -> None:
+    check_helpers(spec(method={"type": "spurious_removal", "superclass": "shoe"}, filters=[{"type": "clip_score"}]))
