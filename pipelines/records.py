@@ -127,6 +127,7 @@ class Candidate:
 
     request: Request
     image: Image
+    failure: str | None = None  # why the image is none: no filter looks at it, and it is dropped
 
 
 @dataclass(frozen=True, slots=True)

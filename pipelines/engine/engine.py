@@ -22,6 +22,8 @@ from pipelines.records import Candidate, Request
 from pipelines.regions import paste
 from pipelines.tensors import images, mask_tensor, tensor
 
+NOT_FINITE = "engine: pixels that are no numbers; another precision may help: bf16 or fp32"
+
 
 class Engine:
     """Runs requests on one backbone. `batch_size` bounds its memory, whatever the length of the stream."""
@@ -143,8 +145,13 @@ class Engine:
         return torch.cat(channels)
 
     def decode(self, rows: list[Row]) -> Iterator[Candidate]:
-        """Decode finished rows, and paste them back into the original pixels outside the inpainting mask."""
-        decoded = images(self.backbone.decode_latents(torch.stack([row.x for row in rows])))
-        for request, image in zip([row.request for row in rows], decoded, strict=True):
+        """Decode finished rows, and paste them back into the original pixels outside the inpainting mask.
+
+        An overflow, of half precision most of all, is a failure of its row alone.
+        """
+        pixels = self.backbone.decode_latents(torch.stack([row.x for row in rows]))
+        numbers = pixels.isfinite().flatten(1).all(dim=1).tolist()
+        for request, image, finite in zip([row.request for row in rows], images(pixels), numbers, strict=True):
             original, mask = request.init_image, request.inpaint_mask
-            yield Candidate(request, image if original is None or mask is None else paste(original, image, mask))
+            pasted = image if original is None or mask is None else paste(original, image, mask)
+            yield Candidate(request, pasted, None if finite else NOT_FINITE)

@@ -64,7 +64,7 @@ class Panel:
                 filter_.begin()
 
     def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Sample]:
-        verdicts = [Verdict() for _ in candidates]
+        verdicts = [Verdict(reason=candidate.failure) for candidate in candidates]
         for name, filter_ in self.filters.items():
             rows = [row for row, verdict in enumerate(verdicts) if verdict.kept]
             for row, verdict in zip(rows, filter_.judge([candidates[row] for row in rows], kept), strict=True):

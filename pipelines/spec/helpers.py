@@ -46,6 +46,6 @@ def check_helpers(spec: VersionSpec) -> None:
     for field, value, users, remedy in helpers:
         if value == BUILTIN and (used := users(spec)):
             raise SpecError(
-                f"models.{field}: 'builtin' knows small images of garments alone, and beside {models.text_to_image!r} it would "
+                f"models.{field}: 'builtin' knows small images of garments alone; beside {models.text_to_image!r} it would "
                 f"judge others, for {', '.join(used)}; give {remedy}"
             )

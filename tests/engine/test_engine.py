@@ -238,6 +238,21 @@ def test_a_folder_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:
         open_backbone(str(tmp_path), "cpu")
 
 
+def test_an_overflow_fails_its_own_request_and_the_batch_goes_on(tiny_model: Backbone) -> None:
+    decode = tiny_model.decode_latents
+
+    def overflow(latents: torch.Tensor) -> torch.Tensor:
+        pixels = decode(latents)
+        pixels[0, 0, 0, 0] = torch.nan
+        return pixels
+
+    tiny_model.decode_latents = overflow  # type: ignore[method-assign]
+    first, second = Engine(tiny_model, batch_size=2).run([request(0), request(1)])
+    assert first.failure is not None
+    assert "bf16 or fp32" in first.failure
+    assert second.failure is None
+
+
 def test_encoding_does_not_depend_on_the_batch(tiny_model: Backbone) -> None:
     both = tiny_model.encode_images(tensor([picture(1), picture(2)]))
     alone = tiny_model.encode_images(tensor([picture(2)]))

@@ -1,6 +1,7 @@
 """The panel: filters in the order of the spec, each seeing only what those before it kept, and a reason for every drop."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -46,6 +47,14 @@ def test_what_one_drops_the_next_never_sees(tmp_path: Path) -> None:
     panel.filters["near_duplicate"] = Watched()
     panel.judge(made(), [])
     assert seen == [1, 2, 3, 5]
+
+
+def test_a_candidate_that_failed_is_dropped_with_its_reason_and_seen_by_no_filter(tmp_path: Path) -> None:
+    panel = Panel(open_resources(tmp_path, filters=[]))
+    failed = replace(candidate(noise(1)), failure="engine: pixels that are no numbers")
+    first, second = panel.judge([failed, candidate(noise(2), index=1)], [])
+    assert (first.verdict.reason, first.verdict.scores) == ("engine: pixels that are no numbers", {})
+    assert second.verdict.kept
 
 
 def test_the_order_is_that_of_the_spec(tmp_path: Path) -> None:
