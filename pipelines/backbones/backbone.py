@@ -15,6 +15,8 @@ from pipelines.backbones.text_encoder import TextEncoder
 from pipelines.errors import ModelError
 from pipelines.tensors import fingerprint
 
+VAE_PIXELS = 2**22  # encoded or decoded at a time: 16 images at 512 pixels a side, 4 at 1024, all at 64
+
 
 class Backbone(ABC):
     """Prompts to embeddings, pixels to latents and back, one forward of the UNet for rows that differ in everything.
@@ -109,14 +111,18 @@ class Backbone(ABC):
 
     def encode_images(self, pixels: Tensor) -> Tensor:
         """Pixels in -1..1 to latents, float32 (n, channels, h / factor, w / factor): the mode, without sampling."""
-        encoded = self.vae.encode(pixels.to(self.device, self.vae_dtype))
-        latents = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
-        return latents.float() * self.vae.config.scaling_factor  # type: ignore[no-any-return]
+        parts = []
+        for part in torch.split(pixels, max(1, VAE_PIXELS // pixels[0, 0].numel())):
+            encoded = self.vae.encode(part.to(self.device, self.vae_dtype))
+            latents = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
+            parts.append(latents.float() * self.vae.config.scaling_factor)
+        return torch.cat(parts)
 
     def decode_latents(self, latents: Tensor) -> Tensor:
         """Latents to pixels, about -1..1."""
-        pixels: Tensor = self.vae.decode((latents / self.vae.config.scaling_factor).to(self.vae_dtype)).sample
-        return pixels.float()
+        scaled = (latents / self.vae.config.scaling_factor).to(self.vae_dtype)
+        size = max(1, VAE_PIXELS // (latents[0, 0].numel() * self.vae_scale_factor**2))
+        return torch.cat([self.vae.decode(part).sample.float() for part in torch.split(scaled, size)])
 
     def empty_image(self, like: Tensor) -> Tensor:
         """What an inpainting UNet takes beside latents (n, c, h, w) where everything is painted: a mask of ones, and the

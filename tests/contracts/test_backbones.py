@@ -24,6 +24,7 @@ from pipelines.learning.textual_inversion import EMBEDS, TextualInversion
 from pipelines.prompts import token_phrase
 from pipelines.records import Image, ImagePrompt, Item, Mask, Request
 from pipelines.spec import Inversion, Lora
+from pipelines.tensors import tensor
 from pipelines.vision.segmentation import CrossAttention
 from tests.checkpoints import build, build_xl, vision_tower
 
@@ -136,6 +137,20 @@ def test_a_batch_gives_what_one_request_at_a_time_gives(backbone: Backbone) -> N
     ]
     together = {c.request.index: c.image for c in Engine(backbone, 3).run(requests)}
     assert all(near(together[one.index], ours(backbone, one)) for one in requests)
+
+
+def test_the_autoencoder_takes_a_few_images_at_a_time(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = tensor([picture(seed) for seed in range(5)])
+    latents = backbone.encode_images(images)
+    pixels = backbone.decode_latents(latents)
+    monkeypatch.setattr("pipelines.backbones.backbone.VAE_PIXELS", 2 * 32 * 32)
+    sizes: list[int] = []
+    encode, decode = backbone.vae.encode, backbone.vae.decode
+    monkeypatch.setattr(backbone.vae, "encode", lambda x: (sizes.append(len(x)), encode(x))[1])
+    monkeypatch.setattr(backbone.vae, "decode", lambda x: (sizes.append(len(x)), decode(x))[1])
+    assert torch.allclose(backbone.encode_images(images), latents, atol=1e-5)
+    assert torch.allclose(backbone.decode_latents(latents), pixels, atol=1e-5)
+    assert sizes == [2, 2, 1] * 2
 
 
 def test_a_token_is_learned_and_plain_diffusers_reads_it(backbone: Backbone, checkpoint: Path) -> None:
