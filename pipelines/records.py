@@ -102,6 +102,7 @@ class Request:
     strength: float = 1.0  # share of the noise schedule that is run, 0 < strength <= 1
     guidance: float = 7.5  # classifier-free guidance scale, >= 1; 1 turns it off
     steps: int = 25  # steps of the full schedule
+    negative_prompt: str = ""  # of classifier-free guidance's other prediction
 
     @property
     def init_image(self) -> Image | None:

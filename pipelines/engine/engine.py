@@ -31,7 +31,7 @@ class Engine:
     def __init__(self, backbone: Backbone, batch_size: int = 32) -> None:
         self.backbone = backbone
         self.batch_size = batch_size
-        self.unconditional = backbone.unconditional
+        self.negatives = {"": backbone.unconditional}  # by negative prompt
 
     @torch.inference_mode()
     def run(self, requests: Iterable[Request]) -> Iterator[Candidate]:
@@ -119,7 +119,7 @@ class Engine:
         prediction = self.backbone.predict(
             torch.cat([inputs, inputs[guided]]),
             torch.cat([t, t[guided]]),
-            PromptEmbeds.cat([*(row.prompt_embeds for row in rows), self.unconditional.expand(len(guided))]),
+            PromptEmbeds.cat([*(row.prompt_embeds for row in rows), *(self.negative(rows[index]) for index in guided)]),
             image_embeds(rows, guided),
             image_scale,
         )
@@ -127,6 +127,13 @@ class Engine:
         guidance = per_row([rows[index].request.guidance for index in guided], x)
         prediction[guided] = unconditional + guidance * (prediction[guided] - unconditional)
         return prediction
+
+    def negative(self, row: Row) -> PromptEmbeds:
+        """The embeddings of a row's negative prompt."""
+        prompt = row.request.negative_prompt
+        if prompt not in self.negatives:
+            self.negatives[prompt] = self.backbone.encode_prompts([prompt])
+        return self.negatives[prompt]
 
     def inpainting_channels(self, rows: list[Row]) -> Tensor:
         """The further inputs of an inpainting UNet: the mask, and the latents of the masked image."""

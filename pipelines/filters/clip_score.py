@@ -45,7 +45,8 @@ class ClipScore:
         """The embedding of each class."""
         source, view = self.resources.source, self.resources.view
         if self.spec.classes == "names":
-            return self.clip.embed_words(source.classes)
+            names = self.resources.spec.method.names
+            return self.clip.embed_words([names.get(label, label) for label in source.classes])
         return self.clip.prototypes([view.images(source.of(label)) for label in source.classes])
 
     def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Verdict]:

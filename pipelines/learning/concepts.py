@@ -38,5 +38,6 @@ class Concepts:
             "lora": self.loras.key(label),
             "guidance": self.spec.guidance,
             "steps": self.spec.steps,
+            "negative_prompt": self.spec.negative_prompt,
         }
         return Request(index=planned.index, attempt=attempt, label=label, method=self.spec.type, **{**fields, **changes})

@@ -141,7 +141,7 @@ class Tokens:
     def phrase(self, label: str) -> str:
         """A class in a prompt: its name, or its token and the superclass."""
         if self.spec is None or label not in self.words:
-            return label
+            return self.resources.spec.method.names.get(label, label)
         return token_phrase(self.learned[label].name, self.spec.vectors, self.words[label])
 
     def key(self, label: str) -> str | None:

@@ -17,18 +17,17 @@ def check(spec: VersionSpec, source: Source) -> None:
     for filter_ in spec.filters:
         if isinstance(filter_, Calibrated) and filter_.calibrate is not None:
             check_calibration(filter_.type, source)
-    if isinstance(spec.method.superclass, dict):
-        check_superclasses(spec.method.superclass, source)
+    superclasses = spec.method.superclass if isinstance(spec.method.superclass, dict) else {}
+    check_classes("method.superclass", superclasses, source)
+    check_classes("method.names", spec.method.names, source)
     if spec.evaluation is not None:
         check_evaluation(spec.evaluation, source)
 
 
-def check_superclasses(words: Mapping[str, str], source: Source) -> None:
+def check_classes(field: str, words: Mapping[str, str], source: Source) -> None:
     unknown = [label for label in words if label not in source.classes]
     if unknown:
-        raise SpecError(
-            f"method.superclass: {unknown[0]!r} is no class of the source, whose classes are {', '.join(source.classes)}"
-        )
+        raise SpecError(f"{field}: {unknown[0]!r} is no class of the source, whose classes are {', '.join(source.classes)}")
 
 
 def check_calibration(filter_type: str, source: Source) -> None:

@@ -62,6 +62,14 @@ class Asked(Strict):
         {},
         description="What stands for the names in the templates, one drawn for each image: {scene: [on grass, at night]}.",
     )
+    names: dict[str, str] = Field(
+        {},
+        description="What classes are called in prompts and by CLIP, where the source's name is no word: {n02124075: "
+        "Egyptian cat}; others go by their own.",
+    )
+    negative_prompt: str = Field(
+        "", description="What images are guided away from, instead of from the empty prompt; of no effect without guidance."
+    )
 
     @model_validator(mode="after")
     def superclass_of_tokens(self) -> Self:

@@ -108,6 +108,15 @@ def test_text_to_image(backbone: Backbone, checkpoint: Path) -> None:
     assert near(ours(backbone, plain()), theirs(opened, plain(), **inputs))
 
 
+def test_a_negative_prompt(backbone: Backbone, checkpoint: Path) -> None:
+    request = plain(negative_prompt="a blue bag")
+    kind = AutoPipelineForInpainting if backbone.inpainting else AutoPipelineForText2Image
+    inputs = blank(backbone) if backbone.inpainting else {"height": 32, "width": 32}
+    expected = theirs(pipeline(kind, checkpoint), request, negative_prompt=request.negative_prompt, **inputs)
+    assert near(ours(backbone, request), expected)
+    assert not np.array_equal(ours(backbone, plain()), expected)
+
+
 def test_image_to_image(backbone: Backbone, checkpoint: Path) -> None:
     request = plain(source=ITEM, image=picture(), strength=0.5)
     image = PIL.Image.fromarray(picture())

@@ -44,6 +44,15 @@ def test_real_pictures_pass_as_what_they_are_and_fail_as_what_they_are_not(resou
     assert {verdict.reason for verdict in wrong if not verdict.kept} == {f"does not look like a {g}" for g in GARMENTS}
 
 
+def test_a_class_goes_by_the_name_that_the_spec_gives(resources: Resources, tmp_path: Path) -> None:
+    """By each other's names, all are taken for another."""
+    names = dict(zip(GARMENTS, (*GARMENTS[1:], GARMENTS[0]), strict=True))
+    models = {"device": "cpu", "resolution": 64}
+    swapped = open_resources(tmp_path, source=FEW, models=models, method={"type": "text_to_image", "names": names})
+    kept = [verdict.kept for verdict in judged(swapped, shown(resources))]
+    assert np.mean(kept) < 0.3
+
+
 def test_scores_are_shares_and_the_line_is_an_even_one_unless_given(resources: Resources) -> None:
     verdicts = judged(resources, shown(resources))
     for verdict in verdicts:

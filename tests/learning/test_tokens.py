@@ -43,11 +43,13 @@ def test_a_token_whose_word_is_seen_nowhere_is_refused(tmp_path: Path) -> None:
 
 def test_a_token_is_learned_where_there_is_a_superclass_and_said_before_it(tmp_path: Path) -> None:
     """Of a tail of many kinds, only those are learned whose names say nothing to the model."""
-    made = open_resources(tmp_path, source=TAIL)
+    names = {"bag": "handbag", "coat": "overcoat"}
+    made = open_resources(tmp_path, source=TAIL, method={"type": "text_to_image", "names": names})
     tokens = Tokens(made, {"boot": "shoe", "coat": "dress"}, QUICK)
     assert set(tokens.learned) == {"boot", "coat"}
     assert tokens.phrase("boot") == "<boot> <boot>_1 shoe"
     assert tokens.phrase("coat") == "<coat> <coat>_1 dress"
-    assert tokens.phrase("bag") == "bag"
+    assert tokens.phrase("bag") == "handbag"
+    assert tokens.phrase("shirt") == "shirt"
     assert tokens.key("bag") is None
     assert made.store.exists(str(tokens.key("boot")))

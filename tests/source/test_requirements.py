@@ -45,6 +45,12 @@ def test_a_superclass_is_one_of_a_class_of_the_source() -> None:
         check(asked, open_source(asked.source))
 
 
+def test_a_name_is_one_of_a_class_of_the_source() -> None:
+    given = spec(method={"type": "text_to_image", "names": {"boot": "rubber boot", "clog": "wooden shoe"}})
+    with pytest.raises(SpecError, match=r"^method.names: 'clog' is no class of the source"):
+        check(given, open_source(given.source))
+
+
 @pytest.mark.parametrize(("arm", "split"), [("group_dro", "train"), ("dfr", "validation")])
 def test_an_arm_that_reads_groups_needs_one_of_every_image(arm: str, split: str) -> None:
     asked = spec(evaluation={"arms": ["erm", arm]})
