@@ -79,7 +79,7 @@ class Job:
 
     @cached_property
     def engine(self) -> Engine:
-        return Engine(self.resources.models.backbone)
+        return Engine(self.resources.painter)
 
     @cached_property
     def panel(self) -> Panel:

@@ -64,6 +64,7 @@ def check(spec: VersionSpec, settings: Settings) -> None:
     check_source(spec.source, settings)
     checkpoints = {
         "models.text_to_image": [spec.models.text_to_image],
+        "models.inpainting": [spec.models.inpainting] if spec.models.inpainting else [],
         "models.adapter": [spec.models.adapter],
         "models.clip": [spec.models.clip],
         "models.segmenter": spec.models.segmenter.split("+"),

@@ -61,6 +61,11 @@ class Backbone(ABC):
     def prompt_arguments(self, prompt_embeds: PromptEmbeds, xt: Tensor) -> dict[str, Any]:
         """What the UNet takes beside latents, timesteps and the embeddings of tokens."""
 
+    def reads_as(self, other: "Backbone") -> bool:
+        """Whether prompts have the same embeddings, up to rounding, here and there."""
+        here, there = (backbone.encode_prompts(["a photo of a cat"]).tokens.float() for backbone in (self, other))
+        return here.shape == there.shape and torch.allclose(here, there, rtol=0.05, atol=0.05)
+
     @property
     def unconditional(self) -> PromptEmbeds:
         """The one row of classifier-free guidance's other prediction: of the empty prompt."""

@@ -17,32 +17,38 @@ PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 FEW_STEP_SCHEDULERS = ("LCMScheduler", "TCDScheduler")
 
 
-def open_backbone(checkpoint: str, device: str = "auto", name: str = "", precision: Precision = "auto") -> Backbone:
-    """Load a path or hub id; `name` is what errors call it. Raises ModelError."""
+def open_backbone(
+    checkpoint: str,
+    device: str = "auto",
+    name: str = "",
+    precision: Precision = "auto",
+    field: str = "models.text_to_image",
+) -> Backbone:
+    """Load a path or hub id; `name` and `field` are what errors call it. Raises ModelError."""
     name, place = name or checkpoint, choose_device(device)
-    family, dtype = family_of(checkpoint, name), choose_dtype(precision, place)
+    family, dtype = family_of(checkpoint, name, field), choose_dtype(precision, place)
     try:
         pipeline: Any = DiffusionPipeline.from_pretrained(
             checkpoint, dtype=dtype, safety_checker=None, use_safetensors=True, variant=variant_of(checkpoint)
         )
     except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"models.text_to_image: {name!r} cannot be loaded ({error})") from None
+        raise ModelError(f"{field}: {name!r} cannot be loaded ({error})") from None
     return family(pipeline, name, place, dtype)
 
 
-def family_of(checkpoint: str, name: str) -> type[Backbone]:
+def family_of(checkpoint: str, name: str, field: str) -> type[Backbone]:
     """The family of a checkpoint, by its configuration: no weight is read. Raises ModelError, which says what will do."""
     try:
         index = DiffusionPipeline.load_config(checkpoint)
         parts = {part: index[part][1] for part in (*PARTS, "text_encoder_2") if index.get(part)}  # classes, None: left out
         config = UNet2DConditionModel.load_config(checkpoint, subfolder="unet") if parts.get("unet") else {}
     except (OSError, ValueError) as error:
-        raise ModelError(f"models.text_to_image: {name!r} is no diffusers checkpoint ({error})") from None
+        raise ModelError(f"{field}: {name!r} is no diffusers checkpoint ({error})") from None
     if not all(parts.get(part) for part in PARTS):
-        raise ModelError(f"models.text_to_image: {name!r} is a {index['_class_name']}; give one of {FAMILIES}")
+        raise ModelError(f"{field}: {name!r} is a {index['_class_name']}; give one of {FAMILIES}")
     if parts["scheduler"] in FEW_STEP_SCHEDULERS or config.get("time_cond_proj_dim"):
         raise ModelError(
-            f"models.text_to_image: {name!r} is distilled to a few steps of a solver of its own ({parts['scheduler']}), and "
+            f"{field}: {name!r} is distilled to a few steps of a solver of its own ({parts['scheduler']}), and "
             "another would ruin its images; give the checkpoint that it was distilled from"
         )
     return StableDiffusionXL if parts.get("text_encoder_2") else StableDiffusion

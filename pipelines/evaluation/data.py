@@ -50,7 +50,7 @@ class EvaluationData:
     @cached_property
     def reencoded(self) -> list[Image]:
         """The real training images, once through the generator's autoencoder."""
-        backbone, pixels = self.resources.models.backbone, self.real.images
+        backbone, pixels = self.resources.painter, self.real.images
         with torch.inference_mode():
             parts = [backbone.encode_images(tensor(pixels[i : i + BATCH])) for i in range(0, len(pixels), BATCH)]
             return [image for part in parts for image in images(backbone.decode_latents(part))]

@@ -126,5 +126,6 @@ class Loras:
 
         artifact = resources.artifacts.get_or_make("lora", facts, CURVE, train)
         key = artifact.key(WEIGHTS)
-        backbone.add_lora(key, load(artifact.get(WEIGHTS)))
+        for each in {backbone, resources.painter}:
+            each.add_lora(key, load(artifact.get(WEIGHTS)))
         return key

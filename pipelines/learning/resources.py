@@ -2,12 +2,14 @@
 
 from functools import cached_property
 
+from pipelines.backbones.backbone import Backbone
 from pipelines.learning.judges import JudgeTraining, View, rank
 from pipelines.progress import Progress
 from pipelines.records import Item
 from pipelines.source.open import open_source
 from pipelines.source.source import Source
 from pipelines.spec import LabelAgreementFilter, VersionSpec
+from pipelines.spec.helpers import repaints_a_part
 from pipelines.store import keys
 from pipelines.store.artifacts import Artifacts
 from pipelines.store.object_store import Store
@@ -32,6 +34,11 @@ class Resources:
     @cached_property
     def source(self) -> Source:
         return open_source(self.spec.source, self.store)
+
+    @property
+    def painter(self) -> Backbone:
+        """What generates the version's images."""
+        return self.models.painter if repaints_a_part(self.spec) else self.models.backbone
 
     @cached_property
     def view(self) -> SourceView:

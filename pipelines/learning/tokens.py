@@ -84,7 +84,8 @@ class Tokens:
             artifacts[label].publish(files)
         tokens = {label: load_token(artifact) for label, artifact in artifacts.items()}
         for token in tokens.values():
-            backbone.set_token(token.name, token.vectors)
+            for each in {backbone, resources.painter}:
+                each.set_token(token.name, token.vectors)
         return tokens
 
     def prepare(self, label: str, spec: Inversion) -> tuple[Artifact, Call]:

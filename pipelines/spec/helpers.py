@@ -14,13 +14,19 @@ SEGMENTERS = (
 CLIPS = "a CLIP checkpoint such as openai/clip-vit-base-patch32"
 
 
+def repaints_a_part(spec: VersionSpec) -> bool:
+    """Whether the method keeps what lies outside a region of its source images."""
+    method = spec.method
+    if isinstance(method, SpuriousRemoval):
+        return method.region != "whole"
+    return isinstance(method, ImageVariation) and method.repaint != "whole"
+
+
 def segmenter_users(spec: VersionSpec) -> list[str]:
     """The fields of a spec that have objects segmented."""
     method, arms = spec.method, spec.evaluation.arms if spec.evaluation else ()
-    repaints = isinstance(method, SpuriousRemoval) and method.region != "whole"
-    repaints |= isinstance(method, ImageVariation) and method.repaint != "whole"
     return [
-        *(["method"] if repaints else []),
+        *(["method"] if repaints_a_part(spec) else []),
         *(["method.inversion.masked"] if method.inversion is not None and method.inversion.masked else []),
         *(f"filters.{f.type}" for f in spec.filters if isinstance(f, LabelAgreementFilter) and f.view == "object"),
         *(f"evaluation.arms.{arm}" for arm in arms if ARMS[arm].masks),
@@ -38,8 +44,14 @@ def clip_users(spec: VersionSpec) -> list[str]:
 
 
 def check_helpers(spec: VersionSpec) -> None:
-    """Raises SpecError for a bundled helper beside a checkpoint that is not: it would judge images of another kind."""
+    """Raises SpecError for a bundled helper beside a checkpoint that is not: it would judge images of another kind; and for
+    an inpainting checkpoint that nothing paints with."""
     models = spec.models
+    if models.inpainting is not None and not repaints_a_part(spec):
+        raise SpecError(
+            f"models.inpainting: {models.inpainting!r} would paint nothing, since the method repaints no part of an image; "
+            "leave it out, or use spurious_removal, or image_variation with repaint"
+        )
     if models.text_to_image == BUILTIN:
         return
     helpers = (("segmenter", models.segmenter, segmenter_users, SEGMENTERS), ("clip", models.clip, clip_users, CLIPS))

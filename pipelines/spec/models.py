@@ -13,6 +13,11 @@ class Models(Strict):
     """The checkpoints to use. The defaults are in the package; any diffusers or transformers path or id will do."""
 
     text_to_image: str = Field("builtin", description="A diffusers checkpoint with a UNet: path, hub id, or 'builtin'.")
+    inpainting: str | None = Field(
+        None,
+        description="A diffusers inpainting checkpoint of the same family, which paints where a method repaints a part; "
+        "tokens and LoRAs are learned on text_to_image. None: text_to_image paints.",
+    )
     segmenter: str = Field(
         "builtin",
         description="A CLIPSeg checkpoint, a GroundingDINO and a SAM one joined by '+', 'builtin' (CLIPSeg), "

@@ -63,5 +63,5 @@ def candidates(resources: Resources, count: int) -> list[Candidate]:
     planned = [plan.image(number * plan.planned // count) for number in range(count)]
     method = open_method(resources)
     method.learn()
-    engine = Engine(resources.models.backbone, count)
+    engine = Engine(resources.painter, count)
     return sorted(engine.run(method.requests(planned, 0)), key=lambda candidate: candidate.request.index)

@@ -73,8 +73,8 @@ def row(sample: Sample, resources: Resources) -> dict[str, Any]:
         "strength": request.strength,
         "guidance": request.guidance,
         "steps": request.steps,
-        "model": resources.spec.models.text_to_image,
-        "revision": resources.models.backbone.revision,
+        "model": resources.painter.name,
+        "revision": resources.painter.revision,
         "scores": json.dumps(sample.verdict.scores, sort_keys=True),
         "reason": sample.verdict.reason,
     }

@@ -7,6 +7,7 @@ from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.image_prompts import AdapterFiles, IpAdapter, UnClip, adapter_files
 from pipelines.backbones.loading import open_backbone
 from pipelines.builtin.checkpoints import ADAPTER, BUILTIN, resolve
+from pipelines.errors import ModelError
 from pipelines.vision.clip import Clip
 from pipelines.vision.segmentation import Segmenter, open_segmenter
 
@@ -26,6 +27,22 @@ class Models:
     def backbone(self) -> Backbone:
         checkpoint = resolve(self.spec.text_to_image, "model")
         return open_backbone(checkpoint, self.spec.device, self.spec.text_to_image, self.precision)
+
+    @cached_property
+    def painter(self) -> Backbone:
+        """What repaints parts of images: the inpainting checkpoint, the backbone where there is none. Raises ModelError."""
+        if self.spec.inpainting is None:
+            return self.backbone
+        name = self.spec.inpainting
+        painter = open_backbone(resolve(name, "model"), self.spec.device, name, self.precision, "models.inpainting")
+        if not painter.inpainting:
+            raise ModelError(f"models.inpainting: {name!r} is no inpainting checkpoint; give one, or leave it out")
+        if not painter.reads_as(self.backbone):
+            raise ModelError(
+                f"models.inpainting: {name!r} reads prompts otherwise than {self.backbone.name!r}, so tokens that are "
+                "learned on one say nothing to the other; give the inpainting checkpoint of the same base"
+            )
+        return painter
 
     @cached_property
     def resolution(self) -> int:
@@ -51,10 +68,10 @@ class Models:
 
     def forget_loras(self) -> None:
         """Take those of an earlier version out of the backbone: they would pile up."""
-        if "backbone" in vars(self):
-            self.backbone.remove_loras()
+        for name in {"backbone", "painter"} & vars(self).keys():
+            getattr(self, name).remove_loras()
 
     @property
     def loaded(self) -> list[str]:
         """Names of those that are in memory."""
-        return [name for name in ("backbone", "segmenter", "clip") if name in vars(self)]
+        return [name for name in ("backbone", "painter", "segmenter", "clip") if name in vars(self)]
