@@ -93,8 +93,9 @@ class Job:
         )
 
     def check(self) -> None:
-        """Check what spec and evaluation require of the source. Raises SpecError or SourceError."""
+        """Check what the spec requires of source and checkpoints. Raises SpecError, SourceError or ModelError."""
         requirements.check(self.spec, self.resources.source)
+        self.resources.models.inspect()
 
     def learn(self) -> None:
         """Train judges, tokens and LoRAs, or take them from the store."""

@@ -12,6 +12,7 @@ from pipelines.spec import Precision, VersionSpec
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
 from pipelines.store.object_store import Store
+from pipelines.tensors import choose_device
 from pipelines.vision.models import Models
 
 
@@ -42,6 +43,7 @@ def run(spec: VersionSpec, out: Path, progress: Progress, precision: Precision =
 
     Stopped anywhere and run again, it goes on where it was and ends with the same bytes.
     """
+    choose_device(spec.models.device)  # raises before anything is done
     store = Store.open(out)
     job = Job(spec, store, progress, models=Models(spec.models, precision))
     clock = Clock(store, job.resources.root)

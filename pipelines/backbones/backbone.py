@@ -18,6 +18,17 @@ from pipelines.tensors import fingerprint
 VAE_PIXELS = 2**22  # encoded or decoded at a time: 16 images at 512 pixels a side, 4 at 1024, all at 64
 
 
+def vae_scale_factor(config: Mapping[str, Any]) -> int:
+    """Pixels a latent cell, of an autoencoder's configuration."""
+    channels = config.get("block_out_channels") or config["encoder_block_out_channels"]
+    return int(2 ** (len(channels) - 1))
+
+
+def inpainting_channels(latent_channels: int) -> int:
+    """Input channels of an inpainting UNet: latents, a mask, and the latents of the masked image."""
+    return 2 * latent_channels + 1
+
+
 class Backbone(ABC):
     """Prompts to embeddings, pixels to latents and back, one forward of the UNet for rows that differ in everything.
 
@@ -36,11 +47,10 @@ class Backbone(ABC):
         self.vae = pipeline.vae.to(device, self.vae_dtype).eval().requires_grad_(False)
         self.text_encoders = self.open_text_encoders(pipeline)
         self.schedule = Schedule.of(pipeline.scheduler)
-        channels = self.vae.config.get("block_out_channels") or self.vae.config.encoder_block_out_channels
-        self.vae_scale_factor = 2 ** (len(channels) - 1)
+        self.vae_scale_factor = vae_scale_factor(self.vae.config)
         self.latent_channels = int(self.vae.config.latent_channels)
         self.resolution = int(self.unet.config.sample_size) * self.vae_scale_factor
-        self.inpainting = self.unet.config.in_channels == 2 * self.latent_channels + 1
+        self.inpainting = self.unet.config.in_channels == inpainting_channels(self.latent_channels)
         self.revision = fingerprint(self.unet)
         unclip = hasattr(pipeline, "image_normalizer") and hasattr(pipeline, "image_encoder")
         self.image_conditioning: IpAdapter | UnClip | None = UnClip(pipeline, device) if unclip else None

@@ -1,11 +1,12 @@
 """Opens a diffusers checkpoint as a backbone of its family. The one place that loads one."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diffusers import DiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel
 
-from pipelines.backbones.backbone import Backbone
+from pipelines.backbones.backbone import Backbone, inpainting_channels, vae_scale_factor
 from pipelines.backbones.stable_diffusion import StableDiffusion
 from pipelines.backbones.stable_diffusion_xl import StableDiffusionXL
 from pipelines.errors import ModelError
@@ -26,7 +27,7 @@ def open_backbone(
 ) -> Backbone:
     """Load a path or hub id; `name` and `field` are what errors call it. Raises ModelError."""
     name, place = name or checkpoint, choose_device(device)
-    family, dtype = family_of(checkpoint, name, field), choose_dtype(precision, place)
+    family, dtype = inspect(checkpoint, name, field).family, choose_dtype(precision, place)
     try:
         pipeline: Any = DiffusionPipeline.from_pretrained(
             checkpoint, dtype=dtype, safety_checker=None, use_safetensors=True, variant=variant_of(checkpoint)
@@ -36,22 +37,39 @@ def open_backbone(
     return family(pipeline, name, place, dtype)
 
 
-def family_of(checkpoint: str, name: str, field: str) -> type[Backbone]:
-    """The family of a checkpoint, by its configuration: no weight is read. Raises ModelError, which says what will do."""
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What the configuration of a checkpoint says."""
+
+    kind: str  # its pipeline in diffusers
+    family: type[Backbone]
+    resolution: int  # pixels a side
+    inpainting: bool
+
+
+def inspect(checkpoint: str, name: str = "", field: str = "models.text_to_image") -> Inspection:
+    """Read the configuration of a checkpoint, and no weight. Raises ModelError for one that cannot be used."""
+    name = name or checkpoint
+    if Path(checkpoint).is_absolute() and not Path(checkpoint).is_dir():
+        raise ModelError(f"{field}: there is no folder {name!r}; give that of a diffusers checkpoint, or a hub id")
     try:
         index = DiffusionPipeline.load_config(checkpoint)
         parts = {part: index[part][1] for part in (*PARTS, "text_encoder_2") if index.get(part)}  # classes, None: left out
-        config = UNet2DConditionModel.load_config(checkpoint, subfolder="unet") if parts.get("unet") else {}
+        if not all(parts.get(part) for part in PARTS):
+            raise ModelError(f"{field}: {name!r} is a {index['_class_name']}; give one of {FAMILIES}")
+        unet = UNet2DConditionModel.load_config(checkpoint, subfolder="unet")
+        vae = AutoencoderKL.load_config(checkpoint, subfolder="vae")
     except (OSError, ValueError) as error:
-        raise ModelError(f"{field}: {name!r} is no diffusers checkpoint ({error})") from None
-    if not all(parts.get(part) for part in PARTS):
-        raise ModelError(f"{field}: {name!r} is a {index['_class_name']}; give one of {FAMILIES}")
-    if parts["scheduler"] in FEW_STEP_SCHEDULERS or config.get("time_cond_proj_dim"):
+        raise ModelError(f"{field}: {name!r} is no diffusers checkpoint ({str(error).splitlines()[0]})") from None
+    if parts["scheduler"] in FEW_STEP_SCHEDULERS or unet.get("time_cond_proj_dim"):
         raise ModelError(
             f"{field}: {name!r} is distilled to a few steps of a solver of its own ({parts['scheduler']}), and "
             "another would ruin its images; give the checkpoint that it was distilled from"
         )
-    return StableDiffusionXL if parts.get("text_encoder_2") else StableDiffusion
+    family = StableDiffusionXL if parts.get("text_encoder_2") else StableDiffusion
+    resolution = int(unet["sample_size"]) * vae_scale_factor(vae)
+    inpainting = unet["in_channels"] == inpainting_channels(vae["latent_channels"])
+    return Inspection(index["_class_name"], family, resolution, inpainting)
 
 
 def variant_of(checkpoint: str) -> str | None:

@@ -5,7 +5,7 @@ from functools import cached_property
 from pipelines import spec
 from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.image_prompts import AdapterFiles, IpAdapter, UnClip, adapter_files
-from pipelines.backbones.loading import open_backbone
+from pipelines.backbones.loading import Inspection, inspect, open_backbone
 from pipelines.builtin.checkpoints import ADAPTER, BUILTIN, resolve
 from pipelines.errors import ModelError
 from pipelines.vision.clip import Clip
@@ -22,6 +22,11 @@ class Models:
     def __reduce__(self) -> tuple[type["Models"], tuple[spec.Models, spec.Precision]]:
         """In another process, they are loaded anew."""
         return Models, (self.spec, self.precision)
+
+    def inspect(self) -> dict[str, Inspection]:
+        """What the diffusers checkpoints are, by field, from their configuration alone. Raises ModelError."""
+        named = {"models.text_to_image": self.spec.text_to_image, "models.inpainting": self.spec.inpainting}
+        return {field: inspect(resolve(name, "model"), name, field) for field, name in named.items() if name is not None}
 
     @cached_property
     def backbone(self) -> Backbone:

@@ -9,7 +9,7 @@ import typer
 
 from pipelines.errors import SpecError
 from pipelines.spec import UploadedSource, VersionSpec, load
-from pipelines.spec.helpers import check_helpers
+from pipelines.spec.helpers import BUILTIN, check_helpers
 from service.cli.output import write_json
 
 EXAMPLES = ("spurious", "few-shot", "long-tail")
@@ -44,8 +44,22 @@ def validate(
         typer.echo(line)
     plan = make_plan(checked, "", "", source.counts)
     requirements.check(checked, source)
+    print_checkpoints(checked)
     typer.echo(f"{title} The spec is valid.")
     typer.echo(f"To be made: {plan.planned} images in {plan.shards} shards.")
+
+
+def print_checkpoints(spec: VersionSpec) -> None:
+    """Say what the spec's own checkpoints are. Raises ModelError for one that cannot be used."""
+    if spec.models.text_to_image == BUILTIN:
+        return
+    from pipelines.progress import quiet
+    from pipelines.vision.models import Models
+
+    quiet()
+    for field, found in Models(spec.models).inspect().items():
+        painting = ", for inpainting" if found.inpainting else ""
+        typer.echo(f"{field}: a {found.kind}{painting}, {found.resolution} pixels a side.")
 
 
 def schema() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from pipelines.backbones.loading import open_backbone
+from pipelines.backbones.loading import inspect, open_backbone
 from pipelines.backbones.stable_diffusion import StableDiffusion
 from pipelines.backbones.stable_diffusion_xl import StableDiffusionXL
 from pipelines.errors import ModelError
@@ -32,6 +32,12 @@ def changed(checkpoint: Path, folder: Path, file: str, **fields: Any) -> Path:
 def test_the_family_follows_from_the_checkpoint(tiny_checkpoint: Path, xl: Path) -> None:
     assert isinstance(open_backbone(str(tiny_checkpoint), "cpu"), StableDiffusion)
     assert isinstance(open_backbone(str(xl), "cpu"), StableDiffusionXL)
+
+
+def test_the_configuration_alone_says_what_it_is(tiny_inpainting_checkpoint: Path, xl: Path, tmp_path: Path) -> None:
+    found = inspect(str(changed(xl, tmp_path / "copy", "model_index.json")))
+    assert (found.family, found.resolution, found.inpainting) == (StableDiffusionXL, 32, False)
+    assert inspect(str(tiny_inpainting_checkpoint)).inpainting
 
 
 def test_a_checkpoint_of_half_precision_files_alone_is_the_same(xl: Path, tmp_path: Path) -> None:

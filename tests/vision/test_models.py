@@ -66,7 +66,7 @@ def test_what_is_learned_on_the_base_is_painted_by_the_twin(base: Path, twin: Pa
     [
         ("base", r"models\.inpainting: .* is no inpainting checkpoint; give one"),
         ("stranger", r"models\.inpainting: .* reads prompts otherwise than .*; give the inpainting checkpoint of the same"),
-        ("missing", r"models\.inpainting: .* is no diffusers checkpoint"),
+        ("missing", r"models\.inpainting: there is no folder .*; give that of a diffusers checkpoint, or a hub id"),
     ],
 )
 def test_another_checkpoint_is_refused(kind: str, message: str, base: Path, tmp_path: Path) -> None:

@@ -91,6 +91,18 @@ def test_validate_says_what_the_source_lacks(tmp_path: Path) -> None:
     assert "The spec is valid" not in found.stdout
 
 
+def test_validate_says_what_the_checkpoint_is_and_refuses_one_that_is_not_there(
+    tmp_path: Path, tiny_checkpoint: Path
+) -> None:
+    found = call("validate", written(tmp_path, models={"text_to_image": str(tiny_checkpoint)}))
+    assert found.exit_code == 0, found.stderr
+    assert "models.text_to_image: a StableDiffusionPipeline, 32 pixels a side." in found.stdout
+    gone = call("validate", written(tmp_path, models={"text_to_image": str(tmp_path / "gone")}))
+    assert gone.exit_code == 2
+    assert "models.text_to_image: there is no folder" in gone.stderr
+    assert "The spec is valid" not in gone.stdout
+
+
 def test_a_spec_is_written_as_it_is_sent_over_http(tmp_path: Path) -> None:
     spec = written(tmp_path)
     assert call("validate", spec, "--json", tmp_path / "spec.json").exit_code == 0
