@@ -53,7 +53,8 @@ def run(calls: Collection[Call], device: str, progress: Progress) -> Iterator[An
     stages = {first.name: progress.stage(first.name, first.steps)}  # before processes are started: it may refuse
     children = [Child() for _ in range(count)]
     try:
-        yield from Pool(children, progress, stages).run(calls)
+        with one_thread(device):  # beside the children's, for what is prepared meanwhile
+            yield from Pool(children, progress, stages).run(calls)
     finally:
         for child in children:
             child.close()

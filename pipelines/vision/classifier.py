@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import transformers
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AutoImageProcessor, AutoModelForImageClassification, ResNetConfig, ResNetForImageClassification
+from transformers import ResNetConfig, ResNetForImageClassification
 
 from pipelines.errors import ModelError
 from pipelines.records import Image
@@ -29,9 +30,9 @@ class Classifier(nn.Module):
             config = ResNetConfig.from_dict({**SMALL.to_dict(), "num_labels": len(self.classes)})
             self.net: nn.Module = ResNetForImageClassification(config)
         else:
-            try:
-                processor = AutoImageProcessor.from_pretrained(checkpoint, use_fast=False)
-                self.net = AutoModelForImageClassification.from_pretrained(
+            try:  # the classes for checkpoints take a second to import: only where they are used
+                processor = transformers.AutoImageProcessor.from_pretrained(checkpoint, use_fast=False)
+                self.net = transformers.AutoModelForImageClassification.from_pretrained(
                     checkpoint, num_labels=len(self.classes), ignore_mismatched_sizes=True
                 )
             except (OSError, ValueError) as error:
