@@ -19,6 +19,10 @@ class Concepts:
         self.tokens = Tokens(resources, spec.superclass, spec.inversion)
         self.loras = Loras(resources, self.tokens, spec.lora)
 
+    def check(self) -> None:
+        """Raises SpecError for words that no token can begin with, before anything is trained."""
+        self.tokens.check()
+
     def learn(self) -> None:
         """Train them, or take them from the store. Resumable; running it again costs nothing."""
         self.tokens.learned  # noqa: B018  (learned on first use)

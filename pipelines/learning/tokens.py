@@ -61,14 +61,19 @@ class Tokens:
             superclass = dict.fromkeys(resources.source.classes, superclass)
         self.words = dict(superclass or {})  # superclasses by class
 
+    def check(self) -> None:
+        """Raises SpecError for a word that is not a single token, and so cannot begin one."""
+        if self.spec is not None:
+            for word in dict.fromkeys(self.spec.initializer or word for word in self.words.values()):
+                initial_vectors(self.resources.models.backbone, word, 1)
+
     @cached_property
     def learned(self) -> dict[str, Token]:
         """Every token by its class, trained now or taken from the store, and set in the text encoder."""
         if self.spec is None:
             return {}
+        self.check()
         resources, backbone = self.resources, self.resources.models.backbone
-        for word in dict.fromkeys(self.spec.initializer or word for word in self.words.values()):
-            initial_vectors(backbone, word, 1)  # raises early if the word is not a single token
         artifacts: dict[str, Artifact] = {}
         pending: dict[str, Call] = {}
         for label in self.words:

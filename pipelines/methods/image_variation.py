@@ -28,6 +28,7 @@ class ImageVariationMethod:
 
     def learn(self) -> None:
         """Segment the objects, learn the tokens. Raises SourceError for a class in which nothing is detected."""
+        self.concepts.check()
         for label, items in self.pool.items():
             if not items:
                 raise SourceError(

@@ -46,6 +46,7 @@ class SpuriousRemovalMethod:
 
     def learn(self) -> None:
         """Train the judge, segment the objects, learn a token a class. Raises SourceError where nothing is detected."""
+        self.concepts.check()
         for label in self.resources.source.classes:
             if not self.majority[label]:
                 raise SourceError(

@@ -65,7 +65,7 @@ class Asked(Strict):
     names: dict[str, str] = Field(
         {},
         description="What classes are called in prompts and by CLIP, where the source's name is no word: {n02124075: "
-        "Egyptian cat}; others go by their own.",
+        "Egyptian cat}; others go by their own, and a class with a learned token by that.",
     )
     negative_prompt: str = Field(
         "", description="What images are guided away from, instead of from the empty prompt; of no effect without guidance."

@@ -26,7 +26,21 @@ class Models:
     def inspect(self) -> dict[str, Inspection]:
         """What the diffusers checkpoints are, by field, from their configuration alone. Raises ModelError."""
         named = {"models.text_to_image": self.spec.text_to_image, "models.inpainting": self.spec.inpainting}
-        return {field: inspect(resolve(name, "model"), name, field) for field, name in named.items() if name is not None}
+        found = {field: inspect(resolve(name, "model"), name, field) for field, name in named.items() if name is not None}
+        base, painter = found["models.text_to_image"], found.get("models.inpainting")
+        if painter is not None and not painter.inpainting:
+            raise self.no_inpainting()
+        if painter is not None and painter.family is not base.family:
+            raise ModelError(
+                f"models.inpainting: {self.spec.inpainting!r} is a {painter.kind}, and {self.spec.text_to_image!r} a "
+                f"{base.kind}; give the inpainting checkpoint of the same base"
+            )
+        return found
+
+    def no_inpainting(self) -> ModelError:
+        return ModelError(
+            f"models.inpainting: {self.spec.inpainting!r} is no inpainting checkpoint; give one, or leave it out"
+        )
 
     @cached_property
     def backbone(self) -> Backbone:
@@ -41,7 +55,7 @@ class Models:
         name = self.spec.inpainting
         painter = open_backbone(resolve(name, "model"), self.spec.device, name, self.precision, "models.inpainting")
         if not painter.inpainting:
-            raise ModelError(f"models.inpainting: {name!r} is no inpainting checkpoint; give one, or leave it out")
+            raise self.no_inpainting()
         if not painter.reads_as(self.backbone):
             raise ModelError(
                 f"models.inpainting: {name!r} reads prompts otherwise than {self.backbone.name!r}, so tokens that are "

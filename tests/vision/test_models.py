@@ -15,7 +15,7 @@ from pipelines.store.object_store import Store
 from pipelines.version import rows
 from pipelines.vision.models import Models
 from tests.builders import spec
-from tests.checkpoints import build
+from tests.checkpoints import build, build_xl
 
 METHOD = {
     "type": "spurious_removal", "superclass": "shoe", "majority": 4, "steps": 2, "objects": "painted",
@@ -75,6 +75,32 @@ def test_another_checkpoint_is_refused(kind: str, message: str, base: Path, tmp_
         build(path, inpainting=True)
     with pytest.raises(ModelError, match=message):
         _ = Models(specs.Models(**models(base, inpainting=str(path)))).painter
+
+
+def test_the_wrong_twin_is_refused_before_a_weight_is_read(base: Path, twin: Path, tmp_path: Path) -> None:
+    other = build_xl(tmp_path / "xl", inpainting=True)
+    for path in (base, other):
+        for weights in path.rglob("unet/*.safetensors"):
+            weights.rename(weights.with_suffix(".away"))
+    try:
+        with pytest.raises(ModelError, match=r"models\.inpainting: .* is no inpainting checkpoint"):
+            Models(specs.Models(**models(base, inpainting=str(base)))).inspect()
+        with pytest.raises(
+            ModelError, match=r"is a StableDiffusionXLInpaintPipeline, and .* a StableDiffusionPipeline; give"
+        ):
+            Models(specs.Models(**models(base, inpainting=str(other)))).inspect()
+        assert Models(specs.Models(**models(base, inpainting=str(twin)))).inspect()["models.inpainting"].inpainting
+    finally:
+        for weights in base.rglob("unet/*.away"):
+            weights.rename(weights.with_suffix(".safetensors"))
+
+
+def test_a_superclass_of_several_tokens_is_refused_before_anything_is_learned(base: Path, tmp_path: Path) -> None:
+    document = spec(models=models(base), method={**METHOD, "superclass": "thing"})
+    job = Job(document, Store.open(tmp_path), Silent())
+    with pytest.raises(SpecError, match=r"'thing' is \d tokens of"):
+        job.learn()
+    assert not job.store.keys("concepts")
 
 
 def test_an_inpainting_checkpoint_that_would_paint_nothing_is_refused(base: Path) -> None:
