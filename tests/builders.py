@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 
 from pipelines.learning.resources import Resources
 from pipelines.progress import Silent
-from pipelines.records import Candidate, Image, Request
+from pipelines.records import Candidate, Image, Mask, Request
 from pipelines.spec import VersionSpec, parse
 from pipelines.store.object_store import Store
 
@@ -44,6 +45,19 @@ def noise(seed: int, side: int = SIDE) -> Image:
 
 def flat(value: int = 128, side: int = SIDE) -> Image:
     return np.full((side, side, 3), value, dtype=np.uint8)
+
+
+def picture(seed: int = 0, side: int = SIDE) -> Image:
+    """Soft spots of colour, without the grain that an autoencoder loses."""
+    small = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    return np.asarray(PIL.Image.fromarray(small).resize((side, side), PIL.Image.Resampling.BICUBIC))
+
+
+def square(side: int = SIDE) -> Mask:
+    """The middle half of an image."""
+    mask = np.zeros((side, side), dtype=np.bool_)
+    mask[side // 4 : side // 4 * 3, side // 4 : side // 4 * 3] = True
+    return mask
 
 
 def candidate(painted: Image, **changes: Any) -> Candidate:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL.Image
 import torch
 
 from pipelines.backbones.backbone import Backbone
@@ -22,6 +21,7 @@ from pipelines.progress import Silent
 from pipelines.records import Image, ImagePrompt, Item, Request
 from pipelines.run import run
 from pipelines.spec import Precision, parse
+from tests.builders import picture, square
 from tests.checkpoints import build, build_xl
 
 PRECISIONS: tuple[Precision, ...] = ("bf16", "fp16")
@@ -36,18 +36,11 @@ class Case:
     run: Callable[[], Figures]  # raises when something is wrong
 
 
-def picture(seed: int, side: int) -> Image:
-    small = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    return np.asarray(PIL.Image.fromarray(small).resize((side, side), PIL.Image.Resampling.BICUBIC))
-
-
 def requests(side: int, width: int = 0) -> list[Request]:
     """Requests that differ in strength, guidance, mask and, for embeddings `width` wide, image prompts."""
-    mask = np.zeros((side, side), dtype=np.bool_)
-    mask[side // 4 : side // 4 * 3, side // 4 : side // 4 * 3] = True
     item = Item("a.png", "0" * 64, "shoe", None)
     plain = Request(0, 0, 0, "shoe", "", "a photo of a red bag on grass", guidance=4, steps=8)
-    masked = replace(plain, source=item, image=picture(0, side), mask=mask, strength=0.8)
+    masked = replace(plain, source=item, image=picture(0, side), mask=square(side), strength=0.8)
     changed = [masked, replace(masked, prompt="a photo of a blue coat", guidance=1, strength=0.5)]
     changed += [plain, replace(plain, guidance=1, steps=5), replace(masked, mask=None, strength=0.6)]
     if width:

@@ -26,7 +26,8 @@ from pipelines.learning.textual_inversion import TextualInversion
 from pipelines.learning.trainer import Trainer
 from pipelines.records import Item, Request
 from pipelines.tensors import choose_dtype
-from tests.benchmarks.gpu_check import Case, Figures, picture
+from tests.benchmarks.gpu_check import Case, Figures
+from tests.builders import picture
 from tests.checkpoints import build, build_xl, full_size
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)

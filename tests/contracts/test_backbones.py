@@ -22,10 +22,11 @@ from pipelines.engine.engine import Engine
 from pipelines.learning.lora import LoraTraining
 from pipelines.learning.textual_inversion import EMBEDS, TextualInversion
 from pipelines.prompts import token_phrase
-from pipelines.records import Image, ImagePrompt, Item, Mask, Request
+from pipelines.records import Image, ImagePrompt, Item, Request
 from pipelines.spec import Inversion, Lora
 from pipelines.tensors import tensor
 from pipelines.vision.segmentation import CrossAttention
+from tests.builders import picture, square
 from tests.checkpoints import build, build_xl, vision_tower
 
 ITEM = Item("a.png", "0" * 64, "shoe", None)
@@ -48,17 +49,6 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 @pytest.fixture
 def backbone(checkpoint: Path) -> Backbone:
     return open_backbone(str(checkpoint), "cpu")
-
-
-def picture(seed: int = 0) -> Image:
-    small = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    return np.asarray(PIL.Image.fromarray(small).resize((32, 32), PIL.Image.Resampling.BICUBIC))
-
-
-def square() -> Mask:
-    mask = np.zeros((32, 32), dtype=np.bool_)
-    mask[8:24, 8:24] = True
-    return mask
 
 
 def plain(**changes: Any) -> Request:

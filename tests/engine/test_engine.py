@@ -19,22 +19,12 @@ from pipelines.backbones.loading import open_backbone
 from pipelines.engine.batch import latent_mask
 from pipelines.engine.engine import Engine
 from pipelines.errors import ModelError
-from pipelines.records import Graft, Image, Item, Mask, Request
+from pipelines.records import Graft, Image, Item, Request
 from pipelines.regions import paste
 from pipelines.tensors import tensor
+from tests.builders import picture, square
 
 ITEM = Item("a/b.png", "0" * 64, "boot", "grass")
-
-
-def picture(seed: int = 0) -> Image:
-    small = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    return np.asarray(PIL.Image.fromarray(small).resize((32, 32), PIL.Image.Resampling.BICUBIC))
-
-
-def square() -> Mask:
-    mask = np.zeros((32, 32), dtype=np.bool_)
-    mask[8:24, 8:24] = True
-    return mask
 
 
 def request(index: int = 0, **changes: object) -> Request:
