@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from pipelines.errors import ModelError
+from pipelines.spec.models import BUILTIN
 
-BUILTIN = "builtin"  # their name in a spec
 WEIGHTS = Path(__file__).parent / "weights"
 ADAPTER = "ip-adapter.safetensors"
 

@@ -4,9 +4,9 @@ from pipelines.errors import SpecError
 from pipelines.spec.arms import ARMS
 from pipelines.spec.filters import ClipScoreFilter, LabelAgreementFilter, NearDuplicateFilter
 from pipelines.spec.methods import ImageVariation, SpuriousRemoval
+from pipelines.spec.models import BUILTIN
 from pipelines.spec.version import VersionSpec
 
-BUILTIN = "builtin"
 SEGMENTERS = (
     "'cross-attention', which needs no second model, a CLIPSeg checkpoint such as CIDAS/clipseg-rd64-refined, or a "
     "GroundingDINO and a SAM one joined by '+', such as IDEA-Research/grounding-dino-tiny+facebook/sam-vit-base"

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from pipelines.spec.base import Strict
 
+BUILTIN = "builtin"  # what a spec calls the bundled checkpoints
 Precision = Literal["auto", "bf16", "fp16", "fp32"]  # of a machine, and so no field of a spec
 
 

@@ -6,8 +6,9 @@ from pipelines import spec
 from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.image_prompts import AdapterFiles, IpAdapter, UnClip, adapter_files
 from pipelines.backbones.loading import Inspection, inspect, open_backbone
-from pipelines.builtin.checkpoints import ADAPTER, BUILTIN, resolve
+from pipelines.builtin.checkpoints import ADAPTER, resolve
 from pipelines.errors import ModelError
+from pipelines.spec.models import BUILTIN
 from pipelines.vision.clip import Clip
 from pipelines.vision.segmentation import Segmenter, open_segmenter
 

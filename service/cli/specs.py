@@ -9,7 +9,8 @@ import typer
 
 from pipelines.errors import SpecError
 from pipelines.spec import UploadedSource, VersionSpec, load
-from pipelines.spec.helpers import BUILTIN, check_helpers
+from pipelines.spec.helpers import check_helpers
+from pipelines.spec.models import BUILTIN
 from service.cli.output import write_json
 
 EXAMPLES = ("spurious", "few-shot", "long-tail")
