@@ -109,6 +109,7 @@ class Loras:
         facts = {
             "model": backbone.revision,
             "resolution": resources.models.resolution,
+            "framing": resources.view.framing,
             "images": [item.sha256 for item in items],
             "prompts": prompts,
             "concepts": [self.tokens.key(label) for label in labels],

@@ -9,7 +9,6 @@ from pipelines.records import Item
 from pipelines.source.open import open_source
 from pipelines.source.source import Source
 from pipelines.spec import LabelAgreementFilter, VersionSpec
-from pipelines.spec.helpers import repaints_a_part
 from pipelines.store import keys
 from pipelines.store.artifacts import Artifacts
 from pipelines.store.object_store import Store
@@ -38,11 +37,11 @@ class Resources:
     @property
     def painter(self) -> Backbone:
         """What generates the version's images."""
-        return self.models.painter if repaints_a_part(self.spec) else self.models.backbone
+        return self.models.painter if self.spec.method.repaints_a_part else self.models.backbone
 
     @cached_property
     def view(self) -> SourceView:
-        return SourceView(self.source, self.models)
+        return SourceView(self.source, self.models, self.spec.effective_framing)
 
     @property
     def superclass(self) -> str:

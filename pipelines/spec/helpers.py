@@ -3,7 +3,6 @@
 from pipelines.errors import SpecError
 from pipelines.spec.arms import ARMS
 from pipelines.spec.filters import ClipScoreFilter, LabelAgreementFilter, NearDuplicateFilter
-from pipelines.spec.methods import ImageVariation, SpuriousRemoval
 from pipelines.spec.models import BUILTIN
 from pipelines.spec.version import VersionSpec
 
@@ -14,19 +13,11 @@ SEGMENTERS = (
 CLIPS = "a CLIP checkpoint such as openai/clip-vit-base-patch32"
 
 
-def repaints_a_part(spec: VersionSpec) -> bool:
-    """Whether the method keeps what lies outside a region of its source images."""
-    method = spec.method
-    if isinstance(method, SpuriousRemoval):
-        return method.region != "whole"
-    return isinstance(method, ImageVariation) and method.repaint != "whole"
-
-
 def segmenter_users(spec: VersionSpec) -> list[str]:
     """The fields of a spec that have objects segmented."""
     method, arms = spec.method, spec.evaluation.arms if spec.evaluation else ()
     return [
-        *(["method"] if repaints_a_part(spec) else []),
+        *(["method"] if method.repaints_a_part else []),
         *(["method.inversion.masked"] if method.inversion is not None and method.inversion.masked else []),
         *(f"filters.{f.type}" for f in spec.filters if isinstance(f, LabelAgreementFilter) and f.view == "object"),
         *(f"evaluation.arms.{arm}" for arm in arms if ARMS[arm].masks),
@@ -47,7 +38,7 @@ def check_helpers(spec: VersionSpec) -> None:
     """Raises SpecError for a bundled helper beside a checkpoint that is not: it would judge images of another kind; and for
     an inpainting checkpoint that nothing paints with."""
     models = spec.models
-    if models.inpainting is not None and not repaints_a_part(spec):
+    if models.inpainting is not None and not spec.method.repaints_a_part:
         raise SpecError(
             f"models.inpainting: {models.inpainting!r} would paint nothing, since the method repaints no part of an image; "
             "leave it out, or use spurious_removal, or image_variation with repaint"

@@ -53,7 +53,7 @@ def row(sample: Sample, resources: Resources) -> dict[str, Any]:
     source = request.source
     return {
         "image": {
-            "bytes": png(sample.candidate.image, synthetic=True),
+            "bytes": png(resources.view.finished(sample.candidate), synthetic=True),
             "path": f"{request.index:08d}-{request.attempt}.png",
         },
         "label": resources.source.classes.index(request.label),
