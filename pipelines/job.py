@@ -3,6 +3,7 @@
 from functools import cached_property
 from typing import Any
 
+from pipelines.backbones.capabilities import check_capabilities
 from pipelines.engine.engine import Engine
 from pipelines.evaluation.evaluator import Evaluator, evaluate
 from pipelines.filters import Panel
@@ -95,7 +96,7 @@ class Job:
     def check(self) -> None:
         """Check what the spec requires of source and checkpoints. Raises SpecError, SourceError or ModelError."""
         requirements.check(self.spec, self.resources.source)
-        self.resources.models.inspect()
+        check_capabilities(self.spec, self.resources.models.inspect())
 
     def learn(self) -> None:
         """Train judges, tokens and LoRAs, or take them from the store."""

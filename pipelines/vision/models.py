@@ -29,7 +29,7 @@ class Models:
         named = {"models.text_to_image": self.spec.text_to_image, "models.inpainting": self.spec.inpainting}
         found = {field: inspect(resolve(name, "model"), name, field) for field, name in named.items() if name is not None}
         base, painter = found["models.text_to_image"], found.get("models.inpainting")
-        if painter is not None and not painter.inpainting:
+        if painter is not None and not painter.layout.inpainting:
             raise self.no_inpainting()
         if painter is not None and painter.family is not base.family:
             raise ModelError(

@@ -20,6 +20,7 @@ from transformers import (
 )
 
 from pipelines.backbones.backbone import Backbone
+from pipelines.backbones.unet import UNetBackbone
 from pipelines.errors import ModelError
 from pipelines.records import Image, Mask
 from pipelines.tensors import choose_device, fingerprint, tensor
@@ -80,6 +81,9 @@ class CrossAttention:
     """The backbone's own cross-attention to the word (after DAAM, Tang et al. 2023, arXiv 2210.04885)."""
 
     def __init__(self, backbone: Backbone) -> None:
+        """Raises ModelError for one that has no cross-attention."""
+        if not isinstance(backbone, UNetBackbone):
+            raise ModelError(f"models.segmenter: {backbone.name!r} has no UNet, and so no cross-attention; give a CLIPSeg")
         self.backbone, self.revision = backbone, backbone.revision
 
     def segment(self, images: Sequence[Image], word: str) -> list[Mask | None]:

@@ -51,16 +51,20 @@ def validate(
 
 
 def print_checkpoints(spec: VersionSpec) -> None:
-    """Say what the spec's own checkpoints are. Raises ModelError for one that cannot be used."""
+    """Say what the spec's own checkpoints are. Raises ModelError or SpecError for those that cannot be used."""
     if spec.models.text_to_image == BUILTIN:
         return
+    from pipelines.backbones.capabilities import check_capabilities
     from pipelines.progress import quiet
     from pipelines.vision.models import Models
 
     quiet()
-    for field, found in Models(spec.models).inspect().items():
-        painting = ", for inpainting" if found.inpainting else ""
-        typer.echo(f"{field}: a {found.kind}{painting}, {found.resolution} pixels a side.")
+    checkpoints = Models(spec.models).inspect()
+    for field, found in checkpoints.items():
+        painting = ", for inpainting" if found.layout.inpainting else ""
+        distilled = "" if found.most_steps is None else f", distilled to {found.most_steps} steps at most"
+        typer.echo(f"{field}: a {found.kind}{painting}, {found.layout.resolution} pixels a side{distilled}.")
+    check_capabilities(spec, checkpoints)
 
 
 def schema() -> None:

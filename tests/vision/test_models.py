@@ -89,7 +89,7 @@ def test_the_wrong_twin_is_refused_before_a_weight_is_read(base: Path, twin: Pat
             ModelError, match=r"is a StableDiffusionXLInpaintPipeline, and .* a StableDiffusionPipeline; give"
         ):
             Models(specs.Models(**models(base, inpainting=str(other)))).inspect()
-        assert Models(specs.Models(**models(base, inpainting=str(twin)))).inspect()["models.inpainting"].inpainting
+        assert Models(specs.Models(**models(base, inpainting=str(twin)))).inspect()["models.inpainting"].layout.inpainting
     finally:
         for weights in base.rglob("unet/*.away"):
             weights.rename(weights.with_suffix(".safetensors"))
