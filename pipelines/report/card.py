@@ -179,6 +179,8 @@ The same works with `streaming=True`, and with the full address of the files, su
 Model: {text(spec.models.text_to_image)}{f", revision {text(revision)}" if revision else ""}. Seed: {spec.seed}; every random
 choice derives from it.
 
+Images are stored as {spec.encoding}. {meaning(spec.encoding)}
+
 ### Source
 
 **{spec.source.type}**: {meaning(spec.source)}

@@ -2,6 +2,7 @@
 
 from pipelines.spec.amount import Amount
 from pipelines.spec.base import Name, Strict
+from pipelines.spec.encoding import EncodingSpec, JpegEncoding, PngEncoding, WebpEncoding
 from pipelines.spec.evaluation import Checkpoint, Classifier, Evaluation, Recipe
 from pipelines.spec.filters import (
     FILTER_SPECS,
@@ -46,6 +47,7 @@ __all__ = [
     "Checkpoint",
     "Classifier",
     "ClipScoreFilter",
+    "EncodingSpec",
     "Evaluation",
     "FewShotSource",
     "FilterSpec",
@@ -53,6 +55,7 @@ __all__ = [
     "HubSource",
     "ImageVariation",
     "Inversion",
+    "JpegEncoding",
     "LabelAgreementFilter",
     "LongTailSource",
     "Lora",
@@ -61,6 +64,7 @@ __all__ = [
     "Name",
     "NearDuplicateFilter",
     "ParquetSource",
+    "PngEncoding",
     "Precision",
     "QualityFilter",
     "Recipe",
@@ -72,6 +76,7 @@ __all__ = [
     "UploadedSource",
     "VersionSpec",
     "WebDatasetSource",
+    "WebpEncoding",
     "explain",
     "load",
     "mistake",
