@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pipelines.report import figures
 from pipelines.report.page import caveats, headline
 from pipelines.spec import VersionSpec
+from pipelines.spec.helpers import warnings
 
 COLUMNS: dict[str, str] = {
     "image": "the generated image",
@@ -129,6 +130,7 @@ def card(
     skipped = [(f"source image skipped: {text(reason)}", f"{n:,}") for reason, n in sorted(counts["skipped"].items())]
     labels = counts.get("labels", {})
     scores = table(("score", "mean of the kept"), ((text(k), f"{v:.3g}") for k, v in quality.get("mean_scores", {}).items()))
+    doubts = "".join(f"- {text(line)}\n" for line in warnings(spec))
     sheet = "\n![Kept images](figures/samples.png)\n" if total else ""
     return f"""---
 {front_matter(spec, total, title, licence)}---
@@ -201,4 +203,4 @@ Images are stored as {spec.encoding}. {meaning(spec.encoding)}
   whoever it shows, extend to this dataset. So may the licence of the model.
 - Trained on alone, without the real images, they are likely to do worse.
 - The Counterpoise service refuses them as a real source: models that feed on their own images degrade.
-"""
+{doubts}"""
