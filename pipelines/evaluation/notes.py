@@ -23,7 +23,7 @@ def shortfall(added: Examples, sizes: Mapping[str, int]) -> dict[str, int]:
 
 def incomplete(arm: str, missing: Mapping[str, int]) -> str:
     parts = ", ".join(f"{count} of {label}" for label, count in missing.items())
-    return f"The arm {arm} has fewer images than the version: {parts} are missing."
+    return f"The arm {arm} has fewer images than the version: it lacks {parts}."
 
 
 def notes(spec: VersionSpec, runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:

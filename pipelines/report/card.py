@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pipelines.report import figures
 from pipelines.report.page import caveats, headline
 from pipelines.spec import VersionSpec
+from pipelines.spec.base import quantity
 from pipelines.spec.helpers import warnings
 
 COLUMNS: dict[str, str] = {
@@ -139,8 +140,8 @@ def card(
 
 > **{WARNING}**
 
-{total:,} generated images of {len(classes)} classes, made by Counterpoise to train an image classifier on, together
-with the real images of the source.
+{quantity(total, "generated image")} of {len(classes)} classes, made by Counterpoise to train an image classifier on,
+together with the real images of the source.
 {sheet}
 ## Is a model trained on it better?
 
@@ -155,8 +156,8 @@ with the real images of the source.
 
 {table(("outcome", "images"), [*((text(name), f"{n:,}") for name, n in outcomes.items()), *skipped])}
 
-{counts["planned"]:,} images were planned and {counts["generated"]:,} generated: a dropped image is tried again, at most
-{spec.max_attempts} times in all.
+{quantity(counts["planned"], "image")} planned, {counts["generated"]:,} generated: a dropped image is tried again, at most
+{quantity(spec.max_attempts, "time")} in all.
 
 {table(("column", "meaning"), ((f"`{name}`", text(what)) for name, what in COLUMNS.items()))}
 

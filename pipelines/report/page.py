@@ -17,6 +17,7 @@ from pipelines.records import Image, Mask
 from pipelines.report import figures
 from pipelines.report.figures import Spread, title
 from pipelines.spec.arms import BASELINE, PLAIN, VERSION
+from pipelines.spec.base import quantity
 
 LARGEST = 256  # pixels a side; a larger image is shrunk for the page
 TINT = np.array([255, 0, 170], dtype=np.uint8)  # a colour that few photographs have
@@ -69,7 +70,8 @@ def headline(summary: Mapping[str, Any]) -> str:
     """The result in one sentence. A difference within the standard deviation over seeds is no clear effect."""
     arms, counts = summary["arms"], summary["counts"]
     if VERSION not in arms:
-        return f"Not evaluated: {counts['kept']:,} images kept of {counts['generated']:,} generated{carried(counts)}"
+        kept = quantity(counts["kept"], "image")
+        return f"Not evaluated: {kept} kept of {counts['generated']:,} generated{carried(counts)}"
     after: Spread = arms[VERSION]["worst_group"]
     if BASELINE not in arms:
         return f"Worst-group accuracy {share(after['mean'])}; training on real data alone was not evaluated"

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from pipelines.errors import CounterpoiseError
 from pipelines.spec import VersionSpec, load
+from pipelines.spec.base import quantity
 from service.cli.output import console
 from service.cli.watch import watch
 from service.client import Client
@@ -36,7 +37,7 @@ def upload_folder(client: Client, spec: VersionSpec) -> VersionSpec:
     """The spec of the uploaded source, once the images of its folder are sent; those refused are printed."""
     uploaded, source = client.upload_folder(spec)
     if source is not None:
-        console.print(f"{source.images} images sent, {len(source.refused)} refused")
+        console.print(f"{quantity(source.images, 'image')} sent, {len(source.refused)} refused")
         for image in source.refused[:REFUSED_LISTED]:
             console.print(f"  {image.id}: {image.reason}", markup=False)
     return uploaded
@@ -144,7 +145,7 @@ def pull(dataset: Dataset, number: Number, out: Annotated[Path, typer.Option(hel
     folder = out / dataset / f"v{number}"
     with Client(patience=PATIENCE) as client:
         count = sum(1 for _ in client.pull(dataset, number, folder))
-    console.print(f"{count} files in {folder}", soft_wrap=True)
+    console.print(f"{quantity(count, 'file')} in {folder}", soft_wrap=True)
 
 
 def cancel(dataset: Dataset, number: Number) -> None:

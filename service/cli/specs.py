@@ -9,6 +9,7 @@ import typer
 
 from pipelines.errors import SpecError
 from pipelines.spec import UploadedSource, VersionSpec, load
+from pipelines.spec.base import quantity
 from pipelines.spec.helpers import check_helpers, warnings
 from pipelines.spec.models import BUILTIN
 from service.cli.output import write_json
@@ -49,7 +50,7 @@ def validate(
     requirements.check(checked, source)
     print_checkpoints(checked)
     typer.echo(f"{title} The spec is valid.")
-    typer.echo(f"To be made: {plan.planned} images in {plan.shards} shards.")
+    typer.echo(f"To be made: {quantity(plan.planned, 'image')} in {quantity(plan.shards, 'shard')}.")
 
 
 def print_checkpoints(spec: VersionSpec) -> None:
