@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from pipelines.report import figures
 from pipelines.report.page import caveats, headline
+from pipelines.report.shortfall import shortfalls
 from pipelines.spec import VersionSpec
 from pipelines.spec.base import quantity
 from pipelines.spec.helpers import warnings
@@ -131,6 +132,7 @@ def card(
     skipped = [(f"source image skipped: {text(reason)}", f"{n:,}") for reason, n in sorted(counts["skipped"].items())]
     labels = counts.get("labels", {})
     scores = table(("score", "mean of the kept"), ((text(k), f"{v:.3g}") for k, v in quality.get("mean_scores", {}).items()))
+    short = "\n".join(f"- {text(line)}" for line in shortfalls(counts))
     doubts = "".join(f"- {text(line)}\n" for line in warnings(spec))
     sheet = "\n![Kept images](figures/samples.png)\n" if total else ""
     return f"""---
@@ -158,6 +160,8 @@ together with the real images of the source.
 
 {quantity(counts["planned"], "image")} planned, {counts["generated"]:,} generated: a dropped image is tried again, at most
 {quantity(spec.max_attempts, "time")} in all.
+
+{short}
 
 {table(("column", "meaning"), ((f"`{name}`", text(what)) for name, what in COLUMNS.items()))}
 

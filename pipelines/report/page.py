@@ -16,6 +16,7 @@ from PIL import Image as Pillow
 from pipelines.records import Image, Mask
 from pipelines.report import figures
 from pipelines.report.figures import Spread, title
+from pipelines.report.shortfall import shortfalls
 from pipelines.spec.arms import BASELINE, PLAIN, VERSION
 from pipelines.spec.base import quantity
 
@@ -211,7 +212,7 @@ def render(page: Page) -> str:
         counts=counts,
         seconds=summary["seconds"],
         headline=headline(summary),
-        caveats=caveats(summary),
+        caveats=[*caveats(summary), *shortfalls(counts)],
         tiles=tiles(summary),
         arms={arm: title(arm) for arm in figures.ordered(arms)},
         rows=table(arms),

@@ -12,7 +12,7 @@ from rich.table import Table
 from pipelines.errors import CounterpoiseError
 from pipelines.spec import VersionSpec, load
 from pipelines.spec.base import quantity
-from service.cli.output import console
+from service.cli.output import console, print_shortfalls
 from service.cli.watch import watch
 from service.client import Client
 from service.schedules.cron import next_tick
@@ -49,6 +49,7 @@ def report(client: Client, version: VersionView, follow: bool) -> VersionView:
     if follow:
         version = watch(client, version)
         console.print(version_line(version))
+        print_shortfalls(version.counts)
         if version.state in ("failed", "cancelled"):
             raise CounterpoiseError(version.error or f"the version is {version.state}")
     return version
