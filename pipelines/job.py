@@ -14,6 +14,7 @@ from pipelines.report.page import render
 from pipelines.report.triplets import triplets
 from pipelines.source import requirements
 from pipelines.spec import VersionSpec, parse
+from pipelines.spec.helpers import warnings
 from pipelines.store import keys
 from pipelines.store.canonical import canonical, digest
 from pipelines.store.object_store import Store
@@ -117,7 +118,7 @@ class Job:
     def evaluate(self) -> dict[str, Any]:
         """Train the classifiers of every arm and seed; return the evaluation."""
         if self.evaluator is None:
-            return {"arms": {}, "gap_closed": None, "probe_auc": None, "notes": []}
+            return {"arms": {}, "gap_closed": None, "probe_auc": None, "notes": warnings(self.spec)}
         return evaluate(self.evaluator)
 
     def compare(self) -> dict[str, Any] | None:

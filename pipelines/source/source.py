@@ -56,7 +56,7 @@ def checked(contents: Contents, read: Callable[[Item], Image], where: str, most:
     every = sum(map(len, splits.values())) + len(problems)
     first = "".join(f"; {problem.id}: {problem.reason}" for problem in problems[:5])
     if len(classes) < 2:
-        raise SourceError(f"{where} has {len(classes)} classes with readable training images; at least 2 are needed{first}")
+        raise SourceError(f"{where} needs at least 2 classes with readable training images, and has {len(classes)}{first}")
     if len(problems) > most * every:
         raise SourceError(
             f"{where}: {len(problems)} of {every} files cannot be used, more than max_problems = {most:.0%}{first}"

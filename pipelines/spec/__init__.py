@@ -2,6 +2,7 @@
 
 from pipelines.spec.amount import Amount
 from pipelines.spec.base import Name, Strict
+from pipelines.spec.encoding import EncodingSpec, JpegEncoding, PngEncoding, WebpEncoding
 from pipelines.spec.evaluation import Checkpoint, Classifier, Evaluation, Recipe
 from pipelines.spec.filters import (
     FILTER_SPECS,
@@ -47,6 +48,7 @@ __all__ = [
     "Checkpoint",
     "Classifier",
     "ClipScoreFilter",
+    "EncodingSpec",
     "Evaluation",
     "FewShotSource",
     "FilterSpec",
@@ -56,6 +58,7 @@ __all__ = [
     "HubSource",
     "ImageVariation",
     "Inversion",
+    "JpegEncoding",
     "LabelAgreementFilter",
     "LongTailSource",
     "Lora",
@@ -64,6 +67,7 @@ __all__ = [
     "Name",
     "NearDuplicateFilter",
     "ParquetSource",
+    "PngEncoding",
     "Precision",
     "QualityFilter",
     "Recipe",
@@ -75,6 +79,7 @@ __all__ = [
     "UploadedSource",
     "VersionSpec",
     "WebDatasetSource",
+    "WebpEncoding",
     "explain",
     "load",
     "mistake",

@@ -1,9 +1,11 @@
-"""The helper models of a spec: a segmenter and a CLIP, whose bundled ones know the built-in world alone."""
+"""The helper models of a spec: segmenter and CLIP, whose bundled ones know the built-in world alone, and the classifier."""
 
 from pipelines.errors import SpecError
 from pipelines.spec.arms import ARMS
-from pipelines.spec.filters import ClipScoreFilter, LabelAgreementFilter, NearDuplicateFilter
+from pipelines.spec.filters import AttributionFilter, ClipScoreFilter, LabelAgreementFilter, NearDuplicateFilter
+from pipelines.spec.methods import SpuriousRemoval
 from pipelines.spec.models import BUILTIN
+from pipelines.spec.sources import FewShotSource, LongTailSource, SpuriousSource
 from pipelines.spec.version import VersionSpec
 
 SEGMENTERS = (
@@ -11,6 +13,10 @@ SEGMENTERS = (
     "GroundingDINO and a SAM one joined by '+', such as IDEA-Research/grounding-dino-tiny+facebook/sam-vit-base"
 )
 CLIPS = "a CLIP checkpoint such as openai/clip-vit-base-patch32"
+FROM_SCRATCH = (
+    "classifier: a small ResNet from scratch knows too little of photographs to judge them; name a checkpoint such as "
+    "microsoft/resnet-50."
+)
 
 
 def segmenter_users(spec: VersionSpec) -> list[str]:
@@ -52,3 +58,20 @@ def check_helpers(spec: VersionSpec) -> None:
                 f"models.{field}: 'builtin' knows small images of garments alone; beside {models.text_to_image!r} it would "
                 f"judge others, for {', '.join(used)}; give {remedy}"
             )
+
+
+def rendered(spec: VersionSpec) -> bool:
+    """Whether the real images are renders of the built-in world."""
+    return isinstance(spec.source, SpuriousSource | FewShotSource | LongTailSource)
+
+
+def uses_classifier(spec: VersionSpec) -> bool:
+    """Whether the classifier ranks source images, judges generated ones, or is trained on them."""
+    judged = any(isinstance(f, LabelAgreementFilter | AttributionFilter) for f in spec.filters)
+    return judged or isinstance(spec.method, SpuriousRemoval) or spec.evaluation is not None
+
+
+def warnings(spec: VersionSpec) -> list[str]:
+    """What a valid spec will do badly, and the remedy: sentences."""
+    photographs = spec.models.text_to_image != BUILTIN and not rendered(spec)
+    return [FROM_SCRATCH] if photographs and spec.classifier.checkpoint is None and uses_classifier(spec) else []

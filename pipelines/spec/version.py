@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from pipelines.spec.amount import Amount
 from pipelines.spec.arms import ARMS
 from pipelines.spec.base import Name, Strict
+from pipelines.spec.encoding import EncodingSpec, PngEncoding
 from pipelines.spec.evaluation import Classifier, Evaluation
 from pipelines.spec.filters import FilterSpec, LabelAgreementFilter
 from pipelines.spec.methods import MethodSpec, SpuriousRemoval
@@ -38,6 +39,7 @@ class VersionSpec(Strict):
         3, ge=1, le=100, description="Most attempts at a planned image; if all are dropped, it is left out."
     )
     shard_size: int = Field(100, ge=1, le=100_000, description="Planned images in one shard.")
+    encoding: EncodingSpec = Field(PngEncoding(type="png"), description="How the generated images are stored.")
     classifier: Classifier = Field(
         Classifier(), description="The classifier that filters use as a judge, and that the evaluation trains."
     )

@@ -9,7 +9,8 @@ import typer
 
 from pipelines.errors import SpecError
 from pipelines.spec import UploadedSource, VersionSpec, load
-from pipelines.spec.helpers import check_helpers
+from pipelines.spec.base import quantity
+from pipelines.spec.helpers import check_helpers, warnings
 from pipelines.spec.models import BUILTIN
 from service.cli.output import write_json
 
@@ -32,6 +33,8 @@ def validate(
     check_helpers(checked)
     if json_ is not None:
         write_json(json_, checked.model_dump_json(exclude_unset=True, indent=2) + "\n")
+    for line in warnings(checked):
+        typer.echo(f"Warning: {line}")
     title = f"{checked.name}: {checked.method.type}, {checked.amount}."
     if isinstance(checked.source, UploadedSource):
         typer.echo(f"{title} The spec is valid; its images lie with a service, and were not looked at.")
@@ -47,7 +50,7 @@ def validate(
     requirements.check(checked, source)
     print_checkpoints(checked)
     typer.echo(f"{title} The spec is valid.")
-    typer.echo(f"To be made: {plan.planned} images in {plan.shards} shards.")
+    typer.echo(f"To be made: {quantity(plan.planned, 'image')} in {quantity(plan.shards, 'shard')}.")
 
 
 def print_checkpoints(spec: VersionSpec) -> None:

@@ -262,7 +262,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_one_class_is_not_enough(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"source\.path: .* has 1 classes .* at least 2 are needed"):
+    with pytest.raises(SourceError, match=r"source\.path: .* needs at least 2 classes .*, and has 1"):
         opened(fill(tmp_path, "train/boot"))
 
 

@@ -43,7 +43,7 @@ def test_the_images_of_a_folder_are_looked_at_and_the_bad_ones_named(tmp_path: P
     images, bad, _, planned = done.stdout.splitlines()
     assert images == "Real images: 9 boot, 9 shoe; 18 for validation, 18 for test; 1 cannot be used."
     assert bad.startswith("  train/boot/10.png: ")
-    assert planned == "To be made: 36 images in 1 shards."
+    assert planned == "To be made: 36 images in 1 shard."
 
 
 def test_an_amount_that_means_nothing_is_found_before_anything_is_made(tmp_path: Path) -> None:
