@@ -13,7 +13,6 @@ from pipelines.backbones.prompt_embeds import PromptEmbeds
 from pipelines.backbones.schedule import Schedule
 from pipelines.backbones.text_encoder import TextEncoder
 from pipelines.errors import ModelError
-from pipelines.tensors import fingerprint
 
 VAE_PIXELS = 2**22  # encoded or decoded at a time: 16 images at 512 pixels a side, 4 at 1024, all at 64
 
@@ -34,7 +33,7 @@ class Backbone(ABC):
 
     Attributes: `unet` and `vae` as in diffusers; `text_encoders`; `schedule`; `vae_scale_factor`, pixels a latent cell;
     `latent_channels`; `resolution`, pixels a side; `inpainting`, true when the UNet takes a mask and a masked image beside
-    the latents; `image_conditioning`, an IP-Adapter or unCLIP's, None where there is neither; `revision`, of its weights.
+    the latents; `image_conditioning`, an IP-Adapter or unCLIP's, None where there is neither.
     """
 
     def __init__(self, pipeline: Any, name: str, device: torch.device, dtype: torch.dtype) -> None:
@@ -51,7 +50,6 @@ class Backbone(ABC):
         self.latent_channels = int(self.vae.config.latent_channels)
         self.resolution = int(self.unet.config.sample_size) * self.vae_scale_factor
         self.inpainting = self.unet.config.in_channels == inpainting_channels(self.latent_channels)
-        self.revision = fingerprint(self.unet)
         unclip = hasattr(pipeline, "image_normalizer") and hasattr(pipeline, "image_encoder")
         self.image_conditioning: IpAdapter | UnClip | None = UnClip(pipeline, device) if unclip else None
         self.loras: dict[str, str] = {}  # key in the store -> name among the UNet's adapters

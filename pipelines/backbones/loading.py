@@ -1,12 +1,13 @@
 """Opens a diffusers checkpoint as a backbone of its family. The one place that loads one."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel
 
 from pipelines.backbones.backbone import Backbone, inpainting_channels, vae_scale_factor
+from pipelines.backbones.files import names, variant_of
+from pipelines.backbones.locate import DIFFUSERS, locate
 from pipelines.backbones.stable_diffusion import StableDiffusion
 from pipelines.backbones.stable_diffusion_xl import StableDiffusionXL
 from pipelines.errors import ModelError
@@ -25,12 +26,13 @@ def open_backbone(
     precision: Precision = "auto",
     field: str = "models.text_to_image",
 ) -> Backbone:
-    """Load a path or hub id; `name` and `field` are what errors call it. Raises ModelError."""
+    """Load a path or hub id, with @REVISION if need be; `name` and `field` are what errors call it. Raises ModelError."""
     name, place = name or checkpoint, choose_device(device)
     family, dtype = inspect(checkpoint, name, field).family, choose_dtype(precision, place)
+    folder = locate(field, checkpoint, DIFFUSERS, weights=True)
     try:
         pipeline: Any = DiffusionPipeline.from_pretrained(
-            checkpoint, dtype=dtype, safety_checker=None, use_safetensors=True, variant=variant_of(checkpoint)
+            folder, dtype=dtype, safety_checker=None, use_safetensors=True, variant=variant_of(names(folder))
         )
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"{field}: {name!r} cannot be loaded ({error})") from None
@@ -49,16 +51,14 @@ class Inspection:
 
 def inspect(checkpoint: str, name: str = "", field: str = "models.text_to_image") -> Inspection:
     """Read the configuration of a checkpoint, and no weight. Raises ModelError for one that cannot be used."""
-    name = name or checkpoint
-    if Path(checkpoint).is_absolute() and not Path(checkpoint).is_dir():
-        raise ModelError(f"{field}: there is no folder {name!r}; give that of a diffusers checkpoint, or a hub id")
+    name, folder = name or checkpoint, locate(field, checkpoint, DIFFUSERS)
     try:
-        index = DiffusionPipeline.load_config(checkpoint)
+        index = DiffusionPipeline.load_config(folder)
         parts = {part: index[part][1] for part in (*PARTS, "text_encoder_2") if index.get(part)}  # classes, None: left out
         if not all(parts.get(part) for part in PARTS):
             raise ModelError(f"{field}: {name!r} is a {index['_class_name']}; give one of {FAMILIES}")
-        unet = UNet2DConditionModel.load_config(checkpoint, subfolder="unet")
-        vae = AutoencoderKL.load_config(checkpoint, subfolder="vae")
+        unet = UNet2DConditionModel.load_config(folder, subfolder="unet")
+        vae = AutoencoderKL.load_config(folder, subfolder="vae")
     except (OSError, ValueError) as error:
         raise ModelError(f"{field}: {name!r} is no diffusers checkpoint ({str(error).splitlines()[0]})") from None
     if parts["scheduler"] in FEW_STEP_SCHEDULERS or unet.get("time_cond_proj_dim"):
@@ -70,10 +70,3 @@ def inspect(checkpoint: str, name: str = "", field: str = "models.text_to_image"
     resolution = int(unet["sample_size"]) * vae_scale_factor(vae)
     inpainting = unet["in_channels"] == inpainting_channels(vae["latent_channels"])
     return Inspection(index["_class_name"], family, resolution, inpainting)
-
-
-def variant_of(checkpoint: str) -> str | None:
-    """The variant of a folder whose UNet has no plain weights, as `fp16` in `*.fp16.safetensors`; None: the plain ones."""
-    files = sorted(file.name for file in Path(checkpoint, "unet").glob("*.safetensors"))
-    variants = [name.split(".")[1] if name.count(".") > 1 else None for name in files]
-    return None if None in variants or not variants else variants[0]

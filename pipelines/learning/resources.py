@@ -40,6 +40,11 @@ class Resources:
         """What generates the version's images."""
         return self.models.painter if repaints_a_part(self.spec) else self.models.backbone
 
+    @property
+    def painter_revision(self) -> str:
+        """The revision of what generates the version's images, which is not loaded for it."""
+        return self.models.painter_revision if repaints_a_part(self.spec) else self.models.revision
+
     @cached_property
     def view(self) -> SourceView:
         return SourceView(self.source, self.models)

@@ -7,7 +7,14 @@ from pydantic import Field
 from pipelines.spec.base import Strict
 
 BUILTIN = "builtin"  # what a spec calls the bundled checkpoints
+WEIGHTS_SUFFIX = ".safetensors"
 Precision = Literal["auto", "bf16", "fp16", "fp32"]  # of a machine, and so no field of a spec
+
+
+def split_revision(value: str) -> tuple[str, str | None]:
+    """ORGANISATION/NAME@REVISION of the hub as its name and its revision, a branch, tag or commit; None: the main branch."""
+    name, _, revision = value.partition("@")
+    return name, revision or None
 
 
 class Models(Strict):

@@ -114,7 +114,7 @@ def finalize(resources: Resources, plan: Plan, method: Method) -> dict[str, Any]
         counts, files = totals(reports(store, root, plan), method.skipped), plan.data_files(root)
         summary = quality(counts, mean_scores(store, files), [*resources.source.problems, *method.skipped])
         store.create(keys.quality(root), canonical(summary))
-        revision = resources.painter.revision
+        revision = resources.painter_revision
         text = card(spec, counts, summary, classes, version=resources.number, revision=revision)
         store.create(keys.card(root), text.encode())
         if images := first_images(store, files, SHEET):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import ResNetConfig, ResNetForImageClassification
 
+from pipelines.backbones.locate import CLASSIFIER, locate
 from pipelines.errors import ModelError
 from pipelines.records import Image
 from pipelines.tensors import tensor
@@ -30,10 +31,11 @@ class Classifier(nn.Module):
             config = ResNetConfig.from_dict({**SMALL.to_dict(), "num_labels": len(self.classes)})
             self.net: nn.Module = ResNetForImageClassification(config)
         else:
+            folder = locate("classifier.checkpoint", checkpoint, CLASSIFIER, weights=True)
             try:  # the classes for checkpoints take a second to import: only where they are used
-                processor = transformers.AutoImageProcessor.from_pretrained(checkpoint, use_fast=False)
+                processor = transformers.AutoImageProcessor.from_pretrained(folder, use_fast=False)
                 self.net = transformers.AutoModelForImageClassification.from_pretrained(
-                    checkpoint, num_labels=len(self.classes), ignore_mismatched_sizes=True
+                    folder, num_labels=len(self.classes), ignore_mismatched_sizes=True
                 )
             except (OSError, ValueError) as error:
                 raise ModelError(f"classifier.checkpoint: {checkpoint!r} is no image classifier ({error})") from None

@@ -6,11 +6,13 @@ from pipelines import spec
 from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.image_prompts import AdapterFiles, IpAdapter, UnClip, adapter_files
 from pipelines.backbones.loading import Inspection, inspect, open_backbone
+from pipelines.backbones.locate import DIFFUSERS, Kind, locate
+from pipelines.backbones.revision import revision_of
 from pipelines.builtin.checkpoints import ADAPTER, resolve
 from pipelines.errors import ModelError
 from pipelines.spec.models import BUILTIN
 from pipelines.vision.clip import Clip
-from pipelines.vision.segmentation import Segmenter, open_segmenter
+from pipelines.vision.segmentation import CROSS_ATTENTION, Segmenter, open_segmenter, segmenter_parts
 
 
 class Models:
@@ -63,6 +65,30 @@ class Models:
                 "learned on one say nothing to the other; give the inpainting checkpoint of the same base"
             )
         return painter
+
+    @cached_property
+    def revision(self) -> str:
+        """Of the files of the text-to-image checkpoint, none of which is loaded. Raises ModelError."""
+        return self.revision_of("models.text_to_image", self.spec.text_to_image, "model", DIFFUSERS)
+
+    @cached_property
+    def painter_revision(self) -> str:
+        """Of those of the inpainting checkpoint, the text-to-image one's where there is none. Raises ModelError."""
+        if self.spec.inpainting is None:
+            return self.revision
+        return self.revision_of("models.inpainting", self.spec.inpainting, "model", DIFFUSERS)
+
+    @cached_property
+    def segmenter_revision(self) -> str:
+        """Of the segmenter's files: what is learned from its masks depends on them. Raises ModelError."""
+        if self.spec.segmenter == CROSS_ATTENTION:
+            return self.revision
+        parts = segmenter_parts(self.spec.segmenter)
+        return "+".join(self.revision_of("models.segmenter", value, "segmenter", kind) for value, kind in parts)
+
+    @staticmethod
+    def revision_of(field: str, value: str, part: str, kind: Kind) -> str:
+        return revision_of(locate(field, resolve(value, part), kind, weights=True))
 
     @cached_property
     def resolution(self) -> int:
