@@ -22,6 +22,7 @@ class Kind:
     config: str = ""  # the file that a folder of it holds; "": it is no folder
     model_type: str = ""  # what its config.json says; "": anything
     file: bool = False  # whether a single file of weights will do
+    beside: str = ""  # a folder beside the file, with a model that belongs to it
 
 
 DIFFUSERS = Kind("a diffusers checkpoint", INDEX)
@@ -30,7 +31,9 @@ CLIPSEG = Kind("a CLIPSeg checkpoint", CONFIG, "clipseg")
 DETECTOR = Kind("a GroundingDINO checkpoint", CONFIG)
 SAM = Kind("a SAM checkpoint", CONFIG, "sam")
 CLASSIFIER = Kind("an image classifier", CONFIG)
-IP_ADAPTER = Kind("an IP-Adapter", file=True)
+IP_ADAPTER = Kind(
+    "an IP-Adapter, FOLDER/FILE.safetensors with its encoder in FOLDER/image_encoder", file=True, beside="image_encoder"
+)
 
 
 def locate(field: str, value: str, kind: Kind, *, weights: bool = False) -> Path:
@@ -65,8 +68,10 @@ def check(field: str, value: str, kind: Kind, path: Path) -> None:
             )
         if not kind.file:
             raise ModelError(f"{field}: {value!r} is a single file; give the folder of {kind.noun}, or a hub id")
+        if kind.beside and not (path.parent / kind.beside / CONFIG).is_file():
+            raise ModelError(f"{field}: {value!r} has no {kind.beside}/{CONFIG} beside it; give {kind.noun}")
     elif not kind.config:
-        raise ModelError(f"{field}: {value!r} is a folder; give the file of {kind.noun}, FOLDER/FILE{WEIGHTS_SUFFIX}")
+        raise ModelError(f"{field}: {value!r} is a folder; give the file of {kind.noun}")
     elif not (path / kind.config).is_file():
         raise ModelError(f"{field}: {value!r} has no {kind.config}; give the folder of {kind.noun}, or a hub id")
     elif kind.model_type and (given := model_type(path / kind.config)) != kind.model_type:
@@ -88,7 +93,7 @@ def cached(field: str, value: str, kind: Kind, weights: bool) -> Path:
     identity = f"{organisation}/{repository}"
     try:
         if inner:
-            return Path(hf_hub_download(identity, "/".join(inner), revision=revision))
+            return file_of(identity, "/".join(inner), revision, kind.beside)
         if not is_offline_mode():
             download(identity, revision, weights)
         return Path(hf_hub_download(identity, kind.config, revision=revision)).parent
@@ -102,6 +107,15 @@ def cached(field: str, value: str, kind: Kind, weights: bool) -> Path:
         raise ModelError(
             f"{field}: the hub does not give {value!r} ({first_line(error)}); give another id, or the path of {kind.noun}"
         ) from None
+
+
+def file_of(identity: str, name: str, revision: str | None, beside: str) -> Path:
+    """A file of a repository in the cache, and the folder beside it that belongs to it."""
+    folder = "/".join([*name.split("/")[:-1], beside])
+    if beside and not is_offline_mode():
+        patterns = [f"{folder}/*{suffix}" for suffix in (*TEXTS, WEIGHTS_SUFFIX)]
+        snapshot_download(identity, revision=revision, allow_patterns=patterns)
+    return Path(hf_hub_download(identity, name, revision=revision))
 
 
 def first_line(error: Exception) -> str:

@@ -37,5 +37,10 @@ class Models(Strict):
         "encoder in FOLDER/image_encoder, or 'builtin'. unCLIP checkpoints need none.",
     )
     clip: str = Field("builtin", description="A CLIP checkpoint: path, hub id, or 'builtin'.")
-    device: str = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1', ...")
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="'auto', 'cpu', 'cuda', 'cuda:1', ...")
     resolution: int | None = Field(None, ge=32, le=4096, multiple_of=8, description="Pixels a side; none: the checkpoint's.")
+
+    @property
+    def bundled(self) -> bool:
+        """Whether all of them are the bundled ones."""
+        return self == Models(device=self.device, resolution=self.resolution)

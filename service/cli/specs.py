@@ -10,7 +10,6 @@ import typer
 from pipelines.errors import SpecError
 from pipelines.spec import UploadedSource, VersionSpec, load
 from pipelines.spec.helpers import check_helpers
-from pipelines.spec.models import BUILTIN
 from service.cli.output import write_json
 
 EXAMPLES = ("spurious", "few-shot", "long-tail")
@@ -51,13 +50,15 @@ def validate(
 
 
 def print_checkpoints(spec: VersionSpec) -> None:
-    """Say what the spec's own checkpoints are. Raises ModelError for one that cannot be used."""
-    if spec.models.text_to_image == BUILTIN:
+    """Say what the spec's own checkpoints are. Raises ModelError for one that cannot be used, or is not there."""
+    if spec.models.bundled and spec.classifier.checkpoint is None:
         return
     from pipelines.progress import quiet
+    from pipelines.vision.classifier import check_checkpoint
     from pipelines.vision.models import Models
 
     quiet()
+    check_checkpoint(spec.classifier.checkpoint)
     for field, found in Models(spec.models).inspect().items():
         painting = ", for inpainting" if found.inpainting else ""
         typer.echo(f"{field}: a {found.kind}{painting}, {found.resolution} pixels a side.")
