@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import hf_hub_download, is_offline_mode, list_repo_files, snapshot_download
+from huggingface_hub import hf_hub_download, is_offline_mode, model_info, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from pipelines.backbones.files import CONFIG, INDEX, TEXTS, files_read
@@ -105,7 +105,7 @@ def cached(field: str, value: str, kind: Kind, weights: bool) -> Path:
                 f"{command}, or give the path of {kind.noun}"
             ) from None
         raise ModelError(
-            f"{field}: the hub does not give {value!r} ({first_line(error)}); give another id, or the path of {kind.noun}"
+            f"{field}: the hub does not give {value!r} ({reason(error)}); give another id, or the path of {kind.noun}"
         ) from None
 
 
@@ -118,8 +118,8 @@ def file_of(identity: str, name: str, revision: str | None, beside: str) -> Path
     return Path(hf_hub_download(identity, name, revision=revision))
 
 
-def first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+def reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
 
 
 def download(identity: str, revision: str | None, weights: bool) -> None:
@@ -133,7 +133,7 @@ def download(identity: str, revision: str | None, weights: bool) -> None:
 def listing(identity: str, revision: str | None) -> list[str]:
     """All files of a repository. Raises LocalEntryNotFoundError where it cannot be reached."""
     try:
-        return list_repo_files(identity, revision=revision)
+        return [file.rfilename for file in model_info(identity, revision=revision).siblings or []]
     except OSError:
         raise
     except Exception as error:  # of whichever HTTP library the client is built on
