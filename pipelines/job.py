@@ -24,6 +24,7 @@ from pipelines.version.plan import Plan, make_plan, read_plan
 from pipelines.version.refresh import Base, make_refresh, open_base, source_listing, unchanged
 from pipelines.version.shard import rewrite_shard, run_shard
 from pipelines.version.showcase import showcase
+from pipelines.vision.classifier import check_checkpoint
 from pipelines.vision.models import Models
 
 
@@ -98,6 +99,7 @@ class Job:
         """Check what the spec requires of source and checkpoints. Raises SpecError, SourceError or ModelError."""
         requirements.check(self.spec, self.resources.source)
         check_capabilities(self.spec, self.resources.models.inspect())
+        check_checkpoint(self.spec.classifier.checkpoint)
 
     def learn(self) -> None:
         """Train judges, tokens and LoRAs, or take them from the store."""

@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import diffusers
 from diffusers import AutoencoderKL, DiffusionPipeline, SchedulerMixin, UNet2DConditionModel
 
 from pipelines.backbones.backbone import Backbone
+from pipelines.backbones.files import names, variant_of
 from pipelines.backbones.flux import Flux
 from pipelines.backbones.layout import Layout
+from pipelines.backbones.locate import DIFFUSERS, locate
 from pipelines.backbones.stable_diffusion import StableDiffusion
 from pipelines.backbones.stable_diffusion_3 import StableDiffusion3
 from pipelines.backbones.stable_diffusion_xl import StableDiffusionXL
@@ -35,14 +36,14 @@ def open_backbone(
     precision: Precision = "auto",
     field: str = "models.text_to_image",
 ) -> Backbone:
-    """Load a path or hub id; `name` and `field` are what errors call it. Raises ModelError."""
+    """Load a path or hub id, with @REVISION if need be; `name` and `field` are what errors call it. Raises ModelError."""
     name, place = name or checkpoint, choose_device(device)
     family, dtype = inspect(checkpoint, name, field).family, choose_dtype(precision, place)
-    variant = variant_of(Path(checkpoint, family.component))
+    folder = locate(field, checkpoint, DIFFUSERS, weights=True)
     try:
-        absent = left_out(DiffusionPipeline.load_config(checkpoint))
+        absent = left_out(DiffusionPipeline.load_config(folder))
         pipeline: Any = DiffusionPipeline.from_pretrained(
-            checkpoint, dtype=dtype, use_safetensors=True, variant=variant, **absent
+            folder, dtype=dtype, use_safetensors=True, variant=variant_of(names(folder)), **absent
         )
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"{field}: {name!r} cannot be loaded ({error})") from None
@@ -61,23 +62,21 @@ class Inspection:
 
 def inspect(checkpoint: str, name: str = "", field: str = "models.text_to_image") -> Inspection:
     """Read the configuration of a checkpoint, and no weight. Raises ModelError for one that cannot be used."""
-    name = name or checkpoint
-    if Path(checkpoint).is_absolute() and not Path(checkpoint).is_dir():
-        raise ModelError(f"{field}: there is no folder {name!r}; give that of a diffusers checkpoint, or a hub id")
+    name, folder = name or checkpoint, locate(field, checkpoint, DIFFUSERS)
     try:
-        index = DiffusionPipeline.load_config(checkpoint)
+        index = DiffusionPipeline.load_config(folder)
         family = family_of(index)
         if family is None:
             raise ModelError(f"{field}: {name!r} is a {index['_class_name']}; give one of {FAMILIES}")
-        denoiser = UNet2DConditionModel.load_config(checkpoint, subfolder=family.component)
-        vae = AutoencoderKL.load_config(checkpoint, subfolder="vae")
+        denoiser = UNet2DConditionModel.load_config(folder, subfolder=family.component)
+        vae = AutoencoderKL.load_config(folder, subfolder="vae")
         solver = index["scheduler"][1]
         if solver in FEW_STEP_SCHEDULERS or denoiser.get("time_cond_proj_dim"):
             raise ModelError(
                 f"{field}: {name!r} is distilled to a few steps of a solver of its own ({solver}), and another would ruin "
                 "its images; give the checkpoint that it was distilled from"
             )
-        scheduler = getattr(diffusers, solver).from_pretrained(checkpoint, subfolder="scheduler")
+        scheduler = getattr(diffusers, solver).from_pretrained(folder, subfolder="scheduler")
     except (OSError, ValueError, AttributeError) as error:
         raise ModelError(f"{field}: {name!r} is no diffusers checkpoint ({str(error).splitlines()[0]})") from None
     try:
@@ -113,10 +112,3 @@ def most_steps(scheduler: SchedulerMixin) -> int | None:
     config = scheduler.config
     trailing = config.get("timestep_spacing") == "trailing" and config.get("prediction_type") == "epsilon"
     return DISTILLED_STEPS.get(type(scheduler).__name__) if trailing else None
-
-
-def variant_of(folder: Path) -> str | None:
-    """The variant of a part that has no plain weights, as `fp16` in `*.fp16.safetensors`; None: the plain ones."""
-    files = sorted(file.name for file in folder.glob("*.safetensors"))
-    variants = [name.split(".")[1].split("-")[0] if name.count(".") > 1 else None for name in files]
-    return None if None in variants or not variants else variants[0]

@@ -54,7 +54,7 @@ class JudgeTraining:
         facts = {
             "source": self.view.source.fingerprint,
             "view": view,
-            "segmenter": None if word is None else self.view.models.segmenter.revision,
+            "segmenter": None if word is None else self.view.models.segmenter_revision,
             "superclass": word,
             "side": self.view.resolution,
             "framing": self.view.framing,

@@ -108,7 +108,7 @@ class Loras:
         items = [item for label in labels for item in resources.source.of(label)[: spec.images]]
         prompts = self.captions(items)
         facts = {
-            "model": backbone.revision,
+            "model": resources.models.revision,
             "resolution": resources.models.resolution,
             "framing": resources.view.framing,
             "images": [item.sha256 for item in items],

@@ -39,6 +39,11 @@ class Resources:
         """What generates the version's images."""
         return self.models.painter if self.spec.method.repaints_a_part else self.models.backbone
 
+    @property
+    def painter_revision(self) -> str:
+        """The revision of what generates the version's images, which is not loaded for it."""
+        return self.models.painter_revision if self.spec.method.repaints_a_part else self.models.revision
+
     @cached_property
     def view(self) -> SourceView:
         return SourceView(self.source, self.models, self.spec.effective_framing)

@@ -100,7 +100,7 @@ class Tokens:
         items = [item for item, _ in pairs]
         masks = [region(mask, "mask", spec.margin) for _, mask in pairs if mask is not None]
         facts = {
-            "model": resources.models.backbone.revision,
+            "model": resources.models.revision,
             "resolution": resources.models.resolution,
             "framing": resources.view.framing,
             "images": [item.sha256 for item in items],

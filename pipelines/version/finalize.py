@@ -133,7 +133,7 @@ def finalize(resources: Resources, plan: Plan, method: Method) -> dict[str, Any]
         counts = {**totals(shards, method.skipped), "shortfall": shortfall(plan, shards)}
         summary = quality(counts, mean_scores(store, files), [*resources.source.problems, *method.skipped])
         store.create(keys.quality(root), canonical(summary))
-        revision = resources.painter.revision
+        revision = resources.painter_revision
         text = card(spec, counts, summary, classes, version=resources.number, revision=revision)
         store.create(keys.card(root), text.encode())
         if images := first_images(store, files, SHEET):

@@ -74,7 +74,7 @@ def row(sample: Sample, resources: Resources) -> dict[str, Any]:
         "guidance": request.guidance,
         "steps": request.steps,
         "model": resources.painter.name,
-        "revision": resources.painter.revision,
+        "revision": resources.painter_revision,
         "scores": json.dumps(sample.verdict.scores, sort_keys=True),
         "reason": sample.verdict.reason,
     }

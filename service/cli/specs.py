@@ -11,7 +11,6 @@ from pipelines.errors import SpecError
 from pipelines.spec import UploadedSource, VersionSpec, load
 from pipelines.spec.base import quantity
 from pipelines.spec.helpers import check_helpers, warnings
-from pipelines.spec.models import BUILTIN
 from service.cli.output import write_json
 
 EXAMPLES = ("spurious", "few-shot", "long-tail")
@@ -55,13 +54,15 @@ def validate(
 
 def print_checkpoints(spec: VersionSpec) -> None:
     """Say what the spec's own checkpoints are. Raises ModelError or SpecError for those that cannot be used."""
-    if spec.models.text_to_image == BUILTIN:
+    if spec.models.bundled and spec.classifier.checkpoint is None:
         return
     from pipelines.backbones.capabilities import check_capabilities
     from pipelines.progress import quiet
+    from pipelines.vision.classifier import check_checkpoint
     from pipelines.vision.models import Models
 
     quiet()
+    check_checkpoint(spec.classifier.checkpoint)
     checkpoints = Models(spec.models).inspect()
     for field, found in checkpoints.items():
         painting = ", for inpainting" if found.layout.inpainting else ""
