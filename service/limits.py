@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pipelines.errors import SpecError
 from pipelines.spec import HubSource, SourceSpec, VersionSpec
+from pipelines.spec.models import BUNDLED
 from pipelines.spec.sources import PathSource, local, remote
 from service.settings import Settings
 
@@ -72,7 +73,7 @@ def check(spec: VersionSpec, settings: Settings) -> None:
     }
     for field, values in checkpoints.items():
         for value in values:
-            builtin = value in ("builtin", "cross-attention")
+            builtin = value in (*BUNDLED, "cross-attention")
             hub = on_hub(value, settings, file=field == "models.adapter")
             if not (builtin or hub or inside(value, settings.model_roots)):
                 raise refusal(field, value, settings.model_roots, "COUNTERPOISE_MODEL_ROOTS, COUNTERPOISE_HUB_ORGANISATIONS")

@@ -7,6 +7,7 @@ from typing import Any
 from pipelines.records import Examples
 from pipelines.spec import FewShotSource, LongTailSource, SpuriousSource, VersionSpec
 from pipelines.spec.arms import ARMS
+from pipelines.spec.models import BUNDLED
 
 FLATTERED = (
     "The generator was trained on images from the renderer that also draws the test images: that flatters every arm with "
@@ -30,6 +31,6 @@ def notes(spec: VersionSpec, runs: Mapping[str, Sequence[Mapping[str, Any]]]) ->
     lines = [incomplete(arm, run["missing"]) for arm, (run, *_) in runs.items() if run.get("missing")]
     builtin = isinstance(spec.source, SpuriousSource | FewShotSource | LongTailSource)
     generated = any(ARMS[arm].addition in ("version", "text_to_image") for arm in runs)
-    if builtin and generated and spec.models.text_to_image == "builtin":
+    if builtin and generated and spec.models.text_to_image in BUNDLED:
         lines.append(FLATTERED)
     return lines

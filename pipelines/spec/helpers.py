@@ -4,7 +4,7 @@ from pipelines.errors import SpecError
 from pipelines.spec.arms import ARMS
 from pipelines.spec.filters import ClipScoreFilter, LabelAgreementFilter, NearDuplicateFilter
 from pipelines.spec.methods import ImageVariation, SpuriousRemoval
-from pipelines.spec.models import BUILTIN
+from pipelines.spec.models import BUILTIN, BUNDLED
 from pipelines.spec.version import VersionSpec
 
 SEGMENTERS = (
@@ -52,7 +52,7 @@ def check_helpers(spec: VersionSpec) -> None:
             f"models.inpainting: {models.inpainting!r} would paint nothing, since the method repaints no part of an image; "
             "leave it out, or use spurious_removal, or image_variation with repaint"
         )
-    if models.text_to_image == BUILTIN:
+    if models.text_to_image in BUNDLED:
         return
     helpers = (("segmenter", models.segmenter, segmenter_users, SEGMENTERS), ("clip", models.clip, clip_users, CLIPS))
     for field, value, users, remedy in helpers:

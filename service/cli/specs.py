@@ -10,7 +10,7 @@ import typer
 from pipelines.errors import SpecError
 from pipelines.spec import UploadedSource, VersionSpec, load
 from pipelines.spec.helpers import check_helpers
-from pipelines.spec.models import BUILTIN
+from pipelines.spec.models import BUNDLED
 from service.cli.output import write_json
 
 EXAMPLES = ("spurious", "few-shot", "long-tail")
@@ -52,7 +52,7 @@ def validate(
 
 def print_checkpoints(spec: VersionSpec) -> None:
     """Say what the spec's own checkpoints are. Raises ModelError for one that cannot be used."""
-    if spec.models.text_to_image == BUILTIN:
+    if {spec.models.text_to_image, spec.models.inpainting} <= {*BUNDLED, None}:
         return
     from pipelines.progress import quiet
     from pipelines.vision.models import Models

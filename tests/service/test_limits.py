@@ -40,6 +40,10 @@ def test_a_file_in_an_allowed_organisations_repository_may_be_an_adapter(tmp_pat
             check(spec(models={"adapter": wrong}), settings)
 
 
+def test_the_bundled_checkpoints_are_allowed_everywhere(tmp_path: Path) -> None:
+    check(spec(models={"text_to_image": "builtin", "inpainting": "builtin-inpainting"}), Settings(state_dir=tmp_path))
+
+
 def test_the_operator_draws_the_line(tmp_path: Path) -> None:
     asked = spec(amount={"total": 50})
     check(asked, Settings(state_dir=tmp_path, max_images=50))

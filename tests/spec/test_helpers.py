@@ -71,3 +71,11 @@ def test_helpers_that_nothing_uses_are_not_asked_for(method: dict[str, Any], cha
 
 def test_the_bundled_checkpoint_goes_with_the_bundled_helpers() -> None:
     check_helpers(spec(method={"type": "spurious_removal", "superclass": "shoe"}, filters=[{"type": "clip_score"}]))
+
+
+def test_the_bundled_helpers_fit_the_bundled_models() -> None:
+    method = {"type": "spurious_removal", "superclass": "shoe"}
+    for name in ("builtin", "builtin-inpainting"):
+        checked(method, {"text_to_image": name}, filters=[{"type": "clip_score"}])
+    with pytest.raises(SpecError, match=r"models\.segmenter: 'builtin' knows"):
+        checked(method, {"inpainting": "builtin-inpainting"})
