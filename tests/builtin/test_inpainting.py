@@ -1,5 +1,7 @@
-"""How the inpainting twin is trained: on which regions, and from which weights. Takes ten seconds, most of it imports."""
+"""How the inpainting twin is trained: on which regions, and from which weights. Takes 20 seconds."""
 
+import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -11,14 +13,17 @@ from transformers import CLIPTokenizer
 
 from pipelines.backbones.loading import open_backbone
 from pipelines.builtin.checkpoints import WEIGHTS, resolve
-from pipelines.builtin.train import inpainting
+from pipelines.builtin.oracle import Oracle
+from pipelines.builtin.train import inpainting, inpainting_quality
 from pipelines.builtin.train.inpainting import Batch, draw_batch, widened
+from pipelines.builtin.train.inpainting_quality import TITLE, continued, draw_tasks, measure
 from pipelines.builtin.train.loop import Batches
 from pipelines.builtin.train.masks import KINDS, Draw, box, draw_kinds, gap, outline, repaint, surroundings, whole
 from pipelines.builtin.train.pictures import fresh
+from pipelines.builtin.train.quality import HOME
 from pipelines.builtin.train.shapes import levels
 from pipelines.engine.batch import changing_latents, latent_mask
-from pipelines.records import Graft, Item, Request
+from pipelines.records import Candidate, Graft, Item, Request
 from pipelines.tensors import mask_tensor
 from tests.parts import FASHION_MNIST
 
@@ -118,3 +123,37 @@ def test_it_trains_into_an_inpainting_checkpoint_that_reads_as_the_plain_one(tmp
     assert pipeline.unet.config.in_channels == 9
     configs = [file.read_text() for file in (tmp_path / "inpainting").glob("*/config.json")]
     assert not any(str(WEIGHTS) in config for config in configs), "paths of this machine"
+
+
+def test_the_scene_in_a_region_is_judged_without_what_lies_around_it() -> None:
+    """Of a region of one scene in a picture of another, the oracle recognises the first."""
+    (task, original), oracle = draw_tasks(40, seed=0), Oracle().model
+    assert not np.any(task.factors[:, 0] == original.factors[:, 0])
+    whole = [np.where(np.arange(64)[:, None, None] % 2, 255, 0).astype(np.uint8) for _ in task.images]
+    pasted = [np.where(m[..., None], i, w) for i, m, w in zip(task.images, task.regions, whole, strict=True)]
+    assert all(
+        np.array_equal(continued(i, m), continued(p, m)) for i, p, m in zip(task.images, pasted, task.regions, strict=True)
+    )
+    requests = original.requests(steps=1, seed=0)
+    same = measure(oracle, [Candidate(r, i) for r, i in zip(requests, original.images, strict=True)], original)
+    assert same["scene"] >= 0.95
+    assert (same["seam"], same["seam passes"]) == (0, 1)
+    other = measure(oracle, [Candidate(r, i[::-1]) for r, i in zip(requests, original.images[::-1], strict=True)], original)
+    assert other["scene"] < 0.5
+    assert other["seam passes"] < 0.5
+
+
+def test_the_card_gets_its_section_once_and_keeps_the_rest(tmp_path: Path) -> None:
+    plain = StableDiffusionPipeline.from_pretrained(MODEL, dtype=torch.float32, safety_checker=None)
+    twin = StableDiffusionInpaintPipeline(**{**plain.components, "unet": widened(plain.unet)}, requires_safety_checker=False)
+    twin.save_pretrained(tmp_path / "twin")
+    for file in ("QUALITY.md", "quality.json"):
+        shutil.copy(HOME / file, tmp_path)
+    before = (tmp_path / "QUALITY.md").read_text().partition(f"\n{TITLE}")[0]
+    for _ in range(2):
+        inpainting_quality.main(tmp_path / "twin", work=tmp_path, images=2, home=tmp_path)
+    text = (tmp_path / "QUALITY.md").read_text()
+    assert text.startswith(before)
+    assert text.count(TITLE) == 1
+    assert json.loads((tmp_path / "quality.json").read_text())["inpainting"]["rates"].keys() > {"rendered", "twin, 10 steps"}
+    assert (tmp_path / "quality-inpainting.png").exists()
