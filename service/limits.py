@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipelines.errors import SpecError
 from pipelines.spec import HubSource, SourceSpec, VersionSpec
-from pipelines.spec.models import split_revision
+from pipelines.spec.models import BUNDLED, split_revision
 from pipelines.spec.sources import PathSource, local, remote
 from service.settings import Settings
 
@@ -77,7 +77,7 @@ def check(spec: VersionSpec, settings: Settings) -> None:
     }
     for field, values in checkpoints.items():
         for value in values:
-            builtin = value in ("builtin", "cross-attention")
+            builtin = value in (*BUNDLED, "cross-attention")
             # A path that exists is read, whatever it looks like.
             hub = on_hub(value, settings, file=field == "models.adapter") and not os.path.exists(value)
             if not (builtin or hub or inside(value, settings.model_roots)):

@@ -4,7 +4,7 @@ from pipelines.errors import SpecError
 from pipelines.spec.arms import ARMS
 from pipelines.spec.filters import AttributionFilter, ClipScoreFilter, LabelAgreementFilter, NearDuplicateFilter
 from pipelines.spec.methods import SpuriousRemoval
-from pipelines.spec.models import BUILTIN
+from pipelines.spec.models import BUILTIN, BUNDLED
 from pipelines.spec.sources import FewShotSource, LongTailSource, SpuriousSource
 from pipelines.spec.version import VersionSpec
 
@@ -49,7 +49,7 @@ def check_helpers(spec: VersionSpec) -> None:
             f"models.inpainting: {models.inpainting!r} would paint nothing, since the method repaints no part of an image; "
             "leave it out, or use spurious_removal, or image_variation with repaint"
         )
-    if models.text_to_image == BUILTIN:
+    if models.text_to_image in BUNDLED:
         return
     helpers = (("segmenter", models.segmenter, segmenter_users, SEGMENTERS), ("clip", models.clip, clip_users, CLIPS))
     for field, value, users, remedy in helpers:
@@ -73,5 +73,5 @@ def uses_classifier(spec: VersionSpec) -> bool:
 
 def warnings(spec: VersionSpec) -> list[str]:
     """What a valid spec will do badly, and the remedy: sentences."""
-    photographs = spec.models.text_to_image != BUILTIN and not rendered(spec)
+    photographs = spec.models.text_to_image not in BUNDLED and not rendered(spec)
     return [FROM_SCRATCH] if photographs and spec.classifier.checkpoint is None and uses_classifier(spec) else []

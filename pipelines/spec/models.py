@@ -8,6 +8,8 @@ from pipelines.spec.base import Strict
 
 BUILTIN = "builtin"  # what a spec calls the bundled checkpoints
 WEIGHTS_SUFFIX = ".safetensors"
+BUILTIN_INPAINTING = "builtin-inpainting"  # the inpainting twin of the bundled text-to-image model
+BUNDLED = (BUILTIN, BUILTIN_INPAINTING)
 Precision = Literal["auto", "bf16", "fp16", "fp32"]  # of a machine, and so no field of a spec
 
 
@@ -24,7 +26,7 @@ class Models(Strict):
     inpainting: str | None = Field(
         None,
         description="A diffusers inpainting checkpoint of the same family, which paints where a method repaints a part; "
-        "tokens and LoRAs are learned on text_to_image. None: text_to_image paints.",
+        "tokens and LoRAs are learned on text_to_image. 'builtin-inpainting': the bundled one. None: text_to_image paints.",
     )
     segmenter: str = Field(
         "builtin",
@@ -43,4 +45,5 @@ class Models(Strict):
     @property
     def bundled(self) -> bool:
         """Whether all of them are the bundled ones."""
-        return self == Models(device=self.device, resolution=self.resolution)
+        named = {self.text_to_image, self.inpainting, self.segmenter, self.adapter, self.clip}
+        return named <= {*BUNDLED, None}

@@ -5,6 +5,7 @@ from pydantic import BaseModel
 
 from pipelines.spec import FILTER_SPECS, METHOD_SPECS, VersionSpec
 from pipelines.spec.helpers import check_helpers, warnings
+from pipelines.spec.models import BUNDLED
 from pipelines.store.object_store import Store
 from service.api.dependencies import Context, ReadAccess
 from service.api.problems import documented
@@ -64,7 +65,7 @@ def list_models(context: Context, _caller: ReadAccess) -> list[CheckpointView]:
         for path in sorted([*root.glob(name), *root.glob(f"*/{name}")])
     ]
     return [
-        CheckpointView(name="builtin", kind="builtin"),
+        *(CheckpointView(name=name, kind="builtin") for name in BUNDLED),
         *(CheckpointView(name=folder, kind="folder") for folder in dict.fromkeys(folders)),
         *(CheckpointView(name=f"{name}/*", kind="hub") for name in context.settings.hub_organisations),
     ]

@@ -51,6 +51,10 @@ def test_a_revision_of_an_allowed_repository_is_allowed(tmp_path: Path, monkeypa
             check(spec(models={"clip": wrong}), settings)
 
 
+def test_the_bundled_checkpoints_are_allowed_everywhere(tmp_path: Path) -> None:
+    check(spec(models={"text_to_image": "builtin", "inpainting": "builtin-inpainting"}), Settings(state_dir=tmp_path))
+
+
 def test_the_operator_draws_the_line(tmp_path: Path) -> None:
     asked = spec(amount={"total": 50})
     check(asked, Settings(state_dir=tmp_path, max_images=50))
