@@ -44,7 +44,7 @@ def test_a_checkpoint_of_half_precision_files_alone_is_the_same(xl: Path, tmp_pa
     half = open_backbone(str(build_xl(tmp_path, variant="fp16")), "cpu")
     assert list(tmp_path.glob("unet/*.fp16.safetensors"))
     plain = open_backbone(str(xl), "cpu")
-    assert all(torch.equal(weight, plain.unet.state_dict()[name]) for name, weight in half.unet.state_dict().items())
+    assert all(torch.equal(weight, plain.denoiser.state_dict()[name]) for name, weight in half.denoiser.state_dict().items())
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_half_precision_files_alone_are_loaded_from_the_cache(publish: Publish, 
     file.rename(file.with_name("diffusion_pytorch_model.safetensors"))
     publish(folder, "org/half", "main")
     half, plain = open_backbone("org/half", "cpu"), open_backbone(str(build_xl(tmp_path / "plain")), "cpu")
-    for some, other in ((half.unet, plain.unet), (half.vae, plain.vae)):
+    for some, other in ((half.denoiser, plain.denoiser), (half.vae, plain.vae)):
         assert all(torch.equal(weight, other.state_dict()[name]) for name, weight in some.state_dict().items())
 
 

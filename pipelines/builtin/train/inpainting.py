@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from pipelines.backbones.backbone import inpainting_channels, vae_scale_factor
+from pipelines.backbones.layout import inpainting_channels, vae_scale_factor
 from pipelines.builtin.checkpoints import resolve
 from pipelines.builtin.train.language import captions, token_ids
 from pipelines.builtin.train.loop import train
