@@ -82,7 +82,7 @@ def inspect(checkpoint: str, name: str = "", field: str = "models.text_to_image"
     try:
         family.read_schedule(scheduler)
         layout = family.read_layout(denoiser, vae)
-    except ModelError as error:
+    except (ModelError, KeyError) as error:
         raise ModelError(f"{field}: {name!r} cannot be used: {error}") from None
     return Inspection(index["_class_name"], family, layout, most_steps(scheduler))
 

@@ -22,7 +22,7 @@ def split_revision(value: str) -> tuple[str, str | None]:
 class Models(Strict):
     """The checkpoints to use. The defaults are in the package; any diffusers or transformers path or id will do."""
 
-    text_to_image: str = Field("builtin", description="A diffusers checkpoint with a UNet: path, hub id, or 'builtin'.")
+    text_to_image: str = Field("builtin", description="A diffusers checkpoint: path, hub id, or 'builtin'.")
     inpainting: str | None = Field(
         None,
         description="A diffusers inpainting checkpoint of the same family, which paints where a method repaints a part; "
