@@ -1,6 +1,6 @@
 """Opens a diffusers checkpoint as a backbone of its family. The one place that loads one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel
@@ -8,6 +8,7 @@ from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel
 from pipelines.backbones.backbone import Backbone, inpainting_channels, vae_scale_factor
 from pipelines.backbones.files import names, variant_of
 from pipelines.backbones.locate import DIFFUSERS, locate
+from pipelines.backbones.single_file import SingleFile
 from pipelines.backbones.stable_diffusion import StableDiffusion
 from pipelines.backbones.stable_diffusion_xl import StableDiffusionXL
 from pipelines.errors import ModelError
@@ -25,18 +26,25 @@ def open_backbone(
     name: str = "",
     precision: Precision = "auto",
     field: str = "models.text_to_image",
+    config: str | None = None,
 ) -> Backbone:
-    """Load a path or hub id, with @REVISION if need be; `name` and `field` are what errors call it. Raises ModelError."""
+    """Load a path or hub id, with @REVISION if need be; `name` and `field` are what errors call it. Raises ModelError.
+
+    `config`: the diffusers checkpoint whose configurations and tokenizers a single file takes.
+    """
     name, place = name or checkpoint, choose_device(device)
-    family, dtype = inspect(checkpoint, name, field).family, choose_dtype(precision, place)
-    folder = locate(field, checkpoint, DIFFUSERS, weights=True)
-    try:
-        pipeline: Any = DiffusionPipeline.from_pretrained(
-            folder, dtype=dtype, safety_checker=None, use_safetensors=True, variant=variant_of(names(folder))
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{field}: {name!r} cannot be loaded ({error})") from None
-    return family(pipeline, name, place, dtype)
+    inspection, dtype = inspect(checkpoint, name, field, config), choose_dtype(precision, place)
+    path = locate(field, checkpoint, DIFFUSERS, weights=True)
+    if path.is_file():
+        pipeline: Any = SingleFile(path, field, name, config).load(inspection.kind, dtype)
+    else:
+        try:
+            pipeline = DiffusionPipeline.from_pretrained(
+                path, dtype=dtype, safety_checker=None, use_safetensors=True, variant=variant_of(names(path))
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelError(f"{field}: {name!r} cannot be loaded ({error})") from None
+    return inspection.family(pipeline, name, place, dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +57,12 @@ class Inspection:
     inpainting: bool
 
 
-def inspect(checkpoint: str, name: str = "", field: str = "models.text_to_image") -> Inspection:
+def inspect(checkpoint: str, name: str = "", field: str = "models.text_to_image", config: str | None = None) -> Inspection:
     """Read the configuration of a checkpoint, and no weight. Raises ModelError for one that cannot be used."""
     name, folder = name or checkpoint, locate(field, checkpoint, DIFFUSERS)
+    if folder.is_file():
+        single = SingleFile(folder, field, name, config)
+        return replace(inspect(str(single.folder), field="models.config"), inpainting=single.inpainting)
     try:
         index = DiffusionPipeline.load_config(folder)
         parts = {part: index[part][1] for part in (*PARTS, "text_encoder_2") if index.get(part)}  # classes, None: left out
