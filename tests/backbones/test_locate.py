@@ -98,7 +98,7 @@ def test_a_model_of_another_type_is_refused(tmp_path: Path) -> None:
 def test_a_repository_of_the_cache_is_its_snapshot(publish: Publish, tiny_checkpoint: Path) -> None:
     snapshot = publish(tiny_checkpoint, "org/tiny", "main")
     assert locate("models.text_to_image", "org/tiny", DIFFUSERS) == snapshot
-    assert inspect("org/tiny").resolution == 32
+    assert inspect("org/tiny").layout.resolution == 32
     assert revision_of(snapshot) == revision_of(tiny_checkpoint)
 
 
