@@ -23,7 +23,8 @@ class Row:
     eps: Tensor  # the noise that it started from, as x
     image_embeds: Tensor | None = None  # of its image prompt
     x0: Tensor | None = None  # latents of its init image
-    mask: Tensor | None = None  # (1, h, w), 1 where latents change; None: everywhere, or an inpainting UNet keeps the rest
+    mask: Tensor | None = None  # (1, h, w), 1 where latents change; None: all, or the denoiser keeps the rest
+    inpainting_channels: Tensor | None = None  # what an inpainting denoiser takes beside the latents
     taken: int = 0  # steps taken
 
     @property
@@ -36,7 +37,7 @@ class Row:
 
 
 def same_weights(rows: list[Row]) -> dict[tuple[str | None, float], list[int]]:
-    """Indices of the rows by the UNet weights that they need: the LoRA, and the scale of the image prompt."""
+    """Indices of the rows by the weights that they need: the LoRA, and the scale of the image prompt."""
     groups: dict[tuple[str | None, float], list[int]] = {}
     for index, row in enumerate(rows):
         prompt = row.request.image_prompt

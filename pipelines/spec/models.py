@@ -9,7 +9,14 @@ from pipelines.spec.base import Strict
 BUILTIN = "builtin"  # what a spec calls the bundled checkpoints
 BUILTIN_INPAINTING = "builtin-inpainting"  # the inpainting twin of the bundled text-to-image model
 BUNDLED = (BUILTIN, BUILTIN_INPAINTING)
+WEIGHTS_SUFFIX = ".safetensors"
 Precision = Literal["auto", "bf16", "fp16", "fp32"]  # of a machine, and so no field of a spec
+
+
+def split_revision(value: str) -> tuple[str, str | None]:
+    """ORGANISATION/NAME@REVISION of the hub as its name and its revision, a branch, tag or commit; None: the main branch."""
+    name, _, revision = value.partition("@")
+    return name, revision or None
 
 
 class Models(Strict):
@@ -32,5 +39,11 @@ class Models(Strict):
         "encoder in FOLDER/image_encoder, or 'builtin'. unCLIP checkpoints need none.",
     )
     clip: str = Field("builtin", description="A CLIP checkpoint: path, hub id, or 'builtin'.")
-    device: str = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1', ...")
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="'auto', 'cpu', 'cuda', 'cuda:1', ...")
     resolution: int | None = Field(None, ge=32, le=4096, multiple_of=8, description="Pixels a side; none: the checkpoint's.")
+
+    @property
+    def bundled(self) -> bool:
+        """Whether all of them are the bundled ones."""
+        names = {self.text_to_image, self.inpainting or BUILTIN, self.segmenter, self.adapter, self.clip}
+        return names <= set(BUNDLED)

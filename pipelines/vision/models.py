@@ -1,16 +1,19 @@
 """The models that a spec names, each loaded once, when it is first used."""
 
 from functools import cached_property
+from pathlib import Path
 
 from pipelines import spec
 from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.image_prompts import AdapterFiles, IpAdapter, UnClip, adapter_files
 from pipelines.backbones.loading import Inspection, inspect, open_backbone
+from pipelines.backbones.locate import CLIP, DIFFUSERS, Kind, locate
+from pipelines.backbones.revision import revision_of
 from pipelines.builtin.checkpoints import ADAPTER, resolve
 from pipelines.errors import ModelError
 from pipelines.spec.models import BUILTIN
 from pipelines.vision.clip import Clip
-from pipelines.vision.segmentation import Segmenter, open_segmenter
+from pipelines.vision.segmentation import CROSS_ATTENTION, Segmenter, open_segmenter, segmenter_parts
 
 
 class Models:
@@ -25,18 +28,31 @@ class Models:
         return Models, (self.spec, self.precision)
 
     def inspect(self) -> dict[str, Inspection]:
-        """What the diffusers checkpoints are, by field, from their configuration alone. Raises ModelError."""
+        """What the diffusers checkpoints are, by field, from their configuration alone.
+
+        Raises ModelError for one that cannot be used, and for any other model that is not there.
+        """
         named = {"models.text_to_image": self.spec.text_to_image, "models.inpainting": self.spec.inpainting}
         found = {field: inspect(resolve(name, "model"), name, field) for field, name in named.items() if name is not None}
         base, painter = found["models.text_to_image"], found.get("models.inpainting")
-        if painter is not None and not painter.inpainting:
+        if painter is not None and not painter.layout.inpainting:
             raise self.no_inpainting()
         if painter is not None and painter.family is not base.family:
             raise ModelError(
                 f"models.inpainting: {self.spec.inpainting!r} is a {painter.kind}, and {self.spec.text_to_image!r} a "
                 f"{base.kind}; give the inpainting checkpoint of the same base"
             )
+        self.check_helpers()
         return found
+
+    def check_helpers(self) -> None:
+        """Raises ModelError for a segmenter, a CLIP or an adapter that is not there, or is something else."""
+        if self.spec.segmenter != CROSS_ATTENTION:
+            for value, kind in segmenter_parts(self.spec.segmenter):
+                locate("models.segmenter", resolve(value, "segmenter"), kind)
+        locate("models.clip", resolve(self.spec.clip, "clip"), CLIP)
+        if self.spec.adapter != BUILTIN:
+            adapter_files(self.spec.adapter)
 
     def no_inpainting(self) -> ModelError:
         return ModelError(
@@ -65,6 +81,30 @@ class Models:
         return painter
 
     @cached_property
+    def revision(self) -> str:
+        """Of the files of the text-to-image checkpoint, none of which is loaded. Raises ModelError."""
+        return self.revision_of("models.text_to_image", self.spec.text_to_image, "model", DIFFUSERS)
+
+    @cached_property
+    def painter_revision(self) -> str:
+        """Of those of the inpainting checkpoint, the text-to-image one's where there is none. Raises ModelError."""
+        if self.spec.inpainting is None:
+            return self.revision
+        return self.revision_of("models.inpainting", self.spec.inpainting, "model", DIFFUSERS)
+
+    @cached_property
+    def segmenter_revision(self) -> str:
+        """Of the segmenter's files: what is learned from its masks depends on them. Raises ModelError."""
+        if self.spec.segmenter == CROSS_ATTENTION:
+            return self.revision
+        parts = segmenter_parts(self.spec.segmenter)
+        return "+".join(self.revision_of("models.segmenter", value, "segmenter", kind) for value, kind in parts)
+
+    @staticmethod
+    def revision_of(field: str, value: str, part: str, kind: Kind) -> str:
+        return revision_of(locate(field, resolve(value, part), kind, weights=True))
+
+    @cached_property
     def resolution(self) -> int:
         """Pixels a side of every image that goes into, or comes out of, the backbone."""
         return self.spec.resolution or self.backbone.resolution
@@ -81,10 +121,9 @@ class Models:
     def image_conditioning(self) -> IpAdapter | UnClip:
         """The backbone's image conditioning: an unCLIP checkpoint's own, else the adapter. Raises ModelError."""
         if self.spec.adapter == BUILTIN:
-            files = AdapterFiles(BUILTIN, f"{resolve(BUILTIN, 'adapter')}/{ADAPTER}", resolve(BUILTIN, "clip"))
-        else:
-            files = adapter_files(self.spec.adapter)
-        return self.backbone.load_ip_adapter(files)
+            folder, encoder = Path(resolve(BUILTIN, "adapter")), Path(resolve(BUILTIN, "clip"))
+            return self.backbone.load_ip_adapter(AdapterFiles(BUILTIN, folder / ADAPTER, encoder))
+        return self.backbone.load_ip_adapter(adapter_files(self.spec.adapter))
 
     def forget_loras(self) -> None:
         """Take those of an earlier version out of the backbone: they would pile up."""

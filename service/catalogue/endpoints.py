@@ -4,12 +4,12 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from pipelines.spec import FILTER_SPECS, METHOD_SPECS, VersionSpec
-from pipelines.spec.helpers import check_helpers
+from pipelines.spec.helpers import check_helpers, warnings
 from pipelines.spec.models import BUNDLED
 from pipelines.store.object_store import Store
 from service.api.dependencies import Context, ReadAccess
 from service.api.problems import documented
-from service.catalogue.schemas import CheckpointView, ComponentView, ConceptView
+from service.catalogue.schemas import CheckedSpec, CheckpointView, ComponentView, ConceptView
 from service.limits import check
 
 router = APIRouter(prefix="/v1", tags=["catalogue"], responses=documented(401, 403))
@@ -72,8 +72,8 @@ def list_models(context: Context, _caller: ReadAccess) -> list[CheckpointView]:
 
 
 @router.post("/specs:validate", responses=documented(400, 422))
-def validate_spec(context: Context, _caller: ReadAccess, spec: VersionSpec) -> VersionSpec:
-    """Check a spec; the answer has every default filled in."""
+def validate_spec(context: Context, _caller: ReadAccess, spec: VersionSpec) -> CheckedSpec:
+    """Check a spec; the answer has every default filled in, and what the spec will do badly."""
     check(spec, context.settings)
     check_helpers(spec)
-    return spec
+    return CheckedSpec(**dict(spec), warnings=warnings(spec))

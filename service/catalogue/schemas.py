@@ -4,6 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from pipelines.spec import VersionSpec
+
 
 class ComponentView(BaseModel):
     """A method or a filter."""
@@ -31,3 +33,9 @@ class CheckpointView(BaseModel):
 
     name: str
     kind: str = Field(description="builtin, folder, or hub: any checkpoint of that organisation.")
+
+
+class CheckedSpec(VersionSpec):
+    """A valid spec."""
+
+    warnings: list[str] = Field(description="What it will do badly, and the remedy; the spec itself has no such field.")

@@ -22,7 +22,7 @@ from pipelines.records import Image, ImagePrompt, Item, Request
 from pipelines.run import run
 from pipelines.spec import Precision, parse
 from tests.builders import picture, square
-from tests.checkpoints import build, build_xl
+from tests.checkpoints import build, build_3, build_flux, build_xl
 
 PRECISIONS: tuple[Precision, ...] = ("bf16", "fp16")
 LIMIT = 12.0  # mean difference in grey levels between a precision and fp32: images of a trained model differ by one or two
@@ -103,7 +103,7 @@ HEADS = [{"type": "quality"}, {"type": "label_agreement", "view": "object"}, {"t
 def cases(out: Path, device: torch.device, tiny: bool) -> Iterator[Case]:
     """Families first, then methods; the tiny checkpoints are written into `out`."""
     model = resolve("builtin", "model")
-    adapter = AdapterFiles("builtin", f"{resolve('builtin', 'adapter')}/{ADAPTER}", resolve("builtin", "clip"))
+    adapter = AdapterFiles("builtin", Path(resolve("builtin", "adapter"), ADAPTER), Path(resolve("builtin", "clip")))
 
     def adapted(device: str, precision: Precision) -> Backbone:
         backbone = open_backbone(model, device, precision=precision)
@@ -121,6 +121,10 @@ def cases(out: Path, device: torch.device, tiny: bool) -> Iterator[Case]:
         "SDXL, tiny": opened(build_xl(out / "xl")),
         "SDXL inpainting, tiny": opened(build_xl(out / "xl-inpainting", inpainting=True)),
         "StableUnCLIP, tiny": opened(build(out / "unclip", unclip=True)),
+        "SD 3.5, tiny": opened(build_3(out / "3.5")),
+        "SD 3 without T5, tiny": opened(build_3(out / "3", t5_encoder=False)),
+        "Flux dev, tiny": opened(build_flux(out / "flux-dev")),
+        "Flux schnell, tiny": opened(build_flux(out / "flux-schnell", guidance=False)),
     }
     methods: dict[str, dict[str, Any]] = {
         "spurious_removal": {"method": {"type": "spurious_removal", "objects": "both", **INVERSION}, "filters": HEADS},

@@ -2,7 +2,8 @@
 
 from fastapi.testclient import TestClient
 
-from tests.service.calls import SPEC, problem
+from pipelines.spec.helpers import FROM_SCRATCH
+from tests.service.calls import SPEC, operated, problem
 
 
 def test_what_can_be_asked_for_is_listed_with_its_settings(client: TestClient) -> None:
@@ -23,3 +24,12 @@ def test_a_spec_is_checked_without_being_run(client: TestClient) -> None:
     forbidden = {**SPEC, "models": {"text_to_image": "/models/sd"}}
     assert "COUNTERPOISE_MODEL_ROOTS" in problem(client.post("/v1/specs:validate", json=forbidden), 422)["detail"]
     assert client.get("/v1/versions").json()["items"] == []
+
+
+def test_what_a_valid_spec_will_do_badly_is_said(client: TestClient) -> None:
+    assert client.post("/v1/specs:validate", json=SPEC).json()["warnings"] == []
+    operated(client, model_roots=["/models"])
+    source = {"type": "uploaded", "name": "birds"}
+    photographs = {**SPEC, "source": source, "models": {"text_to_image": "/models/sd"}, "evaluation": {"arms": ["erm"]}}
+    answer = client.post("/v1/specs:validate", json=photographs).json()
+    assert (answer["warnings"], answer["source"]["name"]) == ([FROM_SCRATCH], "birds")

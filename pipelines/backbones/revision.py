@@ -1,0 +1,30 @@
+"""The recorded revision of a checkpoint: a digest of its files, the same on every device and in every precision."""
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+from pipelines.backbones.files import files_read, names
+from pipelines.store.canonical import digest
+
+
+def revision_of(checkpoint: Path) -> str:
+    """16 hex digits of the names and contents of every file that is read of a checkpoint's folder. Raises OSError."""
+    return digest(contents(checkpoint))
+
+
+def contents(checkpoint: Path) -> dict[str, str]:
+    """The sha256 of every file that is read of a checkpoint's folder, by its name. Raises OSError."""
+    return {name: sha256(checkpoint / name) for name in files_read(checkpoint, names(checkpoint))}
+
+
+def sha256(file: Path) -> str:
+    """Of a file's contents, which are read again only after a change."""
+    status = file.stat()
+    return sha256_of(str(file.absolute()), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def sha256_of(path: str, _size: int, _mtime_ns: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
