@@ -118,7 +118,7 @@ def test_it_trains_into_an_inpainting_checkpoint_that_reads_as_the_plain_one(tmp
     assert twin.inpainting
     assert not plain.inpainting
     assert twin.reads_as(plain)
-    assert (twin.unet.conv_in.weight[:, 4:] != 0).any()
+    assert (twin.denoiser.conv_in.weight[:, 4:] != 0).any()
     pipeline = StableDiffusionInpaintPipeline.from_pretrained(tmp_path / "inpainting", safety_checker=None)
     assert pipeline.unet.config.in_channels == 9
     configs = [file.read_text() for file in (tmp_path / "inpainting").glob("*/config.json")]
