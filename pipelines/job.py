@@ -82,7 +82,7 @@ class Job:
 
     @cached_property
     def engine(self) -> Engine:
-        return Engine(self.resources.painter)
+        return Engine(self.resources.painter, self.resources.models.machine.capacity)
 
     @cached_property
     def panel(self) -> Panel:

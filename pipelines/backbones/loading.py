@@ -17,7 +17,7 @@ from pipelines.backbones.stable_diffusion import StableDiffusion
 from pipelines.backbones.stable_diffusion_3 import StableDiffusion3
 from pipelines.backbones.stable_diffusion_xl import StableDiffusionXL
 from pipelines.errors import ModelError
-from pipelines.spec import Precision
+from pipelines.spec import Machine
 from pipelines.tensors import choose_device, choose_dtype
 
 FAMILIES = "Stable Diffusion 1.x, 2.x or XL, plain or inpainting, StableUnCLIP, Stable Diffusion 3.x, or Flux"
@@ -32,9 +32,8 @@ DISTILLED_STEPS = {"EulerDiscreteScheduler": 8, "EulerAncestralDiscreteScheduler
 
 def open_backbone(
     checkpoint: str,
-    device: str = "auto",
+    machine: Machine | None = None,
     name: str = "",
-    precision: Precision = "auto",
     field: str = "models.text_to_image",
     config: str | None = None,
 ) -> Backbone:
@@ -42,8 +41,9 @@ def open_backbone(
 
     `config`: the diffusers checkpoint whose configurations and tokenizers a single file takes.
     """
-    name, place = name or checkpoint, choose_device(device)
-    inspection, dtype = inspect(checkpoint, name, field, config), choose_dtype(precision, place)
+    machine, name = machine or Machine(), name or checkpoint
+    place = choose_device(machine.device)
+    inspection, dtype = inspect(checkpoint, name, field, config), choose_dtype(machine.precision, place)
     path = locate(field, checkpoint, DIFFUSERS, weights=True)
     if path.is_file():
         pipeline: Any = SingleFile(path, field, name, config).load(inspection.kind, dtype)

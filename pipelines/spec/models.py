@@ -1,8 +1,8 @@
 """Which checkpoints are used."""
 
-from typing import Literal
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipelines.spec.base import Strict
 
@@ -10,7 +10,6 @@ BUILTIN = "builtin"  # what a spec calls the bundled checkpoints
 WEIGHTS_SUFFIX = ".safetensors"
 BUILTIN_INPAINTING = "builtin-inpainting"  # the inpainting twin of the bundled text-to-image model
 BUNDLED = (BUILTIN, BUILTIN_INPAINTING)
-Precision = Literal["auto", "bf16", "fp16", "fp32"]  # of a machine, and so no field of a spec
 
 
 def split_revision(value: str) -> tuple[str, str | None]:
@@ -47,8 +46,17 @@ class Models(Strict):
         "encoder in FOLDER/image_encoder, or 'builtin'. unCLIP checkpoints need none.",
     )
     clip: str = Field("builtin", description="A CLIP checkpoint: path, hub id, or 'builtin'.")
-    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="'auto', 'cpu', 'cuda', 'cuda:1', ...")
     resolution: int | None = Field(None, ge=32, le=4096, multiple_of=8, description="Pixels a side; none: the checkpoint's.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def no_device(cls, document: Any) -> Any:
+        if isinstance(document, dict) and "device" in document:
+            raise ValueError(
+                "device is a setting of the machine, no longer of the spec; leave it out, and use run --device, or "
+                "COUNTERPOISE_DEVICE of a worker"
+            )
+        return document
 
     @property
     def bundled(self) -> bool:

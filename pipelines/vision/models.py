@@ -20,13 +20,13 @@ from pipelines.vision.segmentation import CROSS_ATTENTION, Segmenter, open_segme
 class Models:
     """Loaded models, kept for the next unit of work, and for the next version that names the same ones."""
 
-    def __init__(self, models: spec.Models, precision: spec.Precision = "auto") -> None:
-        """`precision` is that of the backbone: a property of the machine, not of the spec."""
-        self.spec, self.precision = models, precision
+    def __init__(self, models: spec.Models, machine: spec.Machine | None = None) -> None:
+        """`machine` is what they compute on; None: whatever there is."""
+        self.spec, self.machine = models, machine or spec.Machine()
 
-    def __reduce__(self) -> tuple[type["Models"], tuple[spec.Models, spec.Precision]]:
+    def __reduce__(self) -> tuple[type["Models"], tuple[spec.Models, spec.Machine]]:
         """In another process, they are loaded anew."""
-        return Models, (self.spec, self.precision)
+        return Models, (self.spec, self.machine)
 
     def inspect(self) -> dict[str, Inspection]:
         """What the diffusers checkpoints are, by field, from their configuration alone.
@@ -66,7 +66,7 @@ class Models:
         return self.open(self.spec.text_to_image, "models.text_to_image")
 
     def open(self, name: str, field: str) -> Backbone:
-        return open_backbone(resolve(name, "model"), self.spec.device, name, self.precision, field, self.spec.config)
+        return open_backbone(resolve(name, "model"), self.machine, name, field, self.spec.config)
 
     @cached_property
     def painter(self) -> Backbone:
@@ -116,11 +116,11 @@ class Models:
 
     @cached_property
     def segmenter(self) -> Segmenter:
-        return open_segmenter(resolve(self.spec.segmenter, "segmenter"), lambda: self.backbone, self.spec.device)
+        return open_segmenter(resolve(self.spec.segmenter, "segmenter"), lambda: self.backbone, self.machine.device)
 
     @cached_property
     def clip(self) -> Clip:
-        return Clip(resolve(self.spec.clip, "clip"), self.spec.device)
+        return Clip(resolve(self.spec.clip, "clip"), self.machine.device)
 
     @property
     def image_conditioning(self) -> IpAdapter | UnClip:

@@ -25,11 +25,12 @@ from pipelines.spec import Models as ModelsSpec
 from pipelines.tensors import tensor
 from pipelines.vision.models import Models
 from pipelines.vision.segmentation import ClipSeg, CrossAttention, Segmenter
+from tests.builders import CPU
 
 
 @pytest.fixture(scope="module")
 def model() -> Backbone:
-    return open_backbone(resolve("builtin", "model"), "cpu")
+    return open_backbone(resolve("builtin", "model"), CPU)
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +144,7 @@ def test_plain_diffusers_loads_the_adapter() -> None:
 
 def test_what_is_shown_a_picture_is_drawn_like_it() -> None:
     """Without a word: trousers on snow, shown as trousers on snow, are told from a bag on grass by colour and kind."""
-    models = Models(ModelsSpec(device="cpu"))
+    models = Models(ModelsSpec())
     source = open_source(LongTailSource(type="long-tail", head=2, imbalance=1, classes=("trousers", "bag")))
     items = source.of("trousers", "test")[:12] + source.of("bag", "test")[:12]
     pictures = [source.read(item) for item in items]

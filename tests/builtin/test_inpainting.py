@@ -25,6 +25,7 @@ from pipelines.builtin.train.shapes import levels
 from pipelines.engine.batch import changing_latents, latent_mask
 from pipelines.records import Candidate, Graft, Item, Request
 from pipelines.tensors import mask_tensor
+from tests.builders import CPU
 from tests.parts import FASHION_MNIST
 
 DATA = fresh(0)
@@ -114,7 +115,7 @@ def test_before_it_is_trained_the_twin_predicts_what_the_plain_model_does() -> N
 def test_it_trains_into_an_inpainting_checkpoint_that_reads_as_the_plain_one(tmp_path: Path) -> None:
     FASHION_MNIST.path()
     inpainting.main(tmp_path, count=80, steps=3, batch=8, workers=1)
-    twin, plain = open_backbone(str(tmp_path / "inpainting"), "cpu"), open_backbone(MODEL, "cpu")
+    twin, plain = open_backbone(str(tmp_path / "inpainting"), CPU), open_backbone(MODEL, CPU)
     assert twin.inpainting
     assert not plain.inpainting
     assert twin.reads_as(plain)

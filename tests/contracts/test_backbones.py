@@ -36,7 +36,7 @@ from pipelines.records import Image, ImagePrompt, Item, Request
 from pipelines.spec import Inversion, Lora
 from pipelines.tensors import tensor
 from pipelines.vision.segmentation import CrossAttention
-from tests.builders import picture, square
+from tests.builders import CPU, picture, square
 from tests.checkpoints import build, build_3, build_flux, build_xl, vision_tower
 
 ITEM = Item("a.png", "0" * 64, "shoe", None)
@@ -65,7 +65,7 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture
 def backbone(checkpoint: Path) -> Backbone:
-    return open_backbone(str(checkpoint), "cpu")
+    return open_backbone(str(checkpoint), CPU)
 
 
 def plain(**changes: Any) -> Request:

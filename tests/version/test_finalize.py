@@ -46,7 +46,7 @@ def fill_template(resources: Resources, painter: Painter) -> Resources:
 def resources(tiny_checkpoint: Path, tmp_path: Path) -> Resources:
     return open_resources(
         tmp_path / "store",
-        models={"text_to_image": str(tiny_checkpoint), "device": "cpu"},
+        models={"text_to_image": str(tiny_checkpoint)},
         amount={"per_class": 6},
         shard_size=5,
         filters=[{"type": "quality"}],
