@@ -70,6 +70,7 @@ def check(spec: VersionSpec, settings: Settings) -> None:
     checkpoints = {
         "models.text_to_image": [spec.models.text_to_image],
         "models.inpainting": [spec.models.inpainting] if spec.models.inpainting else [],
+        "models.config": [spec.models.config] if spec.models.config else [],
         "models.adapter": [spec.models.adapter],
         "models.clip": [spec.models.clip],
         "models.segmenter": spec.models.segmenter.split("+"),

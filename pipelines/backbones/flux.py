@@ -44,7 +44,7 @@ class Flux(TransformerBackbone):
     def read_layout(cls, denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> Layout:
         if denoiser["in_channels"] % PATCH**2:
             raise ModelError(f"its transformer has {denoiser['in_channels']} input channels, and they are not packed")
-        return transformer_layout(int(vae["sample_size"]), denoiser["in_channels"] // PATCH**2, vae, PATCH)
+        return transformer_layout(int(vae.get("sample_size") or 1024), denoiser["in_channels"] // PATCH**2, vae, PATCH)
 
     @classmethod
     def read_schedule(cls, scheduler: SchedulerMixin) -> FlowSchedule:

@@ -1,7 +1,7 @@
 """Opens a diffusers checkpoint as a backbone of its family. The one place that loads one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import diffusers
@@ -12,6 +12,7 @@ from pipelines.backbones.files import names, variant_of
 from pipelines.backbones.flux import Flux
 from pipelines.backbones.layout import Layout
 from pipelines.backbones.locate import DIFFUSERS, locate
+from pipelines.backbones.single_file import SingleFile
 from pipelines.backbones.stable_diffusion import StableDiffusion
 from pipelines.backbones.stable_diffusion_3 import StableDiffusion3
 from pipelines.backbones.stable_diffusion_xl import StableDiffusionXL
@@ -35,19 +36,26 @@ def open_backbone(
     name: str = "",
     precision: Precision = "auto",
     field: str = "models.text_to_image",
+    config: str | None = None,
 ) -> Backbone:
-    """Load a path or hub id, with @REVISION if need be; `name` and `field` are what errors call it. Raises ModelError."""
+    """Load a path or hub id, with @REVISION if need be; `name` and `field` are what errors call it. Raises ModelError.
+
+    `config`: the diffusers checkpoint whose configurations and tokenizers a single file takes.
+    """
     name, place = name or checkpoint, choose_device(device)
-    family, dtype = inspect(checkpoint, name, field).family, choose_dtype(precision, place)
-    folder = locate(field, checkpoint, DIFFUSERS, weights=True)
-    try:
-        absent = left_out(DiffusionPipeline.load_config(folder))
-        pipeline: Any = DiffusionPipeline.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, variant=variant_of(names(folder)), **absent
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{field}: {name!r} cannot be loaded ({error})") from None
-    return family(pipeline, name, place, dtype)
+    inspection, dtype = inspect(checkpoint, name, field, config), choose_dtype(precision, place)
+    path = locate(field, checkpoint, DIFFUSERS, weights=True)
+    if path.is_file():
+        pipeline: Any = SingleFile(path, field, name, config).load(inspection.kind, dtype)
+    else:
+        try:
+            absent = left_out(DiffusionPipeline.load_config(path))
+            pipeline = DiffusionPipeline.from_pretrained(
+                path, dtype=dtype, use_safetensors=True, variant=variant_of(names(path)), **absent
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelError(f"{field}: {name!r} cannot be loaded ({error})") from None
+    return inspection.family(pipeline, name, place, dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +68,13 @@ class Inspection:
     most_steps: int | None  # of one that is distilled to few steps, without guidance; None: as many as are asked for
 
 
-def inspect(checkpoint: str, name: str = "", field: str = "models.text_to_image") -> Inspection:
+def inspect(checkpoint: str, name: str = "", field: str = "models.text_to_image", config: str | None = None) -> Inspection:
     """Read the configuration of a checkpoint, and no weight. Raises ModelError for one that cannot be used."""
     name, folder = name or checkpoint, locate(field, checkpoint, DIFFUSERS)
+    if folder.is_file():
+        single = SingleFile(folder, field, name, config)
+        found = inspect(str(single.folder), field="models.config")
+        return replace(found, layout=replace(found.layout, inpainting=single.inpainting))
     try:
         index = DiffusionPipeline.load_config(folder)
         family = family_of(index)
@@ -82,7 +94,7 @@ def inspect(checkpoint: str, name: str = "", field: str = "models.text_to_image"
     try:
         family.read_schedule(scheduler)
         layout = family.read_layout(denoiser, vae)
-    except ModelError as error:
+    except (ModelError, KeyError) as error:
         raise ModelError(f"{field}: {name!r} cannot be used: {error}") from None
     return Inspection(index["_class_name"], family, layout, most_steps(scheduler))
 

@@ -25,7 +25,8 @@ class Kind:
     beside: str = ""  # a folder beside the file, with a model that belongs to it
 
 
-DIFFUSERS = Kind("a diffusers checkpoint", INDEX)
+DIFFUSERS = Kind("a diffusers checkpoint", INDEX, file=True)
+CONFIGURATION = Kind("a diffusers checkpoint", INDEX)  # of which no weights are read
 CLIP = Kind("a CLIP checkpoint", CONFIG, "clip")
 CLIPSEG = Kind("a CLIPSeg checkpoint", CONFIG, "clipseg")
 DETECTOR = Kind("a GroundingDINO checkpoint", CONFIG)

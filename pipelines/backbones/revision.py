@@ -4,13 +4,17 @@ import hashlib
 from functools import lru_cache
 from pathlib import Path
 
-from pipelines.backbones.files import files_read, names
+from pipelines.backbones.files import files_read, is_weights, names
 from pipelines.store.canonical import digest
 
 
-def revision_of(checkpoint: Path) -> str:
-    """16 hex digits of the names and contents of every file that is read of a checkpoint's folder. Raises OSError."""
-    return digest(contents(checkpoint))
+def revision_of(checkpoint: Path, configuration: Path | None = None) -> str:
+    """16 hex digits of the contents of every file that is read of a checkpoint's folder; or of a single file, and of the
+    folder of its `configuration`. Raises OSError."""
+    if configuration is None:
+        return digest(contents(checkpoint))
+    texts = {name: value for name, value in contents(configuration).items() if not is_weights(name)}
+    return digest({"file": sha256(checkpoint), "config": texts})
 
 
 def contents(checkpoint: Path) -> dict[str, str]:

@@ -32,7 +32,7 @@ class Inversion(Strict):
 
 
 class Lora(Strict):
-    """Low-rank weights beside the UNet's attention, learned from the source (DataDream, ECCV 2024, arXiv 2407.10910)."""
+    """Low-rank weights beside the denoiser's attention, learned from the source (DataDream, ECCV 2024, arXiv 2407.10910)."""
 
     scope: Literal["class", "dataset"] = Field("dataset", description="One LoRA for each class, or one for all of them.")
     rank: int = Field(16, ge=1, le=256, description="Rank of the weights, and the factor of their effect (alpha).")

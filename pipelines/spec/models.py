@@ -7,9 +7,9 @@ from pydantic import Field
 from pipelines.spec.base import Strict
 
 BUILTIN = "builtin"  # what a spec calls the bundled checkpoints
+WEIGHTS_SUFFIX = ".safetensors"
 BUILTIN_INPAINTING = "builtin-inpainting"  # the inpainting twin of the bundled text-to-image model
 BUNDLED = (BUILTIN, BUILTIN_INPAINTING)
-WEIGHTS_SUFFIX = ".safetensors"
 Precision = Literal["auto", "bf16", "fp16", "fp32"]  # of a machine, and so no field of a spec
 
 
@@ -22,11 +22,19 @@ def split_revision(value: str) -> tuple[str, str | None]:
 class Models(Strict):
     """The checkpoints to use. The defaults are in the package; any diffusers or transformers path or id will do."""
 
-    text_to_image: str = Field("builtin", description="A diffusers checkpoint with a UNet: path, hub id, or 'builtin'.")
+    text_to_image: str = Field(
+        "builtin",
+        description="A diffusers checkpoint, or one in a single .safetensors file: path, hub id, or 'builtin'.",
+    )
     inpainting: str | None = Field(
         None,
         description="A diffusers inpainting checkpoint of the same family, which paints where a method repaints a part; "
         "tokens and LoRAs are learned on text_to_image. 'builtin-inpainting': the bundled one. None: text_to_image paints.",
+    )
+    config: str | None = Field(
+        None,
+        description="A diffusers checkpoint of the same family, of which configurations and tokenizers are used where "
+        "text_to_image or inpainting is a single file. None: diffusers' default, from the hub or its cache.",
     )
     segmenter: str = Field(
         "builtin",
@@ -45,5 +53,5 @@ class Models(Strict):
     @property
     def bundled(self) -> bool:
         """Whether all of them are the bundled ones."""
-        names = {self.text_to_image, self.inpainting or BUILTIN, self.segmenter, self.adapter, self.clip}
-        return names <= set(BUNDLED)
+        named = {self.text_to_image, self.inpainting, self.segmenter, self.adapter, self.clip}
+        return named <= {*BUNDLED, None}

@@ -10,7 +10,7 @@ from transformers import CLIPModel, CLIPProcessor
 
 from pipelines.backbones.locate import CLIP, locate
 from pipelines.errors import ModelError
-from pipelines.prompts import TEMPLATES
+from pipelines.prompts import TEMPLATES, fill
 from pipelines.records import Image
 from pipelines.tensors import choose_device
 
@@ -43,7 +43,7 @@ class Clip:
         """One embedding a word: the mean over all prompt templates."""
         embeddings = []
         for word in words:
-            prompts = [template.format(word) for template in TEMPLATES]
+            prompts = [fill(template, word) for template in TEMPLATES]
             inputs = self.processor(text=prompts, return_tensors="pt", padding=True, truncation=True).to(self.device)
             of_prompts = F.normalize(self.model.get_text_features(**inputs).pooler_output, dim=1)
             embeddings.append(F.normalize(of_prompts.mean(dim=0), dim=0).cpu())

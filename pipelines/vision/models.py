@@ -7,8 +7,9 @@ from pipelines import spec
 from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.image_prompts import AdapterFiles, IpAdapter, UnClip, adapter_files
 from pipelines.backbones.loading import Inspection, inspect, open_backbone
-from pipelines.backbones.locate import CLIP, DIFFUSERS, Kind, locate
+from pipelines.backbones.locate import CLIP, DIFFUSERS, locate
 from pipelines.backbones.revision import revision_of
+from pipelines.backbones.single_file import SingleFile
 from pipelines.builtin.checkpoints import ADAPTER, resolve
 from pipelines.errors import ModelError
 from pipelines.spec.models import BUILTIN
@@ -33,7 +34,8 @@ class Models:
         Raises ModelError for one that cannot be used, and for any other model that is not there.
         """
         named = {"models.text_to_image": self.spec.text_to_image, "models.inpainting": self.spec.inpainting}
-        found = {field: inspect(resolve(name, "model"), name, field) for field, name in named.items() if name is not None}
+        fields = {field: name for field, name in named.items() if name is not None}
+        found = {field: inspect(resolve(name, "model"), name, field, self.spec.config) for field, name in fields.items()}
         base, painter = found["models.text_to_image"], found.get("models.inpainting")
         if painter is not None and not painter.layout.inpainting:
             raise self.no_inpainting()
@@ -48,8 +50,8 @@ class Models:
     def check_helpers(self) -> None:
         """Raises ModelError for a segmenter, a CLIP or an adapter that is not there, or is something else."""
         if self.spec.segmenter != CROSS_ATTENTION:
-            for value, kind in segmenter_parts(self.spec.segmenter):
-                locate("models.segmenter", resolve(value, "segmenter"), kind)
+            for value, kind in segmenter_parts(resolve(self.spec.segmenter, "segmenter")):
+                locate("models.segmenter", value, kind)
         locate("models.clip", resolve(self.spec.clip, "clip"), CLIP)
         if self.spec.adapter != BUILTIN:
             adapter_files(self.spec.adapter)
@@ -61,8 +63,10 @@ class Models:
 
     @cached_property
     def backbone(self) -> Backbone:
-        checkpoint = resolve(self.spec.text_to_image, "model")
-        return open_backbone(checkpoint, self.spec.device, self.spec.text_to_image, self.precision)
+        return self.open(self.spec.text_to_image, "models.text_to_image")
+
+    def open(self, name: str, field: str) -> Backbone:
+        return open_backbone(resolve(name, "model"), self.spec.device, name, self.precision, field, self.spec.config)
 
     @cached_property
     def painter(self) -> Backbone:
@@ -70,7 +74,7 @@ class Models:
         if self.spec.inpainting is None:
             return self.backbone
         name = self.spec.inpainting
-        painter = open_backbone(resolve(name, "model"), self.spec.device, name, self.precision, "models.inpainting")
+        painter = self.open(name, "models.inpainting")
         if not painter.inpainting:
             raise self.no_inpainting()
         if not painter.reads_as(self.backbone):
@@ -83,26 +87,27 @@ class Models:
     @cached_property
     def revision(self) -> str:
         """Of the files of the text-to-image checkpoint, none of which is loaded. Raises ModelError."""
-        return self.revision_of("models.text_to_image", self.spec.text_to_image, "model", DIFFUSERS)
+        return self.revision_of(self.spec.text_to_image, "models.text_to_image")
 
     @cached_property
     def painter_revision(self) -> str:
         """Of those of the inpainting checkpoint, the text-to-image one's where there is none. Raises ModelError."""
         if self.spec.inpainting is None:
             return self.revision
-        return self.revision_of("models.inpainting", self.spec.inpainting, "model", DIFFUSERS)
+        return self.revision_of(self.spec.inpainting, "models.inpainting")
+
+    def revision_of(self, name: str, field: str) -> str:
+        path = locate(field, resolve(name, "model"), DIFFUSERS, weights=True)
+        configuration = SingleFile(path, field, name, self.spec.config).folder if path.is_file() else None
+        return revision_of(path, configuration)
 
     @cached_property
     def segmenter_revision(self) -> str:
         """Of the segmenter's files: what is learned from its masks depends on them. Raises ModelError."""
         if self.spec.segmenter == CROSS_ATTENTION:
             return self.revision
-        parts = segmenter_parts(self.spec.segmenter)
-        return "+".join(self.revision_of("models.segmenter", value, "segmenter", kind) for value, kind in parts)
-
-    @staticmethod
-    def revision_of(field: str, value: str, part: str, kind: Kind) -> str:
-        return revision_of(locate(field, resolve(value, part), kind, weights=True))
+        parts = segmenter_parts(resolve(self.spec.segmenter, "segmenter"))
+        return "+".join(revision_of(locate("models.segmenter", value, kind, weights=True)) for value, kind in parts)
 
     @cached_property
     def resolution(self) -> int:

@@ -23,6 +23,7 @@ from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.locate import CLIPSEG, DETECTOR, SAM, Kind, locate
 from pipelines.backbones.unet import UNetBackbone
 from pipelines.errors import ModelError
+from pipelines.prompts import fill
 from pipelines.records import Image, Mask
 from pipelines.tensors import choose_device, tensor
 from pipelines.vision.cross_attention import word_attention
@@ -68,7 +69,7 @@ class ClipSeg:
         """float32 (n, h, w) in 0..1, at the images' size."""
         pixels = (tensor(images).to(self.device) + 1) / 2
         resized = F.interpolate(pixels, (self.side, self.side), mode="bilinear", antialias=True)
-        tokens = self.tokenizer([PROMPT.format(word)] * len(images), return_tensors="pt", padding=True).to(self.device)
+        tokens = self.tokenizer([fill(PROMPT, word)] * len(images), return_tensors="pt", padding=True).to(self.device)
         logits = self.model(pixel_values=(resized - self.mean) / self.std, **tokens).logits.view(-1, 1, self.side, self.side)
         return F.interpolate(logits, pixels.shape[-2:], mode="bilinear")[:, 0].sigmoid()
 
@@ -87,7 +88,7 @@ class CrossAttention:
         self.backbone = backbone
 
     def segment(self, images: Sequence[Image], word: str) -> list[Mask | None]:
-        maps = word_attention(self.backbone, tensor(images), PROMPT.format(word), word)
+        maps = word_attention(self.backbone, tensor(images), fill(PROMPT, word), word)
         low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
         masks = (maps - low) / (high - low).clamp(min=1e-8) > 0.5
         return [without_specks(mask) for mask in masks.cpu().numpy()]

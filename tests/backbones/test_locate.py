@@ -98,7 +98,7 @@ def test_a_model_of_another_type_is_refused(tmp_path: Path) -> None:
 def test_a_repository_of_the_cache_is_its_snapshot(publish: Publish, tiny_checkpoint: Path) -> None:
     snapshot = publish(tiny_checkpoint, "org/tiny", "main")
     assert locate("models.text_to_image", "org/tiny", DIFFUSERS) == snapshot
-    assert inspect("org/tiny").resolution == 32
+    assert inspect("org/tiny").layout.resolution == 32
     assert revision_of(snapshot) == revision_of(tiny_checkpoint)
 
 
@@ -127,7 +127,7 @@ def test_half_precision_files_alone_are_loaded_from_the_cache(publish: Publish, 
     file.rename(file.with_name("diffusion_pytorch_model.safetensors"))
     publish(folder, "org/half", "main")
     half, plain = open_backbone("org/half", "cpu"), open_backbone(str(build_xl(tmp_path / "plain")), "cpu")
-    for some, other in ((half.unet, plain.unet), (half.vae, plain.vae)):
+    for some, other in ((half.denoiser, plain.denoiser), (half.vae, plain.vae)):
         assert all(torch.equal(weight, other.state_dict()[name]) for name, weight in some.state_dict().items())
 
 

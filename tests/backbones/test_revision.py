@@ -93,6 +93,6 @@ def test_the_bundled_segmenter_has_one_of_its_own() -> None:
 def test_what_is_loaded_in_another_precision_has_the_same(checkpoint: Path) -> None:
     """Weights loaded in half precision differ from those on disk; the revision is theirs."""
     models = [Models(spec.Models(text_to_image=str(checkpoint), device="cpu"), precision) for precision in ("fp32", "bf16")]
-    first, second = (one.backbone.unet.conv_in.weight for one in models)
+    first, second = (one.backbone.denoiser.conv_in.weight for one in models)
     assert not torch.equal(first, second.float())
     assert models[0].revision == models[1].revision

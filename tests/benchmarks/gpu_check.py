@@ -17,10 +17,12 @@ from pipelines.backbones.image_prompts import AdapterFiles
 from pipelines.backbones.loading import open_backbone
 from pipelines.builtin.checkpoints import ADAPTER, resolve
 from pipelines.engine.engine import Engine
+from pipelines.learning.lora import LoraTraining
+from pipelines.learning.textual_inversion import TextualInversion
 from pipelines.progress import Silent
 from pipelines.records import Image, ImagePrompt, Item, Request
 from pipelines.run import run
-from pipelines.spec import Precision, parse
+from pipelines.spec import Inversion, Lora, Precision, parse
 from tests.builders import picture, square
 from tests.checkpoints import build, build_3, build_flux, build_xl
 
@@ -72,7 +74,23 @@ def family(load: Load, device: str, precision: Precision) -> Figures:
     if far > LIMIT:
         raise AssertionError(f"{far:.1f} grey levels from fp32")
     again, alone = differences(got, pictures(backbone, 8)), differences(got, pictures(backbone, 1))
-    return {"from_fp32": round(far, 2), "from_itself": round(again, 3), "from_one_at_a_time": round(alone, 2)}
+    figures = {"from_fp32": round(far, 2), "from_itself": round(again, 3), "from_one_at_a_time": round(alone, 2)}
+    return {**figures, **learning(backbone)}
+
+
+def learning(backbone: Backbone) -> Figures:
+    """The loss of a step of LoRA and, where tokens can be learned, of textual inversion."""
+    side = backbone.resolution
+    images, prompts = [picture(0, side), picture(1, side)], ["a photo of a shoe"] * 2
+    trainers = {"lora_loss": LoraTraining(backbone, images, prompts, Lora(rank=2, batch=2), 0).trainer}
+    if backbone.text_encoders:
+        inversion = Inversion(vectors=2, batch=2)
+        token = TextualInversion(backbone, images, [square(side)] * 2, "<boot>", "shoe", inversion, 0)
+        trainers["token_loss"] = token.trainer
+    losses = {name: round(trainer.step(), 3) for name, trainer in trainers.items()}
+    if not all(map(math.isfinite, losses.values())):
+        raise AssertionError(f"a loss that is no number: {losses}")
+    return losses
 
 
 def job(method: Mapping[str, Any], folder: Path, device: str, precision: Precision, **changes: Any) -> Figures:

@@ -41,10 +41,6 @@ def test_a_file_in_an_allowed_organisations_repository_may_be_an_adapter(tmp_pat
             check(spec(models={"adapter": wrong}), settings)
 
 
-def test_the_bundled_checkpoints_are_allowed_everywhere(tmp_path: Path) -> None:
-    check(spec(models={"text_to_image": "builtin", "inpainting": "builtin-inpainting"}), Settings(state_dir=tmp_path))
-
-
 def test_a_revision_of_an_allowed_repository_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(state_dir=tmp_path, hub_organisations=["openai"], model_roots=[tmp_path / "models"])
     check(spec(models={"clip": "openai/clip@refs/pr/4"}), settings)
@@ -53,6 +49,10 @@ def test_a_revision_of_an_allowed_repository_is_allowed(tmp_path: Path, monkeypa
     for wrong in ("openai/clip@v1", "openai/clip@../../x", "other/clip@v1", "~/models/clip"):
         with pytest.raises(SpecError, match=r"^models.clip: .* is not allowed here"):
             check(spec(models={"clip": wrong}), settings)
+
+
+def test_the_bundled_checkpoints_are_allowed_everywhere(tmp_path: Path) -> None:
+    check(spec(models={"text_to_image": "builtin", "inpainting": "builtin-inpainting"}), Settings(state_dir=tmp_path))
 
 
 def test_the_operator_draws_the_line(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from pipelines.backbones.layout import vae_scale_factor
+from pipelines.backbones.layout import inpainting_channels, vae_scale_factor
 from pipelines.builtin.checkpoints import resolve
 from pipelines.builtin.train.language import captions, token_ids
 from pipelines.builtin.train.loop import train
@@ -45,7 +45,7 @@ class Batch(NamedTuple):
 def widened(unet: UNet2DConditionModel) -> UNet2DConditionModel:
     """The UNet with the input channels of an inpainting one. The new ones have no weight yet: it predicts as before."""
     channels = unet.config.in_channels
-    wide = UNet2DConditionModel.from_config(unet.config, in_channels=2 * channels + 1)
+    wide = UNet2DConditionModel.from_config(unet.config, in_channels=inpainting_channels(channels))
     state = unet.state_dict()
     first = torch.zeros_like(wide.conv_in.weight)
     first[:, :channels] = state["conv_in.weight"]
