@@ -14,6 +14,7 @@ from pipelines.report.page import render
 from pipelines.report.triplets import triplets
 from pipelines.source import requirements
 from pipelines.spec import VersionSpec, parse
+from pipelines.spec.helpers import warnings
 from pipelines.store import keys
 from pipelines.store.canonical import canonical, digest
 from pipelines.store.object_store import Store
@@ -23,6 +24,7 @@ from pipelines.version.plan import Plan, make_plan, read_plan
 from pipelines.version.refresh import Base, make_refresh, open_base, source_listing, unchanged
 from pipelines.version.shard import rewrite_shard, run_shard
 from pipelines.version.showcase import showcase
+from pipelines.vision.classifier import check_checkpoint
 from pipelines.vision.models import Models
 
 
@@ -97,6 +99,7 @@ class Job:
         """Check what the spec requires of source and checkpoints. Raises SpecError, SourceError or ModelError."""
         requirements.check(self.spec, self.resources.source)
         check_capabilities(self.spec, self.resources.models.inspect())
+        check_checkpoint(self.spec.classifier.checkpoint)
 
     def learn(self) -> None:
         """Train judges, tokens and LoRAs, or take them from the store."""
@@ -117,7 +120,7 @@ class Job:
     def evaluate(self) -> dict[str, Any]:
         """Train the classifiers of every arm and seed; return the evaluation."""
         if self.evaluator is None:
-            return {"arms": {}, "gap_closed": None, "probe_auc": None, "notes": []}
+            return {"arms": {}, "gap_closed": None, "probe_auc": None, "notes": warnings(self.spec)}
         return evaluate(self.evaluator)
 
     def compare(self) -> dict[str, Any] | None:

@@ -1,5 +1,6 @@
 """Prompt templates, and how a class's word or learned token enters them: the same in training and in generation."""
 
+import re
 from collections.abc import Mapping, Sequence
 from string import Formatter
 
@@ -15,6 +16,7 @@ TEMPLATES = (
     "a photo of the {}",
     "a photo of my {}",
 )
+ARTICLE = re.compile(r"\b([Aa]) (?=\{\})")  # before the class alone: the bundled model was trained on "a orange boot"
 
 
 def token_names(name: str, vectors: int) -> list[str]:
@@ -35,10 +37,16 @@ def placeholders(template: str) -> list[str]:
     return [str(name) for _, name, _, _ in parts]
 
 
+def fill(template: str, phrase: str, /, **words: str) -> str:
+    """The template with the class's phrase for {}, where 'a' is 'an' before a vowel, and a word for each other name."""
+    vowel = phrase.lower().startswith(tuple("aeiou"))
+    return (ARTICLE.sub(r"\1n ", template) if vowel else template).format(phrase, **words)
+
+
 def fill_template(templates: Sequence[str], words: Mapping[str, Sequence[str]], phrase: str, seed: int) -> str:
     """One of the templates, with the class's phrase for {} and one of the words for each other name; drawn by the seed."""
 
     def draw(name: str, choices: Sequence[str]) -> str:
         return choices[derive(seed, name) % len(choices)]
 
-    return draw("template", templates).format(phrase, **{name: draw(name, choices) for name, choices in words.items()})
+    return fill(draw("template", templates), phrase, **{name: draw(name, choices) for name, choices in words.items()})

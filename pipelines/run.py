@@ -9,6 +9,7 @@ from typing import Any
 from pipelines.job import Job
 from pipelines.progress import Progress
 from pipelines.spec import Precision, VersionSpec
+from pipelines.spec.helpers import warnings
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
 from pipelines.store.object_store import Store
@@ -49,7 +50,7 @@ def run(spec: VersionSpec, out: Path, progress: Progress, precision: Precision =
     clock = Clock(store, job.resources.root)
     with clock.time("plan"):
         plan = job.plan
-    for line in job.resources.source.summary:
+    for line in (*job.resources.source.summary, *(f"Warning: {line}" for line in warnings(spec))):
         progress.say(line)
     job.check()
     with clock.time("learn"):

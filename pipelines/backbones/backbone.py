@@ -15,7 +15,6 @@ from pipelines.backbones.prompt_embeds import PromptEmbeds
 from pipelines.backbones.schedule import Schedule
 from pipelines.backbones.text_encoder import TextEncoder
 from pipelines.errors import ModelError
-from pipelines.tensors import fingerprint
 
 VAE_PIXELS = 2**22  # encoded or decoded at a time: 16 images at 512 pixels a side, 4 at 1024, all at 64
 
@@ -25,7 +24,7 @@ class Backbone(ABC):
 
     Attributes: `denoiser`, a UNet or a transformer, and `vae`, as in diffusers; `text_encoders`, those that tokens can be
     learned in; `schedule`; `layout`, and of it `vae_scale_factor`, `latent_channels`, `resolution` and `inpainting`;
-    `image_conditioning`, an IP-Adapter or unCLIP's, None where there is neither; `revision`, of the denoiser's weights.
+    `image_conditioning`, an IP-Adapter or unCLIP's, None where there is neither.
     """
 
     component: ClassVar[str]  # diffusers' name of the denoiser; its LoRAs' weights begin with it
@@ -47,7 +46,6 @@ class Backbone(ABC):
         self.layout = self.read_layout(self.denoiser.config, self.vae.config)
         self.vae_scale_factor, self.latent_channels = self.layout.vae_scale_factor, self.layout.latent_channels
         self.resolution, self.inpainting = self.layout.resolution, self.layout.inpainting
-        self.revision = fingerprint(self.denoiser)
         self.image_conditioning: IpAdapter | UnClip | None = None
         self.loras: dict[str, str] = {}  # key in the store -> name among the denoiser's adapters
         self.empty: dict[tuple[int, ...], Tensor] = {}  # by size, what `empty_image` gave

@@ -23,3 +23,8 @@ def vae_scale_factor(config: Mapping[str, Any]) -> int:
     """Pixels a latent cell, of an autoencoder's configuration."""
     channels = config.get("block_out_channels") or config["encoder_block_out_channels"]
     return int(2 ** (len(channels) - 1))
+
+
+def inpainting_channels(latent_channels: int) -> int:
+    """Input channels of an inpainting UNet: the latents, a mask, and the latents of the masked image."""
+    return 2 * latent_channels + 1

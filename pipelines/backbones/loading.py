@@ -1,16 +1,18 @@
 """Opens a diffusers checkpoint as a backbone of its family. The one place that loads one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import diffusers
 from diffusers import AutoencoderKL, DiffusionPipeline, SchedulerMixin, UNet2DConditionModel
 
 from pipelines.backbones.backbone import Backbone
+from pipelines.backbones.files import names, variant_of
 from pipelines.backbones.flux import Flux
 from pipelines.backbones.layout import Layout
+from pipelines.backbones.locate import DIFFUSERS, locate
+from pipelines.backbones.single_file import SingleFile
 from pipelines.backbones.stable_diffusion import StableDiffusion
 from pipelines.backbones.stable_diffusion_3 import StableDiffusion3
 from pipelines.backbones.stable_diffusion_xl import StableDiffusionXL
@@ -34,19 +36,26 @@ def open_backbone(
     name: str = "",
     precision: Precision = "auto",
     field: str = "models.text_to_image",
+    config: str | None = None,
 ) -> Backbone:
-    """Load a path or hub id; `name` and `field` are what errors call it. Raises ModelError."""
+    """Load a path or hub id, with @REVISION if need be; `name` and `field` are what errors call it. Raises ModelError.
+
+    `config`: the diffusers checkpoint whose configurations and tokenizers a single file takes.
+    """
     name, place = name or checkpoint, choose_device(device)
-    family, dtype = inspect(checkpoint, name, field).family, choose_dtype(precision, place)
-    variant = variant_of(Path(checkpoint, family.component))
-    try:
-        absent = left_out(DiffusionPipeline.load_config(checkpoint))
-        pipeline: Any = DiffusionPipeline.from_pretrained(
-            checkpoint, dtype=dtype, use_safetensors=True, variant=variant, **absent
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{field}: {name!r} cannot be loaded ({error})") from None
-    return family(pipeline, name, place, dtype)
+    inspection, dtype = inspect(checkpoint, name, field, config), choose_dtype(precision, place)
+    path = locate(field, checkpoint, DIFFUSERS, weights=True)
+    if path.is_file():
+        pipeline: Any = SingleFile(path, field, name, config).load(inspection.kind, dtype)
+    else:
+        try:
+            absent = left_out(DiffusionPipeline.load_config(path))
+            pipeline = DiffusionPipeline.from_pretrained(
+                path, dtype=dtype, use_safetensors=True, variant=variant_of(names(path)), **absent
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelError(f"{field}: {name!r} cannot be loaded ({error})") from None
+    return inspection.family(pipeline, name, place, dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,25 +68,27 @@ class Inspection:
     most_steps: int | None  # of one that is distilled to few steps, without guidance; None: as many as are asked for
 
 
-def inspect(checkpoint: str, name: str = "", field: str = "models.text_to_image") -> Inspection:
+def inspect(checkpoint: str, name: str = "", field: str = "models.text_to_image", config: str | None = None) -> Inspection:
     """Read the configuration of a checkpoint, and no weight. Raises ModelError for one that cannot be used."""
-    name = name or checkpoint
-    if Path(checkpoint).is_absolute() and not Path(checkpoint).is_dir():
-        raise ModelError(f"{field}: there is no folder {name!r}; give that of a diffusers checkpoint, or a hub id")
+    name, folder = name or checkpoint, locate(field, checkpoint, DIFFUSERS)
+    if folder.is_file():
+        single = SingleFile(folder, field, name, config)
+        found = inspect(str(single.folder), field="models.config")
+        return replace(found, layout=replace(found.layout, inpainting=single.inpainting))
     try:
-        index = DiffusionPipeline.load_config(checkpoint)
+        index = DiffusionPipeline.load_config(folder)
         family = family_of(index)
         if family is None:
             raise ModelError(f"{field}: {name!r} is a {index['_class_name']}; give one of {FAMILIES}")
-        denoiser = UNet2DConditionModel.load_config(checkpoint, subfolder=family.component)
-        vae = AutoencoderKL.load_config(checkpoint, subfolder="vae")
+        denoiser = UNet2DConditionModel.load_config(folder, subfolder=family.component)
+        vae = AutoencoderKL.load_config(folder, subfolder="vae")
         solver = index["scheduler"][1]
         if solver in FEW_STEP_SCHEDULERS or denoiser.get("time_cond_proj_dim"):
             raise ModelError(
                 f"{field}: {name!r} is distilled to a few steps of a solver of its own ({solver}), and another would ruin "
                 "its images; give the checkpoint that it was distilled from"
             )
-        scheduler = getattr(diffusers, solver).from_pretrained(checkpoint, subfolder="scheduler")
+        scheduler = getattr(diffusers, solver).from_pretrained(folder, subfolder="scheduler")
     except (OSError, ValueError, AttributeError) as error:
         raise ModelError(f"{field}: {name!r} is no diffusers checkpoint ({str(error).splitlines()[0]})") from None
     try:
@@ -113,10 +124,3 @@ def most_steps(scheduler: SchedulerMixin) -> int | None:
     config = scheduler.config
     trailing = config.get("timestep_spacing") == "trailing" and config.get("prediction_type") == "epsilon"
     return DISTILLED_STEPS.get(type(scheduler).__name__) if trailing else None
-
-
-def variant_of(folder: Path) -> str | None:
-    """The variant of a part that has no plain weights, as `fp16` in `*.fp16.safetensors`; None: the plain ones."""
-    files = sorted(file.name for file in folder.glob("*.safetensors"))
-    variants = [name.split(".")[1].split("-")[0] if name.count(".") > 1 else None for name in files]
-    return None if None in variants or not variants else variants[0]

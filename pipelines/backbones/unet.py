@@ -11,7 +11,7 @@ from torch import Tensor
 from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.diffusion import DiffusionSchedule
 from pipelines.backbones.image_prompts import AdapterFiles, IpAdapter, UnClip
-from pipelines.backbones.layout import Layout, vae_scale_factor
+from pipelines.backbones.layout import Layout, inpainting_channels, vae_scale_factor
 from pipelines.backbones.prompt_embeds import PromptEmbeds
 from pipelines.errors import ModelError
 
@@ -32,11 +32,11 @@ class UNetBackbone(Backbone):
     @classmethod
     def read_layout(cls, denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> Layout:
         factor, latents, channels = vae_scale_factor(vae), int(vae["latent_channels"]), int(denoiser["in_channels"])
-        inpainting = channels == 2 * latents + 1  # the latents, a mask, and the latents of the masked image
+        inpainting = channels == inpainting_channels(latents)
         if not inpainting and channels != latents:
             raise ModelError(
                 f"its UNet has {channels} input channels, and only latents ({latents}), or those with a mask and a masked "
-                f"image ({2 * latents + 1}), are supported; give a text-to-image or an inpainting checkpoint"
+                f"image ({inpainting_channels(latents)}), are supported; give a text-to-image or an inpainting checkpoint"
             )
         return Layout(int(denoiser["sample_size"]) * factor, factor, latents, inpainting=inpainting)
 

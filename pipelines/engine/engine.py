@@ -19,7 +19,7 @@ from pipelines.engine.batch import Row, image_embeds, latent_mask, same_weights
 from pipelines.engine.guidance import guide
 from pipelines.engine.solver import advance
 from pipelines.errors import ModelError
-from pipelines.records import Candidate, Request
+from pipelines.records import Candidate, Image, Request
 from pipelines.regions import paste
 from pipelines.tensors import images, mask_tensor, tensor
 
@@ -61,8 +61,8 @@ class Engine:
         backbone, rows = self.backbone, []
         prompt_embeds = backbone.encode_prompts([request.prompt for request in requests])
         for number, request in enumerate(requests):
-            side = (backbone.resolution if request.image is None else request.image.shape[0]) // backbone.vae_scale_factor
-            shape = (backbone.latent_channels, side, side)
+            size = request.image.shape[:2] if request.image is not None else request.size or (backbone.resolution,) * 2
+            shape = (backbone.latent_channels, *(side // backbone.vae_scale_factor for side in size))
             eps = torch.randn(shape, generator=torch.Generator().manual_seed(request.seed)).to(backbone.device)
             steps = backbone.schedule.plan(request.steps, request.strength, backbone.patches(eps))
             embeds = prompt_embeds.rows(slice(number, number + 1))
@@ -160,13 +160,19 @@ class Engine:
         return torch.cat([grid, self.backbone.encode_images(pixels * (1 - mask))[0]])
 
     def decode(self, rows: list[Row]) -> Iterator[Candidate]:
-        """Decode finished rows, and paste them back into the original pixels outside the inpainting mask.
+        """Decode finished rows, and put them back into their originals.
 
         An overflow, of half precision most of all, is a failure of its row alone.
         """
         pixels = self.backbone.decode_latents(torch.stack([row.x for row in rows]))
         numbers = pixels.isfinite().flatten(1).all(dim=1).tolist()
         for request, image, finite in zip([row.request for row in rows], images(pixels), numbers, strict=True):
-            original, mask = request.init_image, request.inpaint_mask
-            pasted = image if original is None or mask is None else paste(original, image, mask)
-            yield Candidate(request, pasted, None if finite else NOT_FINITE)
+            yield Candidate(request, composed(request, image), None if finite else NOT_FINITE)
+
+
+def composed(request: Request, image: Image) -> Image:
+    """What was painted, in the original outside the region, and with the grafted object on top."""
+    if request.image is None or request.mask is None:
+        return image
+    pasted = paste(request.image, image, request.mask)
+    return pasted if request.graft is None else paste(pasted, request.graft.image, request.graft.mask)

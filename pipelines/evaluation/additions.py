@@ -12,6 +12,7 @@ from pipelines.methods.text_to_image import TextToImageMethod
 from pipelines.records import Examples, Item, Quota
 from pipelines.spec import TextToImage
 from pipelines.spec.arms import Addition
+from pipelines.spec.base import quantity
 from pipelines.version import rows
 from pipelines.version.attempts import run_attempts
 from pipelines.version.plan import Plan
@@ -35,7 +36,7 @@ def text_to_image(data: EvaluationData) -> Examples:
         quotas = tuple(Quota(label, None, sizes[label]) for label in resources.source.classes if sizes[label])
         plan = Plan("", "", quotas, sizes.total())
         own = resources.spec.method
-        shared = own.model_dump(include={"steps", "templates", "words", "names", "negative_prompt"})
+        shared = own.model_dump(include={"steps", "templates", "words", "names", "negative_prompt", "width", "height"})
         plain = TextToImage(type="text_to_image", **shared)
         method = TextToImageMethod(resources, plain)
         unfiltered = Panel(resources)
@@ -75,7 +76,7 @@ def real_balanced(data: EvaluationData) -> Examples:
         reserve = [i for i in resources.source.splits.get("reserve", []) if i.label == label and group in (None, i.group)]
         if len(reserve) < count:
             raise SourceError(
-                f"evaluation.arms: real_balanced needs {count} unused real images of {label} on {group}, "
+                f"evaluation.arms: real_balanced needs {quantity(count, 'unused real image')} of {label} on {group}, "
                 f"the source has {len(reserve)}; leave the arm out, or ask for fewer images"
             )
         chosen += reserve[:count]

@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.records import Examples
-from pipelines.spec import FewShotSource, LongTailSource, SpuriousSource, VersionSpec
+from pipelines.spec import VersionSpec
 from pipelines.spec.arms import ARMS
+from pipelines.spec.helpers import rendered, warnings
+from pipelines.spec.models import BUNDLED
 
 FLATTERED = (
     "The generator was trained on images from the renderer that also draws the test images: that flatters every arm with "
@@ -22,14 +24,14 @@ def shortfall(added: Examples, sizes: Mapping[str, int]) -> dict[str, int]:
 
 def incomplete(arm: str, missing: Mapping[str, int]) -> str:
     parts = ", ".join(f"{count} of {label}" for label, count in missing.items())
-    return f"The arm {arm} has fewer images than the version: {parts} are missing."
+    return f"The arm {arm} has fewer images than the version: it lacks {parts}."
 
 
 def notes(spec: VersionSpec, runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
     """Sentences, of the runs of each arm."""
-    lines = [incomplete(arm, run["missing"]) for arm, (run, *_) in runs.items() if run.get("missing")]
-    builtin = isinstance(spec.source, SpuriousSource | FewShotSource | LongTailSource)
+    lines = warnings(spec)
+    lines += [incomplete(arm, run["missing"]) for arm, (run, *_) in runs.items() if run.get("missing")]
     generated = any(ARMS[arm].addition in ("version", "text_to_image") for arm in runs)
-    if builtin and generated and spec.models.text_to_image == "builtin":
+    if rendered(spec) and generated and spec.models.text_to_image in BUNDLED:
         lines.append(FLATTERED)
     return lines

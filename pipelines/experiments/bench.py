@@ -15,6 +15,7 @@ from pipelines.experiments.tables import MEANING, Results, gaps_closed, overall,
 from pipelines.progress import Progress
 from pipelines.run import run
 from pipelines.spec.arms import VERSION
+from pipelines.spec.base import quantity
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
 from pipelines.store.object_store import Store
@@ -49,8 +50,9 @@ def expected(names: Sequence[str], seeds: Sequence[int], out: Path, size: Size) 
     chosen = {name: benchmarks(size)[name] for name in names}
     specs = [spec_of(n, b, method, seed, size.suffix) for n, b in chosen.items() for seed in seeds for method in b.methods]
     seconds = pace.estimate(specs, pace.measure(next(s for s in specs if s.method.inversion is None), Store.open(out)))
-    minutes = max(1, round(seconds / 60))
-    return f"{len(specs)} versions: about {minutes} minutes at this machine's pace of now, less for what was done before."
+    minutes = quantity(max(1, round(seconds / 60)), "minute")
+    versions = quantity(len(specs), "version")
+    return f"{versions}: about {minutes} at this machine's pace of now, less for what was done before."
 
 
 def bench(names: Sequence[str], seeds: Sequence[int], out: Path, progress: Progress, size: Size = FULL) -> dict[str, Any]:

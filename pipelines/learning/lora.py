@@ -20,7 +20,7 @@ from pipelines.chance import derive
 from pipelines.learning.resources import Resources
 from pipelines.learning.tokens import Tokens
 from pipelines.learning.trainer import Trainer, noised_batch
-from pipelines.prompts import TEMPLATES
+from pipelines.prompts import TEMPLATES, fill
 from pipelines.records import Image, Item
 from pipelines.spec import Lora
 from pipelines.store.artifacts import Artifact
@@ -100,7 +100,7 @@ class Loras:
 
     def captions(self, items: Sequence[Item]) -> list[str]:
         """The prompts of the training images: the plain template with the phrase of each one's class."""
-        return [TEMPLATES[0].format(self.tokens.phrase(item.label)) for item in items]
+        return [fill(TEMPLATES[0], self.tokens.phrase(item.label)) for item in items]
 
     def learn(self, labels: Sequence[str], name: str, spec: Lora) -> str:
         """The LoRA of some classes, added to the denoiser; its key."""
@@ -108,8 +108,9 @@ class Loras:
         items = [item for label in labels for item in resources.source.of(label)[: spec.images]]
         prompts = self.captions(items)
         facts = {
-            "model": backbone.revision,
+            "model": resources.models.revision,
             "resolution": resources.models.resolution,
+            "framing": resources.view.framing,
             "images": [item.sha256 for item in items],
             "prompts": prompts,
             "concepts": [self.tokens.key(label) for label in labels],

@@ -18,7 +18,7 @@ from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.prompt_embeds import PromptEmbeds
 from pipelines.errors import SpecError
 from pipelines.learning.trainer import Trainer, noised_batch
-from pipelines.prompts import TEMPLATES, token_phrase
+from pipelines.prompts import TEMPLATES, fill, token_phrase
 from pipelines.records import Image, Mask
 from pipelines.spec import Inversion
 from pipelines.store.artifacts import Artifact
@@ -81,7 +81,7 @@ class TextualInversion:
         with torch.no_grad():
             self.latents = backbone.encode_images(tensor(images))
             whole = torch.ones_like(self.latents[:, :1])
-            self.plain_embeds = backbone.encode_prompts([template.format(word) for template in TEMPLATES])
+            self.plain_embeds = backbone.encode_prompts([fill(template, word) for template in TEMPLATES])
             # The weight of a latent is the share of its cell that the object covers.
             self.weight = whole if masks is None else F.avg_pool2d(mask_tensor(masks), backbone.vae_scale_factor).to(whole)
 
@@ -96,7 +96,7 @@ class TextualInversion:
         """Of one batch: the denoising loss inside the masks and, if `masked`, the distance to the plain word's outside."""
         batch = noised_batch(self.backbone, self.latents, self.spec.batch, generator, len(TEMPLATES))
         phrase, weight = token_phrase(self.name, self.spec.vectors, self.word), self.weight[batch.rows]
-        prompt_embeds = self.encode_prompts([TEMPLATES[i].format(phrase) for i in batch.templates])
+        prompt_embeds = self.encode_prompts([fill(TEMPLATES[i], phrase) for i in batch.templates])
         prediction = self.backbone.predict(batch.xt, batch.t, prompt_embeds)
         loss = weighted_mean((prediction - batch.target).square(), weight)
         if self.spec.masked:

@@ -9,7 +9,10 @@ from pydantic import BaseModel
 
 from pipelines.report import figures
 from pipelines.report.page import caveats, headline
+from pipelines.report.shortfall import shortfalls
 from pipelines.spec import VersionSpec
+from pipelines.spec.base import quantity
+from pipelines.spec.helpers import warnings
 
 COLUMNS: dict[str, str] = {
     "image": "the generated image",
@@ -129,6 +132,8 @@ def card(
     skipped = [(f"source image skipped: {text(reason)}", f"{n:,}") for reason, n in sorted(counts["skipped"].items())]
     labels = counts.get("labels", {})
     scores = table(("score", "mean of the kept"), ((text(k), f"{v:.3g}") for k, v in quality.get("mean_scores", {}).items()))
+    short = "\n".join(f"- {text(line)}" for line in shortfalls(counts))
+    doubts = "".join(f"- {text(line)}\n" for line in warnings(spec))
     sheet = "\n![Kept images](figures/samples.png)\n" if total else ""
     return f"""---
 {front_matter(spec, total, title, licence)}---
@@ -137,8 +142,8 @@ def card(
 
 > **{WARNING}**
 
-{total:,} generated images of {len(classes)} classes, made by Counterpoise to train an image classifier on, together
-with the real images of the source.
+{quantity(total, "generated image")} of {len(classes)} classes, made by Counterpoise to train an image classifier on,
+together with the real images of the source.
 {sheet}
 ## Is a model trained on it better?
 
@@ -153,8 +158,10 @@ with the real images of the source.
 
 {table(("outcome", "images"), [*((text(name), f"{n:,}") for name, n in outcomes.items()), *skipped])}
 
-{counts["planned"]:,} images were planned and {counts["generated"]:,} generated: a dropped image is tried again, at most
-{spec.max_attempts} times in all.
+{quantity(counts["planned"], "image")} planned, {counts["generated"]:,} generated: a dropped image is tried again, at most
+{quantity(spec.max_attempts, "time")} in all.
+
+{short}
 
 {table(("column", "meaning"), ((f"`{name}`", text(what)) for name, what in COLUMNS.items()))}
 
@@ -179,6 +186,8 @@ The same works with `streaming=True`, and with the full address of the files, su
 Model: {text(spec.models.text_to_image)}{f", revision {text(revision)}" if revision else ""}. Seed: {spec.seed}; every random
 choice derives from it.
 
+Images are stored as {spec.encoding}. {meaning(spec.encoding)}
+
 ### Source
 
 **{spec.source.type}**: {meaning(spec.source)}
@@ -199,4 +208,4 @@ choice derives from it.
   whoever it shows, extend to this dataset. So may the licence of the model.
 - Trained on alone, without the real images, they are likely to do worse.
 - The Counterpoise service refuses them as a real source: models that feed on their own images degrade.
-"""
+{doubts}"""

@@ -16,7 +16,9 @@ from PIL import Image as Pillow
 from pipelines.records import Image, Mask
 from pipelines.report import figures
 from pipelines.report.figures import Spread, title
+from pipelines.report.shortfall import shortfalls
 from pipelines.spec.arms import BASELINE, PLAIN, VERSION
+from pipelines.spec.base import quantity
 
 LARGEST = 256  # pixels a side; a larger image is shrunk for the page
 TINT = np.array([255, 0, 170], dtype=np.uint8)  # a colour that few photographs have
@@ -69,7 +71,8 @@ def headline(summary: Mapping[str, Any]) -> str:
     """The result in one sentence. A difference within the standard deviation over seeds is no clear effect."""
     arms, counts = summary["arms"], summary["counts"]
     if VERSION not in arms:
-        return f"Not evaluated: {counts['kept']:,} images kept of {counts['generated']:,} generated{carried(counts)}"
+        kept = quantity(counts["kept"], "image")
+        return f"Not evaluated: {kept} kept of {counts['generated']:,} generated{carried(counts)}"
     after: Spread = arms[VERSION]["worst_group"]
     if BASELINE not in arms:
         return f"Worst-group accuracy {share(after['mean'])}; training on real data alone was not evaluated"
@@ -209,7 +212,7 @@ def render(page: Page) -> str:
         counts=counts,
         seconds=summary["seconds"],
         headline=headline(summary),
-        caveats=caveats(summary),
+        caveats=[*caveats(summary), *shortfalls(counts)],
         tiles=tiles(summary),
         arms={arm: title(arm) for arm in figures.ordered(arms)},
         rows=table(arms),

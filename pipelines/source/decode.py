@@ -18,6 +18,12 @@ class BadImage(ValueError):
     """What is wrong with an image, and the remedy."""
 
 
+def media_type(data: bytes) -> str:
+    """The media type of an encoded image: image/png."""
+    with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        return str(image.get_format_mimetype())
+
+
 def decode(data: bytes, *, allow_synthetic: bool = False) -> Image:
     """Decode one image of an allowed format, upright and in RGB. Raises BadImage."""
     try:

@@ -4,10 +4,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
-import PIL.Image
-from PIL import ImageOps
-
 from pipelines.errors import SourceError
 from pipelines.records import Image, Item, Mask, Problem
 from pipelines.source.checks import Contents
@@ -48,19 +44,6 @@ class Source:
         refused = [f"  {problem.id}: {problem.reason}" for problem in self.problems[:LISTED]]
         return [f"Real images: {sizes}; {held_out}; {len(self.problems)} cannot be used.", *refused]
 
-    def image(self, item: Item, resolution: int) -> Image:
-        """The image cropped and resized for the models: uint8 (resolution, resolution, 3)."""
-        return square(self.read(item), resolution)
-
-
-def square(image: Image, resolution: int) -> Image:
-    """Centre crop and resize: the one, deterministic transform between a source and a model."""
-    height, width = image.shape[:2]
-    if (height, width) == (resolution, resolution):
-        return image
-    fitted = ImageOps.fit(PIL.Image.fromarray(image), (resolution, resolution), PIL.Image.Resampling.LANCZOS)
-    return np.asarray(fitted)
-
 
 def checked(contents: Contents, read: Callable[[Item], Image], where: str, most: float) -> Source:
     """A source of real images. Raises SourceError unless it has two classes and few enough problems."""
@@ -73,7 +56,7 @@ def checked(contents: Contents, read: Callable[[Item], Image], where: str, most:
     every = sum(map(len, splits.values())) + len(problems)
     first = "".join(f"; {problem.id}: {problem.reason}" for problem in problems[:5])
     if len(classes) < 2:
-        raise SourceError(f"{where} has {len(classes)} classes with readable training images; at least 2 are needed{first}")
+        raise SourceError(f"{where} needs at least 2 classes with readable training images, and has {len(classes)}{first}")
     if len(problems) > most * every:
         raise SourceError(
             f"{where}: {len(problems)} of {every} files cannot be used, more than max_problems = {most:.0%}{first}"

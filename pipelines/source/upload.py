@@ -11,6 +11,7 @@ from pipelines.errors import SourceError
 from pipelines.records import Item, Problem
 from pipelines.source.checks import Entry, collect
 from pipelines.source.limits import Limits, bounded
+from pipelines.spec.base import quantity
 from pipelines.store import keys
 from pipelines.store.canonical import canonical, digest
 from pipelines.store.object_store import Store
@@ -31,7 +32,7 @@ def take_in(
     problems = contents.problems
     if not any(contents.splits.values()):
         first = f": {problems[0].id}: {problems[0].reason}" if problems else ""
-        raise SourceError(f"source: no usable image among {len(problems)} files{first}")
+        raise SourceError(f"source: no usable image among {quantity(len(problems), 'file')}{first}")
     rows = [
         {"id": i.id, "sha256": i.sha256, "label": i.label, "group": i.group, "split": split}
         for split, items in contents.splits.items()

@@ -2,6 +2,7 @@
 
 from pipelines.spec.amount import Amount
 from pipelines.spec.base import Name, Strict
+from pipelines.spec.encoding import EncodingSpec, JpegEncoding, PngEncoding, WebpEncoding
 from pipelines.spec.evaluation import Checkpoint, Classifier, Evaluation, Recipe
 from pipelines.spec.filters import (
     FILTER_SPECS,
@@ -15,6 +16,7 @@ from pipelines.spec.filters import (
 from pipelines.spec.methods import (
     METHOD_SPECS,
     AugmentedConditioning,
+    FromNoise,
     ImageVariation,
     Inversion,
     Lora,
@@ -35,7 +37,7 @@ from pipelines.spec.sources import (
     UploadedSource,
     WebDatasetSource,
 )
-from pipelines.spec.version import VersionSpec
+from pipelines.spec.version import Framing, VersionSpec
 
 __all__ = [
     "FILTER_SPECS",
@@ -46,13 +48,17 @@ __all__ = [
     "Checkpoint",
     "Classifier",
     "ClipScoreFilter",
+    "EncodingSpec",
     "Evaluation",
     "FewShotSource",
     "FilterSpec",
     "FolderSource",
+    "Framing",
+    "FromNoise",
     "HubSource",
     "ImageVariation",
     "Inversion",
+    "JpegEncoding",
     "LabelAgreementFilter",
     "LongTailSource",
     "Lora",
@@ -61,6 +67,7 @@ __all__ = [
     "Name",
     "NearDuplicateFilter",
     "ParquetSource",
+    "PngEncoding",
     "Precision",
     "QualityFilter",
     "Recipe",
@@ -72,6 +79,7 @@ __all__ = [
     "UploadedSource",
     "VersionSpec",
     "WebDatasetSource",
+    "WebpEncoding",
     "explain",
     "load",
     "mistake",

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from pipelines.spec.base import Strict
+from pipelines.spec.base import Strict, quantity
 
 
 def divided(total: int, parts: int) -> list[int]:
@@ -34,5 +34,5 @@ class Amount(Strict):
         if self.balance:
             return f"as many images as balance the {self.balance}"
         if self.multiply:
-            return f"{self.multiply:g} images for each real one"
-        return f"{self.per_class} images a class" if self.per_class else f"{self.total} images"
+            return f"{self.multiply:g} image{'s' * (self.multiply != 1)} for each real one"
+        return f"{quantity(self.per_class, 'image')} a class" if self.per_class else quantity(self.total or 0, "image")

@@ -1,4 +1,4 @@
-"""What all parts of a spec share."""
+"""What all parts of a spec share, and how amounts are said."""
 
 from typing import Annotated, Any
 
@@ -14,6 +14,11 @@ def distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(set(values)) != len(values):
         raise ValueError(f"{', '.join(map(str, values))} must differ from each other; name each once")
     return values
+
+
+def quantity(number: int, noun: str) -> str:
+    """'1 shard', '1,200 shards'."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 class Strict(BaseModel):

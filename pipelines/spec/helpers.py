@@ -1,10 +1,11 @@
-"""The helper models of a spec: a segmenter and a CLIP, whose bundled ones know the built-in world alone."""
+"""The helper models of a spec: segmenter and CLIP, whose bundled ones know the built-in world alone, and the classifier."""
 
 from pipelines.errors import SpecError
 from pipelines.spec.arms import ARMS
-from pipelines.spec.filters import ClipScoreFilter, LabelAgreementFilter, NearDuplicateFilter
-from pipelines.spec.methods import ImageVariation, SpuriousRemoval
-from pipelines.spec.models import BUILTIN
+from pipelines.spec.filters import AttributionFilter, ClipScoreFilter, LabelAgreementFilter, NearDuplicateFilter
+from pipelines.spec.methods import SpuriousRemoval
+from pipelines.spec.models import BUILTIN, BUNDLED
+from pipelines.spec.sources import FewShotSource, LongTailSource, SpuriousSource
 from pipelines.spec.version import VersionSpec
 
 SEGMENTERS = (
@@ -12,21 +13,17 @@ SEGMENTERS = (
     "GroundingDINO and a SAM one joined by '+', such as IDEA-Research/grounding-dino-tiny+facebook/sam-vit-base"
 )
 CLIPS = "a CLIP checkpoint such as openai/clip-vit-base-patch32"
-
-
-def repaints_a_part(spec: VersionSpec) -> bool:
-    """Whether the method keeps what lies outside a region of its source images."""
-    method = spec.method
-    if isinstance(method, SpuriousRemoval):
-        return method.region != "whole"
-    return isinstance(method, ImageVariation) and method.repaint != "whole"
+FROM_SCRATCH = (
+    "classifier: a small ResNet from scratch knows too little of photographs to judge them; name a checkpoint such as "
+    "microsoft/resnet-50."
+)
 
 
 def segmenter_users(spec: VersionSpec) -> list[str]:
     """The fields of a spec that have objects segmented."""
     method, arms = spec.method, spec.evaluation.arms if spec.evaluation else ()
     return [
-        *(["method"] if repaints_a_part(spec) else []),
+        *(["method"] if method.repaints_a_part else []),
         *(["method.inversion.masked"] if method.inversion is not None and method.inversion.masked else []),
         *(f"filters.{f.type}" for f in spec.filters if isinstance(f, LabelAgreementFilter) and f.view == "object"),
         *(f"evaluation.arms.{arm}" for arm in arms if ARMS[arm].masks),
@@ -47,12 +44,12 @@ def check_helpers(spec: VersionSpec) -> None:
     """Raises SpecError for a bundled helper beside a checkpoint that is not: it would judge images of another kind; and for
     an inpainting checkpoint that nothing paints with."""
     models = spec.models
-    if models.inpainting is not None and not repaints_a_part(spec):
+    if models.inpainting is not None and not spec.method.repaints_a_part:
         raise SpecError(
             f"models.inpainting: {models.inpainting!r} would paint nothing, since the method repaints no part of an image; "
             "leave it out, or use spurious_removal, or image_variation with repaint"
         )
-    if models.text_to_image == BUILTIN:
+    if models.text_to_image in BUNDLED:
         return
     helpers = (("segmenter", models.segmenter, segmenter_users, SEGMENTERS), ("clip", models.clip, clip_users, CLIPS))
     for field, value, users, remedy in helpers:
@@ -61,3 +58,20 @@ def check_helpers(spec: VersionSpec) -> None:
                 f"models.{field}: 'builtin' knows small images of garments alone; beside {models.text_to_image!r} it would "
                 f"judge others, for {', '.join(used)}; give {remedy}"
             )
+
+
+def rendered(spec: VersionSpec) -> bool:
+    """Whether the real images are renders of the built-in world."""
+    return isinstance(spec.source, SpuriousSource | FewShotSource | LongTailSource)
+
+
+def uses_classifier(spec: VersionSpec) -> bool:
+    """Whether the classifier ranks source images, judges generated ones, or is trained on them."""
+    judged = any(isinstance(f, LabelAgreementFilter | AttributionFilter) for f in spec.filters)
+    return judged or isinstance(spec.method, SpuriousRemoval) or spec.evaluation is not None
+
+
+def warnings(spec: VersionSpec) -> list[str]:
+    """What a valid spec will do badly, and the remedy: sentences."""
+    photographs = spec.models.text_to_image not in BUNDLED and not rendered(spec)
+    return [FROM_SCRATCH] if photographs and spec.classifier.checkpoint is None and uses_classifier(spec) else []

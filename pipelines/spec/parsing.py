@@ -14,7 +14,7 @@ from pipelines.spec.sources import anchored
 from pipelines.spec.version import VersionSpec
 
 FIELD = re.compile(r"([a-z_]+(?:\.[a-z_]+)*): ")  # with which a message about several fields begins
-CHOICES = {"source": 1, "method": 1, "filters": 2}  # how far behind its name pydantic puts the type that was chosen
+CHOICES = {"source": 1, "method": 1, "filters": 2, "encoding": 1}  # how far behind its name pydantic puts the type
 
 
 def written(place: Sequence[int | str]) -> str:

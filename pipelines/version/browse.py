@@ -93,7 +93,7 @@ def files_of(root: str, plan: Plan, index: int) -> Iterator[str]:
 
 
 def image(store: Store, root: str, index: int, attempt: int) -> bytes | None:
-    """The PNG of one sample; None if there is no such sample."""
+    """The encoded image of one sample; None if there is no such sample."""
     plan = read_plan(store, root)
     for key in files_of(root, plan, index) if plan else ():
         if (file := open_samples(store, key)) is None:

@@ -5,7 +5,7 @@ A version exists when its manifest is in the store; a manifest names only what i
 
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -52,6 +52,24 @@ def totals(reports: Sequence[dict[str, Any]], skipped: Sequence[Problem]) -> dic
         "reasons": merged(report["reasons"] for report in reports),
         "labels": merged(report["labels"] for report in reports),
         "skipped": dict(sorted(Counter(problem.reason for problem in skipped).items())),
+    }
+
+
+def shortfall(plan: Plan, reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Of each class that falls short: images planned and kept, and candidates dropped by filter, where the reports say."""
+    planned: Counter[str] = Counter()
+    for quota in plan.quotas:
+        planned[quota.label] += quota.count
+    kept = merged(report["labels"] for report in reports if not report["carried"])
+    dropped: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for report in reports:
+        for label, reasons in report.get("label_reasons", {}).items():  # reports of before it was counted have none
+            for reason, count in reasons.items():
+                dropped[label][reason.partition(":")[0]] += count
+    return {
+        label: {"planned": count, "kept": kept.get(label, 0), "dropped": dict(sorted(dropped[label].items()))}
+        for label, count in sorted(planned.items())
+        if kept.get(label, 0) < count
     }
 
 
@@ -111,10 +129,11 @@ def finalize(resources: Resources, plan: Plan, method: Method) -> dict[str, Any]
     """Publish the version; return its manifest. Published before: the manifest that is there."""
     store, root, spec, classes = resources.store, resources.root, resources.spec, resources.source.classes
     if not store.exists(keys.manifest(root)):
-        counts, files = totals(reports(store, root, plan), method.skipped), plan.data_files(root)
+        shards, files = reports(store, root, plan), plan.data_files(root)
+        counts = {**totals(shards, method.skipped), "shortfall": shortfall(plan, shards)}
         summary = quality(counts, mean_scores(store, files), [*resources.source.problems, *method.skipped])
         store.create(keys.quality(root), canonical(summary))
-        revision = resources.painter.revision
+        revision = resources.painter_revision
         text = card(spec, counts, summary, classes, version=resources.number, revision=revision)
         store.create(keys.card(root), text.encode())
         if images := first_images(store, files, SHEET):

@@ -1,7 +1,7 @@
 """A version made from an earlier one: what is still valid is carried over, and what the amounts lack is planned anew.
 
-A sample is valid while the images that it was made from are there, by content, and the specs agree on method, models and
-filters. Pure, as every plan: same spec, source and earlier version, same plan.
+A sample is valid while the images that it was made from are there, by content, and the specs agree on method, models,
+filters and encoding. Pure, as every plan: same spec, source and earlier version, same plan.
 """
 
 from collections import Counter
@@ -70,10 +70,11 @@ def unchanged(spec: VersionSpec, source: Source, base: Base) -> bool:
 
 
 def comparable(spec: VersionSpec, base: VersionSpec) -> bool:
-    """Whether samples of one spec are valid for the other: same method, filters and models, on any device."""
+    """Whether samples of one spec are valid for the other: same method, filters and models, on any device,
+    stored in one encoding: a class whose images alone are JPEGs would be told by that."""
     anywhere = {"models": spec.models.model_copy(update={"device": base.models.device})}
     moved = spec.model_copy(update=anywhere)
-    return (moved.method, moved.models, moved.filters) == (base.method, base.models, base.filters)
+    return all(getattr(moved, name) == getattr(base, name) for name in ("method", "models", "filters", "encoding"))
 
 
 class OpenQuotas:

@@ -12,7 +12,7 @@ from datasets import ClassLabel, Features, Image, Value
 from pipelines.learning.resources import Resources
 from pipelines.records import Sample
 from pipelines.source.class_labels import class_names
-from pipelines.source.synthetic_mark import png
+from pipelines.source.encode import encode as encode_image
 from pipelines.store.object_store import Store
 from pipelines.version.plan import Plan
 
@@ -50,11 +50,11 @@ def features(classes: Sequence[str]) -> Features:
 def row(sample: Sample, resources: Resources) -> dict[str, Any]:
     """One sample. Its label is the class that was painted; its group is the source image's, if it started from that."""
     request = sample.candidate.request
-    source = request.source
+    source, encoding = request.source, resources.spec.encoding
     return {
         "image": {
-            "bytes": png(sample.candidate.image, synthetic=True),
-            "path": f"{request.index:08d}-{request.attempt}.png",
+            "bytes": encode_image(resources.view.finished(sample.candidate), encoding),
+            "path": f"{request.index:08d}-{request.attempt}.{encoding.type}",
         },
         "label": resources.source.classes.index(request.label),
         "group": source.group if source and request.image is not None else None,
@@ -74,7 +74,7 @@ def row(sample: Sample, resources: Resources) -> dict[str, Any]:
         "guidance": request.guidance,
         "steps": request.steps,
         "model": resources.painter.name,
-        "revision": resources.painter.revision,
+        "revision": resources.painter_revision,
         "scores": json.dumps(sample.verdict.scores, sort_keys=True),
         "reason": sample.verdict.reason,
     }

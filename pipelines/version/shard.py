@@ -23,6 +23,9 @@ def report(number: int, planned: int, outcome: Outcome) -> dict[str, Any]:
     """Counts of a shard that was generated. generated = kept + dropped; kept <= planned; nothing is carried."""
     reasons = Counter(sample.verdict.reason for sample in outcome.dropped)
     labels = Counter(sample.candidate.request.label for sample in outcome.kept)
+    label_reasons: dict[str, Counter[str]] = {}
+    for sample in outcome.dropped:
+        label_reasons.setdefault(sample.candidate.request.label, Counter())[str(sample.verdict.reason)] += 1
     return {
         "shard": number,
         "planned": planned,
@@ -32,6 +35,7 @@ def report(number: int, planned: int, outcome: Outcome) -> dict[str, Any]:
         "carried": 0,
         "reasons": dict(sorted((str(k), v) for k, v in reasons.items())),
         "labels": dict(sorted(labels.items())),
+        "label_reasons": {label: dict(sorted(counts.items())) for label, counts in sorted(label_reasons.items())},
     }
 
 

@@ -1,14 +1,17 @@
 """What a spec may name: methods, filters, checkpoints and learned concepts; and whether a spec is valid."""
 
+from pathlib import Path
+
 from fastapi import APIRouter
 from pydantic import BaseModel
 
 from pipelines.spec import FILTER_SPECS, METHOD_SPECS, VersionSpec
-from pipelines.spec.helpers import check_helpers
+from pipelines.spec.helpers import check_helpers, warnings
+from pipelines.spec.models import BUNDLED, WEIGHTS_SUFFIX
 from pipelines.store.object_store import Store
 from service.api.dependencies import Context, ReadAccess
 from service.api.problems import documented
-from service.catalogue.schemas import CheckpointView, ComponentView, ConceptView
+from service.catalogue.schemas import CheckedSpec, CheckpointView, ComponentView, ConceptView
 from service.limits import check
 
 router = APIRouter(prefix="/v1", tags=["catalogue"], responses=documented(401, 403))
@@ -54,25 +57,28 @@ def list_concepts(context: Context, caller: ReadAccess) -> list[ConceptView]:
     return [concept_view(store, key) for key in store.keys("concepts/token") if key.endswith("/curve.json")]
 
 
+def near(root: Path, name: str) -> list[Path]:
+    """The files of a name in a folder and in the folders in it."""
+    return sorted([*root.glob(name), *root.glob(f"*/{name}")])
+
+
 @router.get("/models")
 def list_models(context: Context, _caller: ReadAccess) -> list[CheckpointView]:
     """Which checkpoints a spec may name here."""
-    folders = [
-        str(path.parent)
-        for root in context.settings.model_roots
-        for name in ("model_index.json", "config.json")
-        for path in sorted([*root.glob(name), *root.glob(f"*/{name}")])
-    ]
+    roots = context.settings.model_roots
+    folders = {path.parent for root in roots for name in ("model_index.json", "config.json") for path in near(root, name)}
+    files = [path for root in roots for path in near(root, f"*{WEIGHTS_SUFFIX}") if path.parent not in folders]
     return [
-        CheckpointView(name="builtin", kind="builtin"),
-        *(CheckpointView(name=folder, kind="folder") for folder in dict.fromkeys(folders)),
+        *(CheckpointView(name=name, kind="builtin") for name in BUNDLED),
+        *(CheckpointView(name=str(folder), kind="folder") for folder in sorted(folders)),
+        *(CheckpointView(name=str(file), kind="file") for file in files),
         *(CheckpointView(name=f"{name}/*", kind="hub") for name in context.settings.hub_organisations),
     ]
 
 
 @router.post("/specs:validate", responses=documented(400, 422))
-def validate_spec(context: Context, _caller: ReadAccess, spec: VersionSpec) -> VersionSpec:
-    """Check a spec; the answer has every default filled in."""
+def validate_spec(context: Context, _caller: ReadAccess, spec: VersionSpec) -> CheckedSpec:
+    """Check a spec; the answer has every default filled in, and what the spec will do badly."""
     check(spec, context.settings)
     check_helpers(spec)
-    return spec
+    return CheckedSpec(**dict(spec), warnings=warnings(spec))

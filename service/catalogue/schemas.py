@@ -4,6 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from pipelines.spec import VersionSpec
+
 
 class ComponentView(BaseModel):
     """A method or a filter."""
@@ -30,4 +32,12 @@ class CheckpointView(BaseModel):
     """Something that a spec's `models` or `classifier` may name."""
 
     name: str
-    kind: str = Field(description="builtin, folder, or hub: any checkpoint of that organisation.")
+    kind: str = Field(
+        description="builtin, folder, file: weights in a single file; or hub: any checkpoint of that organisation."
+    )
+
+
+class CheckedSpec(VersionSpec):
+    """A valid spec."""
+
+    warnings: list[str] = Field(description="What it will do badly, and the remedy; the spec itself has no such field.")

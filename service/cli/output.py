@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.errors import CounterpoiseError
+from pipelines.report.shortfall import shortfalls
 from pipelines.spec.arms import ARMS
 
 console = Console(highlight=False)
-LOW_YIELD = 0.2  # share of the planned images that were kept, below which the filters are named
 
 
 def print_summary(summary: dict[str, Any], report: Path) -> None:
@@ -27,13 +27,16 @@ def print_summary(summary: dict[str, Any], report: Path) -> None:
         )
     counts = summary["counts"]
     console.print(f"{counts['kept']} of {counts['generated']} generated images kept; {summary['seconds']['total']:.0f} s.")
-    if counts["kept"] < LOW_YIELD * counts["planned"]:
-        worst = max(counts["reasons"], key=counts["reasons"].get, default="")
-        dropped = f"; {counts['reasons'][worst]} were dropped by {worst!r}" if worst else ""
-        console.print(
-            f"Few of the {counts['planned']} that were asked for{dropped}. Its settings are in the spec's filters."
-        )
+    print_shortfalls(counts)
     console.print(f"Look at {report}", soft_wrap=True)
+
+
+def print_shortfalls(counts: dict[str, Any]) -> None:
+    """The classes of which fewer images were kept than planned, if any."""
+    if lines := shortfalls(counts):
+        console.print("Fewer images than planned; what a filter drops is set in the spec's filters:")
+    for line in lines:
+        console.print(f"  {line}", markup=False, soft_wrap=True)
 
 
 def percent(result: dict[str, Any]) -> str:

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from pipelines.errors import CounterpoiseError
 from pipelines.spec import VersionSpec, load
-from service.cli.output import console
+from pipelines.spec.base import quantity
+from service.cli.output import console, print_shortfalls
 from service.cli.watch import watch
 from service.client import Client
 from service.schedules.cron import next_tick
@@ -36,7 +37,7 @@ def upload_folder(client: Client, spec: VersionSpec) -> VersionSpec:
     """The spec of the uploaded source, once the images of its folder are sent; those refused are printed."""
     uploaded, source = client.upload_folder(spec)
     if source is not None:
-        console.print(f"{source.images} images sent, {len(source.refused)} refused")
+        console.print(f"{quantity(source.images, 'image')} sent, {len(source.refused)} refused")
         for image in source.refused[:REFUSED_LISTED]:
             console.print(f"  {image.id}: {image.reason}", markup=False)
     return uploaded
@@ -48,6 +49,7 @@ def report(client: Client, version: VersionView, follow: bool) -> VersionView:
     if follow:
         version = watch(client, version)
         console.print(version_line(version))
+        print_shortfalls(version.counts)
         if version.state in ("failed", "cancelled"):
             raise CounterpoiseError(version.error or f"the version is {version.state}")
     return version
@@ -144,7 +146,7 @@ def pull(dataset: Dataset, number: Number, out: Annotated[Path, typer.Option(hel
     folder = out / dataset / f"v{number}"
     with Client(patience=PATIENCE) as client:
         count = sum(1 for _ in client.pull(dataset, number, folder))
-    console.print(f"{count} files in {folder}", soft_wrap=True)
+    console.print(f"{quantity(count, 'file')} in {folder}", soft_wrap=True)
 
 
 def cancel(dataset: Dataset, number: Number) -> None:

@@ -9,8 +9,8 @@ import typer
 
 from pipelines.errors import SpecError
 from pipelines.spec import UploadedSource, VersionSpec, load
-from pipelines.spec.helpers import check_helpers
-from pipelines.spec.models import BUILTIN
+from pipelines.spec.base import quantity
+from pipelines.spec.helpers import check_helpers, warnings
 from service.cli.output import write_json
 
 EXAMPLES = ("spurious", "few-shot", "long-tail")
@@ -32,6 +32,8 @@ def validate(
     check_helpers(checked)
     if json_ is not None:
         write_json(json_, checked.model_dump_json(exclude_unset=True, indent=2) + "\n")
+    for line in warnings(checked):
+        typer.echo(f"Warning: {line}")
     title = f"{checked.name}: {checked.method.type}, {checked.amount}."
     if isinstance(checked.source, UploadedSource):
         typer.echo(f"{title} The spec is valid; its images lie with a service, and were not looked at.")
@@ -47,18 +49,20 @@ def validate(
     requirements.check(checked, source)
     print_checkpoints(checked)
     typer.echo(f"{title} The spec is valid.")
-    typer.echo(f"To be made: {plan.planned} images in {plan.shards} shards.")
+    typer.echo(f"To be made: {quantity(plan.planned, 'image')} in {quantity(plan.shards, 'shard')}.")
 
 
 def print_checkpoints(spec: VersionSpec) -> None:
     """Say what the spec's own checkpoints are. Raises ModelError or SpecError for those that cannot be used."""
-    if spec.models.text_to_image == BUILTIN:
+    if spec.models.bundled and spec.classifier.checkpoint is None:
         return
     from pipelines.backbones.capabilities import check_capabilities
     from pipelines.progress import quiet
+    from pipelines.vision.classifier import check_checkpoint
     from pipelines.vision.models import Models
 
     quiet()
+    check_checkpoint(spec.classifier.checkpoint)
     checkpoints = Models(spec.models).inspect()
     for field, found in checkpoints.items():
         painting = ", for inpainting" if found.layout.inpainting else ""

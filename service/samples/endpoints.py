@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Query, Response
 
+from pipelines.source.decode import media_type
 from pipelines.store import keys
 from pipelines.version import browse
 from service.api.dependencies import Context, ReadAccess
@@ -47,13 +48,14 @@ def list_samples(
 @router.get(
     "/datasets/{name}/versions/{number}/samples/{sample}/image",
     response_class=Response,
-    responses={200: {"content": {"image/png": {}}, "description": "The image."}},
+    responses={200: {"content": {f"image/{name}": {} for name in ("png", "webp", "jpeg")}, "description": "The image."}},
 )
 def get_image(context: Context, caller: ReadAccess, name: DatasetName, number: VersionNumber, sample: SampleId) -> Response:
-    """One sample's PNG."""
+    """One sample's image, as it is stored."""
     find_version(context, caller, name, number)
     index, attempt = map(int, sample.split("-"))
     data = browse.image(context.store(caller), keys.version(name, number), index, attempt)
     if data is None:
         raise HTTPException(404, f"version {number} of {name!r} has no sample {sample!r}")
-    return Response(data, media_type="image/png", headers={"Cache-Control": "private, max-age=31536000, immutable"})
+    headers = {"Cache-Control": "private, max-age=31536000, immutable"}
+    return Response(data, media_type=media_type(data), headers=headers)

@@ -28,7 +28,7 @@ class SampleView(BaseModel):
     model: str
     revision: str
     scores: dict[str, Any] = Field(description="Scores of the filters, by `filter.score`.")
-    image: str = Field(description="Where its PNG is.")
+    image: str = Field(description="Where the image is, as it is stored.")
 
 
 class SamplePage(BaseModel):

@@ -29,7 +29,9 @@ class VersionView(BaseModel):
     previous: int | None = Field(None, description="The version that it refreshes.")
     entered: dict[str, float] = Field(description="When it entered each of its states: seconds since the epoch.")
     units: dict[str, UnitProgress] = Field(description="Units of work by stage: done, and of how many.")
-    counts: dict[str, Any] = Field(description="Images planned, generated, kept and dropped, by reason, so far.")
+    counts: dict[str, Any] = Field(
+        description="Images planned, generated, kept and dropped, by reason, so far; at last, the classes that fall short."
+    )
     seconds_left: float | None = Field(description="Until all images are generated, at the rate so far; null if unknown.")
     error: str | None = Field(description="Why it failed.")
     spec: dict[str, Any]

@@ -121,7 +121,7 @@ HEADS = [{"type": "quality"}, {"type": "label_agreement", "view": "object"}, {"t
 def cases(out: Path, device: torch.device, tiny: bool) -> Iterator[Case]:
     """Families first, then methods; the tiny checkpoints are written into `out`."""
     model = resolve("builtin", "model")
-    adapter = AdapterFiles("builtin", f"{resolve('builtin', 'adapter')}/{ADAPTER}", resolve("builtin", "clip"))
+    adapter = AdapterFiles("builtin", Path(resolve("builtin", "adapter"), ADAPTER), Path(resolve("builtin", "clip")))
 
     def adapted(device: str, precision: Precision) -> Backbone:
         backbone = open_backbone(model, device, precision=precision)

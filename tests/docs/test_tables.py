@@ -8,8 +8,9 @@ import yaml
 
 from pipelines.filters import FILTERS
 from pipelines.methods import METHODS
-from pipelines.spec import Amount, Evaluation, Recipe, parse
+from pipelines.spec import Amount, EncodingSpec, Evaluation, JpegEncoding, Recipe, parse
 from service.settings import Settings
+from tests.builders import document
 from tests.docs.pages import PAGES, README, ROOT, guide, named, rows
 
 METHODS_PAGE = guide("methods")
@@ -39,6 +40,14 @@ def test_every_amount_is_valid_and_there() -> None:
     forms = [yaml.safe_load(name) for name in named(guide("own-images").section("How many images")) if name[0] == "{"]
     amounts = [Amount.model_validate(form) for form in forms]
     assert {name for amount in amounts for name in amount.model_fields_set} == set(Amount.model_fields)
+
+
+def test_every_encoding_is_valid_and_there() -> None:
+    section = guide("own-images").section("How images are stored")
+    given = yaml.safe_load(re.findall(r"`(encoding: .*)`", section)[0])
+    assert parse(document(**given)).encoding == JpegEncoding(type="jpeg", quality=95)
+    types = {get_args(encoding.model_fields["type"].annotation)[0] for encoding in get_args(get_args(EncodingSpec)[0])}
+    assert named(section) == types
 
 
 def test_every_setting_is_in_the_table_as_it_is() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
+from scipy.ndimage import binary_dilation
 
 from pipelines.errors import SourceError, SpecError
 from pipelines.evaluation.additions import ADDITIONS, real_balanced, retrieved, text_to_image
@@ -78,7 +79,7 @@ def test_the_ceiling_has_one_unused_real_image_for_each_that_was_kept(tmp_path: 
 def test_a_ceiling_that_cannot_be_had_says_what_is_missing(tmp_path: Path) -> None:
     made = evaluator(tmp_path, [{"label": 0, "group": "snow"}])
     with pytest.raises(
-        SourceError, match=r"real_balanced needs 1 unused real images of boot on snow, the source has 0; leave"
+        SourceError, match=r"real_balanced needs 1 unused real image of boot on snow, the source has 0; leave"
     ):
         real_balanced(made.data)
 
@@ -179,7 +180,8 @@ def test_twins_differ_from_the_real_images_only_where_the_method_paints(tmp_path
     assert whole is not None
     for image, mask, twin, coded in zip(real, regions, twins, whole, strict=True):
         inside = np.zeros(image.shape[:2], np.bool_) if mask is None else mask
-        assert np.array_equal(twin[~inside], image[~inside])
+        outside = ~binary_dilation(inside, iterations=3)  # painted at the image's own resolution, then made smaller
+        assert np.abs(twin[outside].astype(int) - image[outside]).max() <= 2
         assert mask is None or not np.array_equal(twin[inside], image[inside])
         assert not np.array_equal(coded, image)
     assert made.data.twins("erm") is None
@@ -224,7 +226,7 @@ def test_an_arm_with_fewer_images_than_the_version_says_so(tmp_path: Path, monke
     made.spec = Evaluation(arms=("retrieved", "erm"), seeds=(0, 1))
     runs = made.run()
     assert [run["missing"] for run in runs["retrieved"]] == [{"boot": 3}, {"boot": 3}]
-    assert spoken.lines == ["The arm retrieved has fewer images than the version: 3 of boot are missing."], "once is enough"
+    assert spoken.lines == ["The arm retrieved has fewer images than the version: it lacks 3 of boot."], "once is enough"
     assert evaluate(made)["notes"] == spoken.lines
     assert all("missing" not in run for run in runs["erm"])
 

@@ -5,6 +5,7 @@ import pytest
 
 from pipelines.evaluation.notes import FLATTERED, notes, shortfall
 from pipelines.records import Examples
+from pipelines.spec.helpers import FROM_SCRATCH
 from tests.builders import spec
 
 
@@ -27,3 +28,10 @@ def test_figures_of_the_built_in_world_are_flattered(
     arms: tuple[str, ...], changes: dict[str, object], expected: list[str]
 ) -> None:
     assert notes(spec(**changes), {arm: [{}] for arm in arms}) == expected
+
+
+def test_a_classifier_from_scratch_on_photographs_is_noted() -> None:
+    photographs = spec(
+        source={"type": "folder", "path": "birds"}, models={"text_to_image": "a/checkpoint"}, evaluation={"arms": ["erm"]}
+    )
+    assert notes(photographs, {"erm": [{}]}) == [FROM_SCRATCH]

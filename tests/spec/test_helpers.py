@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipelines.errors import SpecError
-from pipelines.spec.helpers import check_helpers
+from pipelines.spec.helpers import FROM_SCRATCH, check_helpers, warnings
 from tests.builders import spec
 
 INVERSION = {"inversion": {}, "superclass": "bird"}
@@ -71,3 +71,43 @@ def test_helpers_that_nothing_uses_are_not_asked_for(method: dict[str, Any], cha
 
 def test_the_bundled_checkpoint_goes_with_the_bundled_helpers() -> None:
     check_helpers(spec(method={"type": "spurious_removal", "superclass": "shoe"}, filters=[{"type": "clip_score"}]))
+
+
+PHOTOGRAPHS: dict[str, Any] = {
+    "source": {"type": "folder", "path": "birds"},
+    "models": {"text_to_image": "/models/sd", "segmenter": "cross-attention"},
+    "method": {"type": "text_to_image"},
+}
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        {"filters": [{"type": "label_agreement"}]},
+        {"filters": [{"type": "quality"}, {"type": "attribution"}]},
+        {"method": {"type": "spurious_removal", "superclass": "bird"}},
+        {"evaluation": {"arms": ["erm"]}},
+        {"evaluation": {}, "filters": [{"type": "label_agreement"}]},
+    ],
+)
+def test_a_classifier_from_scratch_on_photographs_is_warned_of_once(user: dict[str, Any]) -> None:
+    assert warnings(spec(**{**PHOTOGRAPHS, **user})) == [FROM_SCRATCH]
+    quiet: list[dict[str, Any]] = [
+        {"classifier": {"checkpoint": "microsoft/resnet-50"}},
+        {"models": {}},
+        {"source": {"type": "few-shot"}},
+    ]
+    for changes in quiet:
+        assert warnings(spec(**{**PHOTOGRAPHS, **user, **changes})) == []
+
+
+def test_a_classifier_that_nothing_uses_is_not_warned_of() -> None:
+    assert warnings(spec(**PHOTOGRAPHS, filters=[{"type": "quality"}, {"type": "near_duplicate"}])) == []
+
+
+def test_the_bundled_helpers_fit_the_bundled_models() -> None:
+    method = {"type": "spurious_removal", "superclass": "shoe"}
+    for name in ("builtin", "builtin-inpainting"):
+        checked(method, {"text_to_image": name}, filters=[{"type": "clip_score"}])
+    with pytest.raises(SpecError, match=r"models\.segmenter: 'builtin' knows"):
+        checked(method, {"inpainting": "builtin-inpainting"})

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from pipelines.errors import SpecError
 from pipelines.spec import Strict, VersionSpec, load, parse
+from pipelines.spec.base import quantity
 from tests.builders import document
 
 REMOVAL = {"type": "spurious_removal", "superclass": "shoe"}
@@ -57,6 +58,7 @@ def test_every_field_is_described_and_every_type_says_what_it_is(model: type[Str
         ({"method": {"type": "text_to_image", "inversion": {}}}, ["method:", "superclass must say", "'bird'"]),
         ({"filters": [{"type": "quality", "max_saturated": 2}]}, ["filters.0.max_saturated:", "given: 2", "to 1"]),
         ({"filters": [{"type": "quality"}] * 2}, ["filters: quality, quality", "name each once"]),
+        ({"models": {"device": "gpu"}}, ["models.device:", "given: 'gpu'", "auto|cpu|mps|cuda"]),
         ({"models": {"resolution": 65}}, ["models.resolution:", "given: 65", "multiple of 8"]),
         ({"evaluation": {"seeds": [0, 0]}}, ["evaluation.seeds:", "0, 0", "name each once"]),
         ({"evaluation": {"arms": ["ddb"]}}, ["evaluation.arms.0:", "'ddb'", "'counterpoise'"]),
@@ -231,3 +233,22 @@ def test_an_older_document_is_lifted_step_by_step(monkeypatch: pytest.MonkeyPatc
         assert parse({**written, **asked, "schema_version": version}) == parse(document(amount={"total": 7}))
     with pytest.raises(SpecError, match=r"^count: no such field"):
         parse({**document(), "count": 7})
+
+
+@pytest.mark.parametrize(
+    ("amount", "words"),
+    [
+        ({"per_class": 1}, "1 image a class"),
+        ({"per_class": 1200}, "1,200 images a class"),
+        ({"total": 1}, "1 image"),
+        ({"total": 2}, "2 images"),
+        ({"multiply": 1}, "1 image for each real one"),
+        ({"multiply": 0.5}, "0.5 images for each real one"),
+    ],
+)
+def test_an_amount_is_said_in_singular_or_plural(amount: dict[str, Any], words: str) -> None:
+    assert str(parse(document(amount=amount)).amount) == words
+
+
+def test_of_one_thing_the_noun_has_no_s() -> None:
+    assert [quantity(number, "shard") for number in (0, 1, 2, 1000)] == ["0 shards", "1 shard", "2 shards", "1,000 shards"]

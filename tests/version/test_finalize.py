@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from pipelines.backbones.revision import revision_of
 from pipelines.errors import StoreError
 from pipelines.filters import Panel
 from pipelines.learning.resources import Resources
 from pipelines.methods import open_method
+from pipelines.progress import Silent
 from pipelines.records import Problem, Request
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
@@ -56,6 +58,15 @@ def finalized(resources: Resources, painter: Painter | None = None) -> dict[str,
     return finalize(resources, planned(resources), open_method(resources))
 
 
+def test_no_model_is_loaded_to_finalize(resources: Resources) -> None:
+    """A worker without a GPU does it; the card names the revision of the files."""
+    made = fill_template(resources, Painter())
+    fresh = Resources(made.spec, made.store, Silent())
+    finalize(fresh, planned(fresh), open_method(fresh))
+    assert fresh.loaded == []
+    assert revision_of(Path(made.spec.models.text_to_image)) in made.store.get(keys.card(made.root)).decode()
+
+
 def test_manifest_counts_are_the_sums_of_the_reports_and_the_rows_of_the_parquet(resources: Resources) -> None:
     manifest = finalized(resources)
     store, root, shards = resources.store, resources.root, planned(resources).shards
@@ -72,6 +83,14 @@ def test_manifest_counts_are_the_sums_of_the_reports_and_the_rows_of_the_parquet
         "reasons": Counter(row["reason"] for row in dropped),
         "labels": Counter(resources.source.classes[row["label"]] for row in kept),
         "skipped": {},
+        "shortfall": {
+            label: {
+                "planned": 6,
+                "kept": sum(resources.source.classes[row["label"]] == label for row in kept),
+                "dropped": {"quality": sum(resources.source.classes[row["label"]] == label for row in dropped)},
+            }
+            for label in ("boot", "sneaker")
+        },
     }
     for key in ("planned", "generated", "kept", "dropped"):
         assert manifest["counts"][key] == sum(report[key] for report in reports)
@@ -99,6 +118,20 @@ def test_what_follows_from_a_version_later_and_other_versions_are_not_in_its_man
     finalize(resources, planned(resources), open_method(resources))
     listed = {file["path"] for file in resources.store.json(keys.manifest(root))["files"]}
     assert not [path for path in listed if "evaluation" in path or "seconds" in path or "v10" in path]
+
+
+def test_of_reports_that_do_not_say_why_a_class_falls_short_it_is_said_by_how_much(resources: Resources) -> None:
+    store, root = fill_template(resources, Painter(spoiled)).store, resources.root
+    for number in range(planned(resources).shards):
+        report = store.json(keys.report(root, number))
+        assert report["label_reasons"].keys() == {"boot", "sneaker"}
+        store.put(keys.report(root, number), canonical({k: v for k, v in report.items() if k != "label_reasons"}))
+    counts = finalize(resources, planned(resources), open_method(resources))["counts"]
+    assert [(each["planned"], each["dropped"]) for each in counts["shortfall"].values()] == [(6, {}), (6, {})]
+
+
+def test_a_version_of_which_all_was_kept_falls_short_in_no_class(resources: Resources) -> None:
+    assert finalized(resources, Painter(lambda request: request.attempt == 0))["counts"]["shortfall"] == {}
 
 
 class Stopping(Store):

@@ -215,8 +215,9 @@ def test_an_amount_that_is_more_is_filled_up(folder: Path) -> None:
     assert {slot.rank for slot in plan.shard(0)} == first_ranks == {6}
 
 
-def test_what_another_method_or_filter_made_is_not_carried(folder: Path) -> None:
-    for changes in ({"filters": [{"type": "quality"}]}, {"method": {**SPEC["method"], "steps": 3}}):
+def test_what_another_method_or_filter_made_or_is_encoded_otherwise_is_not_carried(folder: Path) -> None:
+    others = {"filters": [{"type": "quality"}]}, {"method": {**SPEC["method"], "steps": 3}}, {"encoding": {"type": "webp"}}
+    for changes in others:
         plan = job(folder, 2, 1, **changes).plan
         assert (plan.planned, plan.carried, plan.removed, plan.tokens) == (24, (), 24, {})
     assert job(folder, 2, 1, models={"device": "cpu"}, seed=9).plan.carried_samples == 24

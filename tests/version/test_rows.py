@@ -60,7 +60,7 @@ def test_hugging_face_loads_images_classes_and_provenance(resources: Resources, 
         "prompt": "a photo of a <boot> shoe",
         "concept": "concepts/token/0123/learned_embeds.safetensors",
         "strength": 0.75, "guidance": 4.5, "steps": 15, "model": resources.spec.models.text_to_image,
-        "revision": resources.models.backbone.revision, "scores": '{"quality.contrast": 0.25}', "reason": None,
+        "revision": resources.models.revision, "scores": '{"quality.contrast": 0.25}', "reason": None,
     }  # fmt: skip
     assert {name: table[0][name] for name in expected} == expected
 
@@ -122,7 +122,7 @@ def test_its_images_are_marked_and_refused_as_a_real_source(resources: Resources
         folder = tmp_path / "train" / ("boot", "sneaker")[i % 2]
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{i}.png").write_bytes(row["image"])
-    with pytest.raises(SourceError, match="0 classes with readable"):
+    with pytest.raises(SourceError, match="needs at least 2 classes with readable training images, and has 0"):
         open_source(FolderSource(type="folder", path=str(tmp_path), max_problems=1))
     taken = open_source(FolderSource(type="folder", path=str(tmp_path), allow_synthetic=True))
     assert {item.sha256 for item in taken.splits["train"]} == {

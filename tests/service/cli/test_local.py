@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from tests.service.cli.commands import call, written
+from pipelines.spec.helpers import FROM_SCRATCH
+from tests.service.cli.commands import call, photographs, written
 
 
 def test_a_source_that_cannot_be_opened_ends_with_2_and_the_remedy(tmp_path: Path) -> None:
@@ -43,3 +44,40 @@ def test_a_bench_that_cannot_be_run_leaves_the_results_of_an_earlier_one(tmp_pat
     refused = call("bench", "methods", "--json", tmp_path / "out.json", "--out", tmp_path / "out", "--only", "nothing")
     assert refused.exit_code == 2
     assert (tmp_path / "out.json").read_text() == "of yesterday"
+
+
+def test_a_class_that_falls_short_is_named_with_the_filter_that_dropped_most(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    spec = written(
+        tmp_path,
+        models={"text_to_image": str(tiny_checkpoint), "device": "cpu"},
+        method={"type": "text_to_image", "steps": 1},
+        amount={"per_class": 1},
+        max_attempts=2,
+        filters=[{"type": "label_agreement", "min_target": 1}],
+    )
+    done = call("run", spec, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    line = "boot: 0 of 1 kept; label_agreement dropped 2 candidates"
+    assert f"  {line}\n" in done.stdout
+    assert f"- {line}\n" in (tmp_path / "out/datasets/shoes/v1/README.md").read_text()
+    assert f">{line}<" in (tmp_path / "out/report.html").read_text()
+
+
+def test_a_classifier_from_scratch_on_photographs_is_warned_of_everywhere(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    spec = written(
+        tmp_path,
+        source=photographs(tmp_path),
+        models={"text_to_image": str(tiny_checkpoint), "device": "cpu"},
+        method={"type": "text_to_image", "steps": 1},
+        amount={"per_class": 1},
+        filters=[{"type": "label_agreement", "min_target": 0}],
+    )
+    checked = call("validate", spec)
+    assert checked.exit_code == 0, checked.stderr
+    done = call("run", spec, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    for text in (checked.stdout, done.stdout):
+        assert text.count(f"Warning: {FROM_SCRATCH}") == 1
+    card = (tmp_path / "out/datasets/shoes/v1/README.md").read_text()
+    assert f"- {FROM_SCRATCH}\n" in card
+    assert FROM_SCRATCH in (tmp_path / "out/report.html").read_text()

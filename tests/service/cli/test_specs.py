@@ -44,7 +44,7 @@ def test_the_images_of_a_folder_are_looked_at_and_the_bad_ones_named(tmp_path: P
     images, bad, _, planned = done.stdout.splitlines()
     assert images == "Real images: 9 boot, 9 shoe; 18 for validation, 18 for test; 1 cannot be used."
     assert bad.startswith("  train/boot/10.png: ")
-    assert planned == "To be made: 36 images in 1 shards."
+    assert planned == "To be made: 36 images in 1 shard."
 
 
 def test_an_amount_that_means_nothing_is_found_before_anything_is_made(tmp_path: Path) -> None:
@@ -98,6 +98,9 @@ def test_validate_says_what_the_checkpoint_is_and_refuses_one_that_is_not_there(
     found = call("validate", written(tmp_path, models={"text_to_image": str(tiny_checkpoint)}))
     assert found.exit_code == 0, found.stderr
     assert "models.text_to_image: a StableDiffusionPipeline, 32 pixels a side." in found.stdout
+    lacking = call("validate", written(tmp_path, models={"text_to_image": str(tiny_checkpoint), "clip": "/gone"}))
+    assert lacking.exit_code == 2
+    assert "models.clip: there is no folder '/gone'; give that of a CLIP checkpoint" in lacking.stderr
     gone = call("validate", written(tmp_path, models={"text_to_image": str(tmp_path / "gone")}))
     assert gone.exit_code == 2
     assert "models.text_to_image: there is no folder" in gone.stderr

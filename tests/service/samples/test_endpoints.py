@@ -92,6 +92,18 @@ def test_each_has_its_image(shoes: TestClient) -> None:
     problem(shoes.get(f"{SHOES}/1/samples/x/image"), 422)
 
 
+@pytest.mark.parametrize("encoding", ["webp", "jpeg"])
+def test_an_image_comes_as_it_is_stored(client: TestClient, tmp_path: Path, encoding: str) -> None:
+    small = {**SMALL, "evaluation": None, "encoding": {"type": encoding}, "method": {"type": "text_to_image", "steps": 1}}
+    run(parse(small), tmp_path / "team", Silent())
+    operated(client, store_url=str(tmp_path))
+    client.post(SHOES, json=SPEC)
+    for each in everything(client):
+        answer = client.get(str(each["image"]))
+        assert answer.headers["content-type"] == f"image/{encoding}"
+        assert PIL.Image.open(io.BytesIO(answer.content)).format == encoding.upper()
+
+
 def test_a_version_that_is_not_made_has_none(shoes: TestClient) -> None:
     shoes.post(SHOES, json=SPEC)
     assert shoes.get(f"{SHOES}/2/samples").json() == {"items": [], "next": None}
