@@ -12,7 +12,7 @@ import torch
 from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.flux import Flux
 from pipelines.backbones.layout import Layout
-from pipelines.backbones.loading import inspect, open_backbone, variant_of
+from pipelines.backbones.loading import inspect, open_backbone
 from pipelines.backbones.stable_diffusion import StableDiffusion
 from pipelines.backbones.stable_diffusion_3 import StableDiffusion3
 from pipelines.backbones.stable_diffusion_xl import StableDiffusionXL
@@ -54,29 +54,6 @@ def test_so_it_does_of_a_transformer(
 ) -> None:
     found = inspect(str(changed(build(tmp_path / "whole"), tmp_path / "copy", "model_index.json")))
     assert (found.family, found.kind, found.layout) == (family, kind, Layout(32, 4, 16, patch_size=2))
-
-
-@pytest.mark.parametrize(
-    ("names", "variant"),
-    [
-        ([], None),
-        (["model.safetensors", "model.fp16.safetensors"], None),
-        (["model.fp16.safetensors"], "fp16"),
-        (["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"], None),
-        (["model.fp16-00001-of-00002.safetensors", "model.fp16-00002-of-00002.safetensors"], "fp16"),
-    ],
-)
-def test_the_variant_of_a_part_is_that_of_its_files(names: list[str], variant: str | None, tmp_path: Path) -> None:
-    for name in names:
-        (tmp_path / name).touch()
-    assert variant_of(tmp_path) == variant
-
-
-def test_a_checkpoint_of_half_precision_files_alone_is_the_same(xl: Path, tmp_path: Path) -> None:
-    half = open_backbone(str(build_xl(tmp_path, variant="fp16")), "cpu")
-    assert list(tmp_path.glob("unet/*.fp16.safetensors"))
-    plain = open_backbone(str(xl), "cpu")
-    assert all(torch.equal(weight, plain.denoiser.state_dict()[name]) for name, weight in half.denoiser.state_dict().items())
 
 
 @pytest.mark.parametrize(
