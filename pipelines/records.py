@@ -128,6 +128,7 @@ class Request:
     lora: str | None = None  # key of the learned LoRA in the store
     strength: float = 1.0  # share of the noise schedule that is run, 0 < strength <= 1
     guidance: float = 7.5  # classifier-free guidance scale, >= 1; 1 turns it off
+    guidance_rescale: float = 0.0  # 0..1: how far guidance keeps the standard deviation of its conditional prediction
     steps: int = 25  # steps of the full schedule
     negative_prompt: str = ""  # of classifier-free guidance's other prediction
 

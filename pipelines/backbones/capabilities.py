@@ -15,6 +15,7 @@ def check_capabilities(spec: VersionSpec, checkpoints: Mapping[str, Inspection])
     asked_for = {
         "method.inversion": method.inversion is not None,
         "method.negative_prompt": bool(method.negative_prompt),
+        "method.guidance_rescale": method.guidance_rescale > 0,
         "method.type": isinstance(method, AugmentedConditioning),
         "models.segmenter": models.segmenter == "cross-attention" and bool(segmenter_users(spec)),
     }

@@ -33,6 +33,7 @@ class Flux(TransformerBackbone):
         "trained; set inversion to null, and learn a LoRA (method.lora)",
         "method.negative_prompt": "its guidance is distilled, without a second prediction that a prompt could say; leave it "
         "out",
+        "method.guidance_rescale": "its guidance is distilled, without a second prediction; leave it out",
     }
 
     def __init__(self, pipeline: Any, name: str, device: torch.device, dtype: torch.dtype) -> None:

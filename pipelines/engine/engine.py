@@ -16,6 +16,7 @@ from pipelines.backbones.prompt_embeds import PromptEmbeds
 from pipelines.backbones.schedule import Levels, add_noise, per_row
 from pipelines.chance import derive
 from pipelines.engine.batch import Row, image_embeds, latent_mask, same_weights
+from pipelines.engine.guidance import guide
 from pipelines.engine.solver import advance
 from pipelines.errors import ModelError
 from pipelines.records import Candidate, Image, Request
@@ -133,8 +134,10 @@ class Engine:
             None if self.backbone.classifier_free else torch.tensor(guidance, device=x.device, dtype=torch.float32),
         )
         prediction, unconditional = prediction[: len(rows)], prediction[len(rows) :]
-        scale = per_row([guidance[index] for index in guided], x)
-        prediction[guided] = unconditional + scale * (prediction[guided] - unconditional)
+        if guided:
+            scale = per_row([guidance[index] for index in guided], x)
+            rescale = per_row([rows[index].request.guidance_rescale for index in guided], x)
+            prediction[guided] = guide(prediction[guided], unconditional, scale, rescale)
         return prediction
 
     def negative(self, row: Row) -> PromptEmbeds:

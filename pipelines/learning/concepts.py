@@ -47,6 +47,7 @@ class Concepts:
             "concept": self.tokens.key(label),
             "lora": self.loras.key(label),
             "guidance": self.spec.guidance,
+            "guidance_rescale": self.spec.guidance_rescale,
             "steps": self.spec.steps,
             "negative_prompt": self.spec.negative_prompt,
             "size": self.size,

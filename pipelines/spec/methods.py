@@ -72,6 +72,11 @@ class Asked(Strict):
     negative_prompt: str = Field(
         "", description="What images are guided away from, instead of from the empty prompt; of no effect without guidance."
     )
+    guidance_rescale: Share = Field(
+        0.0,
+        description="How far guided predictions are scaled back to the contrast of unguided ones (arXiv 2305.08891): 0.7 "
+        "for checkpoints of zero terminal SNR, whose images guidance overexposes; 0: not at all.",
+    )
 
     @property
     def repaints_a_part(self) -> bool:

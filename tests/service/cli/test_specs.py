@@ -108,8 +108,8 @@ def test_validate_says_what_the_checkpoint_is_and_refuses_one_that_is_not_there(
 
 
 def test_validate_refuses_what_the_checkpoint_cannot_do(tmp_path: Path) -> None:
-    models = {"text_to_image": str(build_flux(tmp_path / "flux")), "segmenter": "/models/clipseg"}
-    method = {"type": "text_to_image", "superclass": "shoe", "inversion": {}}
+    method = {"type": "text_to_image", "superclass": "shoe", "inversion": {"masked": False}}
+    models = {"text_to_image": str(build_flux(tmp_path / "flux"))}
     refused = call("validate", written(tmp_path, models=models, method=method))
     assert refused.exit_code == 2
     assert "models.text_to_image: a FluxPipeline, 32 pixels a side." in refused.stdout
