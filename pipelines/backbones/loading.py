@@ -1,10 +1,13 @@
 """Opens a diffusers checkpoint as a backbone of its family. The one place that loads one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel
 
+from pipelines.backbones.additions import add_embeddings, fuse_loras
 from pipelines.backbones.backbone import Backbone, inpainting_channels, vae_scale_factor
 from pipelines.backbones.files import names, variant_of
 from pipelines.backbones.locate import DIFFUSERS, locate
@@ -12,7 +15,7 @@ from pipelines.backbones.single_file import SingleFile
 from pipelines.backbones.stable_diffusion import StableDiffusion
 from pipelines.backbones.stable_diffusion_xl import StableDiffusionXL
 from pipelines.errors import ModelError
-from pipelines.spec import Precision
+from pipelines.spec import EmbeddingFile, LoraFile, Precision
 from pipelines.tensors import choose_device, choose_dtype
 
 FAMILIES = "Stable Diffusion 1.x, 2.x or XL, plain or inpainting, or StableUnCLIP"
@@ -27,10 +30,13 @@ def open_backbone(
     precision: Precision = "auto",
     field: str = "models.text_to_image",
     config: str | None = None,
+    loras: Sequence[LoraFile] = (),
+    embeddings: Sequence[EmbeddingFile] = (),
 ) -> Backbone:
     """Load a path or hub id, with @REVISION if need be; `name` and `field` are what errors call it. Raises ModelError.
 
-    `config`: the diffusers checkpoint whose configurations and tokenizers a single file takes.
+    `config`: the diffusers checkpoint whose configurations and tokenizers a single file takes; `loras` and `embeddings` are
+    added to it.
     """
     name, place = name or checkpoint, choose_device(device)
     inspection, dtype = inspect(checkpoint, name, field, config), choose_dtype(precision, place)
@@ -44,7 +50,10 @@ def open_backbone(
             )
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"{field}: {name!r} cannot be loaded ({error})") from None
-    return inspection.family(pipeline, name, place, dtype)
+    fuse_loras(pipeline, loras)
+    backbone = inspection.family(pipeline, name, place, dtype)
+    add_embeddings(backbone, embeddings)
+    return backbone
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,7 @@ class Inspection:
     family: type[Backbone]
     resolution: int  # pixels a side
     inpainting: bool
+    folder: Path  # of its configurations
 
 
 def inspect(checkpoint: str, name: str = "", field: str = "models.text_to_image", config: str | None = None) -> Inspection:
@@ -80,4 +90,4 @@ def inspect(checkpoint: str, name: str = "", field: str = "models.text_to_image"
     family = StableDiffusionXL if parts.get("text_encoder_2") else StableDiffusion
     resolution = int(unet["sample_size"]) * vae_scale_factor(vae)
     inpainting = unet["in_channels"] == inpainting_channels(vae["latent_channels"])
-    return Inspection(index["_class_name"], family, resolution, inpainting)
+    return Inspection(index["_class_name"], family, resolution, inpainting, folder)

@@ -22,7 +22,7 @@ from pipelines.spec.methods import (
     SpuriousRemoval,
     TextToImage,
 )
-from pipelines.spec.models import Models, Precision
+from pipelines.spec.models import EmbeddingFile, LoraFile, Models, Precision
 from pipelines.spec.parsing import explain, load, mistake, parse
 from pipelines.spec.sources import (
     FewShotSource,
@@ -46,6 +46,7 @@ __all__ = [
     "Checkpoint",
     "Classifier",
     "ClipScoreFilter",
+    "EmbeddingFile",
     "Evaluation",
     "FewShotSource",
     "FilterSpec",
@@ -56,6 +57,7 @@ __all__ = [
     "LabelAgreementFilter",
     "LongTailSource",
     "Lora",
+    "LoraFile",
     "MethodSpec",
     "Models",
     "Name",

@@ -4,6 +4,7 @@ from functools import cached_property
 from pathlib import Path
 
 from pipelines import spec
+from pipelines.backbones import additions
 from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.image_prompts import AdapterFiles, IpAdapter, UnClip, adapter_files
 from pipelines.backbones.loading import Inspection, inspect, open_backbone
@@ -13,6 +14,7 @@ from pipelines.backbones.single_file import SingleFile
 from pipelines.builtin.checkpoints import ADAPTER, resolve
 from pipelines.errors import ModelError
 from pipelines.spec.models import BUILTIN
+from pipelines.store.canonical import digest
 from pipelines.vision.clip import Clip
 from pipelines.vision.segmentation import CROSS_ATTENTION, Segmenter, open_segmenter, segmenter_parts
 
@@ -44,6 +46,7 @@ class Models:
                 f"models.inpainting: {self.spec.inpainting!r} is a {painter.kind}, and {self.spec.text_to_image!r} a "
                 f"{base.kind}; give the inpainting checkpoint of the same base"
             )
+        additions.check(self.spec, base.folder)
         self.check_helpers()
         return found
 
@@ -66,7 +69,10 @@ class Models:
         return self.open(self.spec.text_to_image, "models.text_to_image")
 
     def open(self, name: str, field: str) -> Backbone:
-        return open_backbone(resolve(name, "model"), self.spec.device, name, self.precision, field, self.spec.config)
+        return open_backbone(
+            resolve(name, "model"), self.spec.device, name, self.precision, field,
+            config=self.spec.config, loras=self.spec.loras, embeddings=self.spec.embeddings,
+        )  # fmt: skip
 
     @cached_property
     def painter(self) -> Backbone:
@@ -99,7 +105,8 @@ class Models:
     def revision_of(self, name: str, field: str) -> str:
         path = locate(field, resolve(name, "model"), DIFFUSERS, weights=True)
         configuration = SingleFile(path, field, name, self.spec.config).folder if path.is_file() else None
-        return revision_of(path, configuration)
+        revision, added = revision_of(path, configuration), additions.facts(self.spec)
+        return digest([revision, *added]) if added else revision
 
     @cached_property
     def segmenter_revision(self) -> str:
