@@ -1,5 +1,7 @@
 """The models that a spec names, each loaded once, when it is first used."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.image_prompts import AdapterFiles, IpAdapter, UnClip, adapter_files
 from pipelines.backbones.loading import Inspection, inspect, open_backbone
 from pipelines.backbones.locate import CLIP, DIFFUSERS, locate
+from pipelines.backbones.memory import Memory, memory_of
 from pipelines.backbones.revision import revision_of
 from pipelines.backbones.single_file import SingleFile
 from pipelines.builtin.checkpoints import ADAPTER, resolve
@@ -49,6 +52,19 @@ class Models:
         additions.check(self.spec, base.folder)
         self.check_helpers()
         return found
+
+    def memory(self, found: Mapping[str, Inspection]) -> Memory | None:
+        """About the GPU memory that the inspected checkpoints need, side by side; None where it is unknown."""
+        named = {"models.text_to_image": self.spec.text_to_image, "models.inpainting": self.spec.inpainting or ""}
+        parts = []
+        for field, inspection in found.items():
+            path = locate(field, resolve(named[field], "model"), DIFFUSERS)
+            parts.append(memory_of(path, inspection.folder, self.spec.resolution or inspection.resolution))
+        known = [part for part in parts if part is not None]
+        if len(known) < len(parts):
+            return None
+        halves, fulls = sum(part.halves for part in known), sum(part.fulls for part in known)
+        return replace(known[0], halves=halves, fulls=fulls)
 
     def check_helpers(self) -> None:
         """Raises ModelError for a segmenter, a CLIP or an adapter that is not there, or is something else."""

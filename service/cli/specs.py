@@ -1,9 +1,10 @@
 """Commands on specs alone: examples, validation, the JSON Schema."""
 
 import json
+import math
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +12,9 @@ from pipelines.errors import SpecError
 from pipelines.spec import UploadedSource, VersionSpec, load
 from pipelines.spec.helpers import check_helpers
 from service.cli.output import write_json
+
+if TYPE_CHECKING:
+    from pipelines.backbones.memory import Memory
 
 EXAMPLES = ("spurious", "few-shot", "long-tail")
 
@@ -59,9 +63,27 @@ def print_checkpoints(spec: VersionSpec) -> None:
 
     quiet()
     check_checkpoint(spec.classifier.checkpoint)
-    for field, found in Models(spec.models).inspect().items():
+    models = Models(spec.models)
+    inspected = models.inspect()
+    for field, found in inspected.items():
         painting = ", for inpainting" if found.inpainting else ""
         typer.echo(f"{field}: a {found.kind}{painting}, {found.resolution} pixels a side.")
+    memory = models.memory(inspected)
+    if memory is not None and spec.models.device != "cpu":
+        typer.echo(memory_line(spec, memory))
+
+
+def memory_line(spec: VersionSpec, memory: "Memory") -> str:
+    """About how much GPU memory a spec needs."""
+    from pipelines.backbones.memory import INVERSION, LORA
+    from pipelines.engine.engine import BATCH_SIZE
+
+    needs = {"to generate": memory.generating(BATCH_SIZE)}
+    if spec.method.inversion is not None:
+        needs["to learn tokens"] = memory.learning(spec.method.inversion.batch, INVERSION)
+    if spec.method.lora is not None:
+        needs["to learn a LoRA"] = memory.learning(spec.method.lora.batch, LORA)
+    return f"GPU memory, in half precision about: {', '.join(f'{math.ceil(gib)} GiB {aim}' for aim, gib in needs.items())}."
 
 
 def schema() -> None:
