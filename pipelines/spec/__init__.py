@@ -25,7 +25,7 @@ from pipelines.spec.methods import (
     SpuriousRemoval,
     TextToImage,
 )
-from pipelines.spec.models import Models
+from pipelines.spec.models import EmbeddingFile, LoraFile, Models
 from pipelines.spec.parsing import explain, load, mistake, parse
 from pipelines.spec.sources import (
     FewShotSource,
@@ -50,6 +50,7 @@ __all__ = [
     "Classifier",
     "ClipScoreFilter",
     "Device",
+    "EmbeddingFile",
     "EncodingSpec",
     "Evaluation",
     "FewShotSource",
@@ -64,6 +65,7 @@ __all__ = [
     "LabelAgreementFilter",
     "LongTailSource",
     "Lora",
+    "LoraFile",
     "Machine",
     "MethodSpec",
     "Models",

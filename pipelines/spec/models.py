@@ -18,6 +18,23 @@ def split_revision(value: str) -> tuple[str, str | None]:
     return name, revision or None
 
 
+class LoraFile(Strict):
+    """A LoRA of one's own, added to the checkpoints for good: before anything is learned or generated."""
+
+    path: str = Field(description="FILE.safetensors of diffusers or kohya, or its folder: path, or of the hub.")
+    weight: float = Field(1.0, ge=-10, le=10, description="Factor of its effect.")
+
+
+class EmbeddingFile(Strict):
+    """An embedding of one's own, learned by textual inversion, and the word that stands for it in prompts."""
+
+    path: str = Field(description="FILE.safetensors of diffusers, A1111 or SDXL, or its folder: path, or of the hub.")
+    token: str = Field(
+        pattern=r"^[^\s{}]+$",
+        description="Word in method.templates, words, names or negative_prompt that stands for it: <style>.",
+    )
+
+
 class Models(Strict):
     """The checkpoints to use. The defaults are in the package; any diffusers or transformers path or id will do."""
 
@@ -35,6 +52,8 @@ class Models(Strict):
         description="A diffusers checkpoint of the same family, of which configurations and tokenizers are used where "
         "text_to_image or inpainting is a single file. None: diffusers' default, from the hub or its cache.",
     )
+    loras: tuple[LoraFile, ...] = Field((), description="LoRAs that are added to text_to_image and inpainting.")
+    embeddings: tuple[EmbeddingFile, ...] = Field((), description="Embeddings that prompts may use.")
     segmenter: str = Field(
         "builtin",
         description="A CLIPSeg checkpoint, a GroundingDINO and a SAM one joined by '+', 'builtin' (CLIPSeg), "
@@ -57,6 +76,14 @@ class Models(Strict):
                 "COUNTERPOISE_DEVICE of a worker"
             )
         return document
+
+    @model_validator(mode="after")
+    def tokens_are_apart(self) -> "Models":
+        tokens = [embedding.token for embedding in self.embeddings]
+        for number, token in enumerate(tokens):
+            if any(token in other for other in tokens[:number] + tokens[number + 1 :]):
+                raise ValueError(f"embeddings: the token {token!r} stands in another one; name each so that it is in none")
+        return self
 
     @property
     def bundled(self) -> bool:
