@@ -36,6 +36,31 @@ class Examples:
 
 
 @dataclass(frozen=True, slots=True)
+class Frame:
+    """The square part of an image that a model works on, in the image's pixels; it may reach beyond the image's borders."""
+
+    top: int
+    left: int
+    side: int
+
+
+@dataclass(frozen=True, slots=True)
+class FramedImage:
+    """The part of a real image that a model works on, at the model's resolution."""
+
+    size: tuple[int, int]  # height and width of the whole image
+    overview: Frame  # what classifiers and segmenters see of it
+    frame: Frame
+    image: Image  # the frame's pixels, (resolution, resolution, 3)
+    mask: Mask  # the region that changes, in the frame: (resolution, resolution)
+
+    @property
+    def magnification(self) -> float:
+        """How much larger things are in the frame than in the overview."""
+        return self.overview.side / self.frame.side
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """An image that could not be used, and what to do about it."""
 
@@ -69,7 +94,7 @@ class Graft:
 
     item: Item  # the image that it was cut from
     image: Image  # the other image with the object in it
-    mask: Mask  # where the object is: never repainted
+    mask: Mask  # where the object is: not repainted, but blended at its inner edge
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +118,10 @@ class Request:
     method: str
     prompt: str
     source: Item | None = None
-    image: Image | None = None  # the source image at the model's resolution
+    image: Image | None = None  # the source image in its frame, at the model's resolution
     mask: Mask | None = None  # the region that changes; None changes everything
+    frame: Frame | None = None  # what `image` is of the source image
+    size: tuple[int, int] | None = None  # height and width of what starts from noise; None: the checkpoint's
     graft: Graft | None = None  # a real object to stand in that region
     image_prompt: ImagePrompt | None = None
     concept: str | None = None  # key of the learned token in the store

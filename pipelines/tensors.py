@@ -1,6 +1,5 @@
-"""Images (uint8, height x width x 3) to tensors (float32, n x 3 x height x width, -1..1) and back; devices; weights."""
+"""Images (uint8, height x width x 3) to tensors (float32, n x 3 x height x width, -1..1) and back; devices."""
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -51,12 +50,3 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
     if precision not in PRECISIONS:
         raise ModelError(f"precision: {precision!r} does not exist; give auto, {', '.join(PRECISIONS)}")
     return PRECISIONS[precision]
-
-
-def fingerprint(module: torch.nn.Module) -> str:
-    """First 16 hex digits of the sha256 of all weights, in order of their names: the revision that is recorded."""
-    total = hashlib.sha256()
-    for name, weight in sorted(module.state_dict().items()):
-        total.update(name.encode())
-        total.update(weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return total.hexdigest()[:16]

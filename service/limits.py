@@ -1,10 +1,12 @@
 """What a spec may name: only folders and checkpoints that the operator allows. Checked by the API, and by workers again."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.errors import SpecError
 from pipelines.spec import HubSource, SourceSpec, VersionSpec
+from pipelines.spec.models import BUNDLED, split_revision
 from pipelines.spec.sources import PathSource, local, remote
 from service.settings import Settings
 
@@ -15,15 +17,18 @@ def inside(path: str, roots: Sequence[str | Path]) -> bool:
         parts = path.rstrip("/").split("/")
         prefixes = [str(root).rstrip("/").split("/") for root in roots if remote(str(root))]
         return any(parts[: len(prefix)] == prefix for prefix in prefixes)
+    if path.startswith("~"):  # somebody's home, not a folder of that name here
+        return False
     real = Path(path).resolve()
     return any(real.is_relative_to(Path(root).resolve()) for root in roots if not remote(str(root)))
 
 
 def on_hub(identity: str, settings: Settings, *, file: bool = False) -> bool:
-    """Whether it is a repository of an allowed organisation; or, with `file`, a file in one."""
-    organisation, *names = identity.split("/")
-    deep = len(names) > 1 and ".." not in names if file else len(names) == 1
-    return organisation in settings.hub_organisations and deep
+    """Whether it is a repository of an allowed organisation; or, with `file`, a file in one. Either may have @REVISION."""
+    name, revision = split_revision(identity)
+    organisation, *names = name.split("/")
+    deep = len(names) > 1 if file else len(names) == 1
+    return organisation in settings.hub_organisations and deep and ".." not in [*names, *(revision or "").split("/")]
 
 
 def refusal(field: str, value: str, roots: Sequence[str | Path], variable: str) -> SpecError:
@@ -65,6 +70,7 @@ def check(spec: VersionSpec, settings: Settings) -> None:
     checkpoints = {
         "models.text_to_image": [spec.models.text_to_image],
         "models.inpainting": [spec.models.inpainting] if spec.models.inpainting else [],
+        "models.config": [spec.models.config] if spec.models.config else [],
         "models.adapter": [spec.models.adapter],
         "models.clip": [spec.models.clip],
         "models.segmenter": spec.models.segmenter.split("+"),
@@ -72,7 +78,8 @@ def check(spec: VersionSpec, settings: Settings) -> None:
     }
     for field, values in checkpoints.items():
         for value in values:
-            builtin = value in ("builtin", "cross-attention")
-            hub = on_hub(value, settings, file=field == "models.adapter")
+            builtin = value in (*BUNDLED, "cross-attention")
+            # A path that exists is read, whatever it looks like.
+            hub = on_hub(value, settings, file=field == "models.adapter") and not os.path.exists(value)
             if not (builtin or hub or inside(value, settings.model_roots)):
                 raise refusal(field, value, settings.model_roots, "COUNTERPOISE_MODEL_ROOTS, COUNTERPOISE_HUB_ORGANISATIONS")

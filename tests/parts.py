@@ -23,17 +23,18 @@ MARK = "NOT TESTED, for want of "
 @dataclass(frozen=True, slots=True)
 class Part:
     name: str
-    package: str  # of Debian
+    package: str | None  # of Debian; None: there is none, and the tests are skipped without it everywhere
     find: Callable[[], Path | None]
+    remedy: str = ""  # without a package
 
     def path(self) -> Path:
         """Where it is. Skips the test that asks when it is missing, or fails it if COUNTERPOISE_ALL_TESTS is 1."""
         return self.find() or self.skip()
 
     def skip(self) -> NoReturn:
-        if STRICT:
+        if STRICT and self.package:
             pytest.fail(f"{self.name} is missing, and COUNTERPOISE_ALL_TESTS wants every test to run")
-        pytest.skip(f"{MARK}{self.name} (Debian: apt-get install {self.package})")
+        pytest.skip(f"{MARK}{self.name} ({self.remedy or f'Debian: apt-get install {self.package}'})")
 
 
 def program(name: str) -> Path | None:
@@ -55,11 +56,18 @@ def fashion_mnist() -> Path | None:
         return None
 
 
+def photographs() -> Path | None:
+    """A folder of real photographs, a folder for each class of clothing in it, some 400 pixels wide."""
+    folder = Path(os.environ.get("COUNTERPOISE_PHOTOS", Path(__file__).parents[2] / "shared" / "photos-large"))
+    return folder if (folder / "shoes").is_dir() else None
+
+
 POSTGRESQL = Part("PostgreSQL", "postgresql", postgresql)
 PROMTOOL = Part("Prometheus' promtool", "prometheus", partial(program, "promtool"))
 CURL = Part("curl", "curl", partial(program, "curl"))
 FASHION_MNIST = Part("Fashion-MNIST's original files", "dataset-fashion-mnist", fashion_mnist)
-PARTS = (POSTGRESQL, PROMTOOL, CURL, FASHION_MNIST)
+PHOTOGRAPHS = Part("photographs of clothing", None, photographs, "set COUNTERPOISE_PHOTOS to a folder of them, by class")
+PARTS = (POSTGRESQL, PROMTOOL, CURL, FASHION_MNIST, PHOTOGRAPHS)
 
 
 def summary(reasons: Iterable[str]) -> list[str]:
@@ -69,4 +77,4 @@ def summary(reasons: Iterable[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    print(" ".join(part.package for part in PARTS if part.find() is None))
+    print(" ".join(part.package for part in PARTS if part.package and part.find() is None))

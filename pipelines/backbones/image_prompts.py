@@ -13,11 +13,11 @@ from typing import Any
 import PIL.Image
 import torch
 from diffusers.models.embeddings import get_timestep_embedding
-from huggingface_hub import hf_hub_download
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import CLIPImageProcessorPil, CLIPVisionModelWithProjection
 
+from pipelines.backbones.locate import IP_ADAPTER, locate
 from pipelines.errors import ModelError
 from pipelines.records import Image
 
@@ -37,11 +37,11 @@ class ImageEncoder:
         self.model, self.processor = model.eval().requires_grad_(False), processor
 
     @classmethod
-    def load(cls, path: str, device: torch.device, subfolder: str = "") -> "ImageEncoder":
+    def load(cls, path: str | Path, device: torch.device) -> "ImageEncoder":
         """From a CLIP checkpoint, or one of its image encoder alone. Raises OSError or ValueError."""
-        model = ClipImageModel.from_pretrained(path, subfolder=subfolder, dtype=torch.float32).to(device)
+        model = ClipImageModel.from_pretrained(path, dtype=torch.float32).to(device)
         try:
-            processor = CLIPImageProcessorPil.from_pretrained(path, subfolder=subfolder)
+            processor = CLIPImageProcessorPil.from_pretrained(path)
         except OSError:  # IP-Adapter's own encoders come without: CLIP's defaults, at the encoder's size
             side = model.config.image_size
             processor = CLIPImageProcessorPil(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
@@ -59,35 +59,25 @@ class ImageEncoder:
 
 @dataclass(frozen=True, slots=True)
 class AdapterFiles:
-    """The files of an IP-Adapter: its weights, and the checkpoint and subfolder of its image encoder."""
+    """The files of an IP-Adapter: its weights, and the checkpoint of its image encoder."""
 
     name: str  # in errors
-    weights: str
-    encoder: str
-    subfolder: str = ""
+    weights: Path
+    encoder: Path
 
 
 def adapter_files(checkpoint: str) -> AdapterFiles:
-    """The files of FOLDER/FILE.safetensors with its encoder in FOLDER/image_encoder; from the hub if it is no path.
+    """The files of FOLDER/FILE.safetensors with its encoder in FOLDER/image_encoder, by path or of the hub.
 
     Raises ModelError.
     """
-    folder, _, name = checkpoint.rpartition("/")
-    if Path(checkpoint).exists() or folder.count("/") == 0:
-        return AdapterFiles(checkpoint, checkpoint, f"{folder}/image_encoder")
-    organisation, repository, *parts = folder.split("/")
-    identity, inner = f"{organisation}/{repository}", "/".join(parts)
-    try:
-        weights = hf_hub_download(identity, "/".join([*parts, name]))
-    except (OSError, ValueError) as error:
-        raise no_adapter(checkpoint, error) from None
-    return AdapterFiles(checkpoint, weights, identity, f"{inner}/image_encoder".lstrip("/"))
+    weights = locate("models.adapter", checkpoint, IP_ADAPTER)
+    return AdapterFiles(checkpoint, weights, weights.parent / IP_ADAPTER.beside)
 
 
 def no_adapter(name: str, error: Exception) -> ModelError:
     return ModelError(
-        f"models.adapter: {name!r} is no IP-Adapter for this checkpoint ({error}); give one that is made for it, "
-        "FOLDER/FILE.safetensors, with its encoder in FOLDER/image_encoder"
+        f"models.adapter: {name!r} is no IP-Adapter for this checkpoint ({error}); give one that is made for it"
     )
 
 
@@ -99,7 +89,7 @@ class IpAdapter:
         self.unet = unet
         try:
             unet._load_ip_adapter_weights([split_weights(load_file(files.weights))])
-            self.encoder = ImageEncoder.load(files.encoder, device, files.subfolder)
+            self.encoder = ImageEncoder.load(files.encoder, device)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise no_adapter(files.name, error) from None
         unet.requires_grad_(False)

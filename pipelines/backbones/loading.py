@@ -1,21 +1,33 @@
 """Opens a diffusers checkpoint as a backbone of its family. The one place that loads one."""
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel
+import diffusers
+from diffusers import AutoencoderKL, DiffusionPipeline, SchedulerMixin, UNet2DConditionModel
 
-from pipelines.backbones.backbone import Backbone, inpainting_channels, vae_scale_factor
+from pipelines.backbones.backbone import Backbone
+from pipelines.backbones.files import names, variant_of
+from pipelines.backbones.flux import Flux
+from pipelines.backbones.layout import Layout
+from pipelines.backbones.locate import DIFFUSERS, locate
+from pipelines.backbones.single_file import SingleFile
 from pipelines.backbones.stable_diffusion import StableDiffusion
+from pipelines.backbones.stable_diffusion_3 import StableDiffusion3
 from pipelines.backbones.stable_diffusion_xl import StableDiffusionXL
 from pipelines.errors import ModelError
 from pipelines.spec import Precision
 from pipelines.tensors import choose_device, choose_dtype
 
-FAMILIES = "Stable Diffusion 1.x, 2.x or XL, plain or inpainting, or StableUnCLIP"
-PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+FAMILIES = "Stable Diffusion 1.x, 2.x or XL, plain or inpainting, StableUnCLIP, Stable Diffusion 3.x, or Flux"
+FAMILY_OF: dict[str, type[Backbone]] = {  # by the class of the denoiser
+    "UNet2DConditionModel": StableDiffusion,
+    "SD3Transformer2DModel": StableDiffusion3,
+    "FluxTransformer2DModel": Flux,
+}
 FEW_STEP_SCHEDULERS = ("LCMScheduler", "TCDScheduler")
+DISTILLED_STEPS = {"EulerDiscreteScheduler": 8, "EulerAncestralDiscreteScheduler": 1}  # most steps of distilled checkpoints
 
 
 def open_backbone(
@@ -24,17 +36,26 @@ def open_backbone(
     name: str = "",
     precision: Precision = "auto",
     field: str = "models.text_to_image",
+    config: str | None = None,
 ) -> Backbone:
-    """Load a path or hub id; `name` and `field` are what errors call it. Raises ModelError."""
+    """Load a path or hub id, with @REVISION if need be; `name` and `field` are what errors call it. Raises ModelError.
+
+    `config`: the diffusers checkpoint whose configurations and tokenizers a single file takes.
+    """
     name, place = name or checkpoint, choose_device(device)
-    family, dtype = inspect(checkpoint, name, field).family, choose_dtype(precision, place)
-    try:
-        pipeline: Any = DiffusionPipeline.from_pretrained(
-            checkpoint, dtype=dtype, safety_checker=None, use_safetensors=True, variant=variant_of(checkpoint)
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{field}: {name!r} cannot be loaded ({error})") from None
-    return family(pipeline, name, place, dtype)
+    inspection, dtype = inspect(checkpoint, name, field, config), choose_dtype(precision, place)
+    path = locate(field, checkpoint, DIFFUSERS, weights=True)
+    if path.is_file():
+        pipeline: Any = SingleFile(path, field, name, config).load(inspection.kind, dtype)
+    else:
+        try:
+            absent = left_out(DiffusionPipeline.load_config(path))
+            pipeline = DiffusionPipeline.from_pretrained(
+                path, dtype=dtype, use_safetensors=True, variant=variant_of(names(path)), **absent
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelError(f"{field}: {name!r} cannot be loaded ({error})") from None
+    return inspection.family(pipeline, name, place, dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,37 +64,63 @@ class Inspection:
 
     kind: str  # its pipeline in diffusers
     family: type[Backbone]
-    resolution: int  # pixels a side
-    inpainting: bool
+    layout: Layout
+    most_steps: int | None  # of one that is distilled to few steps, without guidance; None: as many as are asked for
 
 
-def inspect(checkpoint: str, name: str = "", field: str = "models.text_to_image") -> Inspection:
+def inspect(checkpoint: str, name: str = "", field: str = "models.text_to_image", config: str | None = None) -> Inspection:
     """Read the configuration of a checkpoint, and no weight. Raises ModelError for one that cannot be used."""
-    name = name or checkpoint
-    if Path(checkpoint).is_absolute() and not Path(checkpoint).is_dir():
-        raise ModelError(f"{field}: there is no folder {name!r}; give that of a diffusers checkpoint, or a hub id")
+    name, folder = name or checkpoint, locate(field, checkpoint, DIFFUSERS)
+    if folder.is_file():
+        single = SingleFile(folder, field, name, config)
+        found = inspect(str(single.folder), field="models.config")
+        return replace(found, layout=replace(found.layout, inpainting=single.inpainting))
     try:
-        index = DiffusionPipeline.load_config(checkpoint)
-        parts = {part: index[part][1] for part in (*PARTS, "text_encoder_2") if index.get(part)}  # classes, None: left out
-        if not all(parts.get(part) for part in PARTS):
+        index = DiffusionPipeline.load_config(folder)
+        family = family_of(index)
+        if family is None:
             raise ModelError(f"{field}: {name!r} is a {index['_class_name']}; give one of {FAMILIES}")
-        unet = UNet2DConditionModel.load_config(checkpoint, subfolder="unet")
-        vae = AutoencoderKL.load_config(checkpoint, subfolder="vae")
-    except (OSError, ValueError) as error:
+        denoiser = UNet2DConditionModel.load_config(folder, subfolder=family.component)
+        vae = AutoencoderKL.load_config(folder, subfolder="vae")
+        solver = index["scheduler"][1]
+        if solver in FEW_STEP_SCHEDULERS or denoiser.get("time_cond_proj_dim"):
+            raise ModelError(
+                f"{field}: {name!r} is distilled to a few steps of a solver of its own ({solver}), and another would ruin "
+                "its images; give the checkpoint that it was distilled from"
+            )
+        scheduler = getattr(diffusers, solver).from_pretrained(folder, subfolder="scheduler")
+    except (OSError, ValueError, AttributeError) as error:
         raise ModelError(f"{field}: {name!r} is no diffusers checkpoint ({str(error).splitlines()[0]})") from None
-    if parts["scheduler"] in FEW_STEP_SCHEDULERS or unet.get("time_cond_proj_dim"):
-        raise ModelError(
-            f"{field}: {name!r} is distilled to a few steps of a solver of its own ({parts['scheduler']}), and "
-            "another would ruin its images; give the checkpoint that it was distilled from"
-        )
-    family = StableDiffusionXL if parts.get("text_encoder_2") else StableDiffusion
-    resolution = int(unet["sample_size"]) * vae_scale_factor(vae)
-    inpainting = unet["in_channels"] == inpainting_channels(vae["latent_channels"])
-    return Inspection(index["_class_name"], family, resolution, inpainting)
+    try:
+        family.read_schedule(scheduler)
+        layout = family.read_layout(denoiser, vae)
+    except (ModelError, KeyError) as error:
+        raise ModelError(f"{field}: {name!r} cannot be used: {error}") from None
+    return Inspection(index["_class_name"], family, layout, most_steps(scheduler))
 
 
-def variant_of(checkpoint: str) -> str | None:
-    """The variant of a folder whose UNet has no plain weights, as `fp16` in `*.fp16.safetensors`; None: the plain ones."""
-    files = sorted(file.name for file in Path(checkpoint, "unet").glob("*.safetensors"))
-    variants = [name.split(".")[1] if name.count(".") > 1 else None for name in files]
-    return None if None in variants or not variants else variants[0]
+def left_out(index: Mapping[str, Any]) -> dict[str, None]:
+    """The parts of a pipeline that are not loaded: those that a checkpoint does not have, and the safety checker."""
+    named = {part: value for part, value in index.items() if isinstance(value, list)}
+    return {part: None for part, value in named.items() if value[1] is None or part == "safety_checker"}
+
+
+def family_of(index: Mapping[str, Any]) -> type[Backbone] | None:
+    """The family of a checkpoint by its parts, each a library and a class; None for one of another family."""
+    parts = {part: value[1] for part, value in index.items() if isinstance(value, list) and value[1]}
+    denoiser = parts.get("unet") or parts.get("transformer")
+    family = FAMILY_OF.get(denoiser or "")
+    if family is StableDiffusion and "text_encoder_2" in parts:
+        family = StableDiffusionXL
+    return family if family and {family.component, *family.required} <= parts.keys() else None
+
+
+def most_steps(scheduler: SchedulerMixin) -> int | None:
+    """Most steps of checkpoints such as SD-Turbo and SDXL-Lightning, distilled to few steps of Euler's solver.
+
+    Trailing timesteps and the prediction of noise tell them. Our solver takes the same steps as Euler's, and adds no noise
+    on the way, as the ancestral one does: of that, only a single step is the same.
+    """
+    config = scheduler.config
+    trailing = config.get("timestep_spacing") == "trailing" and config.get("prediction_type") == "epsilon"
+    return DISTILLED_STEPS.get(type(scheduler).__name__) if trailing else None

@@ -1,87 +1,78 @@
-"""The noise schedule of a checkpoint: its timesteps, noising, and the target of its prediction.
+"""Noise levels of a checkpoint: of its steps, of its training, and what its predictions mean at them.
 
-Symbols: abar = cumulative alpha of a timestep; xt = sqrt(abar) x0 + sqrt(1 - abar) eps;
-v = sqrt(abar) eps - sqrt(1 - abar) x0.
+A noise level is two numbers: xt = alpha x0 + sigma eps. Of diffusion, alpha^2 + sigma^2 = 1; of flow matching, alpha +
+sigma = 1. Further symbols: v = alpha eps - sigma x0; flow = eps - x0, the velocity of a straight path.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
-import numpy as np
 import torch
-from diffusers import DDIMScheduler, SchedulerMixin
 from torch import Tensor
 
-from pipelines.errors import ModelError
+
+class Level(NamedTuple):
+    """A noise level."""
+
+    alpha: float
+    sigma: float
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    t: int  # timestep of the prediction
-    abar: float  # cumulative alpha there
-    abar_next: float  # cumulative alpha after the step
+    t: float  # timestep of the prediction; an integer of diffusion
+    level: Level  # there
+    level_next: Level  # after the step
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """The noise schedule of a checkpoint."""
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Noise levels of n rows."""
 
-    alphas_cumprod: Tensor  # (T,), float32
-    final_abar: float  # cumulative alpha after the last step
-    prediction: str  # prediction type: epsilon, v_prediction or sample
-    spacing: str  # timestep_spacing: leading, trailing or linspace
-    offset: int  # steps_offset, of leading spacing
+    alpha: Tensor  # float32 (n, 1, 1, 1), to broadcast over (n, c, h, w)
+    sigma: Tensor
 
     @classmethod
-    def of(cls, scheduler: SchedulerMixin) -> "Schedule":
-        """Read the schedule of a discrete-time scheduler. Raises ModelError for any other, such as flow matching."""
-        if "beta_schedule" not in scheduler.config:
-            raise ModelError(f"{type(scheduler).__name__}: only schedulers with a beta schedule are supported")
-        ddim = DDIMScheduler.from_config(scheduler.config)
-        if ddim.config.prediction_type not in ("epsilon", "v_prediction", "sample"):
-            raise ModelError(f"prediction_type {ddim.config.prediction_type!r} is not epsilon, v_prediction or sample")
-        return cls(
-            alphas_cumprod=ddim.alphas_cumprod,
-            final_abar=float(ddim.final_alpha_cumprod),
-            prediction=ddim.config.prediction_type,
-            spacing=ddim.config.timestep_spacing,
-            offset=ddim.config.steps_offset,
-        )
+    def of(cls, levels: Sequence[Level], like: Tensor) -> "Levels":
+        """On the device of `like`."""
+        return cls(per_row([level.alpha for level in levels], like), per_row([level.sigma for level in levels], like))
 
-    def timesteps(self, steps: int) -> list[int]:
-        """The `steps` timesteps of a full run, from noise to image, by the checkpoint's timestep_spacing."""
-        total = len(self.alphas_cumprod)
-        if self.spacing == "trailing":
-            spaced = np.round(np.arange(total, 0, -total / steps)) - 1
-        elif self.spacing == "linspace":
-            spaced = np.linspace(0, total - 1, steps).round()[::-1]
-        else:
-            spaced = (np.arange(steps) * (total // steps))[::-1] + self.offset
-        return [int(t) for t in spaced]
+    def row(self, index: int) -> "Levels":
+        """Of one row, (1, 1, 1)."""
+        return Levels(self.alpha[index], self.sigma[index])
 
-    def plan(self, steps: int, strength: float) -> list[Step]:
+
+class Schedule(Protocol):
+    """The noise schedule of a checkpoint. `patches` is how many an image has of what its denoiser looks at one by one."""
+
+    @property
+    def prediction(self) -> str:
+        """What the denoiser predicts: epsilon, sample, v_prediction or flow."""
+
+    def plan(self, steps: int, strength: float, patches: int) -> list[Step]:
         """The last `strength`, 0 < strength <= 1, of a full run of `steps`, as in SDEdit: at least one step."""
-        total = len(self.alphas_cumprod)
-        kept = self.timesteps(steps)[-max(1, min(steps, int(steps * strength + 1e-9))) :]
-        ends = [t - total // steps for t in kept]
-        abar = [float(self.alphas_cumprod[t]) for t in kept]
-        after = [float(self.alphas_cumprod[end]) if end >= 0 else self.final_abar for end in ends]
-        return [Step(t, a, b) for t, a, b in zip(kept, abar, after, strict=True)]
+
+    def draw(self, count: int, patches: int, generator: torch.Generator) -> tuple[Tensor, list[Level]]:
+        """Random timesteps (count,) to train at, on the CPU, and their noise levels."""
 
 
-def add_noise(x0: Tensor, eps: Tensor, abar: Tensor) -> Tensor:
-    """The forward process: x0 at the noise level `abar`, with the noise `eps`."""
-    return abar.sqrt() * x0 + (1 - abar).sqrt() * eps
+def add_noise(x0: Tensor, eps: Tensor, levels: Levels) -> Tensor:
+    """The forward process: x0 at the noise levels, with the noise `eps`."""
+    return levels.alpha * x0 + levels.sigma * eps
 
 
-def target(x0: Tensor, eps: Tensor, abar: Tensor, prediction: str) -> Tensor:
-    """The training target of the prediction type: eps, x0 or v."""
+def target(x0: Tensor, eps: Tensor, levels: Levels, prediction: str) -> Tensor:
+    """The training target of the prediction type: eps, x0, v or the velocity of the flow."""
     if prediction == "epsilon":
         return eps
     if prediction == "sample":
         return x0
-    return abar.sqrt() * eps - (1 - abar).sqrt() * x0
+    if prediction == "flow":
+        return eps - x0
+    return levels.alpha * eps - levels.sigma * x0
 
 
-def per_row(values: list[float], like: Tensor) -> Tensor:
+def per_row(values: Sequence[float], like: Tensor) -> Tensor:
     """Numbers of n rows as float32 (n, 1, 1, 1), to broadcast over (n, c, h, w)."""
     return torch.tensor(values, device=like.device, dtype=torch.float32).view(-1, 1, 1, 1)

@@ -5,12 +5,12 @@ from typing import Any
 
 from torch import Tensor
 
-from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.prompt_embeds import PromptEmbeds
 from pipelines.backbones.text_encoder import TextEncoder
+from pipelines.backbones.unet import UNetBackbone
 
 
-class StableDiffusion(Backbone):
+class StableDiffusion(UNetBackbone):
     """One text encoder, its last hidden states."""
 
     def open_text_encoders(self, pipeline: Any) -> tuple[TextEncoder, ...]:

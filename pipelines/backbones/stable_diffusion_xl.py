@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.prompt_embeds import PromptEmbeds
 from pipelines.backbones.text_encoder import TextEncoder
+from pipelines.backbones.unet import UNetBackbone
 
 
-class StableDiffusionXL(Backbone):
+class StableDiffusionXL(UNetBackbone):
     """Two text encoders side by side, their last hidden states but one; the second's pooled embedding; and the size.
 
     The size that the UNet is conditioned on is the image's own, uncropped.

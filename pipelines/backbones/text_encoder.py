@@ -20,6 +20,11 @@ class TextEncoder:
     def __init__(self, model: Any, tokenizer: Any, name: str, device: torch.device) -> None:
         self.model = model.to(device, torch.float32).eval().requires_grad_(False)
         self.tokenizer, self.name, self.device = tokenizer, name, device
+        for module in self.model.modules():
+            # Older configurations, those of all published families, name a wrong end token. Then a prompt is taken to end
+            # at its highest id, and that would be a learned token's.
+            if getattr(module, "eos_token_id", None) == 2 and tokenizer.eos_token_id is not None:
+                module.eos_token_id = tokenizer.eos_token_id
 
     @property
     def table(self) -> Any:
@@ -66,9 +71,14 @@ class TextEncoder:
 
     def check(self, prompts: Sequence[str]) -> None:
         """Raises ModelError for a prompt that is too long."""
-        for prompt, ids in zip(prompts, self.tokenizer(list(prompts)).input_ids, strict=True):
-            if len(ids) > self.tokenizer.model_max_length:
-                raise ModelError(
-                    f"method: the prompt {prompt[:60]!r} is {len(ids)} tokens long, and {self.name} reads "
-                    f"{self.tokenizer.model_max_length}; say it in fewer words, or what comes last is lost"
-                )
+        check_length(prompts, self.tokenizer, self.tokenizer.model_max_length, self.name)
+
+
+def check_length(prompts: Sequence[str], tokenizer: Any, most: int, name: str) -> None:
+    """Raises ModelError for a prompt of more than `most` tokens; `name` is that of the checkpoint."""
+    for prompt, ids in zip(prompts, tokenizer(list(prompts)).input_ids, strict=True):
+        if len(ids) > most:
+            raise ModelError(
+                f"method: the prompt {prompt[:60]!r} is {len(ids)} tokens long, and {name} reads {most}; say it in fewer "
+                "words, or what comes last is lost"
+            )

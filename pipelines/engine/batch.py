@@ -23,7 +23,8 @@ class Row:
     eps: Tensor  # the noise that it started from, as x
     image_embeds: Tensor | None = None  # of its image prompt
     x0: Tensor | None = None  # latents of its init image
-    mask: Tensor | None = None  # (1, h, w), 1 where latents change; None: everywhere, or an inpainting UNet keeps the rest
+    mask: Tensor | None = None  # (1, h, w), 1 where latents change; None: all, or the denoiser keeps the rest
+    inpainting_channels: Tensor | None = None  # what an inpainting denoiser takes beside the latents
     taken: int = 0  # steps taken
 
     @property
@@ -36,7 +37,7 @@ class Row:
 
 
 def same_weights(rows: list[Row]) -> dict[tuple[str | None, float], list[int]]:
-    """Indices of the rows by the UNet weights that they need: the LoRA, and the scale of the image prompt."""
+    """Indices of the rows by the weights that they need: the LoRA, and the scale of the image prompt."""
     groups: dict[tuple[str | None, float], list[int]] = {}
     for index, row in enumerate(rows):
         prompt = row.request.image_prompt
@@ -54,13 +55,17 @@ def image_embeds(rows: list[Row], guided: list[int]) -> Tensor | None:
 
 
 def latent_mask(request: Request, scale_factor: int, like: Tensor) -> Tensor | None:
-    """Which latents change, (1, h, w), 1 or 0; None: all.
+    """Which latents of a request change, (1, h, w), 1 or 0; None: all."""
+    if request.mask is None:
+        return None
+    kept = None if request.graft is None else mask_tensor([request.graft.mask])
+    return changing_latents(mask_tensor([request.mask]), kept, scale_factor)[0].to(like)
+
+
+def changing_latents(regions: Tensor, kept: Tensor | None, scale_factor: int) -> Tensor:
+    """Which latents change, (n, 1, h, w), 1 or 0, of masks of pixels: of the regions, and of the objects grafted into them.
 
     A latent changes when any of its pixels does, unless a grafted object fills half of them: that is kept, as context.
     """
-    if request.mask is None:
-        return None
-    changing = F.max_pool2d(mask_tensor([request.mask]), scale_factor)[0]
-    if request.graft is not None:
-        changing = changing * (F.avg_pool2d(mask_tensor([request.graft.mask]), scale_factor)[0] < 0.5)
-    return changing.to(like)
+    changing = F.max_pool2d(regions, scale_factor)
+    return changing if kept is None else changing * (F.avg_pool2d(kept, scale_factor) < 0.5)

@@ -1,8 +1,8 @@
 """The engine: a stream of requests in, a stream of candidates out, through one batch that is refilled at every step.
 
 Requests differ in strength, hence in steps, and in guidance. A fixed batch would wait for its slowest; here every row has
-its own latents, place in its schedule, prompt and mask. A tick packs all rows into one forward of the UNet, moves each by
-its own solver step, and gives the places of finished rows to the next requests of the stream.
+its own latents, place in its schedule, prompt and mask. A tick packs all rows into one forward of the denoiser, moves each
+by its own solver step, and gives the places of finished rows to the next requests of the stream.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,12 +13,12 @@ from torch import Tensor
 
 from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.prompt_embeds import PromptEmbeds
-from pipelines.backbones.schedule import add_noise, per_row
+from pipelines.backbones.schedule import Levels, add_noise, per_row
 from pipelines.chance import derive
 from pipelines.engine.batch import Row, image_embeds, latent_mask, same_weights
 from pipelines.engine.solver import advance
 from pipelines.errors import ModelError
-from pipelines.records import Candidate, Request
+from pipelines.records import Candidate, Image, Request
 from pipelines.regions import paste
 from pipelines.tensors import images, mask_tensor, tensor
 
@@ -31,7 +31,7 @@ class Engine:
     def __init__(self, backbone: Backbone, batch_size: int = 32) -> None:
         self.backbone = backbone
         self.batch_size = batch_size
-        self.negatives = {"": backbone.unconditional}  # by negative prompt
+        self.negatives: dict[str, PromptEmbeds] = {}  # by negative prompt
 
     @torch.inference_mode()
     def run(self, requests: Iterable[Request]) -> Iterator[Candidate]:
@@ -60,17 +60,20 @@ class Engine:
         backbone, rows = self.backbone, []
         prompt_embeds = backbone.encode_prompts([request.prompt for request in requests])
         for number, request in enumerate(requests):
-            side = (backbone.resolution if request.image is None else request.image.shape[0]) // backbone.vae_scale_factor
-            shape = (backbone.latent_channels, side, side)
+            size = request.image.shape[:2] if request.image is not None else request.size or (backbone.resolution,) * 2
+            shape = (backbone.latent_channels, *(side // backbone.vae_scale_factor for side in size))
             eps = torch.randn(shape, generator=torch.Generator().manual_seed(request.seed)).to(backbone.device)
-            steps = backbone.schedule.plan(request.steps, request.strength)
+            steps = backbone.schedule.plan(request.steps, request.strength, backbone.patches(eps))
             embeds = prompt_embeds.rows(slice(number, number + 1))
             rows.append(Row(request, steps, eps, embeds, eps, self.encode_image_prompt(request)))
         self.start_from_images([row for row in rows if row.request.init_image is not None])
+        if backbone.inpainting:
+            for row in rows:
+                row.inpainting_channels = self.inpainting_channels(row)
         return rows
 
     def encode_image_prompt(self, request: Request) -> Tensor | None:
-        """The UNet's image embedding of a request's image prompt, its noise drawn from the request's seed."""
+        """The backbone's image embedding of a request's image prompt, its noise drawn from the request's seed."""
         prompt, conditioning = request.image_prompt, self.backbone.image_conditioning
         if prompt is None:
             return None
@@ -89,76 +92,84 @@ class Engine:
         for row, x0 in zip(rows, self.backbone.encode_images(pixels), strict=True):
             row.x0 = x0
             if row.request.strength < 1:
-                row.x = add_noise(x0, row.eps, per_row([row.step.abar], x0)[0])
+                row.x = add_noise(x0, row.eps, Levels.of([row.step.level], x0).row(0))
             if not self.backbone.inpainting:
                 row.mask = latent_mask(row.request, self.backbone.vae_scale_factor, x0)
 
     def tick(self, rows: list[Row]) -> None:
-        """One forward of the UNet for all rows that share its weights, one solver step for each."""
+        """One forward of the denoiser for all rows that share its weights, one solver step for each."""
         x = torch.stack([row.x for row in rows])
         prediction = torch.empty_like(x)
         for (lora, image_scale), indices in same_weights(rows).items():
             with self.backbone.lora_enabled(lora):
                 prediction[indices] = self.predict([rows[index] for index in indices], image_scale)
-        abar_next = per_row([row.step.abar_next for row in rows], x)
-        abar = per_row([row.step.abar for row in rows], x)
-        moved = advance(x, prediction, abar, abar_next, self.backbone.schedule.prediction)
-        for row, x_next, level in zip(rows, moved, abar_next, strict=True):
+        levels_next = Levels.of([row.step.level_next for row in rows], x)
+        levels = Levels.of([row.step.level for row in rows], x)
+        moved = advance(x, prediction, levels, levels_next, self.backbone.schedule.prediction)
+        for index, (row, x_next) in enumerate(zip(rows, moved, strict=True)):
             row.x = x_next
             row.taken += 1
             if row.mask is not None and row.x0 is not None:
-                kept = row.x0 if row.finished else add_noise(row.x0, row.eps, level)
+                kept = row.x0 if row.finished else add_noise(row.x0, row.eps, levels_next.row(index))
                 row.x = row.mask * x_next + (1 - row.mask) * kept
 
     def predict(self, rows: list[Row], image_scale: float) -> Tensor:
-        """The guided prediction of rows that share weights (classifier-free guidance); only guided rows run twice."""
+        """The guided prediction of rows that share weights.
+
+        Of classifier-free guidance, guided rows run twice; elsewhere the scale is an input of the denoiser.
+        """
         x = torch.stack([row.x for row in rows])
-        guided = [index for index, row in enumerate(rows) if row.request.guidance > 1]
+        guidance = [row.request.guidance for row in rows]
+        guided = [index for index, scale in enumerate(guidance) if scale > 1 and self.backbone.classifier_free]
         t = torch.tensor([row.step.t for row in rows], device=x.device)
-        inputs = torch.cat([x, self.inpainting_channels(rows)], dim=1) if self.backbone.inpainting else x
+        channels = [row.inpainting_channels for row in rows if row.inpainting_channels is not None]
+        inputs = torch.cat([x, torch.stack(channels)], dim=1) if channels else x
         prediction = self.backbone.predict(
             torch.cat([inputs, inputs[guided]]),
             torch.cat([t, t[guided]]),
             PromptEmbeds.cat([*(row.prompt_embeds for row in rows), *(self.negative(rows[index]) for index in guided)]),
             image_embeds(rows, guided),
             image_scale,
+            None if self.backbone.classifier_free else torch.tensor(guidance, device=x.device, dtype=torch.float32),
         )
         prediction, unconditional = prediction[: len(rows)], prediction[len(rows) :]
-        guidance = per_row([rows[index].request.guidance for index in guided], x)
-        prediction[guided] = unconditional + guidance * (prediction[guided] - unconditional)
+        scale = per_row([guidance[index] for index in guided], x)
+        prediction[guided] = unconditional + scale * (prediction[guided] - unconditional)
         return prediction
 
     def negative(self, row: Row) -> PromptEmbeds:
         """The embeddings of a row's negative prompt."""
         prompt = row.request.negative_prompt
         if prompt not in self.negatives:
-            self.negatives[prompt] = self.backbone.encode_prompts([prompt])
+            backbone = self.backbone
+            self.negatives[prompt] = backbone.encode_prompts([prompt]) if prompt else backbone.unconditional
         return self.negatives[prompt]
 
-    def inpainting_channels(self, rows: list[Row]) -> Tensor:
-        """The further inputs of an inpainting UNet: the mask, and the latents of the masked image."""
-        channels = []
-        for row in rows:
-            request = row.request
-            if request.init_image is None:
-                channels.append(self.backbone.empty_image(row.x[None]))
-                continue
-            pixels = tensor([request.init_image])
-            everywhere = torch.ones_like(pixels[:, :1])
-            mask = everywhere if request.inpaint_mask is None else mask_tensor([request.inpaint_mask])
-            changing = latent_mask(request, self.backbone.vae_scale_factor, row.x)
-            grid = torch.ones_like(row.x[:1]) if changing is None else changing
-            channels.append(torch.cat([grid[None], self.backbone.encode_images(pixels * (1 - mask))], dim=1))
-        return torch.cat(channels)
+    def inpainting_channels(self, row: Row) -> Tensor:
+        """The further inputs of an inpainting denoiser: the mask, and the latents of the masked image, (1 + c, h, w)."""
+        request = row.request
+        if request.init_image is None:
+            return self.backbone.empty_image(row.x[None])[0]
+        pixels = tensor([request.init_image])
+        mask = torch.ones_like(pixels[:, :1]) if request.inpaint_mask is None else mask_tensor([request.inpaint_mask])
+        changing = latent_mask(request, self.backbone.vae_scale_factor, row.x)
+        grid = torch.ones_like(row.x[:1]) if changing is None else changing
+        return torch.cat([grid, self.backbone.encode_images(pixels * (1 - mask))[0]])
 
     def decode(self, rows: list[Row]) -> Iterator[Candidate]:
-        """Decode finished rows, and paste them back into the original pixels outside the inpainting mask.
+        """Decode finished rows, and put them back into their originals.
 
         An overflow, of half precision most of all, is a failure of its row alone.
         """
         pixels = self.backbone.decode_latents(torch.stack([row.x for row in rows]))
         numbers = pixels.isfinite().flatten(1).all(dim=1).tolist()
         for request, image, finite in zip([row.request for row in rows], images(pixels), numbers, strict=True):
-            original, mask = request.init_image, request.inpaint_mask
-            pasted = image if original is None or mask is None else paste(original, image, mask)
-            yield Candidate(request, pasted, None if finite else NOT_FINITE)
+            yield Candidate(request, composed(request, image), None if finite else NOT_FINITE)
+
+
+def composed(request: Request, image: Image) -> Image:
+    """What was painted, in the original outside the region, and with the grafted object on top."""
+    if request.image is None or request.mask is None:
+        return image
+    pasted = paste(request.image, image, request.mask)
+    return pasted if request.graft is None else paste(pasted, request.graft.image, request.graft.mask)

@@ -47,20 +47,31 @@ class EvaluationData:
         """The real training images."""
         return self.resources.view.examples("train")
 
-    @cached_property
-    def reencoded(self) -> list[Image]:
-        """The real training images, once through the generator's autoencoder."""
-        backbone, pixels = self.resources.painter, self.real.images
+    def reencode(self, pixels: Sequence[Image]) -> list[Image]:
+        """Images, once through the generator's autoencoder."""
+        backbone = self.resources.painter
         with torch.inference_mode():
             parts = [backbone.encode_images(tensor(pixels[i : i + BATCH])) for i in range(0, len(pixels), BATCH)]
             return [image for part in parts for image in images(backbone.decode_latents(part))]
 
     @cached_property
+    def reencoded(self) -> list[Image]:
+        """The real training images, re-encoded."""
+        return self.reencode(self.real.images)
+
+    @cached_property
     def reencoded_regions(self) -> list[Image]:
-        """The same inside the region that the method would repaint alone."""
-        regions = self.method.regions(self.resources.source.splits["train"])
-        triples = zip(self.real.images, self.reencoded, regions, strict=True)
-        return [real if mask is None else paste(real, twin, mask) for real, twin, mask in triples]
+        """The real training images, re-encoded inside the region that the method would repaint alone."""
+        view, items = self.resources.view, self.resources.source.splits["train"]
+        twins = list(self.real.images)
+        regions = [(row, mask) for row, mask in enumerate(self.method.regions(items)) if mask is not None]
+        for start in range(0, len(regions), BATCH):
+            batch = regions[start : start + BATCH]
+            parts = view.framed([items[row] for row, _ in batch], [mask for _, mask in batch])
+            for (row, _), part, twin in zip(batch, parts, self.reencode([part.image for part in parts]), strict=True):
+                painted = paste(part.image, twin, part.mask)
+                twins[row] = view.fit(view.sample(items[row], painted, part.frame, part.mask))
+        return twins
 
     def twins(self, arm: str) -> Sequence[Image] | None:
         """The real training images as the generator would have left them, for arms that train beside generated ones."""
@@ -72,5 +83,5 @@ class EvaluationData:
     def examples(self, samples: Sequence[Row]) -> Examples:
         """Samples, labelled."""
         names = self.resources.source.classes
-        pixels = [decode(row["image"], allow_synthetic=True) for row in samples]
+        pixels = [self.resources.view.fit(decode(row["image"], allow_synthetic=True)) for row in samples]
         return Examples(pixels, [names[row["label"]] for row in samples], [row["group"] for row in samples])

@@ -8,6 +8,7 @@ from pipelines.records import Examples
 from pipelines.spec import VersionSpec
 from pipelines.spec.arms import ARMS
 from pipelines.spec.helpers import rendered, warnings
+from pipelines.spec.models import BUNDLED
 
 FLATTERED = (
     "The generator was trained on images from the renderer that also draws the test images: that flatters every arm with "
@@ -31,6 +32,6 @@ def notes(spec: VersionSpec, runs: Mapping[str, Sequence[Mapping[str, Any]]]) ->
     lines = warnings(spec)
     lines += [incomplete(arm, run["missing"]) for arm, (run, *_) in runs.items() if run.get("missing")]
     generated = any(ARMS[arm].addition in ("version", "text_to_image") for arm in runs)
-    if rendered(spec) and generated and spec.models.text_to_image == "builtin":
+    if rendered(spec) and generated and spec.models.text_to_image in BUNDLED:
         lines.append(FLATTERED)
     return lines

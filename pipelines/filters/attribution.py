@@ -22,7 +22,8 @@ class Attribution:
 
     def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Verdict]:
         """Images repainted as their own class, or without a source image, have no change of class to attribute: kept."""
-        changed = [c for c in candidates if c.request.source is not None and c.request.source.label != c.request.label]
+        repainted = [c for c in candidates if c.request.source is not None and c.request.source.label != c.request.label]
+        changed = [self.resources.view.whole(c) for c in repainted]
         rho = attribution(
             self.resources.judge,
             [c.request.image for c in changed if c.request.image is not None],
@@ -31,7 +32,7 @@ class Attribution:
             [c.request.label for c in changed],
             self.spec.steps,
         )
-        score = {id(c): float(value) for c, value in zip(changed, rho, strict=True)}
+        score = {id(c): float(value) for c, value in zip(repainted, rho, strict=True)}
         return [self.one(score.get(id(c))) for c in candidates]
 
     def one(self, rho: float | None) -> Verdict:

@@ -48,9 +48,10 @@ class LabelAgreement:
 
     def probabilities(self, candidates: Sequence[Candidate]) -> list[NDArray[np.float64] | None]:
         """The judge's probabilities (classes,) of each image, or of the object in it; None where no object is detected."""
-        images = [c.image for c in candidates]
         if self.spec.view == "image":
-            return list(probabilities(self.resources.judge.scores(images)))
+            overviews = [self.resources.view.whole(c).image for c in candidates]
+            return list(probabilities(self.resources.judge.scores(overviews)))
+        images = [c.image for c in candidates]
         masks = self.resources.view.segment(images, self.resources.superclass)
         objects = [image if mask is None else isolate(image, mask) for image, mask in zip(images, masks, strict=True)]
         predicted = probabilities(self.resources.object_judge.scores(objects))

@@ -4,15 +4,17 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
+import PIL.Image
 from scipy.ndimage import binary_erosion, laplace
 
 from pipelines.filters.calibration import lower_threshold, share_of_each, upper_threshold, validation_candidates
 from pipelines.learning.resources import Resources
-from pipelines.records import Candidate, Image, Verdict
+from pipelines.records import Candidate, Image, Mask, Verdict
 from pipelines.regions import crop
 from pipelines.spec import QualityFilter
 
 EDGE = 1 / 16  # of the image's side: how wide the edge of a region is
+SIDE = 64  # pixels: images are measured at this scale, so that thresholds mean the same at every resolution
 
 
 def seam(candidate: Candidate) -> float:
@@ -30,7 +32,17 @@ def seam(candidate: Candidate) -> float:
     return float(np.abs(after - before).mean())
 
 
-def statistics(part: Image) -> dict[str, float]:
+def reduced(part: Image, side: int) -> Image:
+    """A part of an image whose shorter side is `side`, at the scale at which that is SIDE; a smaller one as it is."""
+    if side <= SIDE:
+        return part
+    size = [max(1, round(length * SIDE / side)) for length in (part.shape[1], part.shape[0])]
+    return np.asarray(PIL.Image.fromarray(part).resize((size[0], size[1]), PIL.Image.Resampling.BOX))
+
+
+def statistics(image: Image, mask: Mask | None) -> dict[str, float]:
+    """Of the part of an image inside the mask's bounding box."""
+    part = reduced(crop(image, mask), min(image.shape[:2]))
     grey = part.mean(axis=2) / 255
     return {
         "contrast": float(grey.std()),
@@ -48,7 +60,7 @@ class Quality:
         """Least contrast, least sharpness, largest share of saturated pixels."""
         if self.spec.calibrate is None:
             return self.spec.min_contrast, self.spec.min_sharpness, self.spec.max_saturated
-        measured = [statistics(candidate.image) for candidate in validation_candidates(self.resources, self.spec.type)]
+        measured = [statistics(candidate.image, None) for candidate in validation_candidates(self.resources, self.spec.type)]
         share = share_of_each(self.spec.calibrate, 3)
         minima = [lower_threshold([one[name] for one in measured], share) for name in ("contrast", "sharpness")]
         return minima[0], minima[1], upper_threshold([one["saturated"] for one in measured], share)
@@ -57,7 +69,7 @@ class Quality:
         return [self.one(candidate) for candidate in candidates]
 
     def one(self, candidate: Candidate) -> Verdict:
-        scores = statistics(crop(candidate.image, candidate.request.mask))
+        scores = statistics(candidate.image, candidate.request.mask)
         contrast, sharpness, saturated = self.limits
         if candidate.request.mask is not None:
             scores["seam"] = seam(candidate)

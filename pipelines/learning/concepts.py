@@ -8,7 +8,7 @@ from pipelines.learning.resources import Resources
 from pipelines.learning.tokens import Tokens
 from pipelines.prompts import fill_template
 from pipelines.records import PlannedImage, Request
-from pipelines.spec import MethodSpec
+from pipelines.spec import FromNoise, MethodSpec
 
 
 class Concepts:
@@ -32,6 +32,12 @@ class Concepts:
         """The seed of one image's noise and random choices."""
         return derive(self.resources.spec.seed, "image", planned.index, attempt)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of images that start from noise."""
+        side = self.resources.models.resolution
+        return (self.spec.height or side, self.spec.width or side) if isinstance(self.spec, FromNoise) else (side, side)
+
     def request(self, planned: PlannedImage, attempt: int, **changes: Any) -> Request:
         """A text-to-image request for a planned image, with `changes` to its fields."""
         seed, label = self.seed(planned, attempt), planned.label
@@ -43,5 +49,6 @@ class Concepts:
             "guidance": self.spec.guidance,
             "steps": self.spec.steps,
             "negative_prompt": self.spec.negative_prompt,
+            "size": self.size,
         }
         return Request(index=planned.index, attempt=attempt, label=label, method=self.spec.type, **{**fields, **changes})

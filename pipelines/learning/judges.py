@@ -54,9 +54,10 @@ class JudgeTraining:
         facts = {
             "source": self.view.source.fingerprint,
             "view": view,
-            "segmenter": None if word is None else self.view.models.segmenter.revision,
+            "segmenter": None if word is None else self.view.models.segmenter_revision,
             "superclass": word,
             "side": self.view.resolution,
+            "framing": self.view.framing,
             "spec": self.classifier.model_dump(),
             "seed": self.seed,
         }
@@ -88,11 +89,12 @@ def train_judge(
 def isolated_examples(view: SourceView, word: str) -> Examples:
     """The training images in which `word` is detected, their objects on grey. Raises SourceError where it never is."""
     items = view.source.splits["train"]
-    masks = view.object_masks(items, word)
-    pairs = [(i, isolate(x, m)) for i, x, m in zip(items, view.images(items), masks, strict=True) if m is not None]
+    pairs = [(i, m) for i, m in zip(items, view.object_masks(items, word), strict=True) if m is not None]
     if not pairs:
         raise SourceError(f"method.superclass: no {word!r} was found in any training image; choose another word")
-    return Examples([image for _, image in pairs], [item.label for item, _ in pairs], [item.group for item, _ in pairs])
+    detected = [item for item, _ in pairs]
+    objects = [isolate(part.image, part.mask) for part in view.framed(detected, [mask for _, mask in pairs])]
+    return Examples(objects, [item.label for item in detected], [item.group for item in detected])
 
 
 def rank(view: SourceView, judge: Classifier) -> dict[str, list[tuple[Item, float]]]:

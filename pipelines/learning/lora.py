@@ -1,4 +1,4 @@
-"""LoRA (Hu et al. 2021, arXiv 2106.09685): low-rank weights beside the UNet's attention, trained on a source's images.
+"""LoRA (Hu et al. 2021, arXiv 2106.09685): low-rank weights beside the denoiser's attention, trained on a source's images.
 
 DataDream (ECCV 2024, arXiv 2407.10910): one for each class, or one for all, of rank 16. The paper trains the text encoder's,
 too; here that stays as it is, since learned tokens live in it.
@@ -27,8 +27,7 @@ from pipelines.store.artifacts import Artifact
 from pipelines.tensors import tensor
 
 WEIGHTS, CURVE = "pytorch_lora_weights.safetensors", "curve.json"
-ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
-ADAPTER = "learning"  # name of the weights among the UNet's adapters while they are trained
+ADAPTER = "learning"  # name of the weights among the denoiser's adapters while they are trained
 
 
 def learning_rate(step: int, spec: Lora) -> float:
@@ -46,12 +45,14 @@ class LoraTraining:
         self.backbone, self.prompts, self.spec = backbone, list(prompts), spec
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            config = LoraConfig(r=spec.rank, lora_alpha=spec.rank, init_lora_weights="gaussian", target_modules=ATTENTION)
+            config = LoraConfig(
+                r=spec.rank, lora_alpha=spec.rank, init_lora_weights="gaussian", target_modules=[*backbone.lora_targets]
+            )
             with warnings.catch_warnings():  # several adapters at a time are intended
                 warnings.simplefilter("ignore", UserWarning)
-                backbone.unet.add_adapter(config, adapter_name=ADAPTER)
-                backbone.unet.enable_adapters()  # those trained before left them disabled
-        weights = {n: p for n, p in backbone.unet.named_parameters() if f".{ADAPTER}." in n}
+                backbone.denoiser.add_adapter(config, adapter_name=ADAPTER)
+                backbone.denoiser.enable_adapters()  # those trained before left them disabled
+        weights = {n: p for n, p in backbone.denoiser.named_parameters() if f".{ADAPTER}." in n}
         for weight in weights.values():
             weight.data = weight.data.float()
         self.trainer = Trainer(weights, self.loss, lambda step: learning_rate(step, spec), seed, backbone.dtype)
@@ -69,12 +70,12 @@ class LoraTraining:
         return (prediction - batch.target).square().mean()
 
     def weights(self) -> dict[str, Tensor]:
-        """Take the trained weights out of the UNet, named as diffusers' `load_lora_weights` reads them."""
-        state = get_peft_model_state_dict(self.backbone.unet, adapter_name=ADAPTER)
-        weights = {f"unet.{name}": weight.detach().cpu().clone().contiguous() for name, weight in state.items()}
+        """Take the trained weights out of the denoiser, named as diffusers' `load_lora_weights` reads them."""
+        prefix, state = self.backbone.component, get_peft_model_state_dict(self.backbone.denoiser, adapter_name=ADAPTER)
+        weights = {f"{prefix}.{name}": weight.detach().cpu().clone().contiguous() for name, weight in state.items()}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            self.backbone.unet.delete_adapters(ADAPTER)
+            self.backbone.denoiser.delete_adapters(ADAPTER)
         return weights
 
 
@@ -86,7 +87,7 @@ class Loras:
 
     @cached_property
     def learned(self) -> dict[str, str]:
-        """The key of every class's LoRA, trained now or taken from the store, and added to the UNet."""
+        """The key of every class's LoRA, trained now or taken from the store, and added to the denoiser."""
         if self.spec is None:
             return {}
         classes = self.resources.source.classes
@@ -102,13 +103,14 @@ class Loras:
         return [fill(TEMPLATES[0], self.tokens.phrase(item.label)) for item in items]
 
     def learn(self, labels: Sequence[str], name: str, spec: Lora) -> str:
-        """The LoRA of some classes, added to the UNet; its key."""
+        """The LoRA of some classes, added to the denoiser; its key."""
         resources, backbone = self.resources, self.resources.models.backbone
         items = [item for label in labels for item in resources.source.of(label)[: spec.images]]
         prompts = self.captions(items)
         facts = {
-            "model": backbone.revision,
+            "model": resources.models.revision,
             "resolution": resources.models.resolution,
+            "framing": resources.view.framing,
             "images": [item.sha256 for item in items],
             "prompts": prompts,
             "concepts": [self.tokens.key(label) for label in labels],

@@ -9,7 +9,6 @@ from pipelines.records import Item
 from pipelines.source.open import open_source
 from pipelines.source.source import Source
 from pipelines.spec import LabelAgreementFilter, VersionSpec
-from pipelines.spec.helpers import repaints_a_part
 from pipelines.store import keys
 from pipelines.store.artifacts import Artifacts
 from pipelines.store.object_store import Store
@@ -38,11 +37,16 @@ class Resources:
     @property
     def painter(self) -> Backbone:
         """What generates the version's images."""
-        return self.models.painter if repaints_a_part(self.spec) else self.models.backbone
+        return self.models.painter if self.spec.method.repaints_a_part else self.models.backbone
+
+    @property
+    def painter_revision(self) -> str:
+        """The revision of what generates the version's images, which is not loaded for it."""
+        return self.models.painter_revision if self.spec.method.repaints_a_part else self.models.revision
 
     @cached_property
     def view(self) -> SourceView:
-        return SourceView(self.source, self.models)
+        return SourceView(self.source, self.models, self.spec.effective_framing)
 
     @property
     def superclass(self) -> str:

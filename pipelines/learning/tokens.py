@@ -100,8 +100,9 @@ class Tokens:
         items = [item for item, _ in pairs]
         masks = [region(mask, "mask", spec.margin) for _, mask in pairs if mask is not None]
         facts = {
-            "model": resources.models.backbone.revision,
+            "model": resources.models.revision,
             "resolution": resources.models.resolution,
+            "framing": resources.view.framing,
             "images": [item.sha256 for item in items],
             "masks": digest([np.packbits(mask).tobytes().hex() for mask in masks]),
             "spec": spec.model_dump(),
@@ -113,8 +114,10 @@ class Tokens:
         seed = derive(resources.spec.seed, "token", label) % 2**31
 
         def arguments() -> tuple[TokenTraining, Models]:
-            images = resources.view.images(items)
-            training = TokenTraining(images, masks or None, f"<{label}>", word, spec, seed, facts, artifact)
+            parts = resources.view.framed(items, masks) if masks else []
+            images = [part.image for part in parts] or resources.view.images(items)
+            objects = [part.mask for part in parts] or None
+            training = TokenTraining(images, objects, f"<{label}>", word, spec, seed, facts, artifact)
             return training, resources.models
 
         return artifact, Call(train_token, arguments, f"learn: token <{label}>", spec.steps)

@@ -11,7 +11,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from pipelines.backbones.backbone import Backbone
-from pipelines.backbones.schedule import add_noise, per_row, target
+from pipelines.backbones.schedule import Levels, add_noise, target
 from pipelines.progress import Stage
 from pipelines.store.artifacts import Artifact
 
@@ -22,8 +22,8 @@ class NoisedBatch:
 
     rows: Tensor  # which images, int64 (n,)
     templates: Tensor  # which prompt template of each, int64 (n,)
-    xt: Tensor  # noised latents, (n, channels, h, w), with the further channels of an inpainting UNet
-    t: Tensor  # timesteps, int64 (n,)
+    xt: Tensor  # noised latents, (n, channels, h, w), with the further channels of an inpainting denoiser
+    t: Tensor  # timesteps, (n,)
     target: Tensor  # of the prediction, as the latents
 
 
@@ -32,13 +32,13 @@ def noised_batch(
 ) -> NoisedBatch:
     """Draw `size` of the latents, a timestep, one of `templates` templates if there are any, and noise for each."""
     rows = torch.randint(len(latents), (size,), generator=generator)
-    t = torch.randint(len(backbone.schedule.alphas_cumprod), (size,), generator=generator)
+    t, drawn = backbone.schedule.draw(size, backbone.patches(latents), generator)
     choice = torch.randint(templates, (size,), generator=generator) if templates else torch.zeros_like(rows)
     x0 = latents[rows]
     eps = torch.randn(x0.shape, generator=generator).to(x0)
-    abar = per_row(backbone.schedule.alphas_cumprod[t].tolist(), x0)
-    truth = target(x0, eps, abar, backbone.schedule.prediction)
-    return NoisedBatch(rows, choice, backbone.everywhere(add_noise(x0, eps, abar)), t.to(x0.device), truth)
+    levels = Levels.of(drawn, x0)
+    truth = target(x0, eps, levels, backbone.schedule.prediction)
+    return NoisedBatch(rows, choice, backbone.everywhere(add_noise(x0, eps, levels)), t.to(x0.device), truth)
 
 
 class Trainer:

@@ -56,11 +56,14 @@ class ImageVariationMethod:
 
     def requests(self, planned: Sequence[PlannedImage], attempt: int) -> list[Request]:
         items = [self.pool[image.label][image.rank % len(self.pool[image.label])] for image in planned]
-        inputs = zip(planned, items, self.resources.view.images(items), self.regions(items), strict=True)
+        parts = self.resources.view.framed(items, [mask for mask in self.regions(items) if mask is not None])
         return [
-            self.concepts.request(one, attempt, source=item, image=pixels, mask=mask, strength=self.strength(one, attempt))
-            for one, item, pixels, mask in inputs
-        ]
+            self.concepts.request(
+                one, attempt, source=item, image=part.image, mask=part.mask, frame=part.frame,
+                strength=self.strength(one, attempt),
+            )
+            for one, item, part in zip(planned, items, parts, strict=True)
+        ]  # fmt: skip
 
     def strength(self, planned: PlannedImage, attempt: int) -> float:
         """One of the strengths, drawn by the image's seed."""

@@ -12,27 +12,37 @@ from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
+import PIL.Image
 
 from pipelines.chance import derive
 from pipelines.errors import SourceError
 from pipelines.learning.concepts import Concepts
 from pipelines.learning.resources import Resources
-from pipelines.records import Graft, Image, Item, Mask, PlannedImage, Problem, Request
+from pipelines.records import FramedImage, Graft, Image, Item, Mask, PlannedImage, Problem, Request
 from pipelines.regions import bounds, region
+from pipelines.source.frames import moved
 from pipelines.spec import SpuriousRemoval
 
 
-def graft(item: Item, image: Image, mask: Mask, ground: Image, old: Mask) -> Graft:
-    """The masked object of an image, pasted into `ground` around the centre of its object `old`, moved inside the image."""
+def graft(item: Item, image: Image, mask: Mask, ground: Image, old: Mask, scale: float = 1.0) -> Graft:
+    """The masked object of an image, `scale` times as large, pasted into `ground` around the centre of its object `old`.
+
+    It is moved inside `ground`, and no larger than that.
+    """
     part = bounds(mask)
-    shape = mask[part].shape
+    object_, outline = image[part], mask[part]
+    scale = min(scale, min(old.shape) / max(outline.shape))
+    if scale != 1:
+        size = max(1, round(outline.shape[1] * scale)), max(1, round(outline.shape[0] * scale))
+        object_ = np.asarray(PIL.Image.fromarray(object_).resize(size, PIL.Image.Resampling.LANCZOS))
+        outline = np.asarray(PIL.Image.fromarray(outline).resize(size, PIL.Image.Resampling.NEAREST))
     corner = []
-    for middle, length, side in zip((s.start + s.stop for s in bounds(old)), shape, old.shape, strict=True):
+    for middle, length, side in zip((s.start + s.stop for s in bounds(old)), outline.shape, old.shape, strict=True):
         corner.append(min(max(0, middle // 2 - length // 2), side - length))
-    place = np.s_[corner[0] : corner[0] + shape[0], corner[1] : corner[1] + shape[1]]
+    place = np.s_[corner[0] : corner[0] + outline.shape[0], corner[1] : corner[1] + outline.shape[1]]
     pasted, where = ground.copy(), np.zeros_like(old)
-    where[place] = mask[part]
-    pasted[where] = image[mask]
+    where[place] = outline
+    pasted[where] = object_[outline]
     return Graft(item, pasted, where)
 
 
@@ -76,27 +86,30 @@ class SpuriousRemovalMethod:
         pools = [self.majority[image.origin or image.label] for image in planned]
         ranks = [image.rank // 2 if both else image.rank for image in planned]
         items = [pool[rank % len(pool)] for rank, pool in zip(ranks, pools, strict=True)]
-        inputs = zip(planned, items, self.resources.view.images(items), self.regions(items), strict=True)
+        parts = self.resources.view.framed(items, [mask for mask in self.regions(items) if mask is not None])
         requests = [
-            self.concepts.request(one, attempt, source=item, image=pixels, mask=mask, strength=self.spec.strength)
-            for one, item, pixels, mask in inputs
+            self.concepts.request(
+                one, attempt, source=item, image=part.image, mask=part.mask, frame=part.frame, strength=self.spec.strength
+            )
+            for one, item, part in zip(planned, items, parts, strict=True)
         ]
         real = [self.spec.objects == "real" or (both and image.rank % 2 == 1) for image in planned]
-        return [self.grafted(request) if graft else request for request, graft in zip(requests, real, strict=True)]
+        return [
+            self.grafted(request, item, part) if graft else request
+            for request, item, part, graft in zip(requests, items, parts, real, strict=True)
+        ]
 
-    def grafted(self, request: Request) -> Request:
+    def grafted(self, request: Request, source: Item, ground: FramedImage) -> Request:
         """The request with a real object of the class grafted in, and the rest of the original object inpainted.
 
-        At strength 1: less would keep a trace of the original object.
+        At strength 1: less would keep a trace of the original object. Of its image the object is as large a share as before.
         """
-        source, image = request.source, request.image
-        assert source is not None
-        assert image is not None
+        view = self.resources.view
         donors = [item for item in self.majority[request.label] if item != source] or [source]
         item = donors[derive(request.seed, "donor") % len(donors)]
-        old, new = self.resources.view.object_masks([source, item], self.word)
-        assert old is not None
-        assert new is not None
-        object_ = graft(item, self.resources.view.images([item])[0], new, image, old)
+        masks = [mask for mask in view.object_masks([source, item], self.word) if mask is not None]  # both are detected
+        (donor,) = view.framed([item], masks[1:])
+        old = moved(masks[0], ground.overview, ground.frame, *ground.size)
+        object_ = graft(item, donor.image, donor.mask, ground.image, old, ground.magnification / donor.magnification)
         mask = region(old, "mask", self.spec.grow) | region(object_.mask, "mask", self.spec.grow)
         return replace(request, mask=mask, graft=object_, strength=1.0)

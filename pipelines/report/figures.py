@@ -37,6 +37,7 @@ INK = "#010203"  # stands for the reader's text colour until the SVG is written
 STRONG, SOFT = "#0d9488", "#94a3b8"
 COLOURS = ("#0d9488", "#e07a3f", "#6d7fd8", "#c2528b", "#b08a1e", "#3f9bd1", "#8f5fc4", "#5f9e3a", "#d1495b", "#7b8794")
 WIDTH = 4.0  # inches: narrow, so that the text stays readable on a phone
+LARGEST = 192  # pixels a side of an image on a contact sheet
 POINTS = 400  # of a curve are drawn at most
 # Text stays text, set in the reader's own font; DejaVu, which comes with matplotlib, measures it the same everywhere.
 STYLE: dict[Any, Any] = {
@@ -192,18 +193,26 @@ def reasons(counts: dict[str, int]) -> str:
     return svg(figure, "reasons", "Images: " + "; ".join(f"{name} {counts[name]}" for name in names))
 
 
+def thumbnail(image: Image, scale: int) -> Pillow.Image:
+    """An image `scale` times enlarged, or shrunk to LARGEST pixels a side."""
+    height, width = image.shape[:2]
+    if scale * max(height, width) <= LARGEST:
+        return Pillow.fromarray(image).resize((scale * width, scale * height), Pillow.Resampling.NEAREST)
+    small = Pillow.fromarray(image)
+    small.thumbnail((LARGEST, LARGEST), Pillow.Resampling.LANCZOS)
+    return small
+
+
 def contact_sheet(images: Sequence[Image], columns: int, scale: int = 2) -> bytes:
-    """The images row by row, each `scale` times enlarged, as one PNG with transparent gaps."""
-    gap = 2 * scale
-    height = scale * max((image.shape[0] for image in images), default=1) + gap
-    width = scale * max((image.shape[1] for image in images), default=1) + gap
+    """The images row by row, each `scale` times enlarged if it is small, as one PNG with transparent gaps."""
+    pictures, gap = [thumbnail(image, scale) for image in images], 2 * scale
+    height = max((picture.height for picture in pictures), default=scale) + gap
+    width = max((picture.width for picture in pictures), default=scale) + gap
     across = max(1, min(columns, len(images)))
     down = max(1, -(-len(images) // across))
     sheet = Pillow.new("RGBA", (across * width - gap, down * height - gap))
-    for place, image in enumerate(images):
-        size = (scale * image.shape[1], scale * image.shape[0])
-        enlarged = Pillow.fromarray(image).resize(size, Pillow.Resampling.NEAREST)
-        sheet.paste(enlarged, (place % across * width, place // across * height))
+    for place, picture in enumerate(pictures):
+        sheet.paste(picture, (place % across * width, place // across * height))
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
     return buffer.getvalue()

@@ -14,11 +14,16 @@ KEPT, DROPPED = (46, 160, 67), (207, 34, 46)
 SIDE, GAP, COLUMNS = 128, 8, 4
 
 
+def resampling(image: Image) -> PIL.Image.Resampling:
+    """Small images are enlarged as they are; larger ones are smoothed."""
+    return PIL.Image.Resampling.LANCZOS if max(image.shape) > SIDE else PIL.Image.Resampling.NEAREST
+
+
 def triplet(sample: DisplayedSample) -> Image:
     """Source, region and result side by side, the result framed in green if kept and red if not."""
     assert sample.source is not None
     parts = [sample.source, sample.source if sample.mask is None else overlay(sample.source, sample.mask), sample.generated]
-    large = [PIL.Image.fromarray(p).resize((SIDE, SIDE), PIL.Image.Resampling.NEAREST) for p in parts]
+    large = [PIL.Image.fromarray(p).resize((SIDE, SIDE), resampling(p)) for p in parts]
     large[2] = ImageOps.expand(large[2].crop((4, 4, SIDE - 4, SIDE - 4)), 4, KEPT if sample.kept else DROPPED)
     return np.concatenate([np.asarray(p) for p in large], axis=1)
 

@@ -4,10 +4,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
-import PIL.Image
-from PIL import ImageOps
-
 from pipelines.errors import SourceError
 from pipelines.records import Image, Item, Mask, Problem
 from pipelines.source.checks import Contents
@@ -47,19 +43,6 @@ class Source:
         held_out = ", ".join(f"{len(self.splits[split])} for {split}" for split in ("validation", "test"))
         refused = [f"  {problem.id}: {problem.reason}" for problem in self.problems[:LISTED]]
         return [f"Real images: {sizes}; {held_out}; {len(self.problems)} cannot be used.", *refused]
-
-    def image(self, item: Item, resolution: int) -> Image:
-        """The image cropped and resized for the models: uint8 (resolution, resolution, 3)."""
-        return square(self.read(item), resolution)
-
-
-def square(image: Image, resolution: int) -> Image:
-    """Centre crop and resize: the one, deterministic transform between a source and a model."""
-    height, width = image.shape[:2]
-    if (height, width) == (resolution, resolution):
-        return image
-    fitted = ImageOps.fit(PIL.Image.fromarray(image), (resolution, resolution), PIL.Image.Resampling.LANCZOS)
-    return np.asarray(fitted)
 
 
 def checked(contents: Contents, read: Callable[[Item], Image], where: str, most: float) -> Source:

@@ -16,6 +16,7 @@ from pipelines.spec.filters import (
 from pipelines.spec.methods import (
     METHOD_SPECS,
     AugmentedConditioning,
+    FromNoise,
     ImageVariation,
     Inversion,
     Lora,
@@ -36,7 +37,7 @@ from pipelines.spec.sources import (
     UploadedSource,
     WebDatasetSource,
 )
-from pipelines.spec.version import VersionSpec
+from pipelines.spec.version import Framing, VersionSpec
 
 __all__ = [
     "FILTER_SPECS",
@@ -52,6 +53,8 @@ __all__ = [
     "FewShotSource",
     "FilterSpec",
     "FolderSource",
+    "Framing",
+    "FromNoise",
     "HubSource",
     "ImageVariation",
     "Inversion",

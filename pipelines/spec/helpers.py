@@ -3,8 +3,8 @@
 from pipelines.errors import SpecError
 from pipelines.spec.arms import ARMS
 from pipelines.spec.filters import AttributionFilter, ClipScoreFilter, LabelAgreementFilter, NearDuplicateFilter
-from pipelines.spec.methods import ImageVariation, SpuriousRemoval
-from pipelines.spec.models import BUILTIN
+from pipelines.spec.methods import SpuriousRemoval
+from pipelines.spec.models import BUILTIN, BUNDLED
 from pipelines.spec.sources import FewShotSource, LongTailSource, SpuriousSource
 from pipelines.spec.version import VersionSpec
 
@@ -19,19 +19,11 @@ FROM_SCRATCH = (
 )
 
 
-def repaints_a_part(spec: VersionSpec) -> bool:
-    """Whether the method keeps what lies outside a region of its source images."""
-    method = spec.method
-    if isinstance(method, SpuriousRemoval):
-        return method.region != "whole"
-    return isinstance(method, ImageVariation) and method.repaint != "whole"
-
-
 def segmenter_users(spec: VersionSpec) -> list[str]:
     """The fields of a spec that have objects segmented."""
     method, arms = spec.method, spec.evaluation.arms if spec.evaluation else ()
     return [
-        *(["method"] if repaints_a_part(spec) else []),
+        *(["method"] if method.repaints_a_part else []),
         *(["method.inversion.masked"] if method.inversion is not None and method.inversion.masked else []),
         *(f"filters.{f.type}" for f in spec.filters if isinstance(f, LabelAgreementFilter) and f.view == "object"),
         *(f"evaluation.arms.{arm}" for arm in arms if ARMS[arm].masks),
@@ -52,12 +44,12 @@ def check_helpers(spec: VersionSpec) -> None:
     """Raises SpecError for a bundled helper beside a checkpoint that is not: it would judge images of another kind; and for
     an inpainting checkpoint that nothing paints with."""
     models = spec.models
-    if models.inpainting is not None and not repaints_a_part(spec):
+    if models.inpainting is not None and not spec.method.repaints_a_part:
         raise SpecError(
             f"models.inpainting: {models.inpainting!r} would paint nothing, since the method repaints no part of an image; "
             "leave it out, or use spurious_removal, or image_variation with repaint"
         )
-    if models.text_to_image == BUILTIN:
+    if models.text_to_image in BUNDLED:
         return
     helpers = (("segmenter", models.segmenter, segmenter_users, SEGMENTERS), ("clip", models.clip, clip_users, CLIPS))
     for field, value, users, remedy in helpers:
@@ -81,5 +73,5 @@ def uses_classifier(spec: VersionSpec) -> bool:
 
 def warnings(spec: VersionSpec) -> list[str]:
     """What a valid spec will do badly, and the remedy: sentences."""
-    photographs = spec.models.text_to_image != BUILTIN and not rendered(spec)
+    photographs = spec.models.text_to_image not in BUNDLED and not rendered(spec)
     return [FROM_SCRATCH] if photographs and spec.classifier.checkpoint is None and uses_classifier(spec) else []

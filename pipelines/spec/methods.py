@@ -7,6 +7,8 @@ from pydantic import AfterValidator, Field, model_validator
 from pipelines.prompts import TEMPLATES, placeholders
 from pipelines.spec.base import Share, Strength, Strict, distinct
 
+Side = Annotated[int, Field(ge=32, le=4096, multiple_of=8)]  # pixels
+
 
 class Inversion(Strict):
     """Textual inversion (Gal et al. 2022, arXiv 2208.01618): one token a class, its embedding the only thing trained."""
@@ -30,7 +32,7 @@ class Inversion(Strict):
 
 
 class Lora(Strict):
-    """Low-rank weights beside the UNet's attention, learned from the source (DataDream, ECCV 2024, arXiv 2407.10910)."""
+    """Low-rank weights beside the denoiser's attention, learned from the source (DataDream, ECCV 2024, arXiv 2407.10910)."""
 
     scope: Literal["class", "dataset"] = Field("dataset", description="One LoRA for each class, or one for all of them.")
     rank: int = Field(16, ge=1, le=256, description="Rank of the weights, and the factor of their effect (alpha).")
@@ -71,6 +73,11 @@ class Asked(Strict):
         "", description="What images are guided away from, instead of from the empty prompt; of no effect without guidance."
     )
 
+    @property
+    def repaints_a_part(self) -> bool:
+        """Whether the method keeps what lies outside a region of its source images."""
+        return False
+
     @model_validator(mode="after")
     def superclass_of_tokens(self) -> Self:
         if self.inversion and not self.superclass:
@@ -87,6 +94,13 @@ class Asked(Strict):
                 if name and not self.words.get(name):
                     raise ValueError(f"words: {template!r} says {{{name}}}, so words.{name} must list what stands for it")
         return self
+
+
+class FromNoise(Asked):
+    """What the methods have whose images start from noise alone."""
+
+    width: Side | None = Field(None, description="Width of the images, in pixels; none: models.resolution.")
+    height: Side | None = Field(None, description="Height of the images, in pixels; none: models.resolution.")
 
 
 class SpuriousRemoval(Asked):
@@ -122,6 +136,10 @@ class SpuriousRemoval(Asked):
     guidance: float = Field(5.0, ge=1, description="Classifier-free guidance scale.")
     steps: int = Field(25, ge=1, le=1000, description="Denoising steps.")
 
+    @property
+    def repaints_a_part(self) -> bool:
+        return self.region != "whole"
+
     @model_validator(mode="after")
     def objects_have_edges(self) -> Self:
         if self.objects != "painted" and self.region == "whole":
@@ -129,7 +147,7 @@ class SpuriousRemoval(Asked):
         return self
 
 
-class TextToImage(Asked):
+class TextToImage(FromNoise):
     """Plain generation from a prompt: the baseline that every other method has to beat."""
 
     type: Literal["text_to_image"]
@@ -156,6 +174,10 @@ class ImageVariation(Asked):
     guidance: float = Field(7.5, ge=1, description="Classifier-free guidance scale.")
     steps: int = Field(25, ge=1, le=1000, description="Denoising steps of the full schedule.")
 
+    @property
+    def repaints_a_part(self) -> bool:
+        return self.repaint != "whole"
+
     @model_validator(mode="after")
     def superclass_of_parts(self) -> Self:
         if self.repaint != "whole" and not (self.superclass and isinstance(self.superclass, str)):
@@ -163,7 +185,7 @@ class ImageVariation(Asked):
         return self
 
 
-class AugmentedConditioning(Asked):
+class AugmentedConditioning(FromNoise):
     """Images conditioned on augmented real ones, from pure noise (Augmented Conditioning Is Enough, arXiv 2502.04475)."""
 
     type: Literal["augmented_conditioning"]

@@ -15,6 +15,8 @@ from pipelines.spec.models import Models
 from pipelines.spec.sources import SourceSpec
 from pipelines.spec.upgrade import CURRENT, lift
 
+Framing = Literal["crop", "pad", "region"]
+
 
 class VersionSpec(Strict):
     """One version of a dataset: this source, this method, this many, these filters."""
@@ -24,6 +26,13 @@ class VersionSpec(Strict):
     source: SourceSpec = Field(description="The real images.")
     models: Models = Field(Models(), description="The checkpoints to use.")
     method: MethodSpec = Field(description="How images are generated.")
+    framing: Framing | None = Field(
+        None,
+        description="What the model is given of a source image. crop: the square in its middle. pad: all of it, its borders "
+        "mirrored to a square. region: a square around the region that is repainted, at the image's own resolution; the "
+        "sample is the whole image, every pixel outside the region its own. None: region where a part is repainted, else "
+        "crop. Classifiers see the middle with crop, else all of it.",
+    )
     amount: Amount = Field(description="How many images.")
     filters: tuple[FilterSpec, ...] = Field((), description="In the order in which they are applied; cheap ones first.")
     max_attempts: int = Field(
@@ -36,6 +45,11 @@ class VersionSpec(Strict):
     )
     evaluation: Evaluation | None = Field(None, description="How the version is evaluated; none: not at all.")
     seed: int = Field(0, ge=0, description="Seed of every random choice.")
+
+    @property
+    def effective_framing(self) -> Framing:
+        """The framing, chosen by the method where the spec gives none."""
+        return self.framing or ("region" if self.method.repaints_a_part else "crop")
 
     @model_validator(mode="before")
     @classmethod
@@ -54,6 +68,15 @@ class VersionSpec(Strict):
         types = [filter_.type for filter_ in self.filters]
         if len(set(types)) != len(types):
             raise ValueError(f"filters: {', '.join(types)} must differ from each other; name each once")
+        return self
+
+    @model_validator(mode="after")
+    def framing_has_a_region(self) -> "VersionSpec":
+        if self.framing == "region" and not self.method.repaints_a_part:
+            raise ValueError(
+                "framing: 'region' is for methods that repaint a part of an image, spurious_removal with region box or "
+                "mask, image_variation with repaint object or surroundings; give crop or pad"
+            )
         return self
 
     @model_validator(mode="after")

@@ -138,7 +138,7 @@ def finalize(resources: Resources, plan: Plan) -> dict[str, Any]:
         counts = {**totals(shards, skipped), "shortfall": shortfall(plan, shards)}
         summary = quality(counts, mean_scores(store, files), [*resources.source.problems, *skipped])
         store.create(keys.quality(root), canonical(summary))
-        revision = resources.painter.revision
+        revision = resources.painter_revision
         text = card(spec, counts, summary, classes, version=resources.number, revision=revision)
         store.create(keys.card(root), text.encode())
         if images := first_images(store, files, SHEET):

@@ -53,7 +53,7 @@ def row(sample: Sample, resources: Resources) -> dict[str, Any]:
     source, encoding = request.source, resources.spec.encoding
     return {
         "image": {
-            "bytes": encode_image(sample.candidate.image, encoding),
+            "bytes": encode_image(resources.view.finished(sample.candidate), encoding),
             "path": f"{request.index:08d}-{request.attempt}.{encoding.type}",
         },
         "label": resources.source.classes.index(request.label),
@@ -74,7 +74,7 @@ def row(sample: Sample, resources: Resources) -> dict[str, Any]:
         "guidance": request.guidance,
         "steps": request.steps,
         "model": resources.painter.name,
-        "revision": resources.painter.revision,
+        "revision": resources.painter_revision,
         "scores": json.dumps(sample.verdict.scores, sort_keys=True),
         "reason": sample.verdict.reason,
     }

@@ -9,6 +9,7 @@ from pipelines.learning.resources import Resources
 from pipelines.methods import Method
 from pipelines.report.page import DisplayedSample, Page
 from pipelines.source.decode import decode
+from pipelines.source.frames import cut
 from pipelines.version import rows
 from pipelines.version.plan import Plan
 
@@ -28,26 +29,32 @@ def choose(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def displayed(resources: Resources, method: Method, rows: list[dict[str, Any]]) -> list[DisplayedSample]:
-    """Rows beside their source image and the region that was repainted."""
-    by_id = {item.id: item for item in resources.source.splits["train"]}
-    items = [by_id.get(row["source_id"]) for row in rows]
-    used = [item for item in items if item is not None]
-    masks = {item.id: mask for item, mask in zip(used, method.regions(used), strict=True)}
-    return [
-        DisplayedSample(
-            source=None if item is None else resources.view.images([item])[0],
-            mask=None if item is None else masks.get(item.id),
-            generated=decode(row["image"], allow_synthetic=True),
-            label=resources.source.classes[row["label"]],
-            origin=row["origin"],
-            kept=row["reason"] is None,
-            reason=row["reason"],
-            scores=json.loads(row["scores"]),
-            prompt=row["prompt"],
-            id=f"{row['index']}.{row['attempt']}",
+    """Rows beside their source image and the region that was repainted, all in the frame that the model worked on."""
+    view, by_id = resources.view, {item.id: item for item in resources.source.splits["train"]}
+    used = {row["source_id"]: by_id[row["source_id"]] for row in rows if row["source_id"] in by_id}
+    items = list(used.values())
+    regions = [(item, mask) for item, mask in zip(items, method.regions(items), strict=True) if mask is not None]
+    framed = view.framed([item for item, _ in regions], [mask for _, mask in regions])
+    parts = {item.id: part for (item, _), part in zip(regions, framed, strict=True)}
+    samples = []
+    for row in rows:
+        image, part = decode(row["image"], allow_synthetic=True), parts.get(row["source_id"])
+        whole = part is not None and image.shape[:2] == part.size  # the sample is all of its source image
+        samples.append(
+            DisplayedSample(
+                source=None if part is None else part.image,
+                mask=None if part is None else part.mask,
+                generated=cut(image, part.frame, view.resolution) if part is not None and whole else image,
+                label=resources.source.classes[row["label"]],
+                origin=row["origin"],
+                kept=row["reason"] is None,
+                reason=row["reason"],
+                scores=json.loads(row["scores"]),
+                prompt=row["prompt"],
+                id=f"{row['index']}.{row['attempt']}",
+            )
         )
-        for row, item in zip(rows, items, strict=True)
-    ]
+    return samples
 
 
 def showcase(resources: Resources, plan: Plan, method: Method, summary: dict[str, Any]) -> Page:

@@ -9,10 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import ResNetConfig, ResNetForImageClassification
 
+from pipelines.backbones.locate import CLASSIFIER, locate
 from pipelines.errors import ModelError
 from pipelines.records import Image
 from pipelines.tensors import tensor
 
+FIELD = "classifier.checkpoint"
 SMALL = ResNetConfig(embedding_size=24, hidden_sizes=[24, 48, 96], depths=[1, 1, 1], layer_type="basic")
 
 
@@ -30,13 +32,14 @@ class Classifier(nn.Module):
             config = ResNetConfig.from_dict({**SMALL.to_dict(), "num_labels": len(self.classes)})
             self.net: nn.Module = ResNetForImageClassification(config)
         else:
+            folder = locate(FIELD, checkpoint, CLASSIFIER, weights=True)
             try:  # the classes for checkpoints take a second to import: only where they are used
-                processor = transformers.AutoImageProcessor.from_pretrained(checkpoint, use_fast=False)
+                processor = transformers.AutoImageProcessor.from_pretrained(folder, use_fast=False)
                 self.net = transformers.AutoModelForImageClassification.from_pretrained(
-                    checkpoint, num_labels=len(self.classes), ignore_mismatched_sizes=True
+                    folder, num_labels=len(self.classes), ignore_mismatched_sizes=True
                 )
             except (OSError, ValueError) as error:
-                raise ModelError(f"classifier.checkpoint: {checkpoint!r} is no image classifier ({error})") from None
+                raise ModelError(f"{FIELD}: {checkpoint!r} is no image classifier ({error})") from None
             mean, std = processor.image_mean, processor.image_std
             self.side = processor.size.get("height") or processor.size.get("shortest_edge")
         self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on a CPU
@@ -88,6 +91,12 @@ class Classifier(nn.Module):
         device = next(self.parameters()).device
         parts = [self(tensor(images[i : i + batch]).to(device)).cpu() for i in range(0, len(images), batch)]
         return torch.cat(parts) if parts else torch.zeros(0, len(self.classes))
+
+
+def check_checkpoint(checkpoint: str | None) -> None:
+    """Raises ModelError for a checkpoint that is not there."""
+    if checkpoint is not None:
+        locate(FIELD, checkpoint, CLASSIFIER)
 
 
 def probabilities(logits: Tensor) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPModel, CLIPProcessor
 
+from pipelines.backbones.locate import CLIP, locate
 from pipelines.errors import ModelError
 from pipelines.prompts import TEMPLATES, fill
 from pipelines.records import Image
@@ -20,10 +21,10 @@ class Clip:
     """Embeddings are unit vectors, float32 (n, width), on the CPU."""
 
     def __init__(self, checkpoint: str, device: str = "auto") -> None:
-        self.device = choose_device(device)
+        self.device, folder = choose_device(device), locate("models.clip", checkpoint, CLIP, weights=True)
         try:
-            self.model = CLIPModel.from_pretrained(checkpoint, dtype=torch.float32).eval().to(self.device)
-            self.processor = CLIPProcessor.from_pretrained(checkpoint)
+            self.model = CLIPModel.from_pretrained(folder, dtype=torch.float32).eval().to(self.device)
+            self.processor = CLIPProcessor.from_pretrained(folder)
         except (OSError, ValueError) as error:
             raise ModelError(f"models.clip: {checkpoint!r} is no CLIP checkpoint ({error})") from None
 

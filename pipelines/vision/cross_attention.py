@@ -7,8 +7,8 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipelines.backbones.backbone import Backbone
-from pipelines.backbones.schedule import add_noise, per_row
+from pipelines.backbones.schedule import Levels, add_noise
+from pipelines.backbones.unet import UNetBackbone
 
 TIMESTEPS = (200, 400)  # of 1,000: where the outlines of objects are decided
 
@@ -33,7 +33,7 @@ class AttentionRecorder:
 
 
 @torch.no_grad()
-def word_attention(backbone: Backbone, pixels: Tensor, prompt: str, word: str) -> Tensor:
+def word_attention(backbone: UNetBackbone, pixels: Tensor, prompt: str, word: str) -> Tensor:
     """Mean attention to `word` in `prompt` of images (n, 3, h, w) in -1..1: float32 (n, h, w)."""
     encoder = backbone.text_encoders[0]  # where there are two, the second has the same tokens
     ids = encoder.tokenize([prompt])[0].tolist()
@@ -43,17 +43,16 @@ def word_attention(backbone: Backbone, pixels: Tensor, prompt: str, word: str) -
     prompt_embeds = backbone.encode_prompts([prompt]).expand(len(latents))
     # The same noise for every image, so that a map does not depend on the rest of the batch.
     eps = torch.randn(latents.shape[1:], generator=torch.Generator().manual_seed(0)).to(latents).expand_as(latents)
-    processors = dict(backbone.unet.attn_processors)
+    processors = dict(backbone.denoiser.attn_processors)
     recorder = AttentionRecorder()
-    backbone.unet.set_attn_processor(recorder)
+    backbone.denoiser.set_attn_processor(recorder)
     try:
         for t in TIMESTEPS:
-            abar = per_row([float(backbone.schedule.alphas_cumprod[t])], latents)
             timesteps = torch.full((len(latents),), t, device=latents.device)
-            noised = add_noise(latents, eps, abar)
+            noised = add_noise(latents, eps, Levels.of([backbone.schedule.level(t)], latents))
             backbone.predict(backbone.everywhere(noised), timesteps, prompt_embeds)
     finally:
-        backbone.unet.set_attn_processor(processors)
+        backbone.denoiser.set_attn_processor(processors)
     finest = max(m.shape[2] for m in recorder.maps)
     side = int(finest**0.5)
     maps = torch.stack([m[..., columns].sum(-1).mean(1) for m in recorder.maps if m.shape[2] == finest]).mean(0)

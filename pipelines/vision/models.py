@@ -1,16 +1,20 @@
 """The models that a spec names, each loaded once, when it is first used."""
 
 from functools import cached_property
+from pathlib import Path
 
 from pipelines import spec
 from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.image_prompts import AdapterFiles, IpAdapter, UnClip, adapter_files
 from pipelines.backbones.loading import Inspection, inspect, open_backbone
+from pipelines.backbones.locate import CLIP, DIFFUSERS, locate
+from pipelines.backbones.revision import revision_of
+from pipelines.backbones.single_file import SingleFile
 from pipelines.builtin.checkpoints import ADAPTER, resolve
 from pipelines.errors import ModelError
 from pipelines.spec.models import BUILTIN
 from pipelines.vision.clip import Clip
-from pipelines.vision.segmentation import Segmenter, open_segmenter
+from pipelines.vision.segmentation import CROSS_ATTENTION, Segmenter, open_segmenter, segmenter_parts
 
 
 class Models:
@@ -25,18 +29,32 @@ class Models:
         return Models, (self.spec, self.precision)
 
     def inspect(self) -> dict[str, Inspection]:
-        """What the diffusers checkpoints are, by field, from their configuration alone. Raises ModelError."""
+        """What the diffusers checkpoints are, by field, from their configuration alone.
+
+        Raises ModelError for one that cannot be used, and for any other model that is not there.
+        """
         named = {"models.text_to_image": self.spec.text_to_image, "models.inpainting": self.spec.inpainting}
-        found = {field: inspect(resolve(name, "model"), name, field) for field, name in named.items() if name is not None}
+        fields = {field: name for field, name in named.items() if name is not None}
+        found = {field: inspect(resolve(name, "model"), name, field, self.spec.config) for field, name in fields.items()}
         base, painter = found["models.text_to_image"], found.get("models.inpainting")
-        if painter is not None and not painter.inpainting:
+        if painter is not None and not painter.layout.inpainting:
             raise self.no_inpainting()
         if painter is not None and painter.family is not base.family:
             raise ModelError(
                 f"models.inpainting: {self.spec.inpainting!r} is a {painter.kind}, and {self.spec.text_to_image!r} a "
                 f"{base.kind}; give the inpainting checkpoint of the same base"
             )
+        self.check_helpers()
         return found
+
+    def check_helpers(self) -> None:
+        """Raises ModelError for a segmenter, a CLIP or an adapter that is not there, or is something else."""
+        if self.spec.segmenter != CROSS_ATTENTION:
+            for value, kind in segmenter_parts(resolve(self.spec.segmenter, "segmenter")):
+                locate("models.segmenter", value, kind)
+        locate("models.clip", resolve(self.spec.clip, "clip"), CLIP)
+        if self.spec.adapter != BUILTIN:
+            adapter_files(self.spec.adapter)
 
     def no_inpainting(self) -> ModelError:
         return ModelError(
@@ -45,8 +63,10 @@ class Models:
 
     @cached_property
     def backbone(self) -> Backbone:
-        checkpoint = resolve(self.spec.text_to_image, "model")
-        return open_backbone(checkpoint, self.spec.device, self.spec.text_to_image, self.precision)
+        return self.open(self.spec.text_to_image, "models.text_to_image")
+
+    def open(self, name: str, field: str) -> Backbone:
+        return open_backbone(resolve(name, "model"), self.spec.device, name, self.precision, field, self.spec.config)
 
     @cached_property
     def painter(self) -> Backbone:
@@ -54,7 +74,7 @@ class Models:
         if self.spec.inpainting is None:
             return self.backbone
         name = self.spec.inpainting
-        painter = open_backbone(resolve(name, "model"), self.spec.device, name, self.precision, "models.inpainting")
+        painter = self.open(name, "models.inpainting")
         if not painter.inpainting:
             raise self.no_inpainting()
         if not painter.reads_as(self.backbone):
@@ -63,6 +83,31 @@ class Models:
                 "learned on one say nothing to the other; give the inpainting checkpoint of the same base"
             )
         return painter
+
+    @cached_property
+    def revision(self) -> str:
+        """Of the files of the text-to-image checkpoint, none of which is loaded. Raises ModelError."""
+        return self.revision_of(self.spec.text_to_image, "models.text_to_image")
+
+    @cached_property
+    def painter_revision(self) -> str:
+        """Of those of the inpainting checkpoint, the text-to-image one's where there is none. Raises ModelError."""
+        if self.spec.inpainting is None:
+            return self.revision
+        return self.revision_of(self.spec.inpainting, "models.inpainting")
+
+    def revision_of(self, name: str, field: str) -> str:
+        path = locate(field, resolve(name, "model"), DIFFUSERS, weights=True)
+        configuration = SingleFile(path, field, name, self.spec.config).folder if path.is_file() else None
+        return revision_of(path, configuration)
+
+    @cached_property
+    def segmenter_revision(self) -> str:
+        """Of the segmenter's files: what is learned from its masks depends on them. Raises ModelError."""
+        if self.spec.segmenter == CROSS_ATTENTION:
+            return self.revision
+        parts = segmenter_parts(resolve(self.spec.segmenter, "segmenter"))
+        return "+".join(revision_of(locate("models.segmenter", value, kind, weights=True)) for value, kind in parts)
 
     @cached_property
     def resolution(self) -> int:
@@ -81,10 +126,9 @@ class Models:
     def image_conditioning(self) -> IpAdapter | UnClip:
         """The backbone's image conditioning: an unCLIP checkpoint's own, else the adapter. Raises ModelError."""
         if self.spec.adapter == BUILTIN:
-            files = AdapterFiles(BUILTIN, f"{resolve(BUILTIN, 'adapter')}/{ADAPTER}", resolve(BUILTIN, "clip"))
-        else:
-            files = adapter_files(self.spec.adapter)
-        return self.backbone.load_ip_adapter(files)
+            folder, encoder = Path(resolve(BUILTIN, "adapter")), Path(resolve(BUILTIN, "clip"))
+            return self.backbone.load_ip_adapter(AdapterFiles(BUILTIN, folder / ADAPTER, encoder))
+        return self.backbone.load_ip_adapter(adapter_files(self.spec.adapter))
 
     def forget_loras(self) -> None:
         """Take those of an earlier version out of the backbone: they would pile up."""

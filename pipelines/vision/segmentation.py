@@ -20,20 +20,21 @@ from transformers import (
 )
 
 from pipelines.backbones.backbone import Backbone
+from pipelines.backbones.locate import CLIPSEG, DETECTOR, SAM, Kind, locate
+from pipelines.backbones.unet import UNetBackbone
 from pipelines.errors import ModelError
 from pipelines.prompts import fill
 from pipelines.records import Image, Mask
-from pipelines.tensors import choose_device, fingerprint, tensor
+from pipelines.tensors import choose_device, tensor
 from pipelines.vision.cross_attention import word_attention
 
 MIN_AREA = 0.01  # share of the image below which a mask is no detection
 SPECK = 0.2  # share of the largest component below which another is dropped
 PROMPT = "a photo of a {}"
+CROSS_ATTENTION = "cross-attention"  # what a spec calls the backbone's own
 
 
 class Segmenter(Protocol):
-    revision: str  # of its weights: what is learned from its masks depends on them
-
     def segment(self, images: Sequence[Image], word: str) -> list[Mask | None]:
         """The mask of what `word` names in each image, at the image's size; None where it is not detected."""
 
@@ -51,14 +52,14 @@ class ClipSeg:
     """CLIPSeg (Lueddecke and Ecker, CVPR 2022, arXiv 2112.10003)."""
 
     def __init__(self, checkpoint: str, device: str = "auto", threshold: float = 0.5) -> None:
-        self.device = choose_device(device)
+        self.device, folder = choose_device(device), locate("models.segmenter", checkpoint, CLIPSEG, weights=True)
         try:
-            self.model = CLIPSegForImageSegmentation.from_pretrained(checkpoint, dtype=torch.float32).eval().to(self.device)
-            self.tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-            processor = CLIPSegProcessor.from_pretrained(checkpoint).image_processor
+            self.model = CLIPSegForImageSegmentation.from_pretrained(folder, dtype=torch.float32).eval().to(self.device)
+            self.tokenizer = AutoTokenizer.from_pretrained(folder)
+            processor = CLIPSegProcessor.from_pretrained(folder).image_processor
         except (OSError, ValueError) as error:
             raise ModelError(f"models.segmenter: {checkpoint!r} is no CLIPSeg checkpoint ({error})") from None
-        self.threshold, self.revision = threshold, fingerprint(self.model)
+        self.threshold = threshold
         self.side = int(self.model.config.vision_config.image_size)
         self.mean = torch.tensor(processor.image_mean, device=self.device).view(1, 3, 1, 1)
         self.std = torch.tensor(processor.image_std, device=self.device).view(1, 3, 1, 1)
@@ -81,7 +82,10 @@ class CrossAttention:
     """The backbone's own cross-attention to the word (after DAAM, Tang et al. 2023, arXiv 2210.04885)."""
 
     def __init__(self, backbone: Backbone) -> None:
-        self.backbone, self.revision = backbone, backbone.revision
+        """Raises ModelError for one that has no cross-attention."""
+        if not isinstance(backbone, UNetBackbone):
+            raise ModelError(f"models.segmenter: {backbone.name!r} has no UNet, and so no cross-attention; give a CLIPSeg")
+        self.backbone = backbone
 
     def segment(self, images: Sequence[Image], word: str) -> list[Mask | None]:
         maps = word_attention(self.backbone, tensor(images), fill(PROMPT, word), word)
@@ -95,14 +99,16 @@ class GroundedSam:
 
     def __init__(self, detector: str, sam: str, device: str = "auto", threshold: float = 0.3) -> None:
         self.device, self.threshold = choose_device(device), threshold
+        boxes, outlines = (
+            locate("models.segmenter", value, kind, weights=True) for value, kind in ((detector, DETECTOR), (sam, SAM))
+        )
         try:
-            self.detector_processor = AutoProcessor.from_pretrained(detector)
-            self.detector = AutoModelForZeroShotObjectDetection.from_pretrained(detector).eval().to(self.device)
-            self.sam_processor = SamProcessor.from_pretrained(sam)
-            self.sam = SamModel.from_pretrained(sam).eval().to(self.device)
+            self.detector_processor = AutoProcessor.from_pretrained(boxes)
+            self.detector = AutoModelForZeroShotObjectDetection.from_pretrained(boxes).eval().to(self.device)
+            self.sam_processor = SamProcessor.from_pretrained(outlines)
+            self.sam = SamModel.from_pretrained(outlines).eval().to(self.device)
         except (OSError, ValueError) as error:
             raise ModelError(f"models.segmenter: cannot load {detector!r} + {sam!r} ({error})") from None
-        self.revision = fingerprint(self.detector) + fingerprint(self.sam)
 
     @torch.inference_mode()
     def segment(self, images: Sequence[Image], word: str) -> list[Mask | None]:
@@ -127,9 +133,16 @@ class GroundedSam:
 
 def open_segmenter(checkpoint: str, backbone: Callable[[], Backbone], device: str) -> Segmenter:
     """'cross-attention' of the backbone, 'detector+sam', or a CLIPSeg checkpoint. Raises ModelError."""
-    if checkpoint == "cross-attention":
+    if checkpoint == CROSS_ATTENTION:
         return CrossAttention(backbone())
     if "+" in checkpoint:
         detector, sam = checkpoint.split("+", 1)
         return GroundedSam(detector, sam, device)
     return ClipSeg(checkpoint, device)
+
+
+def segmenter_parts(checkpoint: str) -> list[tuple[str, Kind]]:
+    """The checkpoints of a segmenter, and what each must be: 'detector+sam', or one."""
+    if "+" in checkpoint:
+        return list(zip(checkpoint.split("+", 1), (DETECTOR, SAM), strict=True))
+    return [(checkpoint, CLIPSEG)]

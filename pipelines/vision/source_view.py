@@ -1,32 +1,86 @@
-"""A view of a source for the models: its images at one resolution, the masks of their objects, and labelled examples."""
+"""A view of a source for the models: its images at one resolution, the masks of their objects, and what is painted of them.
+
+Classifiers, segmenters and CLIP see an overview of each image: its middle, by the framing `crop`, else all of it. What is
+painted is the overview, too, or by the framing `region` a frame of the image's own pixels around the region.
+"""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.records import Examples, Image, Item, Mask, Problem
+from pipelines.records import Candidate, Examples, Frame, FramedImage, Image, Item, Mask, Problem
+from pipelines.source.frames import around, centre, cut, enclosing, inside, moved, put_back, within
 from pipelines.source.source import Source
+from pipelines.spec import Framing
 from pipelines.vision.models import Models
 
 BATCH = 64  # images segmented at a time
 
 
 class SourceView:
-    """Masks are kept, packed to eight pixels a byte, for as long as the view is."""
+    """Masks are kept, packed to eight pixels a byte, for as long as the view is. They are those of overviews."""
 
-    def __init__(self, source: Source, models: Models) -> None:
-        self.source, self.models = source, models
+    def __init__(self, source: Source, models: Models, framing: Framing = "crop") -> None:
+        self.source, self.models, self.framing = source, models, framing
         self.masks: dict[tuple[str, str], NDArray[np.uint8] | None] = {}  # by (item, word)
 
     @property
     def resolution(self) -> int:
         return self.models.resolution
 
+    def overview(self, image: Image) -> Frame:
+        """What classifiers and segmenters see of an image of any size."""
+        return (centre if self.framing == "crop" else enclosing)(*image.shape[:2])
+
+    def fit(self, image: Image) -> Image:
+        """The overview of an image: uint8 (resolution, resolution, 3)."""
+        return cut(image, self.overview(image), self.resolution)
+
     def images(self, items: Sequence[Item]) -> list[Image]:
-        """uint8 (resolution, resolution, 3) each."""
-        return [self.source.image(item, self.resolution) for item in items]
+        """The overview of each image."""
+        return [self.fit(self.source.read(item)) for item in items]
+
+    def framed(self, items: Sequence[Item], regions: Sequence[Mask]) -> list[FramedImage]:
+        """What is painted of each image, for the region in its overview."""
+        return [self.frame(self.source.read(item), mask) for item, mask in zip(items, regions, strict=True)]
+
+    def frame(self, image: Image, mask: Mask) -> FramedImage:
+        """What is painted of an image, for the region in its overview."""
+        size, overview = (image.shape[0], image.shape[1]), self.overview(image)
+        frame = around(mask, overview, *size, self.resolution) if self.framing == "region" else overview
+        return FramedImage(size, overview, frame, cut(image, frame, self.resolution), moved(mask, overview, frame, *size))
+
+    def sample(self, item: Item, painted: Image, frame: Frame, mask: Mask) -> Image:
+        """A painted frame as it is stored: in its image, which keeps its size; by `crop` and `pad` the frame alone."""
+        if self.framing == "crop":
+            return painted
+        image = self.source.read(item)
+        if self.framing == "pad":
+            return within(painted, frame, *image.shape[:2])
+        return put_back(image, painted, frame, mask)
+
+    def finished(self, candidate: Candidate) -> Image:
+        """A candidate as it is stored."""
+        request = candidate.request
+        if request.source is None or request.frame is None or request.mask is None:
+            return candidate.image
+        return self.sample(request.source, candidate.image, request.frame, request.mask)
+
+    def whole(self, candidate: Candidate) -> Candidate:
+        """A candidate as classifiers see it: overviews of what is stored and of its source, and the region there."""
+        request = candidate.request
+        if request.source is None or request.frame is None or request.mask is None:
+            return replace(candidate, image=self.fit(candidate.image))
+        image = self.source.read(request.source)
+        overview = self.overview(image)
+        if request.frame == overview:
+            return candidate
+        mask = moved(request.mask, request.frame, overview, *image.shape[:2])
+        original = replace(request, image=self.fit(image), mask=mask, graft=None, frame=overview)
+        return replace(candidate, request=original, image=self.fit(self.finished(candidate)))
 
     def examples(self, split: str) -> Examples:
         """All images of a split, labelled."""
@@ -44,15 +98,23 @@ class SourceView:
         return [mask for batch in batches for mask in self.models.segmenter.segment(batch, word)]
 
     def object_masks(self, items: Sequence[Item], word: str | None) -> list[Mask | None]:
-        """Masks of `word` in source images, each segmented once; without a word, masks of whole images."""
+        """Masks of `word` in overviews, each segmented once; without a word, masks of all of them."""
         shape = self.resolution, self.resolution
         if word is None:
             return [np.ones(shape, dtype=np.bool_) for _ in items]
         new = [item for item in items if (item.id, word) not in self.masks]
-        for item, mask in zip(new, self.segment(self.images(new), word), strict=True):
-            self.masks[item.id, word] = None if mask is None else np.packbits(mask)
+        for start in range(0, len(new), BATCH):
+            batch = new[start : start + BATCH]
+            images = [self.source.read(item) for item in batch]
+            for item, image, mask in zip(batch, images, self.segment(list(map(self.fit, images)), word), strict=True):
+                self.masks[item.id, word] = None if mask is None else self.packed(mask, image)
         packed = [self.masks[item.id, word] for item in items]
         return [None if bits is None else np.unpackbits(bits).astype(np.bool_).reshape(shape) for bits in packed]
+
+    def packed(self, mask: Mask, image: Image) -> NDArray[np.uint8] | None:
+        """The part of an overview's mask that lies in the image, eight pixels a byte; None where nothing does."""
+        mask = mask & inside(self.overview(image), image.shape[0], image.shape[1], len(mask))
+        return np.packbits(mask) if mask.any() else None
 
     def with_object(self, items: Sequence[Item], word: str | None) -> tuple[list[Item], list[Problem]]:
         """The items in which `word` is detected, and a problem for each of the others."""

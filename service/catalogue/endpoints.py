@@ -1,10 +1,13 @@
 """What a spec may name: methods, filters, checkpoints and learned concepts; and whether a spec is valid."""
 
+from pathlib import Path
+
 from fastapi import APIRouter
 from pydantic import BaseModel
 
 from pipelines.spec import FILTER_SPECS, METHOD_SPECS, VersionSpec
 from pipelines.spec.helpers import check_helpers, warnings
+from pipelines.spec.models import BUNDLED, WEIGHTS_SUFFIX
 from pipelines.store.object_store import Store
 from service.api.dependencies import Context, ReadAccess
 from service.api.problems import documented
@@ -54,18 +57,21 @@ def list_concepts(context: Context, caller: ReadAccess) -> list[ConceptView]:
     return [concept_view(store, key) for key in store.keys("concepts/token") if key.endswith("/curve.json")]
 
 
+def near(root: Path, name: str) -> list[Path]:
+    """The files of a name in a folder and in the folders in it."""
+    return sorted([*root.glob(name), *root.glob(f"*/{name}")])
+
+
 @router.get("/models")
 def list_models(context: Context, _caller: ReadAccess) -> list[CheckpointView]:
     """Which checkpoints a spec may name here."""
-    folders = [
-        str(path.parent)
-        for root in context.settings.model_roots
-        for name in ("model_index.json", "config.json")
-        for path in sorted([*root.glob(name), *root.glob(f"*/{name}")])
-    ]
+    roots = context.settings.model_roots
+    folders = {path.parent for root in roots for name in ("model_index.json", "config.json") for path in near(root, name)}
+    files = [path for root in roots for path in near(root, f"*{WEIGHTS_SUFFIX}") if path.parent not in folders]
     return [
-        CheckpointView(name="builtin", kind="builtin"),
-        *(CheckpointView(name=folder, kind="folder") for folder in dict.fromkeys(folders)),
+        *(CheckpointView(name=name, kind="builtin") for name in BUNDLED),
+        *(CheckpointView(name=str(folder), kind="folder") for folder in sorted(folders)),
+        *(CheckpointView(name=str(file), kind="file") for file in files),
         *(CheckpointView(name=f"{name}/*", kind="hub") for name in context.settings.hub_organisations),
     ]
 

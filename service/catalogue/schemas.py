@@ -32,7 +32,9 @@ class CheckpointView(BaseModel):
     """Something that a spec's `models` or `classifier` may name."""
 
     name: str
-    kind: str = Field(description="builtin, folder, or hub: any checkpoint of that organisation.")
+    kind: str = Field(
+        description="builtin, folder, file: weights in a single file; or hub: any checkpoint of that organisation."
+    )
 
 
 class CheckedSpec(VersionSpec):

@@ -11,7 +11,6 @@ from pipelines.errors import SpecError
 from pipelines.spec import UploadedSource, VersionSpec, load
 from pipelines.spec.base import quantity
 from pipelines.spec.helpers import check_helpers, warnings
-from pipelines.spec.models import BUILTIN
 from service.cli.output import write_json
 
 EXAMPLES = ("spurious", "few-shot", "long-tail")
@@ -54,16 +53,22 @@ def validate(
 
 
 def print_checkpoints(spec: VersionSpec) -> None:
-    """Say what the spec's own checkpoints are. Raises ModelError for one that cannot be used."""
-    if spec.models.text_to_image == BUILTIN:
+    """Say what the spec's own checkpoints are. Raises ModelError or SpecError for those that cannot be used."""
+    if spec.models.bundled and spec.classifier.checkpoint is None:
         return
+    from pipelines.backbones.capabilities import check_capabilities
     from pipelines.progress import quiet
+    from pipelines.vision.classifier import check_checkpoint
     from pipelines.vision.models import Models
 
     quiet()
-    for field, found in Models(spec.models).inspect().items():
-        painting = ", for inpainting" if found.inpainting else ""
-        typer.echo(f"{field}: a {found.kind}{painting}, {found.resolution} pixels a side.")
+    check_checkpoint(spec.classifier.checkpoint)
+    checkpoints = Models(spec.models).inspect()
+    for field, found in checkpoints.items():
+        painting = ", for inpainting" if found.layout.inpainting else ""
+        distilled = "" if found.most_steps is None else f", distilled to {found.most_steps} steps at most"
+        typer.echo(f"{field}: a {found.kind}{painting}, {found.layout.resolution} pixels a side{distilled}.")
+    check_capabilities(spec, checkpoints)
 
 
 def schema() -> None:

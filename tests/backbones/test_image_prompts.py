@@ -87,10 +87,15 @@ def test_an_encoder_agrees_with_transformers(adapter: Path) -> None:
 
 
 def test_what_is_no_adapter_is_refused_with_the_remedy(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    save_file({"some.weight": torch.zeros(1)}, tmp_path / "x.safetensors")
-    for path in (tmp_path / "x.safetensors", tmp_path / "missing.safetensors"):
-        with pytest.raises(ModelError, match=r"models.adapter: .* is no IP-Adapter for this checkpoint .*; give one"):
-            open_backbone(str(tiny_checkpoint), "cpu").load_ip_adapter(adapter_files(str(path)))
+    file = tmp_path / "x.safetensors"
+    with pytest.raises(ModelError, match=r"models.adapter: there is no file .*; give that of an IP-Adapter, FOLDER/FILE"):
+        adapter_files(str(file))
+    save_file({"some.weight": torch.zeros(1)}, file)
+    with pytest.raises(ModelError, match=r"models.adapter: .* has no image_encoder/config.json beside it; give an"):
+        adapter_files(str(file))
+    vision_tower().save_pretrained(tmp_path / "image_encoder")
+    with pytest.raises(ModelError, match=r"models.adapter: .* is no IP-Adapter for this checkpoint .*; give one"):
+        open_backbone(str(tiny_checkpoint), "cpu").load_ip_adapter(adapter_files(str(file)))
 
 
 def test_an_adapter_of_another_model_is_refused(tiny_checkpoint: Path) -> None:

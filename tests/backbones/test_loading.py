@@ -2,18 +2,23 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from pipelines.backbones.loading import inspect, open_backbone
+from pipelines.backbones.backbone import Backbone
+from pipelines.backbones.flux import Flux
+from pipelines.backbones.layout import Layout
+from pipelines.backbones.loading import inspect, open_backbone, variant_of
 from pipelines.backbones.stable_diffusion import StableDiffusion
+from pipelines.backbones.stable_diffusion_3 import StableDiffusion3
 from pipelines.backbones.stable_diffusion_xl import StableDiffusionXL
 from pipelines.errors import ModelError
 from pipelines.spec import Precision
-from tests.checkpoints import build_xl
+from tests.checkpoints import build_3, build_flux, build_xl
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +41,42 @@ def test_the_family_follows_from_the_checkpoint(tiny_checkpoint: Path, xl: Path)
 
 def test_the_configuration_alone_says_what_it_is(tiny_inpainting_checkpoint: Path, xl: Path, tmp_path: Path) -> None:
     found = inspect(str(changed(xl, tmp_path / "copy", "model_index.json")))
-    assert (found.family, found.resolution, found.inpainting) == (StableDiffusionXL, 32, False)
-    assert inspect(str(tiny_inpainting_checkpoint)).inpainting
+    assert (found.family, found.layout.resolution, found.layout.inpainting) == (StableDiffusionXL, 32, False)
+    assert inspect(str(tiny_inpainting_checkpoint)).layout.inpainting
+
+
+@pytest.mark.parametrize(
+    ("build", "family", "kind"),
+    [(build_3, StableDiffusion3, "StableDiffusion3Pipeline"), (build_flux, Flux, "FluxPipeline")],
+)
+def test_so_it_does_of_a_transformer(
+    build: Callable[[Path], Path], family: type[Backbone], kind: str, tmp_path: Path
+) -> None:
+    found = inspect(str(changed(build(tmp_path / "whole"), tmp_path / "copy", "model_index.json")))
+    assert (found.family, found.kind, found.layout) == (family, kind, Layout(32, 4, 16, patch_size=2))
+
+
+@pytest.mark.parametrize(
+    ("names", "variant"),
+    [
+        ([], None),
+        (["model.safetensors", "model.fp16.safetensors"], None),
+        (["model.fp16.safetensors"], "fp16"),
+        (["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"], None),
+        (["model.fp16-00001-of-00002.safetensors", "model.fp16-00002-of-00002.safetensors"], "fp16"),
+    ],
+)
+def test_the_variant_of_a_part_is_that_of_its_files(names: list[str], variant: str | None, tmp_path: Path) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    assert variant_of(tmp_path) == variant
 
 
 def test_a_checkpoint_of_half_precision_files_alone_is_the_same(xl: Path, tmp_path: Path) -> None:
     half = open_backbone(str(build_xl(tmp_path, variant="fp16")), "cpu")
     assert list(tmp_path.glob("unet/*.fp16.safetensors"))
-    assert half.revision == open_backbone(str(xl), "cpu").revision
+    plain = open_backbone(str(xl), "cpu")
+    assert all(torch.equal(weight, plain.denoiser.state_dict()[name]) for name, weight in half.denoiser.state_dict().items())
 
 
 @pytest.mark.parametrize(
@@ -51,8 +84,12 @@ def test_a_checkpoint_of_half_precision_files_alone_is_the_same(xl: Path, tmp_pa
     [
         (
             "model_index.json",
-            {"_class_name": "StableDiffusion3Pipeline", "unet": [None, None]},
-            r"is a StableDiffusion3Pipeline; give one of Stable Diffusion 1\.x, 2\.x or XL",
+            {
+                "_class_name": "PixArtSigmaPipeline",
+                "unet": [None, None],
+                "transformer": ["diffusers", "PixArtTransformer2DModel"],
+            },
+            r"is a PixArtSigmaPipeline; give one of Stable Diffusion 1\.x, 2\.x or XL",
         ),
         (
             "model_index.json",
@@ -60,14 +97,42 @@ def test_a_checkpoint_of_half_precision_files_alone_is_the_same(xl: Path, tmp_pa
             r"distilled .* \(LCMScheduler\).* distilled from",
         ),
         ("unet/config.json", {"time_cond_proj_dim": 8}, "is distilled to a few steps"),
+        ("unet/config.json", {"in_channels": 8}, r"its UNet has 8 input channels, and only latents \(4\).*; give a text-to"),
     ],
-    ids=["another family", "LCM's scheduler", "LCM's UNet"],
+    ids=["another family", "LCM's scheduler", "LCM's UNet", "edited images"],
 )
 def test_what_cannot_be_used_is_refused_before_a_weight_is_read(
     file: str, fields: dict[str, Any], message: str, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ModelError, match=message):
         open_backbone(str(changed(tiny_checkpoint, tmp_path / "copy", file, **fields)), "cpu")
+
+
+@pytest.mark.parametrize(
+    ("build", "file", "fields", "message"),
+    [
+        (
+            build_3,
+            "transformer/config.json",
+            {"in_channels": 33},
+            r"33 input channels a latent cell, and only latents \(16\)",
+        ),
+        (build_flux, "transformer/config.json", {"in_channels": 384}, r"96 input channels .*; give a text-to-image"),
+        (
+            build_flux,
+            "model_index.json",
+            {"scheduler": ["diffusers", "FlowMatchHeunDiscreteScheduler"]},
+            "FlowMatchHeunDiscreteScheduler: of flow matching, only FlowMatchEulerDiscreteScheduler is supported",
+        ),
+        (build_flux, "model_index.json", {"text_encoder_2": [None, None]}, r"is a FluxPipeline; give one of"),
+    ],
+    ids=["SD 3 for inpainting", "Flux Fill", "another solver", "without T5"],
+)
+def test_so_are_those_with_a_transformer(
+    build: Callable[[Path], Path], file: str, fields: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        inspect(str(changed(build(tmp_path / "whole"), tmp_path / "copy", file, **fields)))
 
 
 def test_pickles_are_not_read(tiny_checkpoint: Path, tmp_path: Path) -> None:

@@ -17,12 +17,14 @@ from pipelines.backbones.image_prompts import AdapterFiles
 from pipelines.backbones.loading import open_backbone
 from pipelines.builtin.checkpoints import ADAPTER, resolve
 from pipelines.engine.engine import Engine
+from pipelines.learning.lora import LoraTraining
+from pipelines.learning.textual_inversion import TextualInversion
 from pipelines.progress import Silent
 from pipelines.records import Image, ImagePrompt, Item, Request
 from pipelines.run import run
-from pipelines.spec import Precision, parse
+from pipelines.spec import Inversion, Lora, Precision, parse
 from tests.builders import picture, square
-from tests.checkpoints import build, build_xl
+from tests.checkpoints import build, build_3, build_flux, build_xl
 
 PRECISIONS: tuple[Precision, ...] = ("bf16", "fp16")
 LIMIT = 12.0  # mean difference in grey levels between a precision and fp32: images of a trained model differ by one or two
@@ -72,7 +74,23 @@ def family(load: Load, device: str, precision: Precision) -> Figures:
     if far > LIMIT:
         raise AssertionError(f"{far:.1f} grey levels from fp32")
     again, alone = differences(got, pictures(backbone, 8)), differences(got, pictures(backbone, 1))
-    return {"from_fp32": round(far, 2), "from_itself": round(again, 3), "from_one_at_a_time": round(alone, 2)}
+    figures = {"from_fp32": round(far, 2), "from_itself": round(again, 3), "from_one_at_a_time": round(alone, 2)}
+    return {**figures, **learning(backbone)}
+
+
+def learning(backbone: Backbone) -> Figures:
+    """The loss of a step of LoRA and, where tokens can be learned, of textual inversion."""
+    side = backbone.resolution
+    images, prompts = [picture(0, side), picture(1, side)], ["a photo of a shoe"] * 2
+    trainers = {"lora_loss": LoraTraining(backbone, images, prompts, Lora(rank=2, batch=2), 0).trainer}
+    if backbone.text_encoders:
+        inversion = Inversion(vectors=2, batch=2)
+        token = TextualInversion(backbone, images, [square(side)] * 2, "<boot>", "shoe", inversion, 0)
+        trainers["token_loss"] = token.trainer
+    losses = {name: round(trainer.step(), 3) for name, trainer in trainers.items()}
+    if not all(map(math.isfinite, losses.values())):
+        raise AssertionError(f"a loss that is no number: {losses}")
+    return losses
 
 
 def job(method: Mapping[str, Any], folder: Path, device: str, precision: Precision, **changes: Any) -> Figures:
@@ -103,7 +121,7 @@ HEADS = [{"type": "quality"}, {"type": "label_agreement", "view": "object"}, {"t
 def cases(out: Path, device: torch.device, tiny: bool) -> Iterator[Case]:
     """Families first, then methods; the tiny checkpoints are written into `out`."""
     model = resolve("builtin", "model")
-    adapter = AdapterFiles("builtin", f"{resolve('builtin', 'adapter')}/{ADAPTER}", resolve("builtin", "clip"))
+    adapter = AdapterFiles("builtin", Path(resolve("builtin", "adapter"), ADAPTER), Path(resolve("builtin", "clip")))
 
     def adapted(device: str, precision: Precision) -> Backbone:
         backbone = open_backbone(model, device, precision=precision)
@@ -121,6 +139,10 @@ def cases(out: Path, device: torch.device, tiny: bool) -> Iterator[Case]:
         "SDXL, tiny": opened(build_xl(out / "xl")),
         "SDXL inpainting, tiny": opened(build_xl(out / "xl-inpainting", inpainting=True)),
         "StableUnCLIP, tiny": opened(build(out / "unclip", unclip=True)),
+        "SD 3.5, tiny": opened(build_3(out / "3.5")),
+        "SD 3 without T5, tiny": opened(build_3(out / "3", t5_encoder=False)),
+        "Flux dev, tiny": opened(build_flux(out / "flux-dev")),
+        "Flux schnell, tiny": opened(build_flux(out / "flux-schnell", guidance=False)),
     }
     methods: dict[str, dict[str, Any]] = {
         "spurious_removal": {"method": {"type": "spurious_removal", "objects": "both", **INVERSION}, "filters": HEADS},

@@ -11,7 +11,7 @@ from tests.benchmarks import gpu
 
 @pytest.mark.parametrize(
     ("options", "count"),
-    [(["--check", "--only", "(tiny|LoRA), (bf16|fp32)"], 7), (["--check", "--only", "tiny, fp16"], 6), (["--speed"], 24)],
+    [(["--check", "--only", "(tiny|LoRA), (bf16|fp32)"], 11), (["--check", "--only", "tiny, fp16"], 10), (["--speed"], 24)],
     ids=["bf16", "fp16", "speed"],
 )
 def test_every_case_runs(options: list[str], count: int, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pipelines.backbones.loading import open_backbone
 from pipelines.builtin.checkpoints import ADAPTER, WEIGHTS, resolve
 from pipelines.builtin.oracle import Oracle
 from pipelines.builtin.train.language import corpus, phrase
+from pipelines.builtin.train.publish import LIMIT
 from pipelines.builtin.world import GARMENTS, SPOKEN
 from pipelines.engine.engine import Engine
 from pipelines.errors import ModelError
@@ -37,7 +38,7 @@ def source() -> Source:
 
 
 def test_the_bundle_is_small() -> None:
-    assert sum(path.stat().st_size for path in WEIGHTS.rglob("*") if path.is_file()) < 25_000_000
+    assert sum(path.stat().st_size for path in WEIGHTS.rglob("*") if path.is_file()) < LIMIT
 
 
 @pytest.mark.parametrize("kind", [StableDiffusionPipeline, StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline])

@@ -1,24 +1,43 @@
-"""The solver against an independent oracle: diffusers' own schedulers."""
+"""The solver against an independent oracle: diffusers' own schedulers. Costs a second."""
 
 import itertools
+import math
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FlowMatchHeunDiscreteScheduler,
+)
+from diffusers.pipelines.flux.pipeline_flux import calculate_shift
+from torch import Tensor
 
-from pipelines.backbones.schedule import Schedule, add_noise, per_row, target
+from pipelines.backbones.diffusion import DiffusionSchedule
+from pipelines.backbones.flow_matching import FlowSchedule
+from pipelines.backbones.schedule import Level, Levels, Step, add_noise, target
 from pipelines.engine.solver import advance
 from pipelines.errors import ModelError
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 SPACINGS = ("leading", "trailing", "linspace")
+NOISE = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+PATCHES = 1024
 
 
 def oracle(prediction: str, spacing: str, *, offset: int = 1, zero: bool = False) -> DDIMScheduler:
     return DDIMScheduler(
-        beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, prediction_type=prediction, clip_sample=False,
-        timestep_spacing=spacing, steps_offset=offset, set_alpha_to_one=False, rescale_betas_zero_snr=zero,
+        **NOISE, prediction_type=prediction, clip_sample=False, timestep_spacing=spacing, steps_offset=offset,
+        set_alpha_to_one=False, rescale_betas_zero_snr=zero,
     )  # fmt: skip
+
+
+def step(x: Tensor, output: Tensor, steps: list[Step], prediction: str) -> Tensor:
+    """One step of rows, each at its own place in its plan."""
+    now, after = (Levels.of(levels, x) for levels in ([s.level for s in steps], [s.level_next for s in steps]))
+    return advance(x, output, now, after, prediction)
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)
@@ -26,7 +45,7 @@ def oracle(prediction: str, spacing: str, *, offset: int = 1, zero: bool = False
 def test_timesteps_are_those_of_diffusers(spacing: str, steps: int) -> None:
     scheduler = oracle("epsilon", spacing)
     scheduler.set_timesteps(steps)
-    assert Schedule.of(scheduler).timesteps(steps) == scheduler.timesteps.tolist()
+    assert DiffusionSchedule.of(scheduler).timesteps(steps) == scheduler.timesteps.tolist()
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
@@ -36,53 +55,118 @@ def test_a_whole_run_agrees_with_diffusers(prediction: str, spacing: str) -> Non
     scheduler.set_timesteps(20)
     generator = torch.Generator().manual_seed(0)
     ours = theirs = torch.randn(2, 4, 8, 8, generator=generator)
-    for step in Schedule.of(scheduler).plan(20, 1.0):
+    for one in DiffusionSchedule.of(scheduler).plan(20, 1.0, PATCHES):
         output = torch.randn(2, 4, 8, 8, generator=generator)
-        theirs = scheduler.step(output, step.t, theirs).prev_sample
-        ours = advance(ours, output, per_row([step.abar] * 2, ours), per_row([step.abar_next] * 2, ours), prediction)
+        theirs = scheduler.step(output, one.t, theirs).prev_sample
+        ours = step(ours, output, [one] * 2, prediction)
         assert (ours - theirs).abs().max() <= 2e-5 * theirs.abs().max()
 
 
+@pytest.mark.parametrize("dynamic", [False, True], ids=["constant shift", "dynamic shift"])
+@pytest.mark.parametrize("spacing", ["linspace", "trailing"])
+def test_a_whole_run_of_flow_matching_agrees_with_diffusers(spacing: str, dynamic: bool) -> None:
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=dynamic)
+    plan = FlowSchedule(scheduler, spacing).plan(20, 1.0, PATCHES)  # type: ignore[arg-type]
+    expected = FlowMatchEulerDiscreteScheduler.from_config(scheduler.config)
+    sigmas = None if spacing == "linspace" else torch.linspace(1, 1 / 20, 20).tolist()
+    expected.set_timesteps(20, sigmas=sigmas, mu=calculate_shift(PATCHES) if dynamic else None)
+    assert [one.t for one in plan] == pytest.approx(expected.timesteps.tolist(), rel=1e-6)
+    generator = torch.Generator().manual_seed(0)
+    ours = theirs = torch.randn(2, 16, 8, 8, generator=generator)
+    for one, t in zip(plan, expected.timesteps, strict=True):
+        output = torch.randn(2, 16, 8, 8, generator=generator)
+        theirs = expected.step(output, t, theirs).prev_sample
+        ours = step(ours, output, [one] * 2, "flow")
+        assert (ours - theirs).abs().max() <= 2e-5 * theirs.abs().max()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4, 8])
+def test_of_few_trailing_steps_it_agrees_with_eulers_solver(steps: int) -> None:
+    """Distilled checkpoints are made for it. Its latents are ours, divided by alpha."""
+    euler = EulerDiscreteScheduler(**NOISE, timestep_spacing="trailing")
+    euler.set_timesteps(steps)
+    plan = DiffusionSchedule.of(euler).plan(steps, 1.0, PATCHES)
+    assert [one.t for one in plan] == euler.timesteps.tolist()
+    generator = torch.Generator().manual_seed(0)
+    ours = torch.randn(2, 4, 8, 8, generator=generator)
+    theirs = ours / plan[0].level.alpha
+    for one, t in zip(plan, euler.timesteps, strict=True):
+        assert torch.allclose(euler.scale_model_input(theirs, t), ours, rtol=1e-4, atol=1e-4), "what the UNet is given"
+        output = torch.randn(2, 4, 8, 8, generator=generator)
+        theirs = euler.step(output, t, theirs).prev_sample
+        ours = step(ours, output, [one] * 2, "epsilon")
+    assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max()
+
+
 def test_the_first_step_from_pure_noise_is_finite_with_zero_terminal_signal() -> None:
-    schedule = Schedule.of(oracle("v_prediction", "trailing", zero=True))
-    first = schedule.plan(10, 1.0)[0]
+    first = DiffusionSchedule.of(oracle("v_prediction", "trailing", zero=True)).plan(10, 1.0, PATCHES)[0]
     x = torch.randn(1, 4, 8, 8)
-    moved = advance(x, torch.zeros_like(x), per_row([first.abar], x), per_row([first.abar_next], x), "v_prediction")
-    assert first.abar < 1e-6
-    assert torch.isfinite(moved).all()
+    assert first.level.alpha < 1e-3
+    assert torch.isfinite(step(x, torch.zeros_like(x), [first], "v_prediction")).all()
 
 
 @pytest.mark.parametrize(("strength", "steps", "kept"), [(1.0, 20, 20), (0.5, 20, 10), (0.3, 10, 3), (0.01, 10, 1)])
 def test_strength_keeps_the_last_share_of_the_steps(strength: float, steps: int, kept: int) -> None:
-    schedule = Schedule.of(oracle("epsilon", "leading"))
-    plan = schedule.plan(steps, strength)
-    assert [step.t for step in plan] == schedule.timesteps(steps)[-kept:]
-    assert all(a.abar_next == pytest.approx(b.abar) for a, b in itertools.pairwise(plan))
+    flow = FlowSchedule(FlowMatchEulerDiscreteScheduler(shift=3.0), "linspace")
+    for schedule in (DiffusionSchedule.of(oracle("epsilon", "leading")), flow):
+        plan = schedule.plan(steps, strength, PATCHES)
+        assert plan == schedule.plan(steps, 1.0, PATCHES)[-kept:]
+        assert all(a.level_next == pytest.approx(b.level) for a, b in itertools.pairwise(plan))
 
 
-@pytest.mark.parametrize("prediction", PREDICTIONS)
+@pytest.mark.parametrize("prediction", [*PREDICTIONS, "flow"])
 def test_the_training_target_is_what_leads_back_to_the_image(prediction: str) -> None:
     x0, eps = torch.randn(2, 3, 4, 8, 8)
-    abar = per_row([0.9, 0.5, 0.1], x0)
-    xt = add_noise(x0, eps, abar)
-    back = advance(xt, target(x0, eps, abar, prediction), abar, torch.ones_like(abar), prediction)
+    pairs = [Level(1 - s, s) if prediction == "flow" else Level((1 - s**2) ** 0.5, s) for s in (0.1, 0.5, 0.9)]
+    levels, clean = Levels.of(pairs, x0), Levels.of([Level(1.0, 0.0)] * 3, x0)
+    back = advance(add_noise(x0, eps, levels), target(x0, eps, levels, prediction), levels, clean, prediction)
     assert torch.allclose(back, x0, atol=1e-5)
 
 
 def test_rows_at_different_levels_advance_independently() -> None:
-    schedule = Schedule.of(oracle("v_prediction", "trailing"))
-    plan = schedule.plan(10, 1.0)
+    plan = DiffusionSchedule.of(oracle("v_prediction", "trailing")).plan(10, 1.0, PATCHES)
     x, output = torch.randn(2, 3, 4, 8, 8)
     mixed = [plan[0], plan[4], plan[9]]
-    together = advance(
-        x, output, per_row([s.abar for s in mixed], x), per_row([s.abar_next for s in mixed], x), "v_prediction"
-    )
-    for row, s in enumerate(mixed):
-        one = slice(row, row + 1)
-        alone = advance(x[one], output[one], per_row([s.abar], x), per_row([s.abar_next], x), "v_prediction")
-        assert torch.equal(together[one], alone)
+    together = step(x, output, mixed, "v_prediction")
+    for row, one in enumerate(mixed):
+        part = slice(row, row + 1)
+        assert torch.equal(together[part], step(x[part], output[part], [one], "v_prediction"))
 
 
-def test_flow_matching_is_refused_by_name() -> None:
+def test_diffusion_is_trained_at_every_timestep_alike_with_the_noise_of_ddpm() -> None:
+    schedule, ddpm = DiffusionSchedule.of(oracle("epsilon", "leading")), DDPMScheduler(**NOISE)
+    t, levels = schedule.draw(4000, PATCHES, torch.Generator().manual_seed(0))
+    assert t.float().mean() == pytest.approx(499.5, rel=0.03)
+    assert 0 <= t.min() < 5 and 995 <= t.max() < 1000  # noqa: PT018
+    x0, eps = torch.randn(2, 4000, 1, 1, 1)
+    assert torch.allclose(add_noise(x0, eps, Levels.of(levels, x0)), ddpm.add_noise(x0, eps, t), atol=1e-6)
+
+
+@pytest.mark.parametrize("dynamic", [False, True], ids=["constant shift", "dynamic shift"])
+def test_a_flow_is_trained_at_logit_normal_levels_that_are_shifted_as_its_steps(dynamic: bool) -> None:
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=dynamic)
+    t, levels = FlowSchedule(scheduler, "linspace").draw(4000, PATCHES, torch.Generator().manual_seed(0))
+    sigma = torch.tensor([level.sigma for level in levels])
+    assert torch.allclose(t, 1000 * sigma)
+    # The median of a logit-normal is 1/2. A shift by s is an addition of log(s) in logits.
+    logits = sigma.logit()
+    assert logits.mean() == pytest.approx(calculate_shift(PATCHES) if dynamic else math.log(3), abs=0.06)
+    assert logits.std() == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "message"),
+    [
+        (FlowMatchHeunDiscreteScheduler(), "only FlowMatchEulerDiscreteScheduler is supported"),
+        (FlowMatchEulerDiscreteScheduler(stochastic_sampling=True), "stochastic_sampling is not supported"),
+        (DDIMScheduler(), "only FlowMatchEulerDiscreteScheduler is supported"),
+    ],
+)
+def test_other_solvers_of_flow_matching_are_refused_by_name(scheduler: object, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        FlowSchedule(scheduler, "linspace")
+
+
+def test_flow_matching_is_no_diffusion() -> None:
     with pytest.raises(ModelError, match="FlowMatchEulerDiscreteScheduler"):
-        Schedule.of(FlowMatchEulerDiscreteScheduler())
+        DiffusionSchedule.of(FlowMatchEulerDiscreteScheduler())

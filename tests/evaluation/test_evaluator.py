@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
+from scipy.ndimage import binary_dilation
 
 from pipelines.errors import SourceError, SpecError
 from pipelines.evaluation.additions import ADDITIONS, real_balanced, retrieved, text_to_image
@@ -179,7 +180,8 @@ def test_twins_differ_from_the_real_images_only_where_the_method_paints(tmp_path
     assert whole is not None
     for image, mask, twin, coded in zip(real, regions, twins, whole, strict=True):
         inside = np.zeros(image.shape[:2], np.bool_) if mask is None else mask
-        assert np.array_equal(twin[~inside], image[~inside])
+        outside = ~binary_dilation(inside, iterations=3)  # painted at the image's own resolution, then made smaller
+        assert np.abs(twin[outside].astype(int) - image[outside]).max() <= 2
         assert mask is None or not np.array_equal(twin[inside], image[inside])
         assert not np.array_equal(coded, image)
     assert made.data.twins("erm") is None

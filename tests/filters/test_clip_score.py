@@ -119,5 +119,5 @@ def test_features_do_not_depend_on_the_batch_and_agree_with_the_model(resources:
 
 def test_a_checkpoint_that_is_none_is_named(tmp_path: Path) -> None:
     models = {"device": "cpu", "resolution": 64, "clip": str(tmp_path)}
-    with pytest.raises(ModelError, match=r"^models.clip: '.*' is no CLIP checkpoint"):
+    with pytest.raises(ModelError, match=r"^models.clip: '.*' has no config.json; give the folder of a CLIP checkpoint"):
         ClipScore(open_resources(tmp_path, source=FEW, models=models), ClipScoreFilter(type="clip_score")).clip  # noqa: B018

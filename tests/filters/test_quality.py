@@ -1,5 +1,7 @@
 """Blank, blurred and saturated images, measured inside the region that was repainted."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, zoom
@@ -9,7 +11,7 @@ from pipelines.learning.resources import Resources
 from pipelines.records import Image, Mask
 from pipelines.regions import crop
 from pipelines.spec import QualityFilter
-from tests.builders import candidate, flat, noise, open_resources
+from tests.builders import candidate, flat, noise, open_resources, square
 
 FILTER = QualityFilter(type="quality")
 
@@ -25,9 +27,9 @@ def window(rows: slice, columns: slice) -> Mask:
     return mask
 
 
-def ramp() -> Image:
+def ramp(side: int = 32) -> Image:
     """Contrast without any edge."""
-    return np.repeat(np.linspace(0, 255, 32).astype(np.uint8)[None, :, None], 32, axis=0).repeat(3, axis=2)
+    return np.repeat(np.linspace(0, 255, side).astype(np.uint8)[None, :, None], side, axis=0).repeat(3, axis=2)
 
 
 def checker(low: int, high: int) -> Image:
@@ -109,3 +111,33 @@ def test_enlarging_a_picture_lowers_its_sharpness(resources: Resources) -> None:
         for n in (1, 2, 4)
     ]
     assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize("side", [512, 1024])
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [
+        (noise(0, 64), None),
+        (gaussian_filter(noise(0, 64), (9, 9, 0)), "blank"),
+        (ramp(64), "blurred"),
+        (np.where(noise(1, 64) > 127, np.uint8(255), np.uint8(0))[..., :1].repeat(3, axis=2), "saturated"),
+    ],
+)
+def test_thresholds_mean_the_same_at_every_resolution(
+    resources: Resources, side: int, image: Image, reason: str | None
+) -> None:
+    """An image and its region of 64 pixels, and both as large as models draw: the same reason, the same scores."""
+    filter_ = Quality(resources, FILTER.model_copy(update={"max_saturated": 0.9, "min_contrast": 0.01}))
+    factor, verdicts = side // 64, []
+    for original in (image, flat(90, 64)):  # it fits, or has a seam
+        sizes = [candidate(image, image=original, mask=square(64))]
+        sizes.append(candidate(enlarged(image, factor), image=enlarged(original, factor), mask=enlarged(square(64), factor)))
+        small, large = filter_.judge(sizes, [])
+        assert small.scores == pytest.approx(large.scores, rel=0.02, abs=1e-4)
+        assert small.reason == large.reason
+        verdicts.append(small.reason)
+    assert verdicts[0] == reason
+
+
+def enlarged(pixels: Any, factor: int) -> Any:
+    return pixels.repeat(factor, axis=0).repeat(factor, axis=1)

@@ -109,10 +109,10 @@ def test_it_is_learned_once(tmp_path: Path, tiny_checkpoint: Path) -> None:
 
 def test_the_rest_of_the_model_stays_as_it_was(tmp_path: Path, tiny_checkpoint: Path) -> None:
     resources = learning(tmp_path, tiny_checkpoint)
-    before = {k: v.clone() for k, v in resources.models.backbone.unet.state_dict().items()}
+    before = {k: v.clone() for k, v in resources.models.backbone.denoiser.state_dict().items()}
     drawn = ours(resources.models.backbone, request(3))
     weights_after(resources, tmp_path)
-    after = resources.models.backbone.unet.state_dict()
+    after = resources.models.backbone.denoiser.state_dict()
     for key, weight in before.items():
         wrapped = key if key in after else key.replace(".weight", ".base_layer.weight").replace(".bias", ".base_layer.bias")
         assert torch.equal(after[wrapped], weight)

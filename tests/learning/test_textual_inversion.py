@@ -75,7 +75,7 @@ def test_only_the_vectors_are_trained(tiny_model: Backbone) -> None:
     one.trainer.step()
     assert all(torch.equal(p, before[name]) for name, p in tiny_model.text_encoders[0].model.named_parameters())
     assert not torch.equal(vectors, start)
-    assert all(p.grad is None for p in tiny_model.unet.parameters())
+    assert all(p.grad is None for p in tiny_model.denoiser.parameters())
 
 
 def test_every_vector_is_trained(tiny_model: Backbone) -> None:

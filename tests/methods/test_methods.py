@@ -153,7 +153,7 @@ def test_an_image_is_searched_once_for_a_word(
     first = resources.view.object_masks(items, "shoe")
     again = resources.view.object_masks(items[::-1], "shoe")[::-1]
     resources.view.object_masks(items[:1], "bag")
-    assert searched == [(3, "shoe"), (0, "shoe"), (1, "bag")]
+    assert searched == [(3, "shoe"), (1, "bag")]
     assert [None if m is None else m.tolist() for m in first] == [None if m is None else m.tolist() for m in again]
 
 

@@ -35,9 +35,24 @@ def test_what_is_too_large_or_elsewhere_is_refused_before_anything_is_made(
 def test_a_file_in_an_allowed_organisations_repository_may_be_an_adapter(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path, hub_organisations=["h94"])
     check(spec(models={"adapter": "h94/IP-Adapter/models/ip-adapter_sd15.safetensors"}), settings)
-    for wrong in ("h94/IP-Adapter", "h94/../../etc/a.safetensors"):
+    check(spec(models={"adapter": "h94/IP-Adapter/models/ip-adapter_sd15.safetensors@v1"}), settings)
+    for wrong in ("h94/IP-Adapter", "h94/../../etc/a.safetensors", "h94/IP-Adapter/a.safetensors@../../etc"):
         with pytest.raises(SpecError, match=r"^models.adapter: .* is not allowed here"):
             check(spec(models={"adapter": wrong}), settings)
+
+
+def test_a_revision_of_an_allowed_repository_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(state_dir=tmp_path, hub_organisations=["openai"], model_roots=[tmp_path / "models"])
+    check(spec(models={"clip": "openai/clip@refs/pr/4"}), settings)
+    (tmp_path / "openai/clip@v1").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)  # a folder of that name would be read, and is not allowed
+    for wrong in ("openai/clip@v1", "openai/clip@../../x", "other/clip@v1", "~/models/clip"):
+        with pytest.raises(SpecError, match=r"^models.clip: .* is not allowed here"):
+            check(spec(models={"clip": wrong}), settings)
+
+
+def test_the_bundled_checkpoints_are_allowed_everywhere(tmp_path: Path) -> None:
+    check(spec(models={"text_to_image": "builtin", "inpainting": "builtin-inpainting"}), Settings(state_dir=tmp_path))
 
 
 def test_the_operator_draws_the_line(tmp_path: Path) -> None:

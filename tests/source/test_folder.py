@@ -17,7 +17,7 @@ from pipelines.errors import SourceError
 from pipelines.records import Image, Item
 from pipelines.source.decode import BadImage, decode
 from pipelines.source.open import open_source
-from pipelines.source.source import Source, square
+from pipelines.source.source import Source
 from pipelines.source.splits import split_by_hash, split_loose
 from pipelines.source.synthetic_mark import png
 from pipelines.spec import FolderSource, SpuriousSource
@@ -295,33 +295,6 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
     image = decode(data.getvalue())
     assert image.shape == (32, 32, 3)
     assert image.dtype == np.uint8
-
-
-def test_an_image_of_the_right_size_is_left_as_it_is() -> None:
-    assert np.array_equal(square(noise(0), 32), noise(0))
-
-
-@pytest.mark.parametrize(("height", "width"), [(60, 90), (90, 60), (33, 70), (16, 16), (20, 50)])
-def test_the_central_square_is_resized_the_same_each_time(height: int, width: int) -> None:
-    image = np.zeros((height, width, 3), dtype=np.uint8)
-    image[:, width // 2 :] = 255
-    side = min(height, width)
-    first, second = square(image, 30), square(image, 30)
-    assert first.shape == (30, 30, 3)
-    assert np.array_equal(first, second)
-    edge = (width // 2 - (width - side) / 2) * 30 / side  # where white begins, in pixels of the result
-    assert abs((first[:, :, 0] < 128).sum(axis=1).mean() - edge) <= 1
-
-
-def test_pictures_of_the_same_size_stay_aligned_pixel_by_pixel() -> None:
-    """What is equal outside a region before is equal outside it after: attribution compares originals with repaints."""
-    original, painted = noise(0, 64), noise(0, 64)
-    painted[24:40, 24:40] = 255
-    changed = (square(original, 32) != square(painted, 32)).any(axis=2)
-    rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
-    assert (rows[0], columns[0]) >= (9, 9)
-    assert max(rows[-1], columns[-1]) <= 22
-    assert changed[12:20, 12:20].all()
 
 
 # --- fingerprints and built-in sources ------------------------------------------------------------------------------

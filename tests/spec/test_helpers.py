@@ -103,3 +103,11 @@ def test_a_classifier_from_scratch_on_photographs_is_warned_of_once(user: dict[s
 
 def test_a_classifier_that_nothing_uses_is_not_warned_of() -> None:
     assert warnings(spec(**PHOTOGRAPHS, filters=[{"type": "quality"}, {"type": "near_duplicate"}])) == []
+
+
+def test_the_bundled_helpers_fit_the_bundled_models() -> None:
+    method = {"type": "spurious_removal", "superclass": "shoe"}
+    for name in ("builtin", "builtin-inpainting"):
+        checked(method, {"text_to_image": name}, filters=[{"type": "clip_score"}])
+    with pytest.raises(SpecError, match=r"models\.segmenter: 'builtin' knows"):
+        checked(method, {"inpainting": "builtin-inpainting"})

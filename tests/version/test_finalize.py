@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from pipelines.backbones.revision import revision_of
 from pipelines.errors import StoreError
 from pipelines.filters import Panel
 from pipelines.learning.resources import Resources
 from pipelines.methods import open_method
+from pipelines.progress import Silent
 from pipelines.records import Problem, Request
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
@@ -54,6 +56,15 @@ def resources(tiny_checkpoint: Path, tmp_path: Path) -> Resources:
 def finalized(resources: Resources, painter: Painter | None = None) -> dict[str, Any]:
     fill_template(resources, painter or Painter(spoiled))
     return finalize(resources, planned(resources))
+
+
+def test_no_model_is_loaded_to_finalize(resources: Resources) -> None:
+    """A worker without a GPU does it; the card names the revision of the files."""
+    made = fill_template(resources, Painter())
+    fresh = Resources(made.spec, made.store, Silent())
+    finalize(fresh, planned(fresh))
+    assert fresh.loaded == []
+    assert revision_of(Path(made.spec.models.text_to_image)) in made.store.get(keys.card(made.root)).decode()
 
 
 def test_manifest_counts_are_the_sums_of_the_reports_and_the_rows_of_the_parquet(resources: Resources) -> None:

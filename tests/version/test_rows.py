@@ -60,7 +60,7 @@ def test_hugging_face_loads_images_classes_and_provenance(resources: Resources, 
         "prompt": "a photo of a <boot> shoe",
         "concept": "concepts/token/0123/learned_embeds.safetensors",
         "strength": 0.75, "guidance": 4.5, "steps": 15, "model": resources.spec.models.text_to_image,
-        "revision": resources.models.backbone.revision, "scores": '{"quality.contrast": 0.25}', "reason": None,
+        "revision": resources.models.revision, "scores": '{"quality.contrast": 0.25}', "reason": None,
     }  # fmt: skip
     assert {name: table[0][name] for name in expected} == expected
 

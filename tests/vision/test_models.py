@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pipelines import spec as specs
+from pipelines.backbones.revision import revision_of
 from pipelines.errors import ModelError, SpecError
 from pipelines.job import Job
 from pipelines.progress import Silent
@@ -56,7 +57,7 @@ def test_what_is_learned_on_the_base_is_painted_by_the_twin(base: Path, twin: Pa
     for shard in range(job.plan.written_shards):
         assert job.generate(shard)["kept"] == 4
     made = rows.read_shards(job.store, job.resources.root, job.plan)
-    assert {(row["model"], row["revision"]) for row in made} == {(str(twin), painter.revision)}
+    assert {(row["model"], row["revision"]) for row in made} == {(str(twin), revision_of(twin))}
     job.resources.models.forget_loras()
     assert not painter.loras
 
@@ -89,7 +90,7 @@ def test_the_wrong_twin_is_refused_before_a_weight_is_read(base: Path, twin: Pat
             ModelError, match=r"is a StableDiffusionXLInpaintPipeline, and .* a StableDiffusionPipeline; give"
         ):
             Models(specs.Models(**models(base, inpainting=str(other)))).inspect()
-        assert Models(specs.Models(**models(base, inpainting=str(twin)))).inspect()["models.inpainting"].inpainting
+        assert Models(specs.Models(**models(base, inpainting=str(twin)))).inspect()["models.inpainting"].layout.inpainting
     finally:
         for weights in base.rglob("unet/*.away"):
             weights.rename(weights.with_suffix(".safetensors"))

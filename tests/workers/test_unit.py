@@ -49,4 +49,4 @@ def test_a_version_starts_without_the_loras_of_the_one_before(worker: Worker, ti
     second = job(worker, models=models)
     assert second.resources.models.backbone is backbone
     assert backbone.loras == {}
-    assert not [name for name, _ in backbone.unet.named_parameters() if "lora_" in name]
+    assert not [name for name, _ in backbone.denoiser.named_parameters() if "lora_" in name]

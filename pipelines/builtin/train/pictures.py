@@ -52,7 +52,7 @@ def pictures(folder: Path, count: int, seed: int) -> Pictures:
             parts = list(pool.map(chunk, [seed] * len(starts), starts, sizes))
         for name in names:
             np.save(home / f"{name}.npy", np.concatenate([getattr(part, name) for part in parts]))
-    return Pictures(*(np.load(home / f"{name}.npy", mmap_mode="r") for name in names))
+    return Pictures(*(np.load(home / f"{name}.npy", mmap_mode="c") for name in names))
 
 
 def fresh(seed: int, rounds: int = 1) -> Pictures:

@@ -1,4 +1,4 @@
-"""Copy what was trained into the package, and check that the bundle stays small."""
+"""Copy what was trained into the package, and check that the bundle is whole and stays small."""
 
 import shutil
 from pathlib import Path
@@ -7,19 +7,22 @@ import typer
 
 from pipelines.builtin.checkpoints import WEIGHTS
 
-PARTS = ("model", "clip", "adapter", "segmenter", "oracle")
-LIMIT = 25_000_000  # bytes
+PARTS = ("model", "inpainting", "clip", "adapter", "segmenter", "oracle")
+LIMIT = 40_000_000  # bytes of weights
 
 
 def main(work: Path = Path(".training")) -> None:
     for part in PARTS:
-        shutil.rmtree(WEIGHTS / part, ignore_errors=True)
-        shutil.copytree(work / part, WEIGHTS / part)
+        if (work / part).is_dir():
+            shutil.rmtree(WEIGHTS / part, ignore_errors=True)
+            shutil.copytree(work / part, WEIGHTS / part)
     files = [path for path in WEIGHTS.rglob("*") if path.is_file()]
     for path in files:
         path.chmod(0o644)
     size = sum(path.stat().st_size for path in files)
     print(f"{WEIGHTS}: {size / 1e6:.1f} MB in {len(files)} files")
+    if missing := [part for part in PARTS if not (WEIGHTS / part).is_dir()]:
+        raise SystemExit(f"the bundle lacks {', '.join(missing)}: train them first")
     if size > LIMIT:
         raise SystemExit(f"the bundle is larger than {LIMIT / 1e6:.0f} MB")
 

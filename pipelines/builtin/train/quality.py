@@ -79,9 +79,9 @@ def autoencoded(vae: AutoencoderTiny, images: NDArray[np.uint8]) -> NDArray[np.u
     return np.concatenate([pixels(vae.decode(vae.encode(x).latents).sample / 2 + 0.5) for x in batches])
 
 
-def sheet(images: NDArray[np.uint8]) -> Image.Image:
-    """One row a word, one column a scene, twice enlarged, in 256 colours."""
-    rows, columns = len(WORDS), len(SCENES)
+def sheet(images: NDArray[np.uint8], columns: int) -> Image.Image:
+    """Images (n, 64, 64, 3) row by row, twice enlarged, in 256 colours."""
+    rows = len(images) // columns
     grid = images.reshape(rows, columns, RESOLUTION, RESOLUTION, 3).swapaxes(1, 2)
     small = Image.fromarray(grid.reshape(rows * RESOLUTION, columns * RESOLUTION, 3)).quantize(256)
     return small.resize((2 * small.width, 2 * small.height), Image.Resampling.NEAREST)
@@ -119,7 +119,7 @@ def main(
     segmenter = CLIPSegForImageSegmentation.from_pretrained(work / "segmenter", dtype=torch.float32)
 
     grid = np.array([(w, (w + s) % len(COLOURS), s) for w in range(len(WORDS)) for s in range(len(SCENES))])
-    sheet(sample(pipe, grid, seed, "contact sheet")).save(home / "quality.png", optimize=True)
+    sheet(sample(pipe, grid, seed, "contact sheet"), len(SCENES)).save(home / "quality.png", optimize=True)
 
     rng = np.random.default_rng(seed)
     # The garments in turn, not the words: as many shoes as among the rendered pictures.

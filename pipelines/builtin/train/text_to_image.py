@@ -110,11 +110,18 @@ def denoising_loss(
     x0 = torch.from_numpy(latents.astype(np.float32))
     noise = torch.randn(x0.shape, generator=generator)
     t = torch.randint(len(alphas), (len(x0),), generator=generator)
+    return weighted_errors(predict, x0, noise, t, alphas).mean()
+
+
+def weighted_errors(
+    predict: Callable[[Tensor, Tensor], Tensor], x0: Tensor, noise: Tensor, t: Tensor, alphas: Tensor
+) -> Tensor:
+    """Squared errors of a v-prediction `predict(xt, t)`, shaped as the latents x0, weighted by their timesteps."""
     a = alphas[t][:, None, None, None]
     xt, v = a.sqrt() * x0 + (1 - a).sqrt() * noise, a.sqrt() * noise - (1 - a).sqrt() * x0
     predicted = predict(xt, t).float()
     snr_plus_one = 1 / (1 - a)
-    errors: Tensor = ((predicted - v).square() * snr_plus_one.clamp(max=GAMMA) / snr_plus_one).mean()
+    errors: Tensor = (predicted - v).square() * snr_plus_one.clamp(max=GAMMA) / snr_plus_one
     return errors
 
 

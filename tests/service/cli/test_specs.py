@@ -13,6 +13,7 @@ from pipelines.spec import VersionSpec, parse
 from pipelines.spec.arms import ARMS
 from service.cli.specs import EXAMPLES
 from tests.builders import document, noise
+from tests.checkpoints import build_flux
 from tests.service.cli.commands import call, written
 
 
@@ -97,10 +98,23 @@ def test_validate_says_what_the_checkpoint_is_and_refuses_one_that_is_not_there(
     found = call("validate", written(tmp_path, models={"text_to_image": str(tiny_checkpoint)}))
     assert found.exit_code == 0, found.stderr
     assert "models.text_to_image: a StableDiffusionPipeline, 32 pixels a side." in found.stdout
+    lacking = call("validate", written(tmp_path, models={"text_to_image": str(tiny_checkpoint), "clip": "/gone"}))
+    assert lacking.exit_code == 2
+    assert "models.clip: there is no folder '/gone'; give that of a CLIP checkpoint" in lacking.stderr
     gone = call("validate", written(tmp_path, models={"text_to_image": str(tmp_path / "gone")}))
     assert gone.exit_code == 2
     assert "models.text_to_image: there is no folder" in gone.stderr
     assert "The spec is valid" not in gone.stdout
+
+
+def test_validate_refuses_what_the_checkpoint_cannot_do(tmp_path: Path) -> None:
+    models = {"text_to_image": str(build_flux(tmp_path / "flux")), "segmenter": "/models/clipseg"}
+    method = {"type": "text_to_image", "superclass": "shoe", "inversion": {}}
+    refused = call("validate", written(tmp_path, models=models, method=method))
+    assert refused.exit_code == 2
+    assert "models.text_to_image: a FluxPipeline, 32 pixels a side." in refused.stdout
+    assert "method.inversion: " in refused.stderr
+    assert "The spec is valid" not in refused.stdout
 
 
 def test_a_spec_is_written_as_it_is_sent_over_http(tmp_path: Path) -> None:

@@ -1,0 +1,34 @@
+"""Whether a checkpoint can do what a spec asks of it, by its configuration."""
+
+from collections.abc import Mapping
+
+from pipelines.backbones.loading import Inspection
+from pipelines.errors import SpecError
+from pipelines.spec import AugmentedConditioning, VersionSpec
+from pipelines.spec.helpers import segmenter_users
+
+
+def check_capabilities(spec: VersionSpec, checkpoints: Mapping[str, Inspection]) -> None:
+    """`checkpoints` are the spec's, by field. Raises SpecError."""
+    method, models, base = spec.method, spec.models, checkpoints["models.text_to_image"]
+    name = f"{models.text_to_image!r} is a {base.kind}"
+    asked_for = {
+        "method.inversion": method.inversion is not None,
+        "method.negative_prompt": bool(method.negative_prompt),
+        "method.type": isinstance(method, AugmentedConditioning),
+        "models.segmenter": models.segmenter == "cross-attention" and bool(segmenter_users(spec)),
+    }
+    for field, reason in base.family.limits.items():
+        if asked_for[field]:
+            raise SpecError(f"{field}: {name}, and {reason}")
+    multiple = base.layout.multiple
+    most = min((each.most_steps for each in checkpoints.values() if each.most_steps), default=None)
+    if most is not None and method.guidance > 1:
+        raise SpecError("method.guidance: the checkpoint is distilled to few steps without guidance; set it to 1")
+    if most is not None and method.steps > most:
+        raise SpecError(
+            f"method.steps: the checkpoint is distilled to few steps, {most} at most by the solver here; set it to {most}"
+        )
+    if models.resolution and models.resolution % multiple:
+        below = max(multiple, models.resolution // multiple * multiple)
+        raise SpecError(f"models.resolution: {name}, whose sides are multiples of {multiple} pixels; set it to {below}")

@@ -1,0 +1,34 @@
+"""What checkpoints with a transformer share, in which the tokens of text and image attend to each other (MM-DiT, Esser et
+al. 2024, arXiv 2403.03206)."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pipelines.backbones.backbone import Backbone
+from pipelines.backbones.layout import Layout, vae_scale_factor
+from pipelines.errors import ModelError
+
+
+class TransformerBackbone(Backbone):
+    """Parts of images are repainted by blending latents: there are no further input channels, and no image prompts."""
+
+    component = "transformer"
+    required = (*Backbone.required, "text_encoder_2", "tokenizer_2")
+    lora_targets = (*Backbone.lora_targets, "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
+    limits: ClassVar[Mapping[str, str]] = {
+        "method.type": "it takes no image prompts here; use another method, or a checkpoint of Stable Diffusion 1, 2 or XL",
+        "models.segmenter": "its text and image attend to each other, and only a UNet's cross-attention is read; give a "
+        "CLIPSeg checkpoint, or a GroundingDINO and a SAM one joined by '+'",
+    }
+
+
+def transformer_layout(resolution: int, channels: int, vae: Mapping[str, Any], patch_size: int) -> Layout:
+    """The layout of a transformer with `channels` input channels a latent cell. Raises ModelError unless they are those of
+    the latents."""
+    latents = int(vae["latent_channels"])
+    if channels != latents:
+        raise ModelError(
+            f"its transformer has {channels} input channels a latent cell, and only latents ({latents}) are supported: none "
+            "for inpainting (Fill), control or editing; give a text-to-image checkpoint, which repaints parts of images, too"
+        )
+    return Layout(resolution, vae_scale_factor(vae), latents, patch_size)

@@ -1,0 +1,106 @@
+"""What a checkpoint cannot do is refused from its configuration, with the reason and the remedy. Costs two seconds."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.backbones.capabilities import check_capabilities
+from pipelines.backbones.loading import inspect
+from pipelines.errors import SpecError
+from tests.builders import spec
+from tests.checkpoints import build_3, build_flux
+
+METHODS: dict[str, dict[str, Any]] = {
+    "plain": {"type": "text_to_image", "lora": {}},
+    "token": {"type": "text_to_image", "superclass": "shoe", "inversion": {"masked": False}},
+    "negative prompt": {"type": "text_to_image", "negative_prompt": "blurred"},
+    "image prompts": {"type": "augmented_conditioning"},
+    "own attention": {"type": "image_variation", "superclass": "shoe", "repaint": "object"},
+}
+OWN_ATTENTION = {"segmenter": "cross-attention"}
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Without a single weight."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    built = {"Flux": build_flux(folder / "flux"), "SD 3": build_3(folder / "sd3")}
+    for weights in folder.rglob("*.safetensors"):
+        weights.unlink()
+    return built
+
+
+def check(checkpoint: Path, method: dict[str, Any], **models: Any) -> None:
+    asked_for = spec(method=method, models={"text_to_image": str(checkpoint), "device": "cpu", **models})
+    check_capabilities(asked_for, {"models.text_to_image": inspect(str(checkpoint))})
+
+
+@pytest.mark.parametrize(
+    ("family", "method", "message"),
+    [
+        ("Flux", "token", r"method\.inversion: .* is a FluxPipeline, and .*; set inversion to null, and learn a LoRA"),
+        (
+            "Flux",
+            "negative prompt",
+            r"method\.negative_prompt: .* FluxPipeline, and its guidance is .*; leave it out",
+        ),
+        ("Flux", "image prompts", r"method\.type: .* takes no image prompts here; use another method"),
+        (
+            "SD 3",
+            "image prompts",
+            r"method\.type: .* is a StableDiffusion3Pipeline, and it takes no image prompts here",
+        ),
+        ("SD 3", "own attention", r"models\.segmenter: .* only a UNet's cross-attention is read; give a CLIPSeg checkpoint"),
+    ],
+)
+def test_what_a_family_cannot_do_is_refused(family: str, method: str, message: str, checkpoints: dict[str, Path]) -> None:
+    with pytest.raises(SpecError, match=message):
+        check(checkpoints[family], METHODS[method], **(OWN_ATTENTION if method == "own attention" else {}))
+
+
+@pytest.mark.parametrize(
+    ("family", "method"), [("Flux", "plain"), ("SD 3", "plain"), ("SD 3", "token"), ("SD 3", "negative prompt")]
+)
+def test_what_it_can_do_is_not(family: str, method: str, checkpoints: dict[str, Path]) -> None:
+    check(checkpoints[family], METHODS[method], **(OWN_ATTENTION if method == "token" else {}))
+
+
+def test_a_resolution_that_makes_no_whole_patches_is_refused(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    """Of eight pixels a latent cell, as published, two cells a patch."""
+    shutil.copytree(checkpoints["Flux"], tmp_path / "flux")
+    file = tmp_path / "flux" / "vae" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "block_out_channels": [8] * 4}))
+    check(tmp_path / "flux", METHODS["plain"], resolution=48)
+    with pytest.raises(SpecError, match=r"models\.resolution: .* multiples of 16 pixels; set it to 32"):
+        check(tmp_path / "flux", METHODS["plain"], resolution=40)
+
+
+@pytest.mark.parametrize(
+    ("solver", "fields", "message"),
+    [
+        ("EulerDiscreteScheduler", {"guidance": 2.0, "steps": 4}, r"method\.guidance: .* without guidance; set it to 1"),
+        ("EulerDiscreteScheduler", {"guidance": 1.0, "steps": 25}, r"method\.steps: .* 8 at most .*; set it to 8"),
+        ("EulerAncestralDiscreteScheduler", {"guidance": 1.0, "steps": 4}, r"method\.steps: .* 1 at most .*; set it to 1"),
+        ("EulerDiscreteScheduler", {"guidance": 1.0, "steps": 4}, None),
+        ("EulerAncestralDiscreteScheduler", {"guidance": 1.0, "steps": 1}, None),
+    ],
+)
+def test_a_checkpoint_distilled_to_few_steps_is_used_as_it_was_made(
+    solver: str, fields: dict[str, Any], message: str | None, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    index = json.loads((tiny_checkpoint / "model_index.json").read_text())
+    for part in ("unet", "vae"):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "config.json").write_text((tiny_checkpoint / part / "config.json").read_text())
+    (tmp_path / "scheduler").mkdir()
+    config = {"_class_name": solver, "timestep_spacing": "trailing", "prediction_type": "epsilon"}
+    (tmp_path / "scheduler" / "scheduler_config.json").write_text(json.dumps(config))
+    (tmp_path / "model_index.json").write_text(json.dumps({**index, "scheduler": ["diffusers", solver]}))
+    if message is None:
+        check(tmp_path, {**METHODS["plain"], **fields})
+        return
+    with pytest.raises(SpecError, match=message):
+        check(tmp_path, {**METHODS["plain"], **fields})

@@ -1,0 +1,136 @@
+"""Checkpoints in a single file: what is loaded is what the folder holds, and what cannot be is refused by its header alone.
+
+Costs five seconds.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pipelines import spec
+from pipelines.backbones.loading import inspect, open_backbone
+from pipelines.backbones.stable_diffusion import StableDiffusion
+from pipelines.backbones.stable_diffusion_xl import StableDiffusionXL
+from pipelines.errors import ModelError
+from pipelines.vision.models import Models
+from tests.checkpoints import build, build_xl
+from tests.contracts.test_backbones import ours, plain
+from tests.single_files import single_file
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("folders")
+    base = build(root / "sd", kl=True, prediction="epsilon")
+    inpainting = build(root / "inpainting", kl=True, inpainting=True, prediction="epsilon")
+    shutil.copytree(base / "text_encoder", inpainting / "text_encoder", dirs_exist_ok=True)
+    return {
+        "SD": base,
+        "SD inpainting": inpainting,
+        "SDXL": build_xl(root / "xl"),
+        "SDXL inpainting": build_xl(root / "xl-inpainting", inpainting=True),
+    }
+
+
+@pytest.fixture(scope="module")
+def files(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("files")
+    return {name: single_file(folder, root / f"{folder.name}.safetensors") for name, folder in folders.items()}
+
+
+def without_weights(folder: Path, copy: Path) -> str:
+    return str(shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("*.safetensors")))
+
+
+@pytest.mark.parametrize("family", ["SD", "SD inpainting", "SDXL", "SDXL inpainting"])
+def test_it_draws_what_the_folder_draws(
+    family: str, folders: dict[str, Path], files: dict[str, Path], tmp_path: Path
+) -> None:
+    """With the configurations of the plain checkpoint, of whatever kind the file is."""
+    config = without_weights(folders[family.removesuffix(" inpainting")], tmp_path / "config")
+    found = inspect(str(files[family]), config=config)
+    assert found.family is (StableDiffusionXL if "XL" in family else StableDiffusion)
+    assert (found.resolution, found.inpainting) == (32, "inpainting" in family)
+    single = open_backbone(str(files[family]), "cpu", config=config)
+    folder = open_backbone(str(folders[family]), "cpu")
+    assert single.inpainting == folder.inpainting
+    assert np.array_equal(ours(single, plain()), ours(folder, plain()))
+
+
+def test_it_is_opened_as_a_spec_names_it_and_its_revision_is_of_both(
+    folders: dict[str, Path], files: dict[str, Path], tmp_path: Path
+) -> None:
+    config = without_weights(folders["SD"], tmp_path / "config")
+    named = {"text_to_image": str(files["SD"]), "inpainting": str(files["SD inpainting"]), "device": "cpu"}
+    models = Models(spec.Models(**named, config=config))
+    assert [found.inpainting for found in models.inspect().values()] == [False, True]
+    assert models.painter.inpainting
+    assert models.revision != models.painter_revision
+    with open(Path(config, "scheduler/scheduler_config.json"), "a") as file:
+        file.write("\n")
+    assert Models(spec.Models(**named, config=config)).revision != models.revision
+
+
+def test_of_the_prediction_of_velocities_a_file_says_itself(folders: dict[str, Path], tmp_path: Path) -> None:
+    marks = {"v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)}
+    file = single_file(folders["SDXL"], tmp_path / "v.safetensors", **marks)
+    schedule = open_backbone(str(file), "cpu", config=str(folders["SDXL"])).schedule
+    assert schedule.prediction == "v_prediction"
+    assert float(schedule.alphas_cumprod[-1]) < 1e-6
+    assert open_backbone(str(folders["SDXL"]), "cpu").schedule.prediction == "epsilon"
+
+
+def test_configurations_must_be_of_the_same_family(folders: dict[str, Path], files: dict[str, Path]) -> None:
+    with pytest.raises(ModelError, match=r"^models\.config: '.*' is of another family than .* 20 wide, not 8\); give a"):
+        inspect(str(files["SD"]), config=str(folders["SDXL"]))
+    with pytest.raises(ModelError, match=r"^models\.config: there is no folder '/gone'; give that of"):
+        inspect(str(files["SD"]), config="/gone")
+    with pytest.raises(ModelError, match=r"^models\.config: '.*' is a single file; give the folder"):
+        inspect(str(files["SD"]), config=str(files["SD"]))
+
+
+def test_without_configurations_and_hub_the_remedy_is_named(files: dict[str, Path]) -> None:
+    message = (
+        r"^models\.text_to_image: '.*' is a single file, without configurations and tokenizers, and stable-diffusion-v1-5/"
+        r"stable-diffusion-v1-5 is not in the hub's cache; name the folder of a diffusers checkpoint .* in models\.config"
+    )
+    with pytest.raises(ModelError, match=message):
+        inspect(str(files["SD"]))
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({"lora_unet_x.lora_down.weight": torch.zeros(1)}, "it has no UNet: it may be a LoRA, an embedding or a part"),
+        (
+            {
+                "model.diffusion_model.input_blocks.0.0.weight": torch.zeros(8, 8, 3, 3),
+                "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": torch.zeros(8, 8),
+            },
+            "diffusers takes it for 'instruct-pix2pix'",
+        ),
+    ],
+)
+def test_files_of_another_kind_are_refused(weights: dict[str, Any], message: str, tmp_path: Path) -> None:
+    save_file(weights, tmp_path / "file.safetensors")
+    with pytest.raises(ModelError, match=rf"^models\.text_to_image: .* in one file \({message}\); give one, or the folder"):
+        inspect(str(tmp_path / "file.safetensors"))
+
+
+def test_a_file_that_is_no_safetensors_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file.safetensors").write_bytes(b"no weights")
+    with pytest.raises(ModelError, match=r"^models\.text_to_image: '.*' is no safetensors file \("):
+        inspect(str(tmp_path / "file.safetensors"))
+
+
+@pytest.mark.parametrize("part", ["first_stage_model.", "cond_stage_model.", "model.diffusion_model.middle_block.1."])
+def test_what_a_file_lacks_is_named(part: str, folders: dict[str, Path], files: dict[str, Path], tmp_path: Path) -> None:
+    weights = {name: weight for name, weight in load_file(files["SD"]).items() if not name.startswith(part)}
+    save_file(weights, tmp_path / "part.safetensors")
+    with pytest.raises(ModelError, match=r"^models\.text_to_image: '.*' cannot be loaded \(.*\); give a file with UNet,"):
+        open_backbone(str(tmp_path / "part.safetensors"), "cpu", config=str(folders["SD"]))

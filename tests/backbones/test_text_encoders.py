@@ -1,0 +1,41 @@
+"""Text encoders, beside what `tests/contracts` says of them in whole checkpoints. Costs a second."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import CLIPTextModelWithProjection
+
+from pipelines.backbones.flux import Flux
+from pipelines.backbones.loading import open_backbone
+from pipelines.backbones.text_encoder import TextEncoder
+from pipelines.errors import ModelError
+from tests.checkpoints import build_flux
+from tests.checkpoints.parts import text_config
+
+
+def encoder(end: int | None = None) -> TextEncoder:
+    """One of a configuration that says this end token."""
+    torch.manual_seed(0)
+    tokenizer, config = text_config(8)
+    config.eos_token_id = config.eos_token_id if end is None else end
+    return TextEncoder(CLIPTextModelWithProjection(config), tokenizer, "tiny", torch.device("cpu"))
+
+
+@pytest.mark.parametrize("prompt", ["a photo of a shoe", "a photo of a <boot> shoe on grass"])
+def test_a_prompt_ends_where_it_ends_whatever_the_configuration_says(prompt: str) -> None:
+    """Published ones say 2, which is another token."""
+    pooled = []
+    for one in (encoder(), encoder(2)):
+        one.set_token("<boot>", torch.full((1, 8), 0.5))
+        pooled.append(one.model(one.tokenize([prompt])).text_embeds)
+    assert torch.equal(*pooled)
+
+
+def test_of_flux_t5_says_how_long_a_prompt_may_be(tmp_path: Path) -> None:
+    backbone = open_backbone(str(build_flux(tmp_path)), "cpu", "flux")
+    assert isinstance(backbone, Flux)
+    long = backbone.encode_prompts(["a red shoe " * 40])
+    assert long.tokens.shape == (1, 512, 24)
+    with pytest.raises(ModelError, match=r"is 601 tokens long, and flux reads 512; say it in fewer words"):
+        backbone.encode_prompts(["a red shoe " * 200])

@@ -1,0 +1,113 @@
+"""Overviews, frames and samples of photographs by each framing. Costs a second."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.ndimage import binary_dilation
+
+from pipelines import spec as specs
+from pipelines.records import Candidate, Image, Item, Mask, Request
+from pipelines.source.frames import inside
+from pipelines.source.source import Source
+from pipelines.vision.models import Models
+from pipelines.vision.source_view import SourceView
+from tests.builders import noise
+
+RESOLUTION = 32
+PHOTOS = {"wide": noise(1, 200)[:120], "tall": noise(2, 200)[:, :90], "small": noise(3, 24)}
+ITEMS = [Item(name, "0" * 64, "shoe", None) for name in PHOTOS]
+
+
+def view(framing: specs.Framing) -> SourceView:
+    splits = {"train": ITEMS, "validation": [], "test": []}
+    source = Source(("bag", "shoe"), splits, lambda item: PHOTOS[item.id])
+    return SourceView(source, Models(specs.Models(resolution=RESOLUTION)), framing)
+
+
+def region() -> Mask:
+    """In the middle of every overview, so inside every photograph."""
+    mask = np.zeros((RESOLUTION, RESOLUTION), np.bool_)
+    mask[12:20, 13:19] = True
+    return mask
+
+
+def painted(opened: SourceView, item: Item, colour: int = 255) -> Candidate:
+    """A candidate whose region has one colour, in the frame that the model would be given."""
+    (part,) = opened.framed([item], [region()])
+    image = np.where(part.mask[..., None], np.uint8(colour), part.image)
+    request = Request(0, 0, 0, "shoe", "", "", source=item, image=part.image, mask=part.mask, frame=part.frame)
+    return Candidate(request, image)
+
+
+@pytest.mark.parametrize("framing", ["crop", "pad", "region"])
+@pytest.mark.parametrize("item", ITEMS, ids=lambda item: item.id)
+def test_models_are_given_squares(framing: specs.Framing, item: Item) -> None:
+    opened = view(framing)
+    (part,) = opened.framed([item], [region()])
+    shapes = {image.shape[:2] for image in (*opened.images([item]), part.image, part.mask)}
+    assert shapes == {(RESOLUTION, RESOLUTION)}
+
+
+@pytest.mark.parametrize("item", ITEMS, ids=lambda item: item.id)
+def test_by_region_a_sample_is_the_photograph_outside_the_region(item: Item) -> None:
+    opened = view("region")
+    sample, photo = opened.finished(painted(opened, item)), PHOTOS[item.id]
+    assert sample.shape == photo.shape
+    changed = (sample != photo).any(axis=2)
+    scale = max(photo.shape) / RESOLUTION
+    rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+    top, left = ((length - max(photo.shape)) / 2 for length in photo.shape[:2])
+    assert top + 12 * scale - 2 <= rows[0] <= rows[-1] <= top + 20 * scale + 2
+    assert left + 13 * scale - 2 <= columns[0] <= columns[-1] <= left + 19 * scale + 2
+    assert changed.sum() > 0.5 * (8 * scale) * (6 * scale)
+
+
+def test_by_pad_a_sample_has_the_photographs_proportions() -> None:
+    opened = view("pad")
+    shapes = {item.id: opened.finished(painted(opened, item)).shape[:2] for item in ITEMS}
+    assert shapes == {"wide": (20, 32), "tall": (32, 14), "small": (32, 32)}
+
+
+def test_by_crop_a_sample_is_what_was_painted() -> None:
+    opened = view("crop")
+    candidate = painted(opened, ITEMS[0])
+    assert opened.finished(candidate) is candidate.image
+
+
+@pytest.mark.parametrize("framing", ["crop", "pad", "region"])
+@pytest.mark.parametrize("item", ITEMS, ids=lambda item: item.id)
+def test_classifiers_see_a_sample_as_they_see_its_photograph(framing: specs.Framing, item: Item) -> None:
+    """Outside the region a sample's overview is the photograph's; inside it is what was painted."""
+    opened = view(framing)
+    whole, photo = opened.whole(painted(opened, item)), opened.fit(PHOTOS[item.id])
+    assert np.array_equal(whole.request.image, photo)  # type: ignore[arg-type]
+    assert whole.request.mask is not None
+    size = PHOTOS[item.id].shape[:2]
+    own = inside(opened.overview(PHOTOS[item.id]), *size, RESOLUTION)  # beyond it, the region is mirrored
+    assert ((whole.request.mask != region()) & own).sum() <= 14  # half of the cells at its edge
+    difference = np.abs(whole.image.astype(int) - photo).max(axis=2)
+    assert difference[own & ~binary_dilation(region(), iterations=3)].max() <= 8
+    assert difference[14:18, 14:18].mean() > 60
+
+
+def test_what_starts_from_noise_is_only_fitted() -> None:
+    wide: Image = noise(4, 64)[:40]
+    request = Request(0, 0, 0, "shoe", "", "", size=(40, 64))
+    opened = view("crop")
+    assert opened.finished(Candidate(request, wide)) is wide
+    assert opened.whole(Candidate(request, wide)).image.shape == (RESOLUTION, RESOLUTION, 3)
+
+
+class Everything:
+    """Stands in for a segmenter that takes all of every image for the object."""
+
+    def segment(self, images: list[Image], word: str) -> list[Mask | None]:
+        return [np.ones((RESOLUTION, RESOLUTION), np.bool_) for _ in images]
+
+
+def test_no_object_lies_beyond_the_border_of_its_photograph() -> None:
+    opened = view("region")
+    opened.models.__dict__["segmenter"] = Everything()
+    masks: list[Any] = opened.object_masks(ITEMS, "shoe")
+    assert [mask.sum() for mask in masks] == [20 * 32, 32 * 14, 32 * 32]
