@@ -117,14 +117,14 @@ def test_an_inpainting_checkpoint_agrees_with_diffusers(tiny_inpainting_checkpoi
 
 
 def test_a_mixed_batch_equals_one_request_at_a_time(tiny_model: Backbone) -> None:
-    together = {c.request.index: c.image for c in Engine(tiny_model, batch_size=4).run(mixture())}
+    together = {c.request.index: c.image for c in Engine(tiny_model, capacity=4).run(mixture())}
     assert sorted(together) == list(range(7))
     for one in mixture():
         assert near(together[one.index], ours(tiny_model, one))
 
 
 def test_the_same_stream_gives_the_same_bytes(tiny_model: Backbone) -> None:
-    first, second = ([c.image.tobytes() for c in Engine(tiny_model, batch_size=3).run(mixture())] for _ in range(2))
+    first, second = ([c.image.tobytes() for c in Engine(tiny_model, capacity=3).run(mixture())] for _ in range(2))
     assert first == second
 
 
@@ -133,7 +133,7 @@ def test_another_seed_gives_another_image(tiny_model: Backbone) -> None:
 
 
 def test_slots_are_refilled_at_once_and_never_exceeded(tiny_model: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine, sizes = Engine(tiny_model, batch_size=4), []
+    engine, sizes = Engine(tiny_model, capacity=4), []
     tick = Engine.tick
 
     def counting(self: Engine, active: list[object]) -> None:
@@ -157,14 +157,14 @@ def test_the_stream_is_read_no_further_than_there_are_slots(tiny_model: Backbone
             read.append(i)
             yield request(i, steps=2)
 
-    made = Engine(tiny_model, batch_size=4).run(stream())  # type: ignore[arg-type]
+    made = Engine(tiny_model, capacity=4).run(stream())  # type: ignore[arg-type]
     next(made)
     assert len(read) <= 8
 
 
 @pytest.mark.parametrize("count", [1, 4, 5, 8, 13])
 def test_requests_that_all_finish_at_once_are_followed_by_the_rest(tiny_model: Backbone, count: int) -> None:
-    made = Engine(tiny_model, batch_size=4).run(request(i, steps=2) for i in range(count))
+    made = Engine(tiny_model, capacity=4).run(request(i, steps=2) for i in range(count))
     assert sorted(c.request.index for c in made) == list(range(count))
 
 
@@ -245,7 +245,7 @@ def test_an_overflow_fails_its_own_request_and_the_batch_goes_on(tiny_model: Bac
         return pixels
 
     tiny_model.decode_latents = overflow  # type: ignore[method-assign]
-    first, second = Engine(tiny_model, batch_size=2).run([request(0), request(1)])
+    first, second = Engine(tiny_model, capacity=2).run([request(0), request(1)])
     assert first.failure is not None
     assert "bf16 or fp32" in first.failure
     assert second.failure is None
