@@ -1,5 +1,6 @@
 """One version of a dataset, in the pieces that different processes may do. Each can be done again, with the same bytes."""
 
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
@@ -69,9 +70,12 @@ class Job:
         else:
             plan = make_refresh(self.spec, digest(document), source, self.base)
         # Until a report is stored, a spec can still be corrected; from then on it is fixed.
-        write = self.store.create if self.store.keys(keys.reports(root)) else self.store.put
+        fixed = bool(self.store.keys(keys.reports(root)))
+        write = self.store.create if fixed else self.store.put
         write(keys.spec(root), canonical(document))
         write(keys.source(root), canonical(source_listing(source)))
+        if not fixed:
+            self.store.delete(keys.skipped(root))  # by another spec, other images were
         write(keys.plan(root), canonical(plan.as_json()))
         return plan
 
@@ -82,7 +86,7 @@ class Job:
 
     @cached_property
     def engine(self) -> Engine:
-        return Engine(self.resources.painter)
+        return Engine(self.resources.painter, self.resources.models.machine.capacity)
 
     @cached_property
     def panel(self) -> Panel:
@@ -102,9 +106,11 @@ class Job:
         check_checkpoint(self.spec.classifier.checkpoint)
 
     def learn(self) -> None:
-        """Train judges, tokens and LoRAs, or take them from the store."""
+        """Train judges, tokens and LoRAs, or take them from the store; store which source images cannot be used."""
         self.method.learn()
         self.panel.learn()
+        # The first writer wins, as with artifacts: on another machine another image may have no object in it.
+        self.store.put_first(keys.skipped(self.resources.root), canonical([asdict(each) for each in self.method.skipped]))
 
     def generate(self, shard: int) -> dict[str, Any]:
         """Generate a shard, or carry it over; return its report."""
@@ -115,7 +121,7 @@ class Job:
 
     def finalize(self) -> dict[str, Any]:
         """Publish the version; return its manifest."""
-        return finalize(self.resources, self.plan, self.method)
+        return finalize(self.resources, self.plan)
 
     def evaluate(self) -> dict[str, Any]:
         """Train the classifiers of every arm and seed; return the evaluation."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipelines.job import Job
 from pipelines.progress import Progress
-from pipelines.spec import Precision, VersionSpec
+from pipelines.spec import Machine, VersionSpec
 from pipelines.spec.helpers import warnings
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
@@ -39,14 +39,15 @@ class Clock:
         return {"total": round(sum(self.spent.values()), 1), **stages}
 
 
-def run(spec: VersionSpec, out: Path, progress: Progress, precision: Precision = "auto") -> dict[str, Any]:
+def run(spec: VersionSpec, out: Path, progress: Progress, machine: Machine | None = None) -> dict[str, Any]:
     """Make version 1 of `spec.name` in the folder `out`, evaluate it and report on it; return the summary.
 
     Stopped anywhere and run again, it goes on where it was and ends with the same bytes.
     """
-    choose_device(spec.models.device)  # raises before anything is done
+    models = Models(spec.models, machine)
+    choose_device(models.machine.device)  # raises before anything is done
     store = Store.open(out)
-    job = Job(spec, store, progress, models=Models(spec.models, precision))
+    job = Job(spec, store, progress, models=models)
     clock = Clock(store, job.resources.root)
     with clock.time("plan"):
         plan = job.plan

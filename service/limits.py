@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipelines.errors import SpecError
 from pipelines.spec import HubSource, SourceSpec, VersionSpec
-from pipelines.spec.models import BUNDLED, split_revision
+from pipelines.spec.models import BUNDLED, WEIGHTS_SUFFIX, split_revision
 from pipelines.spec.sources import PathSource, local, remote
 from service.settings import Settings
 
@@ -70,6 +70,8 @@ def check(spec: VersionSpec, settings: Settings) -> None:
     checkpoints = {
         "models.text_to_image": [spec.models.text_to_image],
         "models.inpainting": [spec.models.inpainting] if spec.models.inpainting else [],
+        **{f"models.loras.{number}.path": [lora.path] for number, lora in enumerate(spec.models.loras)},
+        **{f"models.embeddings.{number}.path": [one.path] for number, one in enumerate(spec.models.embeddings)},
         "models.config": [spec.models.config] if spec.models.config else [],
         "models.adapter": [spec.models.adapter],
         "models.clip": [spec.models.clip],
@@ -80,6 +82,7 @@ def check(spec: VersionSpec, settings: Settings) -> None:
         for value in values:
             builtin = value in (*BUNDLED, "cross-attention")
             # A path that exists is read, whatever it looks like.
-            hub = on_hub(value, settings, file=field == "models.adapter") and not os.path.exists(value)
+            file = field == "models.adapter" or split_revision(value)[0].endswith(WEIGHTS_SUFFIX)
+            hub = on_hub(value, settings, file=file) and not os.path.exists(value)
             if not (builtin or hub or inside(value, settings.model_roots)):
                 raise refusal(field, value, settings.model_roots, "COUNTERPOISE_MODEL_ROOTS, COUNTERPOISE_HUB_ORGANISATIONS")

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from pipelines.spec import Precision
+from pipelines.spec import Device, Machine, Precision
 
 
 class Settings(BaseSettings):
@@ -25,10 +25,10 @@ class Settings(BaseSettings):
     hub_organisations: list[str] = Field(
         [], description="Hugging Face organisations whose checkpoints and datasets may be used, likewise."
     )
-    precision: Precision = Field(
-        "auto",
-        description="What a worker's backbone computes in; auto: bf16 where the card has it, else fp16, fp32 on a CPU.",
-    )
+    device: Device = Field("auto", description=Machine.model_fields["device"].description)
+    precision: Precision = Field("auto", description=Machine.model_fields["precision"].description)
+    capacity: int = Field(32, ge=1, le=4096, description=Machine.model_fields["capacity"].description)
+    compile: bool = Field(False, description=Machine.model_fields["compile"].description)
     lease_seconds: float = Field(
         60.0, gt=0, description="After so long without a sign of life a worker's unit is another's."
     )
@@ -49,6 +49,11 @@ class Settings(BaseSettings):
     max_images: int = Field(10_000_000, gt=0, description="Most images of one version.")
     max_shards: int = Field(100_000, gt=0, description="Most shards of one version.")
     max_upload_images: int = Field(100_000, gt=0, description="Most images of an uploaded source.")
+
+    @property
+    def machine(self) -> Machine:
+        """What a worker computes on."""
+        return Machine(device=self.device, precision=self.precision, capacity=self.capacity, compile=self.compile)
 
     @property
     def database(self) -> str:

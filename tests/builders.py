@@ -12,10 +12,11 @@ import PIL.Image
 from pipelines.learning.resources import Resources
 from pipelines.progress import Silent
 from pipelines.records import Candidate, Image, Mask, Request
-from pipelines.spec import VersionSpec, parse
+from pipelines.spec import Machine, VersionSpec, parse
 from pipelines.store.object_store import Store
 
 SIDE = 32
+CPU = Machine(device="cpu")
 
 
 def document(**changes: Any) -> dict[str, Any]:
@@ -23,7 +24,7 @@ def document(**changes: Any) -> dict[str, Any]:
     return {
         "name": "shoes",
         "source": {"type": "spurious", "train": 40, "validation": 16, "test": 16},
-        "models": {"device": "cpu", "resolution": SIDE},
+        "models": {"resolution": SIDE},
         "method": {"type": "text_to_image"},
         "amount": {"per_class": 5},
         "classifier": {"steps": 5, "batch": 8},

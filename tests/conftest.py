@@ -14,6 +14,7 @@ import pytest
 from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.loading import open_backbone
 from tests import parts
+from tests.builders import CPU
 from tests.checkpoints import build
 
 OURS = ("COUNTERPOISE_ALL_TESTS", "COUNTERPOISE_FASHION_MNIST")
@@ -64,4 +65,4 @@ def tiny_unclip_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tiny_model(tiny_checkpoint: Path) -> Backbone:
     """A fresh one for each test: tests put tokens into it."""
-    return open_backbone(str(tiny_checkpoint), "cpu")
+    return open_backbone(str(tiny_checkpoint), CPU)

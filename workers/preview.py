@@ -22,7 +22,7 @@ def answer_preview(settings: Settings, tenant: str, spec: dict[str, Any], count:
     try:
         checked = parse(spec)
         check(checked, settings)
-        result = preview(checked, Store.open(f"{settings.store}/{tenant}"), count, settings.precision)
+        result = preview(checked, Store.open(f"{settings.store}/{tenant}"), count, settings.machine)
     except CounterpoiseError as error:
         return {"error": str(error)}
     except Exception as error:

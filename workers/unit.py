@@ -52,7 +52,7 @@ class Worker:
         spec = parse(version.spec)
         check(spec, self.settings)
         store = Store.open(f"{self.settings.store}/{version.tenant}")
-        models = Models(spec.models, self.settings.precision)
+        models = Models(spec.models, self.settings.machine)
         if self.last is not None and self.last[1].spec.models == spec.models:
             models = self.last[1].resources.models
         job = Job(spec, store, heartbeat, version.number, version.previous, models)

@@ -1,12 +1,14 @@
 """Opens a diffusers checkpoint as a backbone of its family. The one place that loads one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import diffusers
 from diffusers import AutoencoderKL, DiffusionPipeline, SchedulerMixin, UNet2DConditionModel
 
+from pipelines.backbones.additions import add_embeddings, fuse_loras
 from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.files import names, variant_of
 from pipelines.backbones.flux import Flux
@@ -17,7 +19,7 @@ from pipelines.backbones.stable_diffusion import StableDiffusion
 from pipelines.backbones.stable_diffusion_3 import StableDiffusion3
 from pipelines.backbones.stable_diffusion_xl import StableDiffusionXL
 from pipelines.errors import ModelError
-from pipelines.spec import Precision
+from pipelines.spec import EmbeddingFile, LoraFile, Machine
 from pipelines.tensors import choose_device, choose_dtype
 
 FAMILIES = "Stable Diffusion 1.x, 2.x or XL, plain or inpainting, StableUnCLIP, Stable Diffusion 3.x, or Flux"
@@ -32,18 +34,21 @@ DISTILLED_STEPS = {"EulerDiscreteScheduler": 8, "EulerAncestralDiscreteScheduler
 
 def open_backbone(
     checkpoint: str,
-    device: str = "auto",
+    machine: Machine | None = None,
     name: str = "",
-    precision: Precision = "auto",
     field: str = "models.text_to_image",
     config: str | None = None,
+    loras: Sequence[LoraFile] = (),
+    embeddings: Sequence[EmbeddingFile] = (),
 ) -> Backbone:
     """Load a path or hub id, with @REVISION if need be; `name` and `field` are what errors call it. Raises ModelError.
 
-    `config`: the diffusers checkpoint whose configurations and tokenizers a single file takes.
+    `config`: the diffusers checkpoint whose configurations and tokenizers a single file takes; `loras` and `embeddings` are
+    added to it.
     """
-    name, place = name or checkpoint, choose_device(device)
-    inspection, dtype = inspect(checkpoint, name, field, config), choose_dtype(precision, place)
+    machine, name = machine or Machine(), name or checkpoint
+    place = choose_device(machine.device)
+    inspection, dtype = inspect(checkpoint, name, field, config), choose_dtype(machine.precision, place)
     path = locate(field, checkpoint, DIFFUSERS, weights=True)
     if path.is_file():
         pipeline: Any = SingleFile(path, field, name, config).load(inspection.kind, dtype)
@@ -55,7 +60,10 @@ def open_backbone(
             )
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"{field}: {name!r} cannot be loaded ({error})") from None
-    return inspection.family(pipeline, name, place, dtype)
+    fuse_loras(pipeline, loras)
+    backbone = inspection.family(pipeline, name, place, dtype)
+    add_embeddings(backbone, embeddings)
+    return backbone
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,7 @@ class Inspection:
     family: type[Backbone]
     layout: Layout
     most_steps: int | None  # of one that is distilled to few steps, without guidance; None: as many as are asked for
+    folder: Path  # of its configurations
 
 
 def inspect(checkpoint: str, name: str = "", field: str = "models.text_to_image", config: str | None = None) -> Inspection:
@@ -96,7 +105,7 @@ def inspect(checkpoint: str, name: str = "", field: str = "models.text_to_image"
         layout = family.read_layout(denoiser, vae)
     except (ModelError, KeyError) as error:
         raise ModelError(f"{field}: {name!r} cannot be used: {error}") from None
-    return Inspection(index["_class_name"], family, layout, most_steps(scheduler))
+    return Inspection(index["_class_name"], family, layout, most_steps(scheduler), folder)
 
 
 def left_out(index: Mapping[str, Any]) -> dict[str, None]:

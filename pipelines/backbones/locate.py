@@ -32,6 +32,8 @@ CLIPSEG = Kind("a CLIPSeg checkpoint", CONFIG, "clipseg")
 DETECTOR = Kind("a GroundingDINO checkpoint", CONFIG)
 SAM = Kind("a SAM checkpoint", CONFIG, "sam")
 CLASSIFIER = Kind("an image classifier", CONFIG)
+LORA = Kind("a LoRA", "pytorch_lora_weights.safetensors", file=True)
+EMBEDDING = Kind("an embedding", "learned_embeds.safetensors", file=True)
 IP_ADAPTER = Kind(
     "an IP-Adapter, FOLDER/FILE.safetensors with its encoder in FOLDER/image_encoder", file=True, beside="image_encoder"
 )

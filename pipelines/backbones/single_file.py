@@ -25,7 +25,7 @@ from pipelines.backbones.locate import CONFIGURATION, locate
 from pipelines.errors import ModelError
 
 LATENTS = 4  # channels of all these families
-UNET = "model.diffusion_model."
+UNET, VAE = "model.diffusion_model.", "first_stage_model."
 CONV_IN = f"{UNET}input_blocks.0.0.weight"
 CROSS_ATTENTION = re.compile(rf"{re.escape(UNET)}.*\.attn2\.to_k\.weight")
 FAMILIES = ("v1", "v2", "inpainting", "inpainting_v2", "xl_base", "xl_inpaint")  # as diffusers calls them

@@ -1,5 +1,6 @@
 """A CLIP text encoder of a checkpoint, with its tokenizer and the learned tokens in both."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +21,7 @@ class TextEncoder:
     def __init__(self, model: Any, tokenizer: Any, name: str, device: torch.device) -> None:
         self.model = model.to(device, torch.float32).eval().requires_grad_(False)
         self.tokenizer, self.name, self.device = tokenizer, name, device
+        self.phrases: dict[str, str] = {}  # of words that stand for several tokens: the tokens
         for module in self.model.modules():
             # Older configurations, those of all published families, name a wrong end token. Then a prompt is taken to end
             # at its highest id, and that would be a learned token's.
@@ -41,6 +43,19 @@ class TextEncoder:
             self.model.resize_token_embeddings(len(self.tokenizer), mean_resizing=False)
             self.table.requires_grad_(False)
         self.table.weight[self.tokenizer.convert_tokens_to_ids(names)] = vectors.to(self.table.weight)
+
+    def add_word(self, word: str, vectors: Tensor) -> None:
+        """Let a word of prompts stand for a token with these embedding vectors, float32 (n, width)."""
+        self.set_token(word, vectors)
+        self.phrases[word] = " ".join(token_names(word, len(vectors)))
+
+    def phrased(self, prompts: Sequence[str]) -> list[str]:
+        """Prompts with all tokens of the words that stand for several, in whatever case: tokenizers of CLIP know none."""
+        phrased = list(prompts)
+        for word, phrase in self.phrases.items():
+            pattern, literal = re.compile(re.escape(word), re.IGNORECASE), phrase.replace("\\", r"\\")
+            phrased = [pattern.sub(literal, prompt) for prompt in phrased]
+        return phrased
 
     @contextmanager
     def embedding(self, name: str, vectors: Tensor) -> Iterator[None]:
@@ -66,12 +81,14 @@ class TextEncoder:
     def tokenize(self, prompts: Sequence[str]) -> Tensor:
         """Token ids, int64 (n, length), padded and truncated as diffusers does."""
         length = self.tokenizer.model_max_length
-        batch = self.tokenizer(list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+        batch = self.tokenizer(
+            self.phrased(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+        )
         return torch.as_tensor(batch.input_ids, device=self.device)
 
     def check(self, prompts: Sequence[str]) -> None:
         """Raises ModelError for a prompt that is too long."""
-        check_length(prompts, self.tokenizer, self.tokenizer.model_max_length, self.name)
+        check_length(self.phrased(prompts), self.tokenizer, self.tokenizer.model_max_length, self.name)
 
 
 def check_length(prompts: Sequence[str], tokenizer: Any, most: int, name: str) -> None:

@@ -23,13 +23,14 @@ from pipelines.records import Candidate, Image, Request
 from pipelines.regions import paste
 from pipelines.tensors import images, mask_tensor, tensor
 
+BATCH_SIZE = 32
 NOT_FINITE = "engine: pixels that are no numbers; another precision may help: bf16 or fp32"
 
 
 class Engine:
     """Runs requests on one backbone. `batch_size` bounds its memory, whatever the length of the stream."""
 
-    def __init__(self, backbone: Backbone, batch_size: int = 32) -> None:
+    def __init__(self, backbone: Backbone, batch_size: int = BATCH_SIZE) -> None:
         self.backbone = backbone
         self.batch_size = batch_size
         self.negatives: dict[str, PromptEmbeds] = {}  # by negative prompt

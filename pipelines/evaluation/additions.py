@@ -41,7 +41,8 @@ def text_to_image(data: EvaluationData) -> Examples:
         method = TextToImageMethod(resources, plain)
         unfiltered = Panel(resources)
         unfiltered.filters = {}
-        outcome = run_attempts(resources, method, Engine(resources.models.backbone), unfiltered, plan.shard(0))
+        engine = Engine(resources.models.backbone, resources.models.machine.capacity)
+        outcome = run_attempts(resources, method, engine, unfiltered, plan.shard(0))
         resources.store.put_first(key, rows.encode(outcome.kept, resources))
     return data.examples(rows.read(resources.store.get(key)))
 

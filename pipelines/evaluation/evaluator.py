@@ -70,7 +70,7 @@ class Evaluator:
             classifier=resources.spec.classifier.model_copy(update={"steps": self.steps(arm)}),
             evaluation=self.spec,
             seed=derive(seed, "arm") % 2**31,
-            device=resources.spec.models.device,
+            device=resources.models.machine.device,
         )
         return (training,)
 
@@ -85,7 +85,7 @@ class Evaluator:
             Call(train_and_score, partial(self.arguments, arm, seed), f"train: {arm}, seed {seed}", self.steps(arm))
             for arm, seed in pending
         ]
-        results = parallel.run(calls, choose_device(resources.spec.models.device).type, resources.progress)
+        results = parallel.run(calls, choose_device(resources.models.machine.device).type, resources.progress)
         for (arm, seed), result in zip(pending, results, strict=True):
             missing = self.missing(arm)
             resources.store.put_first(key[arm, seed], canonical({**result, "missing": missing} if missing else result))

@@ -54,7 +54,7 @@ def training_step(spec: VersionSpec, resources: Resources) -> float:
     began = time.monotonic()
     fit(
         classifier, classes, Feed(examples, classes), None, None,
-        gamma=1, seed=0, device=spec.models.device, progress=Silent().stage("", 0),
+        gamma=1, seed=0, device=resources.models.machine.device, progress=Silent().stage("", 0),
     )  # fmt: skip
     return (time.monotonic() - began) / STEPS
 

@@ -56,7 +56,7 @@ class Resources:
 
     @property
     def judge_training(self) -> JudgeTraining:
-        return JudgeTraining(self.view, self.spec.classifier, self.spec.models.device, self.spec.seed)
+        return JudgeTraining(self.view, self.spec.classifier, self.models.machine.device, self.spec.seed)
 
     @cached_property
     def judge(self) -> Classifier:

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipelines import parallel
 from pipelines.chance import derive
-from pipelines.errors import SourceError
+from pipelines.errors import SourceError, SpecError
 from pipelines.learning.resources import Resources
 from pipelines.learning.textual_inversion import CURVE, TextualInversion, Token, initial_vectors, load_token
 from pipelines.parallel import Call
@@ -20,6 +20,11 @@ from pipelines.spec import Inversion
 from pipelines.store.artifacts import Artifact
 from pipelines.store.canonical import digest
 from pipelines.vision.models import Models
+
+
+def token_name(label: str) -> str:
+    """What a class's token is called in prompts."""
+    return f"<{label}>"
 
 
 def extremes(ranked: Sequence[Item], count: int) -> list[Item]:
@@ -62,8 +67,15 @@ class Tokens:
         self.words = dict(superclass or {})  # superclasses by class
 
     def check(self) -> None:
-        """Raises SpecError for a word that is not a single token, and so cannot begin one."""
+        """Raises SpecError for a word that is not a single token, and so cannot begin one; and for an embedding of the
+        user's own that is called as one."""
         if self.spec is not None:
+            for number, embedding in enumerate(self.resources.spec.models.embeddings):
+                if embedding.token in {token_name(label) for label in self.words}:
+                    raise SpecError(
+                        f"models.embeddings.{number}.token: {embedding.token!r} is what a class's own token is called; give "
+                        "another word"
+                    )
             for word in dict.fromkeys(self.spec.initializer or word for word in self.words.values()):
                 initial_vectors(self.resources.models.backbone, word, 1)
 
@@ -117,10 +129,10 @@ class Tokens:
             parts = resources.view.framed(items, masks) if masks else []
             images = [part.image for part in parts] or resources.view.images(items)
             objects = [part.mask for part in parts] or None
-            training = TokenTraining(images, objects, f"<{label}>", word, spec, seed, facts, artifact)
+            training = TokenTraining(images, objects, token_name(label), word, spec, seed, facts, artifact)
             return training, resources.models
 
-        return artifact, Call(train_token, arguments, f"learn: token <{label}>", spec.steps)
+        return artifact, Call(train_token, arguments, f"learn: token {token_name(label)}", spec.steps)
 
     def training_images(self, label: str, spec: Inversion) -> list[tuple[Item, Mask | None]]:
         """Images of a class with the masks of their objects: half contradict the shortcut, half are typical.

@@ -13,6 +13,7 @@ from pipelines.spec.filters import (
     NearDuplicateFilter,
     QualityFilter,
 )
+from pipelines.spec.machine import Device, Machine, Precision
 from pipelines.spec.methods import (
     METHOD_SPECS,
     AugmentedConditioning,
@@ -24,7 +25,7 @@ from pipelines.spec.methods import (
     SpuriousRemoval,
     TextToImage,
 )
-from pipelines.spec.models import Models, Precision
+from pipelines.spec.models import EmbeddingFile, LoraFile, Models
 from pipelines.spec.parsing import explain, load, mistake, parse
 from pipelines.spec.sources import (
     FewShotSource,
@@ -48,6 +49,8 @@ __all__ = [
     "Checkpoint",
     "Classifier",
     "ClipScoreFilter",
+    "Device",
+    "EmbeddingFile",
     "EncodingSpec",
     "Evaluation",
     "FewShotSource",
@@ -62,6 +65,8 @@ __all__ = [
     "LabelAgreementFilter",
     "LongTailSource",
     "Lora",
+    "LoraFile",
+    "Machine",
     "MethodSpec",
     "Models",
     "Name",

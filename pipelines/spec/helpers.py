@@ -40,10 +40,24 @@ def clip_users(spec: VersionSpec) -> list[str]:
     ]
 
 
+def prompt_parts(spec: VersionSpec) -> list[str]:
+    """All that a user says of the version's prompts."""
+    method = spec.method
+    superclasses = method.superclass if isinstance(method.superclass, dict) else {"": method.superclass or ""}
+    words = [word for words in method.words.values() for word in words]
+    return [*method.templates, *words, *method.names.values(), *superclasses.values(), method.negative_prompt]
+
+
 def check_helpers(spec: VersionSpec) -> None:
     """Raises SpecError for a bundled helper beside a checkpoint that is not: it would judge images of another kind; and for
-    an inpainting checkpoint that nothing paints with."""
+    an inpainting checkpoint that nothing paints with, or an embedding that stands in no prompt."""
     models = spec.models
+    for number, embedding in enumerate(models.embeddings):
+        if not any(embedding.token in text for text in prompt_parts(spec)):
+            raise SpecError(
+                f"models.embeddings.{number}.token: {embedding.token!r} stands in no prompt; use it in method.templates, "
+                "words, names or negative_prompt, or leave the embedding out"
+            )
     if models.inpainting is not None and not spec.method.repaints_a_part:
         raise SpecError(
             f"models.inpainting: {models.inpainting!r} would paint nothing, since the method repaints no part of an image; "

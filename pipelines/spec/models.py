@@ -1,8 +1,8 @@
 """Which checkpoints are used."""
 
-from typing import Literal
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipelines.spec.base import Strict
 
@@ -10,13 +10,29 @@ BUILTIN = "builtin"  # what a spec calls the bundled checkpoints
 WEIGHTS_SUFFIX = ".safetensors"
 BUILTIN_INPAINTING = "builtin-inpainting"  # the inpainting twin of the bundled text-to-image model
 BUNDLED = (BUILTIN, BUILTIN_INPAINTING)
-Precision = Literal["auto", "bf16", "fp16", "fp32"]  # of a machine, and so no field of a spec
 
 
 def split_revision(value: str) -> tuple[str, str | None]:
     """ORGANISATION/NAME@REVISION of the hub as its name and its revision, a branch, tag or commit; None: the main branch."""
     name, _, revision = value.partition("@")
     return name, revision or None
+
+
+class LoraFile(Strict):
+    """A LoRA of one's own, added to the checkpoints for good: before anything is learned or generated."""
+
+    path: str = Field(description="FILE.safetensors of diffusers or kohya, or its folder: path, or of the hub.")
+    weight: float = Field(1.0, ge=-10, le=10, description="Factor of its effect.")
+
+
+class EmbeddingFile(Strict):
+    """An embedding of one's own, learned by textual inversion, and the word that stands for it in prompts."""
+
+    path: str = Field(description="FILE.safetensors of diffusers, A1111 or SDXL, or its folder: path, or of the hub.")
+    token: str = Field(
+        pattern=r"^[^\s{}]+$",
+        description="Word in method.templates, words, names or negative_prompt that stands for it: <style>.",
+    )
 
 
 class Models(Strict):
@@ -36,6 +52,8 @@ class Models(Strict):
         description="A diffusers checkpoint of the same family, of which configurations and tokenizers are used where "
         "text_to_image or inpainting is a single file. None: diffusers' default, from the hub or its cache.",
     )
+    loras: tuple[LoraFile, ...] = Field((), description="LoRAs that are added to text_to_image and inpainting.")
+    embeddings: tuple[EmbeddingFile, ...] = Field((), description="Embeddings that prompts may use.")
     segmenter: str = Field(
         "builtin",
         description="A CLIPSeg checkpoint, a GroundingDINO and a SAM one joined by '+', 'builtin' (CLIPSeg), "
@@ -47,8 +65,25 @@ class Models(Strict):
         "encoder in FOLDER/image_encoder, or 'builtin'. unCLIP checkpoints need none.",
     )
     clip: str = Field("builtin", description="A CLIP checkpoint: path, hub id, or 'builtin'.")
-    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="'auto', 'cpu', 'cuda', 'cuda:1', ...")
     resolution: int | None = Field(None, ge=32, le=4096, multiple_of=8, description="Pixels a side; none: the checkpoint's.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def no_device(cls, document: Any) -> Any:
+        if isinstance(document, dict) and "device" in document:
+            raise ValueError(
+                "device is a setting of the machine, no longer of the spec; leave it out, and use run --device, or "
+                "COUNTERPOISE_DEVICE of a worker"
+            )
+        return document
+
+    @model_validator(mode="after")
+    def tokens_are_apart(self) -> "Models":
+        tokens = [embedding.token for embedding in self.embeddings]
+        for number, token in enumerate(tokens):
+            if any(token in other for other in tokens[:number] + tokens[number + 1 :]):
+                raise ValueError(f"embeddings: the token {token!r} stands in another one; name each so that it is in none")
+        return self
 
     @property
     def bundled(self) -> bool:

@@ -3,8 +3,19 @@
 from collections.abc import Callable
 from typing import Any
 
-CURRENT = 1  # the first, so that there is nothing to lift yet
-LIFTS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}  # from version n of the format to n + 1
+CURRENT = 2
+
+
+def without_device(document: dict[str, Any]) -> dict[str, Any]:
+    """Version 2: what a job is computed on is a setting of the machine."""
+    models = document.get("models")
+    if not isinstance(models, dict):
+        return document
+    return {**document, "models": {name: value for name, value in models.items() if name != "device"}}
+
+
+# From version n of the format to n + 1.
+LIFTS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: without_device}
 
 
 def lift(document: Any) -> Any:

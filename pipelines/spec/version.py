@@ -21,7 +21,7 @@ Framing = Literal["crop", "pad", "region"]
 class VersionSpec(Strict):
     """One version of a dataset: this source, this method, this many, these filters."""
 
-    schema_version: Literal[1] = Field(1, description="Version of the spec's format.")
+    schema_version: Literal[2] = Field(2, description="Version of the spec's format.")
     name: Name = Field(description="Name of the dataset: lower case letters, digits, '.', '_' and '-'.")
     source: SourceSpec = Field(description="The real images.")
     models: Models = Field(Models(), description="The checkpoints to use.")

@@ -18,6 +18,11 @@ def plan(root: str) -> str:
     return f"{root}/plan.json"
 
 
+def skipped(root: str) -> str:
+    """Source images that the method could not use: the outcome of the learn stage."""
+    return f"{root}/skipped.json"
+
+
 def data(root: str, shard: int, shards: int) -> str:
     return f"{root}/data/train-{shard:05d}-of-{shards:05d}.parquet"
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from pipelines.errors import StoreError
 from pipelines.learning.resources import Resources
-from pipelines.methods import Method
 from pipelines.records import Image, Problem
 from pipelines.report.card import card
 from pipelines.report.croissant import croissant
@@ -35,6 +34,12 @@ def reports(store: Store, root: str, plan: Plan) -> list[dict[str, Any]]:
         raise StoreError(f"{root}: {len(missing)} of {len(written)} shards have no report yet, the first is {missing[0]}")
     whole = [(number, part) for number, part in enumerate(plan.carried, plan.generated_shards) if part.whole]
     return [store.json(keys.report(root, n)) for n in written] + [carried_report(n, part) for n, part in whole]
+
+
+def skipped_images(store: Store, root: str) -> list[Problem]:
+    """What the learn stage skipped; nothing where there was none, since all was carried."""
+    key = keys.skipped(root)
+    return [Problem(**problem) for problem in store.json(key)] if store.exists(key) else []
 
 
 def merged(counts: Iterable[dict[str, int]]) -> dict[str, int]:
@@ -125,13 +130,13 @@ def manifest(store: Store, root: str, plan: Plan, facts: dict[str, Any]) -> dict
     return {**facts, "files": files}
 
 
-def finalize(resources: Resources, plan: Plan, method: Method) -> dict[str, Any]:
+def finalize(resources: Resources, plan: Plan) -> dict[str, Any]:
     """Publish the version; return its manifest. Published before: the manifest that is there."""
     store, root, spec, classes = resources.store, resources.root, resources.spec, resources.source.classes
     if not store.exists(keys.manifest(root)):
-        shards, files = reports(store, root, plan), plan.data_files(root)
-        counts = {**totals(shards, method.skipped), "shortfall": shortfall(plan, shards)}
-        summary = quality(counts, mean_scores(store, files), [*resources.source.problems, *method.skipped])
+        shards, skipped, files = reports(store, root, plan), skipped_images(store, root), plan.data_files(root)
+        counts = {**totals(shards, skipped), "shortfall": shortfall(plan, shards)}
+        summary = quality(counts, mean_scores(store, files), [*resources.source.problems, *skipped])
         store.create(keys.quality(root), canonical(summary))
         revision = resources.painter_revision
         text = card(spec, counts, summary, classes, version=resources.number, revision=revision)

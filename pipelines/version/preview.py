@@ -8,7 +8,7 @@ from pipelines.learning.resources import Resources
 from pipelines.methods import open_method
 from pipelines.progress import Stage
 from pipelines.records import Candidate, Item
-from pipelines.spec import Precision, VersionSpec
+from pipelines.spec import Machine, VersionSpec
 from pipelines.store.object_store import Store
 from pipelines.version.plan import make_plan
 from pipelines.vision.models import Models
@@ -46,9 +46,9 @@ class Preview:
     learned: bool  # whether the concepts of an earlier version were used; else classes are prompted by name
 
 
-def preview(spec: VersionSpec, store: Store, count: int, precision: Precision = "auto") -> Preview:
+def preview(spec: VersionSpec, store: Store, count: int, machine: Machine | None = None) -> Preview:
     """Generate `count` images, at most MAX_IMAGES, spread evenly over the plan. Nothing is stored."""
-    models = Models(spec.models, precision)
+    models = Models(spec.models, machine)
     try:
         return Preview(candidates(Resources(spec, store, NoLearning(), models=models), count), learned=True)
     except NotLearned:
@@ -63,5 +63,5 @@ def candidates(resources: Resources, count: int) -> list[Candidate]:
     planned = [plan.image(number * plan.planned // count) for number in range(count)]
     method = open_method(resources)
     method.learn()
-    engine = Engine(resources.painter, count)
+    engine = Engine(resources.painter, min(count, resources.models.machine.capacity))
     return sorted(engine.run(method.requests(planned, 0)), key=lambda candidate: candidate.request.index)

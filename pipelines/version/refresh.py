@@ -70,11 +70,10 @@ def unchanged(spec: VersionSpec, source: Source, base: Base) -> bool:
 
 
 def comparable(spec: VersionSpec, base: VersionSpec) -> bool:
-    """Whether samples of one spec are valid for the other: same method, filters and models, on any device,
-    stored in one encoding: a class whose images alone are JPEGs would be told by that."""
-    anywhere = {"models": spec.models.model_copy(update={"device": base.models.device})}
-    moved = spec.model_copy(update=anywhere)
-    return all(getattr(moved, name) == getattr(base, name) for name in ("method", "models", "filters", "encoding"))
+    """Whether samples of one spec are valid for the other: same method, framing, filters and models, stored in one encoding:
+    a class whose images alone are JPEGs would be told by that."""
+    fields = ("method", "effective_framing", "models", "filters", "encoding")
+    return all(getattr(spec, field) == getattr(base, field) for field in fields)
 
 
 class OpenQuotas:

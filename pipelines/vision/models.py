@@ -1,18 +1,23 @@
 """The models that a spec names, each loaded once, when it is first used."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 from pipelines import spec
+from pipelines.backbones import additions
 from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.image_prompts import AdapterFiles, IpAdapter, UnClip, adapter_files
 from pipelines.backbones.loading import Inspection, inspect, open_backbone
 from pipelines.backbones.locate import CLIP, DIFFUSERS, locate
+from pipelines.backbones.memory import Memory, memory_of
 from pipelines.backbones.revision import revision_of
 from pipelines.backbones.single_file import SingleFile
 from pipelines.builtin.checkpoints import ADAPTER, resolve
 from pipelines.errors import ModelError
 from pipelines.spec.models import BUILTIN
+from pipelines.store.canonical import digest
 from pipelines.vision.clip import Clip
 from pipelines.vision.segmentation import CROSS_ATTENTION, Segmenter, open_segmenter, segmenter_parts
 
@@ -20,13 +25,13 @@ from pipelines.vision.segmentation import CROSS_ATTENTION, Segmenter, open_segme
 class Models:
     """Loaded models, kept for the next unit of work, and for the next version that names the same ones."""
 
-    def __init__(self, models: spec.Models, precision: spec.Precision = "auto") -> None:
-        """`precision` is that of the backbone: a property of the machine, not of the spec."""
-        self.spec, self.precision = models, precision
+    def __init__(self, models: spec.Models, machine: spec.Machine | None = None) -> None:
+        """`machine` is what they compute on; None: whatever there is."""
+        self.spec, self.machine = models, machine or spec.Machine()
 
-    def __reduce__(self) -> tuple[type["Models"], tuple[spec.Models, spec.Precision]]:
+    def __reduce__(self) -> tuple[type["Models"], tuple[spec.Models, spec.Machine]]:
         """In another process, they are loaded anew."""
-        return Models, (self.spec, self.precision)
+        return Models, (self.spec, self.machine)
 
     def inspect(self) -> dict[str, Inspection]:
         """What the diffusers checkpoints are, by field, from their configuration alone.
@@ -44,8 +49,22 @@ class Models:
                 f"models.inpainting: {self.spec.inpainting!r} is a {painter.kind}, and {self.spec.text_to_image!r} a "
                 f"{base.kind}; give the inpainting checkpoint of the same base"
             )
+        additions.check(self.spec, base.folder)
         self.check_helpers()
         return found
+
+    def memory(self, found: Mapping[str, Inspection]) -> Memory | None:
+        """About the GPU memory that the inspected checkpoints need, side by side; None where it is unknown."""
+        named = {"models.text_to_image": self.spec.text_to_image, "models.inpainting": self.spec.inpainting or ""}
+        parts = []
+        for field, inspection in found.items():
+            path = locate(field, resolve(named[field], "model"), DIFFUSERS)
+            parts.append(memory_of(path, inspection.folder, self.spec.resolution or inspection.layout.resolution))
+        known = [part for part in parts if part is not None]
+        if len(known) < len(parts):
+            return None
+        halves, fulls = sum(part.halves for part in known), sum(part.fulls for part in known)
+        return replace(known[0], halves=halves, fulls=fulls)
 
     def check_helpers(self) -> None:
         """Raises ModelError for a segmenter, a CLIP or an adapter that is not there, or is something else."""
@@ -66,7 +85,9 @@ class Models:
         return self.open(self.spec.text_to_image, "models.text_to_image")
 
     def open(self, name: str, field: str) -> Backbone:
-        return open_backbone(resolve(name, "model"), self.spec.device, name, self.precision, field, self.spec.config)
+        return open_backbone(
+            resolve(name, "model"), self.machine, name, field, self.spec.config, self.spec.loras, self.spec.embeddings
+        )
 
     @cached_property
     def painter(self) -> Backbone:
@@ -99,7 +120,8 @@ class Models:
     def revision_of(self, name: str, field: str) -> str:
         path = locate(field, resolve(name, "model"), DIFFUSERS, weights=True)
         configuration = SingleFile(path, field, name, self.spec.config).folder if path.is_file() else None
-        return revision_of(path, configuration)
+        revision, added = revision_of(path, configuration), additions.facts(self.spec)
+        return digest([revision, *added]) if added else revision
 
     @cached_property
     def segmenter_revision(self) -> str:
@@ -116,11 +138,11 @@ class Models:
 
     @cached_property
     def segmenter(self) -> Segmenter:
-        return open_segmenter(resolve(self.spec.segmenter, "segmenter"), lambda: self.backbone, self.spec.device)
+        return open_segmenter(resolve(self.spec.segmenter, "segmenter"), lambda: self.backbone, self.machine.device)
 
     @cached_property
     def clip(self) -> Clip:
-        return Clip(resolve(self.spec.clip, "clip"), self.spec.device)
+        return Clip(resolve(self.spec.clip, "clip"), self.machine.device)
 
     @property
     def image_conditioning(self) -> IpAdapter | UnClip:

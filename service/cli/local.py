@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
 from pipelines.errors import SpecError
-from pipelines.spec import Precision, load
+from pipelines.spec import Machine, Precision, load
 from service.cli.output import console, percent, print_summary, write_json
 
 bench_app = typer.Typer(help="Measure what the methods are worth.", no_args_is_help=True)
@@ -30,18 +31,25 @@ def resumable() -> Iterator[None]:
 def run(
     spec: Annotated[Path, typer.Argument(help="The spec, YAML or JSON.")],
     out: Annotated[Path, typer.Option(help="Folder for the version, summary.json and report.html.")],
+    device: Annotated[str, typer.Option(help="auto, cpu, mps, cuda, cuda:1, ...")] = "auto",
     precision: Annotated[
         Precision, typer.Option(help="Of the backbone: bf16, fp16 or fp32; auto: by the machine.")
     ] = "auto",
+    capacity: Annotated[int, typer.Option(help="Images denoised at a time; halved when memory runs out.")] = 32,
+    compile_: Annotated[bool, typer.Option("--compile", help="Compile the denoiser, on a GPU.")] = False,
 ) -> None:
     """Make a version in this process. Stopped and started again, it goes on where it was."""
     checked = load(spec)
+    try:
+        machine = Machine(device=device, precision=precision, capacity=capacity, compile=compile_)
+    except ValidationError as error:
+        raise SpecError("; ".join(f"--{e['loc'][0]}: {e['input']!r}: {e['msg']}" for e in error.errors())) from None
     from pipelines.progress import bars
 
     with resumable(), bars() as progress:  # first, since the libraries talk while they are imported
         from pipelines.run import run as run_spec
 
-        summary = run_spec(checked, out, progress, precision)
+        summary = run_spec(checked, out, progress, machine)
     print_summary(summary, out / "report.html")
 
 

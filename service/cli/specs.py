@@ -1,17 +1,21 @@
 """Commands on specs alone: examples, validation, the JSON Schema."""
 
 import json
+import math
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.errors import SpecError
-from pipelines.spec import UploadedSource, VersionSpec, load
+from pipelines.spec import Machine, UploadedSource, VersionSpec, load
 from pipelines.spec.base import quantity
 from pipelines.spec.helpers import check_helpers, warnings
 from service.cli.output import write_json
+
+if TYPE_CHECKING:
+    from pipelines.backbones.memory import Memory
 
 EXAMPLES = ("spurious", "few-shot", "long-tail")
 
@@ -63,12 +67,28 @@ def print_checkpoints(spec: VersionSpec) -> None:
 
     quiet()
     check_checkpoint(spec.classifier.checkpoint)
-    checkpoints = Models(spec.models).inspect()
+    models = Models(spec.models)
+    checkpoints = models.inspect()
     for field, found in checkpoints.items():
         painting = ", for inpainting" if found.layout.inpainting else ""
         distilled = "" if found.most_steps is None else f", distilled to {found.most_steps} steps at most"
         typer.echo(f"{field}: a {found.kind}{painting}, {found.layout.resolution} pixels a side{distilled}.")
     check_capabilities(spec, checkpoints)
+    memory = models.memory(checkpoints)
+    if memory is not None:
+        typer.echo(memory_line(spec, memory))
+
+
+def memory_line(spec: VersionSpec, memory: "Memory") -> str:
+    """About how much GPU memory a spec needs."""
+    from pipelines.backbones.memory import INVERSION, LORA
+
+    needs = {"to generate": memory.generating(Machine().capacity)}
+    if spec.method.inversion is not None:
+        needs["to learn tokens"] = memory.learning(spec.method.inversion.batch, INVERSION)
+    if spec.method.lora is not None:
+        needs["to learn a LoRA"] = memory.learning(spec.method.lora.batch, LORA)
+    return f"GPU memory, in half precision about: {', '.join(f'{math.ceil(gib)} GiB {aim}' for aim, gib in needs.items())}."
 
 
 def schema() -> None:

@@ -34,7 +34,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def check(checkpoint: Path, method: dict[str, Any], **models: Any) -> None:
-    asked_for = spec(method=method, models={"text_to_image": str(checkpoint), "device": "cpu", **models})
+    asked_for = spec(method=method, models={"text_to_image": str(checkpoint), **models})
     check_capabilities(asked_for, {"models.text_to_image": inspect(str(checkpoint))})
 
 

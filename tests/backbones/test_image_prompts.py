@@ -18,7 +18,7 @@ from pipelines.engine.engine import Engine
 from pipelines.errors import ModelError
 from pipelines.records import Image, ImagePrompt, Request
 from pipelines.vision.models import Models
-from tests.builders import flat
+from tests.builders import CPU, flat
 from tests.checkpoints import vision_tower
 from tests.engine.test_engine import near, noise, ours, picture, request, to_image
 
@@ -53,22 +53,22 @@ def test_an_adapter_agrees_with_diffusers(tiny_checkpoint: Path, adapter: Path) 
         one.prompt, num_inference_steps=one.steps, guidance_scale=one.guidance, latents=noise(one.seed), output_type="np",
         ip_adapter_image_embeds=[torch.cat([torch.zeros_like(embedding), embedding])],
     ).images[0]  # fmt: skip
-    model = open_backbone(str(tiny_checkpoint), "cpu")
+    model = open_backbone(str(tiny_checkpoint), CPU)
     model.load_ip_adapter(adapter_files(str(adapter)))
     assert near(ours(model, one), to_image(expected))
     assert not near(ours(model, one), ours(model, replace(one, image_prompt=None)), limit=8), "the picture says something"
 
 
 def test_without_a_picture_an_adapter_changes_nothing(tiny_checkpoint: Path, adapter: Path) -> None:
-    before = ours(open_backbone(str(tiny_checkpoint), "cpu"), request())
-    model = open_backbone(str(tiny_checkpoint), "cpu")
+    before = ours(open_backbone(str(tiny_checkpoint), CPU), request())
+    model = open_backbone(str(tiny_checkpoint), CPU)
     model.load_ip_adapter(adapter_files(str(adapter)))
     assert near(ours(model, request()), before)
 
 
 def test_a_mixed_batch_gives_what_each_gives_alone(tiny_checkpoint: Path, adapter: Path) -> None:
     """Pictures, pictures that count half, and none at all, in one batch."""
-    model = open_backbone(str(tiny_checkpoint), "cpu")
+    model = open_backbone(str(tiny_checkpoint), CPU)
     model.load_ip_adapter(adapter_files(str(adapter)))
     half = shown(4)
     assert half.image_prompt is not None
@@ -95,12 +95,12 @@ def test_what_is_no_adapter_is_refused_with_the_remedy(tiny_checkpoint: Path, tm
         adapter_files(str(file))
     vision_tower().save_pretrained(tmp_path / "image_encoder")
     with pytest.raises(ModelError, match=r"models.adapter: .* is no IP-Adapter for this checkpoint .*; give one"):
-        open_backbone(str(tiny_checkpoint), "cpu").load_ip_adapter(adapter_files(str(file)))
+        open_backbone(str(tiny_checkpoint), CPU).load_ip_adapter(adapter_files(str(file)))
 
 
 def test_an_adapter_of_another_model_is_refused(tiny_checkpoint: Path) -> None:
     with pytest.raises(ModelError, match=r"models.adapter: 'builtin' is no IP-Adapter for this checkpoint"):
-        Models(spec.Models(text_to_image=str(tiny_checkpoint), device="cpu")).image_conditioning  # noqa: B018  (loaded on use)
+        Models(spec.Models(text_to_image=str(tiny_checkpoint))).image_conditioning  # noqa: B018  (loaded on use)
 
 
 def unclip_image(pipeline: StableUnCLIPImg2ImgPipeline, one: Request, level: int) -> Image:
@@ -122,11 +122,11 @@ def test_unclip_agrees_with_diffusers(tiny_unclip_checkpoint: Path, level: int, 
     pipeline = StableUnCLIPImg2ImgPipeline.from_pretrained(tiny_unclip_checkpoint)
     pipeline.set_progress_bar_config(disable=True)
     monkeypatch.setattr("pipelines.engine.engine.derive", lambda *parts: 5)
-    assert near(ours(open_backbone(str(tiny_unclip_checkpoint), "cpu"), one), unclip_image(pipeline, one, level))
+    assert near(ours(open_backbone(str(tiny_unclip_checkpoint), CPU), one), unclip_image(pipeline, one, level))
 
 
 def test_unclip_sees_without_an_adapter(tiny_unclip_checkpoint: Path) -> None:
-    models = Models(spec.Models(text_to_image=str(tiny_unclip_checkpoint), device="cpu"))
+    models = Models(spec.Models(text_to_image=str(tiny_unclip_checkpoint)))
     model, seen = models.backbone, models.image_conditioning.encoder.embed([flat(0, 32), flat(255, 32)])
     assert seen.shape == (2, 8)
     first, second = (ours(model, request(1, image_prompt=ImagePrompt(row))) for row in seen.numpy())
@@ -135,4 +135,4 @@ def test_unclip_sees_without_an_adapter(tiny_unclip_checkpoint: Path) -> None:
 
 def test_a_picture_for_a_model_that_cannot_see_is_refused(tiny_checkpoint: Path) -> None:
     with pytest.raises(ModelError, match="cannot see image prompts; give it an adapter"):
-        ours(open_backbone(str(tiny_checkpoint), "cpu"), shown())
+        ours(open_backbone(str(tiny_checkpoint), CPU), shown())

@@ -17,7 +17,8 @@ from pipelines.backbones.stable_diffusion import StableDiffusion
 from pipelines.backbones.stable_diffusion_3 import StableDiffusion3
 from pipelines.backbones.stable_diffusion_xl import StableDiffusionXL
 from pipelines.errors import ModelError
-from pipelines.spec import Precision
+from pipelines.spec import Machine, Precision
+from tests.builders import CPU
 from tests.checkpoints import build_3, build_flux, build_xl
 
 
@@ -35,8 +36,8 @@ def changed(checkpoint: Path, folder: Path, file: str, **fields: Any) -> Path:
 
 
 def test_the_family_follows_from_the_checkpoint(tiny_checkpoint: Path, xl: Path) -> None:
-    assert isinstance(open_backbone(str(tiny_checkpoint), "cpu"), StableDiffusion)
-    assert isinstance(open_backbone(str(xl), "cpu"), StableDiffusionXL)
+    assert isinstance(open_backbone(str(tiny_checkpoint), CPU), StableDiffusion)
+    assert isinstance(open_backbone(str(xl), CPU), StableDiffusionXL)
 
 
 def test_the_configuration_alone_says_what_it_is(tiny_inpainting_checkpoint: Path, xl: Path, tmp_path: Path) -> None:
@@ -54,6 +55,13 @@ def test_so_it_does_of_a_transformer(
 ) -> None:
     found = inspect(str(changed(build(tmp_path / "whole"), tmp_path / "copy", "model_index.json")))
     assert (found.family, found.kind, found.layout) == (family, kind, Layout(32, 4, 16, patch_size=2, largest=largest))
+
+
+def test_a_checkpoint_of_half_precision_files_alone_is_the_same(xl: Path, tmp_path: Path) -> None:
+    half = open_backbone(str(build_xl(tmp_path, variant="fp16")), CPU)
+    assert list(tmp_path.glob("unet/*.fp16.safetensors"))
+    plain = open_backbone(str(xl), CPU)
+    assert all(torch.equal(weight, plain.denoiser.state_dict()[name]) for name, weight in half.denoiser.state_dict().items())
 
 
 @pytest.mark.parametrize(
@@ -82,7 +90,7 @@ def test_what_cannot_be_used_is_refused_before_a_weight_is_read(
     file: str, fields: dict[str, Any], message: str, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ModelError, match=message):
-        open_backbone(str(changed(tiny_checkpoint, tmp_path / "copy", file, **fields)), "cpu")
+        open_backbone(str(changed(tiny_checkpoint, tmp_path / "copy", file, **fields)), CPU)
 
 
 @pytest.mark.parametrize(
@@ -116,14 +124,14 @@ def test_pickles_are_not_read(tiny_checkpoint: Path, tmp_path: Path) -> None:
     folder = changed(tiny_checkpoint, tmp_path / "copy", "model_index.json")
     torch.save({}, folder / "unet" / "diffusion_pytorch_model.bin")
     with pytest.raises(ModelError, match="cannot be loaded"):
-        open_backbone(str(folder), "cpu")
+        open_backbone(str(folder), CPU)
 
 
 @pytest.mark.parametrize(
     ("precision", "dtype"), [("fp16", torch.float32), ("bf16", torch.bfloat16), ("fp32", torch.float32)]
 )
 def test_an_autoencoder_that_overflows_in_fp16_runs_in_float32(precision: Precision, dtype: torch.dtype, xl: Path) -> None:
-    backbone = open_backbone(str(xl), "cpu", precision=precision)
+    backbone = open_backbone(str(xl), Machine(device="cpu", precision=precision))
     assert backbone.vae_dtype == dtype
     latents = backbone.encode_images(torch.zeros(1, 3, 32, 32))
     assert latents.dtype == torch.float32

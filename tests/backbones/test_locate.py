@@ -18,7 +18,7 @@ from pipelines.errors import ModelError
 from pipelines.job import Job
 from pipelines.progress import Silent
 from pipelines.store.object_store import Store
-from tests.builders import spec
+from tests.builders import CPU, spec
 from tests.checkpoints import build_xl, vision_tower
 
 Publish = Callable[[Path, str, str], Path]  # a folder as a repository of this id and branch; its snapshot
@@ -126,7 +126,7 @@ def test_half_precision_files_alone_are_loaded_from_the_cache(publish: Publish, 
     file = folder / "vae/diffusion_pytorch_model.fp16.safetensors"
     file.rename(file.with_name("diffusion_pytorch_model.safetensors"))
     publish(folder, "org/half", "main")
-    half, plain = open_backbone("org/half", "cpu"), open_backbone(str(build_xl(tmp_path / "plain")), "cpu")
+    half, plain = open_backbone("org/half", CPU), open_backbone(str(build_xl(tmp_path / "plain")), CPU)
     for some, other in ((half.denoiser, plain.denoiser), (half.vae, plain.vae)):
         assert all(torch.equal(weight, other.state_dict()[name]) for name, weight in some.state_dict().items())
 

@@ -21,6 +21,8 @@ PARTS = {
     "unet/diffusion_pytorch_model.safetensors", "vae/config.json", "vae/diffusion_pytorch_model.safetensors",
 }  # fmt: skip
 
+PRECISIONS: tuple[spec.Precision, ...] = ("fp32", "bf16")
+
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
@@ -92,7 +94,8 @@ def test_the_bundled_segmenter_has_one_of_its_own() -> None:
 
 def test_what_is_loaded_in_another_precision_has_the_same(checkpoint: Path) -> None:
     """Weights loaded in half precision differ from those on disk; the revision is theirs."""
-    models = [Models(spec.Models(text_to_image=str(checkpoint), device="cpu"), precision) for precision in ("fp32", "bf16")]
+    named = spec.Models(text_to_image=str(checkpoint))
+    models = [Models(named, spec.Machine(device="cpu", precision=precision)) for precision in PRECISIONS]
     first, second = (one.backbone.denoiser.conv_in.weight for one in models)
     assert not torch.equal(first, second.float())
     assert models[0].revision == models[1].revision

@@ -18,6 +18,7 @@ from pipelines.backbones.stable_diffusion import StableDiffusion
 from pipelines.backbones.stable_diffusion_xl import StableDiffusionXL
 from pipelines.errors import ModelError
 from pipelines.vision.models import Models
+from tests.builders import CPU
 from tests.checkpoints import build, build_xl
 from tests.contracts.families import ours, plain
 from tests.single_files import single_file
@@ -56,8 +57,8 @@ def test_it_draws_what_the_folder_draws(
     found = inspect(str(files[family]), config=config)
     assert found.family is (StableDiffusionXL if "XL" in family else StableDiffusion)
     assert (found.layout.resolution, found.layout.inpainting) == (32, "inpainting" in family)
-    single = open_backbone(str(files[family]), "cpu", config=config)
-    folder = open_backbone(str(folders[family]), "cpu")
+    single = open_backbone(str(files[family]), CPU, config=config)
+    folder = open_backbone(str(folders[family]), CPU)
     assert single.inpainting == folder.inpainting
     assert np.array_equal(ours(single, plain()), ours(folder, plain()))
 
@@ -66,7 +67,7 @@ def test_it_is_opened_as_a_spec_names_it_and_its_revision_is_of_both(
     folders: dict[str, Path], files: dict[str, Path], tmp_path: Path
 ) -> None:
     config = without_weights(folders["SD"], tmp_path / "config")
-    named = {"text_to_image": str(files["SD"]), "inpainting": str(files["SD inpainting"]), "device": "cpu"}
+    named = {"text_to_image": str(files["SD"]), "inpainting": str(files["SD inpainting"])}
     models = Models(spec.Models(**named, config=config))
     assert [found.layout.inpainting for found in models.inspect().values()] == [False, True]
     assert models.painter.inpainting
@@ -79,10 +80,10 @@ def test_it_is_opened_as_a_spec_names_it_and_its_revision_is_of_both(
 def test_of_the_prediction_of_velocities_a_file_says_itself(folders: dict[str, Path], tmp_path: Path) -> None:
     marks = {"v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)}
     file = single_file(folders["SDXL"], tmp_path / "v.safetensors", **marks)
-    schedule = open_backbone(str(file), "cpu", config=str(folders["SDXL"])).schedule
+    schedule: Any = open_backbone(str(file), CPU, config=str(folders["SDXL"])).schedule
     assert schedule.prediction == "v_prediction"
     assert schedule.level(999).alpha < 1e-3
-    assert open_backbone(str(folders["SDXL"]), "cpu").schedule.prediction == "epsilon"
+    assert open_backbone(str(folders["SDXL"]), CPU).schedule.prediction == "epsilon"
 
 
 def test_configurations_must_be_of_the_same_family(folders: dict[str, Path], files: dict[str, Path]) -> None:
@@ -133,4 +134,4 @@ def test_what_a_file_lacks_is_named(part: str, folders: dict[str, Path], files: 
     weights = {name: weight for name, weight in load_file(files["SD"]).items() if not name.startswith(part)}
     save_file(weights, tmp_path / "part.safetensors")
     with pytest.raises(ModelError, match=r"^models\.text_to_image: '.*' cannot be loaded \(.*\); give a file with UNet,"):
-        open_backbone(str(tmp_path / "part.safetensors"), "cpu", config=str(folders["SD"]))
+        open_backbone(str(tmp_path / "part.safetensors"), CPU, config=str(folders["SD"]))

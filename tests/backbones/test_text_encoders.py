@@ -10,6 +10,7 @@ from pipelines.backbones.flux import Flux
 from pipelines.backbones.loading import open_backbone
 from pipelines.backbones.text_encoder import TextEncoder
 from pipelines.errors import ModelError
+from tests.builders import CPU
 from tests.checkpoints import build_flux
 from tests.checkpoints.parts import text_config
 
@@ -33,7 +34,7 @@ def test_a_prompt_ends_where_it_ends_whatever_the_configuration_says(prompt: str
 
 
 def test_of_flux_t5_says_how_long_a_prompt_may_be(tmp_path: Path) -> None:
-    backbone = open_backbone(str(build_flux(tmp_path)), "cpu", "flux")
+    backbone = open_backbone(str(build_flux(tmp_path)), CPU, "flux")
     assert isinstance(backbone, Flux)
     long = backbone.encode_prompts(["a red shoe " * 40])
     assert long.tokens.shape == (1, 512, 24)

@@ -22,7 +22,7 @@ from pipelines.learning.textual_inversion import TextualInversion
 from pipelines.progress import Silent
 from pipelines.records import Image, ImagePrompt, Item, Request
 from pipelines.run import run
-from pipelines.spec import Inversion, Lora, Precision, parse
+from pipelines.spec import Inversion, Lora, Machine, Precision, parse
 from tests.builders import picture, square
 from tests.checkpoints import build, build_3, build_flux, build_xl
 
@@ -98,7 +98,6 @@ def job(method: Mapping[str, Any], folder: Path, device: str, precision: Precisi
     document = {
         "name": method["type"].replace("_", "-"),
         "source": {"type": "spurious", "train": 120, "validation": 40, "test": 40},
-        "models": {"device": device},
         "method": {"steps": 6, **method},
         "amount": {"per_class": 8},
         "classifier": {"steps": 40},
@@ -106,7 +105,7 @@ def job(method: Mapping[str, Any], folder: Path, device: str, precision: Precisi
         "evaluation": {"arms": ["erm", "counterpoise"], "seeds": [0]},
         **changes,
     }
-    summary = run(parse(document), folder, Silent(), precision)
+    summary = run(parse(document), folder, Silent(), Machine(device=device, precision=precision))
     curves = [json.loads(path.read_text())["losses"] for path in folder.rglob("curve.json")]
     if not all(math.isfinite(loss) for losses in curves for loss in losses):
         raise AssertionError("a loss that is no number")
@@ -124,12 +123,12 @@ def cases(out: Path, device: torch.device, tiny: bool) -> Iterator[Case]:
     adapter = AdapterFiles("builtin", Path(resolve("builtin", "adapter"), ADAPTER), Path(resolve("builtin", "clip")))
 
     def adapted(device: str, precision: Precision) -> Backbone:
-        backbone = open_backbone(model, device, precision=precision)
+        backbone = open_backbone(model, Machine(device=device, precision=precision))
         backbone.load_ip_adapter(adapter)
         return backbone
 
     def opened(path: Path) -> Load:
-        return lambda device, precision: open_backbone(str(path), device, precision=precision)
+        return lambda device, precision: open_backbone(str(path), Machine(device=device, precision=precision))
 
     bundled = {"SD, epsilon, bundled": opened(Path(model)), "SD, epsilon, IP-Adapter, bundled": adapted}
     made = {
@@ -151,7 +150,7 @@ def cases(out: Path, device: torch.device, tiny: bool) -> Iterator[Case]:
         "augmented_conditioning": {"method": {"type": "augmented_conditioning"}},
         "cross-attention masks": {
             "method": {"type": "image_variation", **INVERSION},
-            "models": {"segmenter": "cross-attention", "device": str(device)},
+            "models": {"segmenter": "cross-attention"},
         },
     }
     larger: tuple[Precision, ...] = (

@@ -25,6 +25,7 @@ from pipelines.learning.lora import LoraTraining
 from pipelines.learning.textual_inversion import TextualInversion
 from pipelines.learning.trainer import Trainer
 from pipelines.records import Item, Request
+from pipelines.spec import Machine
 from pipelines.tensors import choose_dtype
 from tests.benchmarks.gpu_check import Case, Figures
 from tests.builders import picture
@@ -56,7 +57,7 @@ class Speed:
 
     def __init__(self, checkpoint: Path, device: torch.device, size: Size) -> None:
         self.device, self.size = device, size
-        self.backbone = open_backbone(str(checkpoint), str(device))
+        self.backbone = open_backbone(str(checkpoint), Machine(device=str(device)))
         self.text_to_image: Any = DiffusionPipeline.from_pretrained(checkpoint, dtype=self.backbone.dtype).to(device)
         self.text_to_image.scheduler = DDIMScheduler.from_config(self.text_to_image.scheduler.config, clip_sample=False)
         self.image_to_image = AutoPipelineForImage2Image.from_pipe(self.text_to_image)

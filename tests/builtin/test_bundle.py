@@ -13,7 +13,7 @@ from pipelines.backbones.loading import open_backbone
 from pipelines.builtin.checkpoints import ADAPTER, WEIGHTS, resolve
 from pipelines.builtin.oracle import Oracle
 from pipelines.builtin.train.language import corpus, phrase
-from pipelines.builtin.train.publish import LIMIT
+from pipelines.builtin.train.publish import LIMIT, PARTS
 from pipelines.builtin.world import GARMENTS, SPOKEN
 from pipelines.engine.engine import Engine
 from pipelines.errors import ModelError
@@ -25,11 +25,12 @@ from pipelines.spec import Models as ModelsSpec
 from pipelines.tensors import tensor
 from pipelines.vision.models import Models
 from pipelines.vision.segmentation import ClipSeg, CrossAttention, Segmenter
+from tests.builders import CPU
 
 
 @pytest.fixture(scope="module")
 def model() -> Backbone:
-    return open_backbone(resolve("builtin", "model"), "cpu")
+    return open_backbone(resolve("builtin", "model"), CPU)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,8 @@ def source() -> Source:
     return open_source(SpuriousSource(type="spurious", train=40, validation=8, test=80))
 
 
-def test_the_bundle_is_small() -> None:
+def test_the_bundle_is_whole_and_small() -> None:
+    assert {path.name for path in WEIGHTS.iterdir()} == set(PARTS)
     assert sum(path.stat().st_size for path in WEIGHTS.rglob("*") if path.is_file()) < LIMIT
 
 
@@ -45,6 +47,11 @@ def test_the_bundle_is_small() -> None:
 def test_plain_diffusers_loads_it(kind: type[StableDiffusionPipeline]) -> None:
     pipeline = kind.from_pretrained(resolve("builtin", "model"), safety_checker=None)
     assert pipeline.unet.config.sample_size * pipeline.vae_scale_factor == 64
+
+
+def test_plain_diffusers_loads_the_inpainting_twin() -> None:
+    pipeline = StableDiffusionInpaintPipeline.from_pretrained(resolve("builtin-inpainting", "model"), safety_checker=None)
+    assert pipeline.unet.config.in_channels == 9
 
 
 def test_no_model_has_read_the_fine_names_of_the_shoes(model: Backbone) -> None:
@@ -143,7 +150,7 @@ def test_plain_diffusers_loads_the_adapter() -> None:
 
 def test_what_is_shown_a_picture_is_drawn_like_it() -> None:
     """Without a word: trousers on snow, shown as trousers on snow, are told from a bag on grass by colour and kind."""
-    models = Models(ModelsSpec(device="cpu"))
+    models = Models(ModelsSpec())
     source = open_source(LongTailSource(type="long-tail", head=2, imbalance=1, classes=("trousers", "bag")))
     items = source.of("trousers", "test")[:12] + source.of("bag", "test")[:12]
     pictures = [source.read(item) for item in items]

@@ -11,12 +11,14 @@ import torch
 from diffusers import StableDiffusionInpaintPipeline, StableDiffusionPipeline
 from transformers import CLIPTokenizer
 
+from pipelines import spec as specs
 from pipelines.backbones.loading import open_backbone
 from pipelines.builtin.checkpoints import WEIGHTS, resolve
 from pipelines.builtin.oracle import Oracle
 from pipelines.builtin.train import inpainting, inpainting_quality
 from pipelines.builtin.train.inpainting import Batch, draw_batch, widened
 from pipelines.builtin.train.inpainting_quality import TITLE, continued, draw_tasks, measure
+from pipelines.builtin.train.inpainting_quality import repaint as paint
 from pipelines.builtin.train.loop import Batches
 from pipelines.builtin.train.masks import KINDS, Draw, box, draw_kinds, gap, outline, repaint, surroundings, whole
 from pipelines.builtin.train.pictures import fresh
@@ -25,6 +27,8 @@ from pipelines.builtin.train.shapes import levels
 from pipelines.engine.batch import changing_latents, latent_mask
 from pipelines.records import Candidate, Graft, Item, Request
 from pipelines.tensors import mask_tensor
+from pipelines.vision.models import Models
+from tests.builders import CPU
 from tests.parts import FASHION_MNIST
 
 DATA = fresh(0)
@@ -114,7 +118,7 @@ def test_before_it_is_trained_the_twin_predicts_what_the_plain_model_does() -> N
 def test_it_trains_into_an_inpainting_checkpoint_that_reads_as_the_plain_one(tmp_path: Path) -> None:
     FASHION_MNIST.path()
     inpainting.main(tmp_path, count=80, steps=3, batch=8, workers=1)
-    twin, plain = open_backbone(str(tmp_path / "inpainting"), "cpu"), open_backbone(MODEL, "cpu")
+    twin, plain = open_backbone(str(tmp_path / "inpainting"), CPU), open_backbone(MODEL, CPU)
     assert twin.inpainting
     assert not plain.inpainting
     assert twin.reads_as(plain)
@@ -157,3 +161,12 @@ def test_the_card_gets_its_section_once_and_keeps_the_rest(tmp_path: Path) -> No
     assert text.count(TITLE) == 1
     assert json.loads((tmp_path / "quality.json").read_text())["inpainting"]["rates"].keys() > {"rendered", "twin, 10 steps"}
     assert (tmp_path / "quality-inpainting.png").exists()
+
+
+def test_the_bundled_twin_paints_a_region_as_its_surroundings_are() -> None:
+    models, (task, _) = Models(specs.Models(inpainting="builtin-inpainting", device="cpu")), draw_tasks(24, seed=0)
+    oracle, backbones = Oracle().model, {"plain": models.backbone, "twin": models.painter}
+    rates = {name: measure(oracle, paint(backbone, task, 10, 0), task) for name, backbone in backbones.items()}
+    assert rates["twin"]["scene"] >= max(0.9, rates["plain"]["scene"] + 0.1)
+    assert rates["twin"]["seam"] < rates["plain"]["seam"] / 2
+    assert rates["twin"]["garment"] >= rates["plain"]["garment"] - 0.2

@@ -7,6 +7,7 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
 from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.loading import open_backbone
+from tests.builders import CPU
 from tests.contracts.families import FAMILIES
 
 
@@ -17,7 +18,7 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture
 def backbone(checkpoint: Path) -> Backbone:
-    return open_backbone(str(checkpoint), "cpu")
+    return open_backbone(str(checkpoint), CPU)
 
 
 @pytest.fixture(autouse=True)

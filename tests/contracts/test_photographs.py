@@ -53,7 +53,7 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 def version(out: Path, photographs: Path, checkpoint: Path, **changes: Any) -> tuple[Job, list[dict[str, Any]]]:
     """A small version of the photographs, and its rows, dropped ones too."""
     changes["method"] = {"steps": 2, **changes["method"]}
-    models = {"text_to_image": str(checkpoint), "segmenter": "cross-attention", "device": "cpu"}
+    models = {"text_to_image": str(checkpoint), "segmenter": "cross-attention"}
     source = {"type": "folder", "path": str(photographs)}
     job = Job(
         spec(**{"source": source, "models": models, "amount": {"total": 4}, "max_attempts": 1, **changes}),

@@ -23,7 +23,7 @@ from pipelines.errors import ModelError
 from pipelines.records import Graft, Image, Item, Request
 from pipelines.regions import paste
 from pipelines.tensors import tensor
-from tests.builders import picture, square
+from tests.builders import CPU, picture, square
 
 ITEM = Item("a/b.png", "0" * 64, "boot", "grass")
 
@@ -111,7 +111,7 @@ def test_an_inpainting_checkpoint_agrees_with_diffusers(tiny_inpainting_checkpoi
         width=32, num_inference_steps=one.steps, guidance_scale=one.guidance, latents=noise(one.seed), output_type="np",
     ).images[0]  # fmt: skip
     inside = slice(12, 20)
-    got = ours(open_backbone(str(tiny_inpainting_checkpoint), "cpu"), one)
+    got = ours(open_backbone(str(tiny_inpainting_checkpoint), CPU), one)
     # diffusers blanks the region to mid-grey before encoding it, as we do
     assert near(got[inside, inside], to_image(expected)[inside, inside], limit=2)
 
@@ -233,7 +233,7 @@ def test_the_model_sees_the_object_that_it_joins() -> None:
 
 def test_a_folder_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"models\.text_to_image"):
-        open_backbone(str(tmp_path), "cpu")
+        open_backbone(str(tmp_path), CPU)
 
 
 def test_an_overflow_fails_its_own_request_and_the_batch_goes_on(tiny_model: Backbone) -> None:

@@ -21,7 +21,7 @@ from tests.builders import open_resources, spec
 
 PASTED: dict[str, Any] = {
     "source": {"type": "spurious", "classes": ["bag", "trousers"], "train": 40, "validation": 8, "test": 8},
-    "models": {"device": "cpu", "resolution": 64},
+    "models": {"resolution": 64},
     "method": {"type": "spurious_removal", "superclass": "garment", "inversion": None, "region": "mask"},
 }
 

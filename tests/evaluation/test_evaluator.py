@@ -198,7 +198,7 @@ def test_a_sample_of_no_group_is_any_groups(tmp_path: Path) -> None:
 def test_what_is_retrieved_comes_from_the_pool_and_mostly_shows_its_class(tmp_path: Path) -> None:
     """Bags and boots look unlike each other: CLIP finds them without a look at any label of the pool."""
     source = {"type": "spurious", "classes": ["bag", "boot"], "train": 40, "validation": 16, "test": 16}
-    models = {"device": "cpu", "resolution": 64}
+    models = {"resolution": 64}
     made = evaluator(tmp_path, [{"label": 0}] * 15 + [{"label": 1}] * 10, source=source, models=models)
     found_images = retrieved(made.data)
     assert Counter(found_images.labels) == {"bag": 15, "boot": 10}
@@ -243,7 +243,7 @@ def test_images_by_name_have_the_words_of_the_method_and_no_token(tmp_path: Path
         "type": "text_to_image", "superclass": "shoe", "inversion": {"vectors": 1, "images": 2, "steps": 1, "batch": 1},
         "steps": 1, "templates": ["a {colour} {} at night"], "words": {"colour": ["red", "blue"]},
     }  # fmt: skip
-    models = {"device": "cpu", "resolution": 64}
+    models = {"resolution": 64}
     made = evaluator(tmp_path, [{"label": 0}] * 6 + [{"label": 1}] * 3, method=method, models=models)
     added = text_to_image(made.data)
     assert Counter(added.labels) == {"boot": 6, "sneaker": 3}

@@ -54,7 +54,7 @@ def test_each_filter_passes_the_stated_share_of_held_out_real_images(
     resources = open_resources(
         tmp_path,
         source={"type": "spurious", "train": 60, "validation": 60, "test": 16},
-        models={"device": "cpu", "resolution": 64},
+        models={"resolution": 64},
         filters=[{**settings, "calibrate": share}],
     )
     (spec,) = resources.spec.filters
@@ -67,9 +67,7 @@ def test_each_filter_passes_the_stated_share_of_held_out_real_images(
 
 
 def test_a_calibrated_filter_still_drops_what_is_unlike_real_images(tmp_path: Path) -> None:
-    resources = open_resources(
-        tmp_path, models={"device": "cpu", "resolution": 64}, filters=[{"type": "quality", "calibrate": 0.95}]
-    )
+    resources = open_resources(tmp_path, models={"resolution": 64}, filters=[{"type": "quality", "calibrate": 0.95}])
     (spec,) = resources.spec.filters
     assert FILTERS["quality"](resources, spec).judge([candidate(flat(side=64))], [])[0].reason == "blank"
 

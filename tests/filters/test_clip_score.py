@@ -21,7 +21,7 @@ FEW = {"type": "few-shot", "classes": GARMENTS, "shots": 8, "validation": 12, "t
 
 @pytest.fixture(scope="module")
 def resources(tmp_path_factory: pytest.TempPathFactory) -> Resources:
-    return open_resources(tmp_path_factory.mktemp("store"), source=FEW, models={"device": "cpu", "resolution": 64})
+    return open_resources(tmp_path_factory.mktemp("store"), source=FEW, models={"resolution": 64})
 
 
 def shown(resources: Resources, wrong: bool = False) -> list[Candidate]:
@@ -47,7 +47,7 @@ def test_real_pictures_pass_as_what_they_are_and_fail_as_what_they_are_not(resou
 def test_a_class_goes_by_the_name_that_the_spec_gives(resources: Resources, tmp_path: Path) -> None:
     """By each other's names, all are taken for another."""
     names = dict(zip(GARMENTS, (*GARMENTS[1:], GARMENTS[0]), strict=True))
-    models = {"device": "cpu", "resolution": 64}
+    models = {"resolution": 64}
     swapped = open_resources(tmp_path, source=FEW, models=models, method={"type": "text_to_image", "names": names})
     kept = [verdict.kept for verdict in judged(swapped, shown(resources))]
     assert np.mean(kept) < 0.3
@@ -118,6 +118,6 @@ def test_features_do_not_depend_on_the_batch_and_agree_with_the_model(resources:
 
 
 def test_a_checkpoint_that_is_none_is_named(tmp_path: Path) -> None:
-    models = {"device": "cpu", "resolution": 64, "clip": str(tmp_path)}
+    models = {"resolution": 64, "clip": str(tmp_path)}
     with pytest.raises(ModelError, match=r"^models.clip: '.*' has no config.json; give the folder of a CLIP checkpoint"):
         ClipScore(open_resources(tmp_path, source=FEW, models=models), ClipScoreFilter(type="clip_score")).clip  # noqa: B018

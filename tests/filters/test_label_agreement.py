@@ -93,7 +93,7 @@ def test_the_judge_is_asked_of_each_candidate_in_order(resources: Resources) -> 
 def test_asked_of_the_object_alone_the_background_does_not_speak(tmp_path: Path, tiny_checkpoint: Path) -> None:
     resources = open_resources(
         tmp_path,
-        models={"text_to_image": str(tiny_checkpoint), "segmenter": "cross-attention", "device": "cpu"},
+        models={"text_to_image": str(tiny_checkpoint), "segmenter": "cross-attention"},
         method={"type": "spurious_removal", "superclass": "shoe", "inversion": None},
     )
     image = resources.view.images(resources.source.splits["test"][:1])[0]
@@ -112,7 +112,7 @@ def test_where_the_object_is_not_found_the_candidate_is_dropped(
 ) -> None:
     resources = open_resources(
         tmp_path,
-        models={"text_to_image": str(tiny_checkpoint), "segmenter": "cross-attention", "device": "cpu"},
+        models={"text_to_image": str(tiny_checkpoint), "segmenter": "cross-attention"},
         method={"type": "spurious_removal", "superclass": "shoe", "inversion": None},
     )
     panel = filtered(resources, view="object", max_origin=1.0)

@@ -12,7 +12,7 @@ from tests.builders import candidate, noise, open_resources
 
 @pytest.fixture(scope="module")
 def resources(tmp_path_factory: pytest.TempPathFactory) -> Resources:
-    return open_resources(tmp_path_factory.mktemp("store"), models={"device": "cpu", "resolution": 64})
+    return open_resources(tmp_path_factory.mktemp("store"), models={"resolution": 64})
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ SCRIPT = ROOT / "k8s/jobs/train.py"
 
 @pytest.fixture
 def version(tiny_checkpoint: Path, tmp_path: Path) -> Resources:
-    models = {"text_to_image": str(tiny_checkpoint), "device": "cpu"}
+    models = {"text_to_image": str(tiny_checkpoint)}
     made = open_resources(tmp_path / "store", models=models, amount={"per_class": 6}, shard_size=5, filters=[])
     finalized(made)
     return made

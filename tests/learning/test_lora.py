@@ -24,7 +24,7 @@ SETTINGS = {"rank": 2, "steps": 4, "batch": 2, "learning_rate": 0.05, "checkpoin
 
 def learning(folder: Path, checkpoint: Path, **changes: Any) -> Resources:
     method = {"type": "text_to_image", "lora": {**SETTINGS, **changes}}
-    return open_resources(folder, models={"text_to_image": str(checkpoint), "device": "cpu"}, method=method)
+    return open_resources(folder, models={"text_to_image": str(checkpoint)}, method=method)
 
 
 def weights_after(resources: Resources, folder: Path) -> list[Path]:

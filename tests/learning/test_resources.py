@@ -75,7 +75,7 @@ def test_the_ranking_holds_every_training_image_once_the_most_typical_first(tmp_
 
 
 def test_images_are_resized_to_the_resolution_asked_for(tmp_path: Path) -> None:
-    resources = open_resources(tmp_path, models={"device": "cpu", "resolution": 48})
+    resources = open_resources(tmp_path, models={"resolution": 48})
     assert {image.shape for image in resources.view.images(resources.source.splits["test"][:3])} == {(48, 48, 3)}
 
 
@@ -96,7 +96,7 @@ def test_a_judge_of_objects_that_are_nowhere_asks_for_another_word(tmp_path: Pat
 def test_both_judges_are_kept_apart(tmp_path: Path, tiny_checkpoint: Path) -> None:
     resources = open_resources(
         tmp_path,
-        models={"text_to_image": str(tiny_checkpoint), "segmenter": "cross-attention", "device": "cpu"},
+        models={"text_to_image": str(tiny_checkpoint), "segmenter": "cross-attention"},
         method={"type": "text_to_image", "superclass": "shoe"},
     )
     pictures = resources.view.images(resources.source.splits["test"])

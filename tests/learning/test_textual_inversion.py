@@ -19,6 +19,7 @@ from pipelines.records import Image, Mask
 from pipelines.spec import Inversion
 from pipelines.store.artifacts import CHECKPOINT, Artifact, Artifacts
 from pipelines.store.object_store import Store
+from tests.builders import CPU
 
 SPEC = Inversion(vectors=3, steps=6, batch=4, checkpoint_every=2)
 
@@ -127,7 +128,7 @@ def test_outside_the_mask_the_token_is_held_to_what_the_plain_word_says(tiny_mod
 
 
 def test_stopped_and_resumed_gives_the_same_bytes(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    whole = finish(open_backbone(str(tiny_checkpoint), "cpu"), Store.open(tmp_path / "whole"))
+    whole = finish(open_backbone(str(tiny_checkpoint), CPU), Store.open(tmp_path / "whole"))
     store = Store.open(tmp_path / "cut")
 
     class Killed(Exception):
@@ -139,19 +140,19 @@ def test_stopped_and_resumed_gives_the_same_bytes(tiny_checkpoint: Path, tmp_pat
             raise Killed
 
     with pytest.raises(Killed):
-        learn(open_backbone(str(tiny_checkpoint), "cpu"), store, kill_after_five)
+        learn(open_backbone(str(tiny_checkpoint), CPU), store, kill_after_five)
     (unfinished,) = {key.rsplit("/", 1)[1] for key in store.keys("concepts/token")}
     assert unfinished == CHECKPOINT
-    assert finish(open_backbone(str(tiny_checkpoint), "cpu"), store) == whole
+    assert finish(open_backbone(str(tiny_checkpoint), CPU), store) == whole
 
 
 def test_a_checkpoint_of_an_older_version_is_left_alone(tiny_checkpoint: Path, tmp_path: Path) -> None:
     """It held the vectors under another name: the token is trained from the start, not spoiled."""
-    whole = finish(open_backbone(str(tiny_checkpoint), "cpu"), Store.open(tmp_path / "whole"))
+    whole = finish(open_backbone(str(tiny_checkpoint), CPU), Store.open(tmp_path / "whole"))
     store = Store.open(tmp_path / "old")
     old = {"vectors": torch.zeros(3, 8), "losses": torch.ones(4), "exp_avg": torch.zeros(3, 8), "step": torch.tensor(4.0)}
     Artifacts(store).find("token", {"label": "boot"}, CURVE).save_checkpoint(save(old))
-    assert finish(open_backbone(str(tiny_checkpoint), "cpu"), store) == whole
+    assert finish(open_backbone(str(tiny_checkpoint), CPU), store) == whole
 
 
 def test_the_record_tells_the_effective_learning_rate(tiny_model: Backbone, tmp_path: Path) -> None:

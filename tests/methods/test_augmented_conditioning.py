@@ -21,7 +21,7 @@ MIXES = ("none", "cutmix", "mixup", "embed_cutmix", "embed_mixup")
 
 def seeing(tmp_path: Path, checkpoint: Path, **changes: Any) -> Resources:
     method = {"type": "augmented_conditioning", "steps": 3, "dropout": 0, **changes}
-    models = {"text_to_image": str(checkpoint), "device": "cpu"}
+    models = {"text_to_image": str(checkpoint)}
     return open_resources(tmp_path, source=SHOTS, models=models, method=method, amount={"per_class": 8})
 
 

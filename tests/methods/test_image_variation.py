@@ -21,7 +21,7 @@ VARIATION = {"type": "image_variation", "superclass": "shoe", "steps": 4}
 
 
 def few(tmp_path: Path, checkpoint: Path | None = None, per_class: int = 12, **changes: Any) -> Resources:
-    models = {"text_to_image": str(checkpoint), "segmenter": "cross-attention", "device": "cpu"} if checkpoint else {}
+    models = {"text_to_image": str(checkpoint), "segmenter": "cross-attention"} if checkpoint else {}
     method = {**VARIATION, **changes}
     return open_resources(tmp_path, source=SHOTS, models=models, method=method, amount={"per_class": per_class})
 

@@ -109,7 +109,7 @@ def test_text_to_image_asks_for_no_picture(tmp_path: Path) -> None:
 
 
 def segmented(tmp_path: Path, tiny_checkpoint: Path, **changes: Any) -> Resources:
-    models = {"text_to_image": str(tiny_checkpoint), "segmenter": "cross-attention", "device": "cpu"}
+    models = {"text_to_image": str(tiny_checkpoint), "segmenter": "cross-attention"}
     return open_resources(tmp_path, models=models, method={**WHOLE, "region": "box", **changes})
 
 

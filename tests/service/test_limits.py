@@ -22,6 +22,12 @@ from tests.builders import spec
         ({"amount": {"total": 100_001}, "shard_size": 1}, r"^shard_size: .* more than the 100000 shards .*make them larger"),
         ({"models": {"clip": "/etc"}}, r"^models.clip: '/etc' is not allowed here"),
         ({"models": {"adapter": "h94/IP-Adapter/models/a.safetensors"}}, r"^models.adapter: .* is not allowed here"),
+        ({"models": {"config": "/etc"}}, r"^models.config: '/etc' is not allowed here"),
+        ({"models": {"loras": [{"path": "/etc/a.safetensors"}]}}, r"^models.loras.0.path: .* is not allowed here"),
+        (
+            {"models": {"embeddings": [{"path": "org/name", "token": "x"}]}},
+            r"^models.embeddings.0.path: 'org/name' is not allowed here",
+        ),
         ({"models": {"adapter": "/etc/a.safetensors"}}, r"^models.adapter: .* is not allowed here"),
     ],
 )
@@ -39,6 +45,12 @@ def test_a_file_in_an_allowed_organisations_repository_may_be_an_adapter(tmp_pat
     for wrong in ("h94/IP-Adapter", "h94/../../etc/a.safetensors", "h94/IP-Adapter/a.safetensors@../../etc"):
         with pytest.raises(SpecError, match=r"^models.adapter: .* is not allowed here"):
             check(spec(models={"adapter": wrong}), settings)
+
+
+def test_loras_and_embeddings_may_be_files_of_an_allowed_organisation_or_lie_in_a_root(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path, hub_organisations=["org"], model_roots=[tmp_path / "models"])
+    loras = [{"path": path} for path in ("org/name", "org/name/a.safetensors@v1", str(tmp_path / "models/a.safetensors"))]
+    check(spec(models={"loras": loras, "embeddings": [{"path": "org/name/b.safetensors", "token": "x"}]}), settings)
 
 
 def test_a_revision_of_an_allowed_repository_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pipelines.errors import SpecError
 from pipelines.spec import Strict, VersionSpec, load, parse
 from pipelines.spec.base import quantity
+from pipelines.spec.upgrade import LIFTS
 from tests.builders import document
 
 REMOVAL = {"type": "spurious_removal", "superclass": "shoe"}
@@ -58,13 +59,13 @@ def test_every_field_is_described_and_every_type_says_what_it_is(model: type[Str
         ({"method": {"type": "text_to_image", "inversion": {}}}, ["method:", "superclass must say", "'bird'"]),
         ({"filters": [{"type": "quality", "max_saturated": 2}]}, ["filters.0.max_saturated:", "given: 2", "to 1"]),
         ({"filters": [{"type": "quality"}] * 2}, ["filters: quality, quality", "name each once"]),
-        ({"models": {"device": "gpu"}}, ["models.device:", "given: 'gpu'", "auto|cpu|mps|cuda"]),
+        ({"models": {"device": "cuda"}}, ["models:", "device is a setting of the machine", "run --device"]),
         ({"models": {"resolution": 65}}, ["models.resolution:", "given: 65", "multiple of 8"]),
         ({"evaluation": {"seeds": [0, 0]}}, ["evaluation.seeds:", "0, 0", "name each once"]),
         ({"evaluation": {"arms": ["ddb"]}}, ["evaluation.arms.0:", "'ddb'", "'counterpoise'"]),
-        ({"schema_version": 2}, ["schema_version:", "given: 2", "newer than 1", "use a newer Counterpoise, or write 1"]),
-        ({"schema_version": 0}, ["schema_version:", "given: 0", "should be 1"]),
-        ({"schema_version": []}, ["schema_version:", "given: []", "should be 1"]),
+        ({"schema_version": 3}, ["schema_version:", "given: 3", "newer than 2", "use a newer Counterpoise, or write 2"]),
+        ({"schema_version": 0}, ["schema_version:", "given: 0", "should be 2"]),
+        ({"schema_version": []}, ["schema_version:", "given: []", "should be 2"]),
     ],
 )
 def test_a_wrong_field_is_named_with_its_value_and_remedy(changes: dict[str, Any], said: list[str]) -> None:
@@ -219,7 +220,7 @@ def test_words_of_scenes_are_taken() -> None:
 
 
 def test_an_older_document_is_lifted_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Version 1 is the first: these are steps as they would have been."""
+    """Version 1 is the first: these are steps from older ones, as they would have been."""
 
     def count(older: dict[str, Any]) -> dict[str, Any]:
         return {**{k: v for k, v in older.items() if k != "count"}, "amount": older["count"]}
@@ -227,12 +228,18 @@ def test_an_older_document_is_lifted_step_by_step(monkeypatch: pytest.MonkeyPatc
     def amount(older: dict[str, Any]) -> dict[str, Any]:
         return {**older, "amount": {"total": older["amount"]}}
 
-    monkeypatch.setattr("pipelines.spec.upgrade.LIFTS", {-1: count, 0: amount})
+    monkeypatch.setattr("pipelines.spec.upgrade.LIFTS", {**LIFTS, -1: count, 0: amount})
     for version, asked in ((-1, {"count": 7}), (0, {"amount": 7}), (1, {"amount": {"total": 7}})):
         written = {k: v for k, v in document().items() if k != "amount"}
         assert parse({**written, **asked, "schema_version": version}) == parse(document(amount={"total": 7}))
     with pytest.raises(SpecError, match=r"^count: no such field"):
         parse({**document(), "count": 7})
+
+
+def test_a_device_in_an_older_document_is_left_out() -> None:
+    older = document(schema_version=1, models={"device": "cuda:1", "resolution": 32})
+    assert parse(older) == parse(document(models={"resolution": 32}))
+    assert parse({**older, "models": {"device": "auto"}}).models == parse(document(models={})).models
 
 
 @pytest.mark.parametrize(

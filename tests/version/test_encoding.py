@@ -24,7 +24,6 @@ from tests.builders import document, noise, picture, spec
 
 SMALL: dict[str, Any] = {
     "method": {"type": "text_to_image", "steps": 2},
-    "models": {"device": "cpu"},
     "amount": {"per_class": 4},
     "max_attempts": 1,
     "filters": [{"type": "quality"}],

@@ -46,7 +46,7 @@ def fill_template(resources: Resources, painter: Painter) -> Resources:
 def resources(tiny_checkpoint: Path, tmp_path: Path) -> Resources:
     return open_resources(
         tmp_path / "store",
-        models={"text_to_image": str(tiny_checkpoint), "device": "cpu"},
+        models={"text_to_image": str(tiny_checkpoint)},
         amount={"per_class": 6},
         shard_size=5,
         filters=[{"type": "quality"}],
@@ -55,14 +55,14 @@ def resources(tiny_checkpoint: Path, tmp_path: Path) -> Resources:
 
 def finalized(resources: Resources, painter: Painter | None = None) -> dict[str, Any]:
     fill_template(resources, painter or Painter(spoiled))
-    return finalize(resources, planned(resources), open_method(resources))
+    return finalize(resources, planned(resources))
 
 
 def test_no_model_is_loaded_to_finalize(resources: Resources) -> None:
     """A worker without a GPU does it; the card names the revision of the files."""
     made = fill_template(resources, Painter())
     fresh = Resources(made.spec, made.store, Silent())
-    finalize(fresh, planned(fresh), open_method(fresh))
+    finalize(fresh, planned(fresh))
     assert fresh.loaded == []
     assert revision_of(Path(made.spec.models.text_to_image)) in made.store.get(keys.card(made.root)).decode()
 
@@ -115,7 +115,7 @@ def test_what_follows_from_a_version_later_and_other_versions_are_not_in_its_man
     others = [keys.run(root, "erm", 0), keys.evaluation(root), keys.seconds(root), keys.spec(root.replace("v1", "v10"))]
     for key in others:
         resources.store.put(key, b"{}")
-    finalize(resources, planned(resources), open_method(resources))
+    finalize(resources, planned(resources))
     listed = {file["path"] for file in resources.store.json(keys.manifest(root))["files"]}
     assert not [path for path in listed if "evaluation" in path or "seconds" in path or "v10" in path]
 
@@ -126,7 +126,7 @@ def test_of_reports_that_do_not_say_why_a_class_falls_short_it_is_said_by_how_mu
         report = store.json(keys.report(root, number))
         assert report["label_reasons"].keys() == {"boot", "sneaker"}
         store.put(keys.report(root, number), canonical({k: v for k, v in report.items() if k != "label_reasons"}))
-    counts = finalize(resources, planned(resources), open_method(resources))["counts"]
+    counts = finalize(resources, planned(resources))["counts"]
     assert [(each["planned"], each["dropped"]) for each in counts["shortfall"].values()] == [(6, {}), (6, {})]
 
 
@@ -157,7 +157,7 @@ def test_killed_before_any_write_there_is_no_version_and_a_second_run_gives_the_
         Stopping.left = writes
         resources.store = Stopping(real.objects)
         try:
-            finalize(resources, planned(resources), open_method(resources))
+            finalize(resources, planned(resources))
             break
         except KeyboardInterrupt as killed:
             kills += 1
@@ -172,7 +172,7 @@ def test_killed_before_any_write_there_is_no_version_and_a_second_run_gives_the_
 def test_finalizing_twice_changes_nothing(resources: Resources) -> None:
     first = finalized(resources)
     before = {key: resources.store.get(key) for key in resources.store.keys("")}
-    assert finalize(resources, planned(resources), open_method(resources)) == first
+    assert finalize(resources, planned(resources)) == first
     assert {key: resources.store.get(key) for key in resources.store.keys("")} == before
 
 
@@ -180,7 +180,7 @@ def test_a_shard_without_a_report_stops_it(resources: Resources) -> None:
     plan = planned(resources)
     run_shard(resources, plan, 0, open_method(resources), Painter(), Panel(resources))  # type: ignore[arg-type]
     with pytest.raises(StoreError, match="2 of 3 shards have no report yet, the first is 1"):
-        finalize(resources, plan, open_method(resources))
+        finalize(resources, plan)
     assert not resources.store.exists(keys.manifest(resources.root))
 
 

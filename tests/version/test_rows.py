@@ -38,7 +38,7 @@ SAMPLES = [
 
 @pytest.fixture(scope="module")
 def resources(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Resources:
-    models = {"text_to_image": str(tiny_checkpoint), "device": "cpu"}
+    models = {"text_to_image": str(tiny_checkpoint)}
     return open_resources(tmp_path_factory.mktemp("store"), models=models)
 
 

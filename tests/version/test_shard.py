@@ -39,7 +39,7 @@ def sometimes(request: Request) -> bool:
 def resources(tiny_checkpoint: Path, tmp_path: Path) -> Resources:
     return open_resources(
         tmp_path / "store",
-        models={"text_to_image": str(tiny_checkpoint), "device": "cpu"},
+        models={"text_to_image": str(tiny_checkpoint)},
         amount={"per_class": 9},
         shard_size=12,
         filters=FILTERS,

@@ -38,7 +38,7 @@ def twin(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def models(base: Path, **changes: Any) -> dict[str, Any]:
-    return {"text_to_image": str(base), "segmenter": "cross-attention", "device": "cpu", **changes}
+    return {"text_to_image": str(base), "segmenter": "cross-attention", **changes}
 
 
 def test_without_an_inpainting_checkpoint_the_backbone_paints(base: Path) -> None:

@@ -34,12 +34,12 @@ def test_models_stay_in_memory_for_the_next_version_that_names_the_same(worker: 
     first, second = job(worker), job(worker, amount={"per_class": 9})
     assert second.resources.models is first.resources.models
     assert second.resources is not first.resources
-    third = job(worker, models={"device": "cpu", "resolution": 48})
+    third = job(worker, models={"resolution": 48})
     assert third.resources.models is not first.resources.models
 
 
 def test_a_version_starts_without_the_loras_of_the_one_before(worker: Worker, tiny_checkpoint: Path) -> None:
-    models = {"text_to_image": str(tiny_checkpoint), "device": "cpu"}
+    models = {"text_to_image": str(tiny_checkpoint)}
     settings = {"rank": 2, "steps": 1, "batch": 2}
     worker.settings = worker.settings.model_copy(update={"model_roots": [tiny_checkpoint.parent]})
     first = job(worker, models=models, method={"type": "text_to_image", "lora": settings})

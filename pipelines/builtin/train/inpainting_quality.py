@@ -29,7 +29,7 @@ from pipelines.engine.engine import Engine
 from pipelines.filters.quality import seam
 from pipelines.records import Candidate, Image, Mask, Request
 from pipelines.regions import bounds, region
-from pipelines.spec import QualityFilter
+from pipelines.spec import Machine, QualityFilter
 from pipelines.spec.models import BUILTIN, BUILTIN_INPAINTING
 
 STEPS, GUIDANCE, GROW = (10, 25), 5.0, 0.1
@@ -154,9 +154,10 @@ def main(
     oracle = Oracle().model
     rendered = [Candidate(request, image) for request, image in zip(original.requests(1, 0), original.images, strict=True)]
     rates = {"rendered": measure(oracle, rendered, original)}
+    cpu = Machine(device="cpu")
     backbones = {
-        "plain": open_backbone(resolve(BUILTIN, "model"), "cpu"),
-        "twin": open_backbone(str(twin) if twin else resolve(BUILTIN_INPAINTING, "model"), "cpu"),
+        "plain": open_backbone(resolve(BUILTIN, "model"), cpu),
+        "twin": open_backbone(str(twin) if twin else resolve(BUILTIN_INPAINTING, "model"), cpu),
     }
     repainted: dict[str, list[Candidate]] = {}
     for steps in STEPS:

@@ -49,7 +49,7 @@ def test_a_bench_that_cannot_be_run_leaves_the_results_of_an_earlier_one(tmp_pat
 def test_a_class_that_falls_short_is_named_with_the_filter_that_dropped_most(tmp_path: Path, tiny_checkpoint: Path) -> None:
     spec = written(
         tmp_path,
-        models={"text_to_image": str(tiny_checkpoint), "device": "cpu"},
+        models={"text_to_image": str(tiny_checkpoint)},
         method={"type": "text_to_image", "steps": 1},
         amount={"per_class": 1},
         max_attempts=2,
@@ -67,7 +67,7 @@ def test_a_classifier_from_scratch_on_photographs_is_warned_of_everywhere(tmp_pa
     spec = written(
         tmp_path,
         source=photographs(tmp_path),
-        models={"text_to_image": str(tiny_checkpoint), "device": "cpu"},
+        models={"text_to_image": str(tiny_checkpoint)},
         method={"type": "text_to_image", "steps": 1},
         amount={"per_class": 1},
         filters=[{"type": "label_agreement", "min_target": 0}],

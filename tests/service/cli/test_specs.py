@@ -98,6 +98,7 @@ def test_validate_says_what_the_checkpoint_is_and_refuses_one_that_is_not_there(
     found = call("validate", written(tmp_path, models={"text_to_image": str(tiny_checkpoint)}))
     assert found.exit_code == 0, found.stderr
     assert "models.text_to_image: a StableDiffusionPipeline, 32 pixels a side." in found.stdout
+    assert "GPU memory, in half precision about: 1 GiB to generate." in found.stdout
     lacking = call("validate", written(tmp_path, models={"text_to_image": str(tiny_checkpoint), "clip": "/gone"}))
     assert lacking.exit_code == 2
     assert "models.clip: there is no folder '/gone'; give that of a CLIP checkpoint" in lacking.stderr

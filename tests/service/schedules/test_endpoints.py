@@ -33,7 +33,7 @@ def test_a_schedule_is_set_looked_at_and_removed(client: TestClient) -> None:
         ({"busy": "panic"}, "busy", "'skip' or 'queue'"),
         ({"spec": {**SPEC, "amount": {"per_class": 0}}}, "spec.amount.per_class", "greater than or equal to 1"),
         ({"spec": {**SPEC, "source": {"type": "uploaded", "name": "x"}}}, "source.name", "no such upload of 'x'"),
-        ({"spec": {**SPEC, "schema_version": 7}}, "spec.schema_version", "newer than 1"),
+        ({"spec": {**SPEC, "schema_version": 7}}, "spec.schema_version", "newer than 2"),
         ({"colour": "red"}, "colour", "no such field"),
     ],
 )

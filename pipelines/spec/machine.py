@@ -1,0 +1,25 @@
+"""What a process computes on: settings of its machine, not of a spec. The same job on another card is the same spec."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pipelines.spec.base import Strict
+
+Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
+Precision = Literal["auto", "bf16", "fp16", "fp32"]
+
+
+class Machine(Strict):
+    """Device, precision and memory."""
+
+    device: Device = Field("auto", description="auto, cpu, mps, cuda, cuda:1, ...; auto: CUDA where there is a card.")
+    precision: Precision = Field(
+        "auto", description="What the backbone computes in; auto: bf16 where the card has it, else fp16, fp32 on a CPU."
+    )
+    capacity: int = Field(
+        32, ge=1, le=4096, description="Images that are denoised at a time; halved when the card's memory runs out."
+    )
+    compile: bool = Field(
+        False, description="Compile the denoiser: minutes for the first image of a size, then faster, on a GPU."
+    )
