@@ -1,7 +1,9 @@
 """The engine against diffusers' own pipelines, and against itself one request at a time."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -261,3 +263,41 @@ def test_a_prompt_that_would_be_cut_is_refused(tiny_model: Backbone) -> None:
     """What comes last is the class, more often than not."""
     with pytest.raises(ModelError, match=r"the prompt 'a photo of a red .* tokens long, and .* reads 32; say it in"):
         ours(tiny_model, request(prompt="a photo of a " + "red " * 40 + "shoe"))
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_memory_that_runs_out_halves_the_capacity_and_nothing_is_lost(
+    tiny_model: Backbone, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    expected = {c.request.index: c.image for c in Engine(tiny_model, capacity=8).run(mixture())}
+    for name in ("predict", "encode_images", "decode_latents"):
+        monkeypatch.setattr(tiny_model, name, limited(getattr(tiny_model, name), limit))
+    engine = Engine(tiny_model, capacity=8)
+    made = {c.request.index: c.image for c in engine.run(r for r in mixture() if limit > 1 or r.guidance == 1)}
+    assert engine.capacity == 1
+    assert made
+    assert all(np.abs(image.astype(int) - expected[index]).max() <= 1 for index, image in made.items())
+
+
+def limited(work: Callable[..., torch.Tensor], limit: int) -> Callable[..., torch.Tensor]:
+    def fitting(batch: torch.Tensor, *arguments: Any) -> torch.Tensor:
+        if len(batch) > limit:
+            raise torch.OutOfMemoryError
+        return work(batch, *arguments)
+
+    return fitting
+
+
+def test_where_not_even_one_image_fits_the_error_says_so(tiny_model: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiny_model, "predict", limited(tiny_model.predict, 0))
+    with pytest.raises(ModelError, match="engine: the card's memory does not suffice"):
+        list(Engine(tiny_model).run([request()]))
+
+
+def test_a_prompt_that_cannot_be_read_fails_its_own_request(tiny_model: Backbone) -> None:
+    long = " ".join(["boot"] * 40)
+    made = {c.request.index: c for c in Engine(tiny_model).run([request(0), request(1, prompt=long), request(2)])}
+    assert [made[index].failure is None for index in range(3)] == [True, False, True]
+    assert "tokens long" in str(made[1].failure)
+    with pytest.raises(ModelError, match="tokens long"):
+        list(Engine(tiny_model).run([request(0, prompt=long), request(1, prompt=long)]))
