@@ -1,6 +1,6 @@
 """Whether everything runs on a GPU, and how fast: a table, and figures.json in a folder.
 
-python -m tests.benchmarks.gpu OUT [--check] [--speed] [--tiny] [--only 'engine|diffusers'] [--device cpu]
+python -m tests.benchmarks.gpu OUT [--check] [--speed] [--photographs] [--tiny] [--only 'engine|diffusers'] [--device cpu]
 
 Without weights from elsewhere: the bundled model and tiny checkpoints are checked; of the full-size ones, whose weights are
 random, speed and memory are measured. `--tiny` measures tiny ones instead, to see that the script runs. `--only` is a
@@ -20,7 +20,7 @@ import typer
 
 from pipelines.progress import quiet
 from pipelines.tensors import choose_device
-from tests.benchmarks import gpu_check, gpu_speed
+from tests.benchmarks import gpu_check, gpu_photographs, gpu_speed
 from tests.benchmarks.gpu_check import Figures
 
 
@@ -44,13 +44,23 @@ def carry_out(cases: Iterable[gpu_check.Case]) -> Iterator[tuple[str, Figures]]:
 
 
 def main(
-    out: Path, check: bool = False, speed: bool = False, tiny: bool = False, only: str = "", device: str = "auto"
+    out: Path,
+    check: bool = False,
+    speed: bool = False,
+    photographs: bool = False,
+    tiny: bool = False,
+    only: str = "",
+    device: str = "auto",
 ) -> None:
     quiet()
     chosen, results = choose_device(device), dict[str, Figures]()
     print(f"{card(chosen)}, torch {torch.__version__}", flush=True)
     out.mkdir(parents=True, exist_ok=True)
-    kinds = {"check": (check, gpu_check.cases), "speed": (speed, gpu_speed.cases)}
+    kinds = {
+        "check": (check, gpu_check.cases),
+        "photographs": (photographs, gpu_photographs.cases),
+        "speed": (speed, gpu_speed.cases),
+    }
     for kind, (wanted, cases) in kinds.items():
         chosen_cases = (case for case in cases(out / kind, chosen, tiny) if re.search(only, case.name)) if wanted else ()
         for name, figures in carry_out(chosen_cases):

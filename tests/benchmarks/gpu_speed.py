@@ -144,6 +144,11 @@ class Speed:
 
         return self.measure(work, self.size.images, self.size.steps)
 
+    def compiled_engine(self, capacity: int) -> Figures:
+        """From here on the backbone stays compiled."""
+        self.backbone.denoiser.compile()
+        return self.engine(capacity)
+
     def learn(self, trainer: Trainer) -> Figures:
         return self.measure(lambda count: [trainer.step() for _ in range(count)], 10, 10)
 
@@ -194,6 +199,7 @@ def cases(out: Path, device: torch.device, tiny: bool) -> Iterator[Case]:
         }
         if device.type == "cuda":
             measures["bare forwards, compiled"] = partial(bare, compiled=True)
+            measures[f"engine, compiled, capacity {half}"] = partial(Speed.compiled_engine, capacity=half)
             measures[f"diffusers, compiled, batch {half}"] = partial(Speed.diffusers, batch=half, images=size.images)
         for name, measure in measures.items():
             yield Case(f"{model}: {name}", partial(measured, model, measure))

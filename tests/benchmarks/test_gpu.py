@@ -11,8 +11,13 @@ from tests.benchmarks import gpu
 
 @pytest.mark.parametrize(
     ("options", "count"),
-    [(["--check", "--only", "(tiny|LoRA), (bf16|fp32)"], 11), (["--check", "--only", "tiny, fp16"], 10), (["--speed"], 24)],
-    ids=["bf16", "fp16", "speed"],
+    [
+        (["--check", "--only", "(tiny|LoRA), (bf16|fp32)"], 11),
+        (["--check", "--only", "tiny, fp16"], 10),
+        (["--speed"], 24),
+        (["--photographs"], 3),
+    ],
+    ids=["bf16", "fp16", "speed", "photographs"],
 )
 def test_every_case_runs(options: list[str], count: int, tmp_path: Path) -> None:
     app = gpu.typer.Typer()
