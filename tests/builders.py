@@ -73,7 +73,7 @@ class Painter:
     Like the engine it takes requests a few at a time and finishes them in another order.
     """
 
-    batch_size = 4
+    capacity = 4
 
     def __init__(self, spoiled: Callable[[Request], bool] = lambda request: False) -> None:
         self.spoiled = spoiled
@@ -81,7 +81,7 @@ class Painter:
 
     def run(self, requests: Iterable[Request]) -> Iterator[Candidate]:
         stream = iter(requests)
-        while batch := list(islice(stream, self.batch_size)):
+        while batch := list(islice(stream, self.capacity)):
             self.seen += [(request.index, request.attempt) for request in batch]
             for request in reversed(batch):
                 yield Candidate(request, flat() if self.spoiled(request) else noise(request.seed))

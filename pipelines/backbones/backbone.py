@@ -98,6 +98,14 @@ class Backbone(ABC):
         """The one row of classifier-free guidance's other prediction: of the empty prompt."""
         return self.encode_prompts([""])
 
+    def recompute(self) -> bool:
+        """Have activations computed again for gradients, instead of kept (arXiv 1604.06174): slower, in less memory. False
+        where they are already."""
+        if self.denoiser.is_gradient_checkpointing:
+            return False
+        self.denoiser.enable_gradient_checkpointing()
+        return True
+
     def patches(self, latents: Tensor) -> int:
         """How many patches an image of these latents (..., h, w) has."""
         return latents.shape[-2] * latents.shape[-1] // self.layout.patch_size**2

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from pipelines.backbones.layout import Layout
 from pipelines.backbones.loading import Inspection
 from pipelines.errors import SpecError
 from pipelines.spec import AugmentedConditioning, VersionSpec
@@ -23,7 +24,6 @@ def check_capabilities(spec: VersionSpec, checkpoints: Mapping[str, Inspection])
     for field, reason in base.family.limits.items():
         if asked_for[field]:
             raise SpecError(f"{field}: {name}, and {reason}")
-    multiple = base.layout.multiple
     most = min((each.most_steps for each in checkpoints.values() if each.most_steps), default=None)
     if most is not None and method.guidance > 1:
         raise SpecError("method.guidance: the checkpoint is distilled to few steps without guidance; set it to 1")
@@ -31,6 +31,14 @@ def check_capabilities(spec: VersionSpec, checkpoints: Mapping[str, Inspection])
         raise SpecError(
             f"method.steps: the checkpoint is distilled to few steps, {most} at most by the solver here; set it to {most}"
         )
-    if models.resolution and models.resolution % multiple:
-        below = max(multiple, models.resolution // multiple * multiple)
+    check_resolution(models.resolution or base.layout.resolution, base.layout, name)
+
+
+def check_resolution(resolution: int, layout: Layout, name: str) -> None:
+    """Raises SpecError for pixels a side that a checkpoint cannot paint."""
+    multiple, largest = layout.multiple, layout.largest
+    if resolution % multiple:
+        below = max(multiple, resolution // multiple * multiple)
         raise SpecError(f"models.resolution: {name}, whose sides are multiples of {multiple} pixels; set it to {below}")
+    if largest is not None and resolution > largest:
+        raise SpecError(f"models.resolution: {name}, whose sides have {largest} pixels at most; set it to that, or fewer")

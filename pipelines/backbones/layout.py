@@ -12,6 +12,7 @@ class Layout:
     latent_channels: int
     patch_size: int = 1  # latent cells a side of what the denoiser looks at one by one
     inpainting: bool = False  # whether the denoiser takes a mask and a masked image beside the latents
+    largest: int | None = None  # pixels a side for which it has embeddings of positions; None: any
 
     @property
     def multiple(self) -> int:

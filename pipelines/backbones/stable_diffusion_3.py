@@ -1,6 +1,7 @@
 """Stable Diffusion 3 and 3.5, with and without their T5 encoder (Esser et al. 2024, arXiv 2403.03206)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -35,7 +36,8 @@ class StableDiffusion3(TransformerBackbone):
     @classmethod
     def read_layout(cls, denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> Layout:
         resolution = int(denoiser["sample_size"]) * vae_scale_factor(vae)
-        return transformer_layout(resolution, int(denoiser["in_channels"]), vae, int(denoiser["patch_size"]))
+        layout = transformer_layout(resolution, int(denoiser["in_channels"]), vae, int(denoiser["patch_size"]))
+        return replace(layout, largest=int(denoiser["pos_embed_max_size"]) * layout.multiple)
 
     @classmethod
     def read_schedule(cls, scheduler: SchedulerMixin) -> FlowSchedule:

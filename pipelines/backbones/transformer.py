@@ -4,13 +4,19 @@ al. 2024, arXiv 2403.03206)."""
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import torch
+
 from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.layout import Layout, vae_scale_factor
 from pipelines.errors import ModelError
 
 
 class TransformerBackbone(Backbone):
-    """Parts of images are repainted by blending latents: there are no further input channels, and no image prompts."""
+    """Parts of images are repainted by blending latents: there are no further input channels, and no image prompts.
+
+    In training, each block is computed again for its gradients: the activations of all of them would not fit beside the
+    weights.
+    """
 
     component = "transformer"
     required = (*Backbone.required, "text_encoder_2", "tokenizer_2")
@@ -20,6 +26,10 @@ class TransformerBackbone(Backbone):
         "models.segmenter": "its text and image attend to each other, and only a UNet's cross-attention is read; give a "
         "CLIPSeg checkpoint, or a GroundingDINO and a SAM one joined by '+'",
     }
+
+    def __init__(self, pipeline: Any, name: str, device: torch.device, dtype: torch.dtype) -> None:
+        super().__init__(pipeline, name, device, dtype)
+        self.denoiser.enable_gradient_checkpointing()
 
 
 def transformer_layout(resolution: int, channels: int, vae: Mapping[str, Any], patch_size: int) -> Layout:

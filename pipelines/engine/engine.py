@@ -6,8 +6,10 @@ by its own solver step, and gives the places of finished rows to the next reques
 """
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +18,7 @@ from pipelines.backbones.prompt_embeds import PromptEmbeds
 from pipelines.backbones.schedule import Levels, add_noise, per_row
 from pipelines.chance import derive
 from pipelines.engine.batch import Row, image_embeds, latent_mask, same_weights
+from pipelines.engine.capacity import Capacity
 from pipelines.engine.guidance import guide
 from pipelines.engine.solver import advance
 from pipelines.errors import ModelError
@@ -23,17 +26,21 @@ from pipelines.records import Candidate, Image, Request
 from pipelines.regions import paste
 from pipelines.tensors import images, mask_tensor, tensor
 
-BATCH_SIZE = 32
 NOT_FINITE = "engine: pixels that are no numbers; another precision may help: bf16 or fp32"
 
 
 class Engine:
-    """Runs requests on one backbone. `batch_size` bounds its memory, whatever the length of the stream."""
+    """Runs requests on one backbone, `capacity` at a time: that bounds its memory, whatever the length of the stream."""
 
-    def __init__(self, backbone: Backbone, batch_size: int = BATCH_SIZE) -> None:
+    def __init__(self, backbone: Backbone, capacity: int = 32) -> None:
         self.backbone = backbone
-        self.batch_size = batch_size
+        self.fitting = Capacity(capacity)
         self.negatives: dict[str, PromptEmbeds] = {}  # by negative prompt
+
+    @property
+    def capacity(self) -> int:
+        """Requests in the batch at most; fewer than at first where memory ran out."""
+        return self.fitting.rows
 
     @torch.inference_mode()
     def run(self, requests: Iterable[Request]) -> Iterator[Candidate]:
@@ -42,36 +49,57 @@ class Engine:
         rows: list[Row] = []
         finished: list[Row] = []
         while True:
-            free = self.batch_size - len(rows)
+            free = max(0, self.capacity - len(rows))
             entering = list(islice(stream, free))
-            rows += self.admit(entering)
+            embeds, failures = self.encode_prompts(entering)
+            yield from failures
+            rows += self.admit(embeds)
             if rows:
                 self.tick(rows)
                 finished += [row for row in rows if row.finished]
                 rows = [row for row in rows if not row.finished]
-            if finished and (len(finished) >= self.batch_size or not rows):
+            if finished and (len(finished) >= self.capacity or not rows):
                 yield from self.decode(finished)
                 finished = []
             if not rows and len(entering) < free:
                 return
 
-    def admit(self, requests: list[Request]) -> list[Row]:
-        """The rows of new requests: prompt embeddings, noise, and latents of their init images."""
-        if not requests:
-            return []
+    def encode_prompts(self, requests: list[Request]) -> tuple[list[tuple[Request, PromptEmbeds]], list[Candidate]]:
+        """The requests with the embeddings of their prompts, and those that have none as failures, with the reason.
+
+        Raises ModelError where none of several has any: then it is no fault of a single one.
+        """
+        try:
+            together = self.backbone.encode_prompts([request.prompt for request in requests]) if requests else None
+            return [(request, together.rows(slice(n, n + 1))) for n, request in enumerate(requests) if together], []
+        except ModelError:
+            embeds, failures = [], []
+        for request in requests:
+            try:
+                embeds.append((request, self.backbone.encode_prompts([request.prompt])))
+            except ModelError as error:
+                failures.append(Candidate(request, np.zeros((*self.size(request), 3), np.uint8), f"engine: {error}"))
+                if len(failures) == len(requests):
+                    raise
+        return embeds, failures
+
+    def size(self, request: Request) -> tuple[int, int]:
+        """Height and width of a request's image."""
+        if request.image is not None:
+            return request.image.shape[0], request.image.shape[1]
+        return request.size or (self.backbone.resolution, self.backbone.resolution)
+
+    def admit(self, requests: list[tuple[Request, PromptEmbeds]]) -> list[Row]:
+        """The rows of new requests: noise, and latents of their init images."""
         backbone, rows = self.backbone, []
-        prompt_embeds = backbone.encode_prompts([request.prompt for request in requests])
-        for number, request in enumerate(requests):
-            size = request.image.shape[:2] if request.image is not None else request.size or (backbone.resolution,) * 2
-            shape = (backbone.latent_channels, *(side // backbone.vae_scale_factor for side in size))
+        for request, embeds in requests:
+            shape = (backbone.latent_channels, *(side // backbone.vae_scale_factor for side in self.size(request)))
             eps = torch.randn(shape, generator=torch.Generator().manual_seed(request.seed)).to(backbone.device)
             steps = backbone.schedule.plan(request.steps, request.strength, backbone.patches(eps))
-            embeds = prompt_embeds.rows(slice(number, number + 1))
             rows.append(Row(request, steps, eps, embeds, eps, self.encode_image_prompt(request)))
         self.start_from_images([row for row in rows if row.request.init_image is not None])
         if backbone.inpainting:
-            for row in rows:
-                row.inpainting_channels = self.inpainting_channels(row)
+            self.show_surroundings(rows)
         return rows
 
     def encode_image_prompt(self, request: Request) -> Tensor | None:
@@ -90,8 +118,9 @@ class Engine:
         """Start rows from the latents of their init images, noised to their strength, with the mask of what may change."""
         if not rows:
             return
-        pixels = tensor([row.request.init_image for row in rows if row.request.init_image is not None])
-        for row, x0 in zip(rows, self.backbone.encode_images(pixels), strict=True):
+        originals = [row.request.init_image for row in rows if row.request.init_image is not None]
+        latents = self.fitting.map(lambda part: self.backbone.encode_images(tensor(part)), originals)
+        for row, x0 in zip(rows, latents, strict=True):
             row.x0 = x0
             if row.request.strength < 1:
                 row.x = add_noise(x0, row.eps, Levels.of([row.step.level], x0).row(0))
@@ -104,7 +133,8 @@ class Engine:
         prediction = torch.empty_like(x)
         for (lora, image_scale), indices in same_weights(rows).items():
             with self.backbone.lora_enabled(lora):
-                prediction[indices] = self.predict([rows[index] for index in indices], image_scale)
+                group = [rows[index] for index in indices]
+                prediction[indices] = self.fitting.map(partial(self.predict, image_scale=image_scale), group)
         levels_next = Levels.of([row.step.level_next for row in rows], x)
         levels = Levels.of([row.step.level for row in rows], x)
         moved = advance(x, prediction, levels, levels_next, self.backbone.schedule.prediction)
@@ -149,26 +179,36 @@ class Engine:
             self.negatives[prompt] = backbone.encode_prompts([prompt]) if prompt else backbone.unconditional
         return self.negatives[prompt]
 
-    def inpainting_channels(self, row: Row) -> Tensor:
-        """The further inputs of an inpainting denoiser: the mask, and the latents of the masked image, (1 + c, h, w)."""
-        request = row.request
-        if request.init_image is None:
-            return self.backbone.empty_image(row.x[None])[0]
-        pixels = tensor([request.init_image])
-        mask = torch.ones_like(pixels[:, :1]) if request.inpaint_mask is None else mask_tensor([request.inpaint_mask])
-        changing = latent_mask(request, self.backbone.vae_scale_factor, row.x)
-        grid = torch.ones_like(row.x[:1]) if changing is None else changing
-        return torch.cat([grid, self.backbone.encode_images(pixels * (1 - mask))[0]])
+    def show_surroundings(self, rows: list[Row]) -> None:
+        """Give rows the further inputs of an inpainting denoiser: the mask, and the latents of the masked image."""
+        repainted = [row for row in rows if row.request.init_image is not None]
+        for row in rows:
+            row.inpainting_channels = self.backbone.empty_image(row.x[None])[0]
+        if not repainted:
+            return
+        masked = [masked_image(row.request) for row in repainted]
+        latents = self.fitting.map(lambda part: self.backbone.encode_images(torch.cat(part)), masked)
+        for row, surroundings in zip(repainted, latents, strict=True):
+            changing = latent_mask(row.request, self.backbone.vae_scale_factor, row.x)
+            grid = torch.ones_like(row.x[:1]) if changing is None else changing
+            row.inpainting_channels = torch.cat([grid, surroundings])
 
     def decode(self, rows: list[Row]) -> Iterator[Candidate]:
         """Decode finished rows, and put them back into their originals.
 
         An overflow, of half precision most of all, is a failure of its row alone.
         """
-        pixels = self.backbone.decode_latents(torch.stack([row.x for row in rows]))
+        pixels = self.fitting.map(lambda part: self.backbone.decode_latents(torch.stack(part)), [row.x for row in rows])
         numbers = pixels.isfinite().flatten(1).all(dim=1).tolist()
         for request, image, finite in zip([row.request for row in rows], images(pixels), numbers, strict=True):
             yield Candidate(request, composed(request, image), None if finite else NOT_FINITE)
+
+
+def masked_image(request: Request) -> Tensor:
+    """What is known of a request's image, (1, 3, h, w) in -1..1: grey where it is painted."""
+    pixels = tensor([request.init_image] if request.init_image is not None else [])
+    mask = torch.ones_like(pixels[:, :1]) if request.inpaint_mask is None else mask_tensor([request.inpaint_mask])
+    return pixels * (1 - mask)
 
 
 def composed(request: Request, image: Image) -> Image:

@@ -7,7 +7,7 @@ too; here that stays as it is, since learned tokens live in it.
 import json
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import torch
@@ -55,19 +55,28 @@ class LoraTraining:
         weights = {n: p for n, p in backbone.denoiser.named_parameters() if f".{ADAPTER}." in n}
         for weight in weights.values():
             weight.data = weight.data.float()
-        self.trainer = Trainer(weights, self.loss, lambda step: learning_rate(step, spec), seed, backbone.dtype)
+        self.trainer = Trainer(
+            weights,
+            self.losses,
+            lambda step: learning_rate(step, spec),
+            seed,
+            backbone.dtype,
+            spec.batch,
+            backbone.recompute,
+        )
         with torch.no_grad():
             self.latents = backbone.encode_images(tensor(images))
 
-    def loss(self, generator: torch.Generator) -> Tensor:
-        """The denoising loss of one batch."""
+    def losses(self, generator: torch.Generator, parts: int) -> Iterator[Tensor]:
+        """The denoising loss of one batch, of each of its parts."""
         backbone = self.backbone
         batch = noised_batch(backbone, self.latents, self.spec.batch, generator)
-        with torch.no_grad():
-            prompt_embeds = backbone.encode_prompts([self.prompts[row] for row in batch.rows])
-        with torch.autocast(batch.xt.device.type, backbone.dtype, enabled=backbone.dtype != torch.float32):
-            prediction = backbone.predict(batch.xt, batch.t, prompt_embeds)
-        return (prediction - batch.target).square().mean()
+        for part in batch.split(parts):
+            with torch.no_grad():
+                prompt_embeds = backbone.encode_prompts([self.prompts[row] for row in part.rows])
+            with torch.autocast(part.xt.device.type, backbone.dtype, enabled=backbone.dtype != torch.float32):
+                prediction = backbone.predict(part.xt, part.t, prompt_embeds)
+            yield (prediction - part.target).square().mean() * (len(part) / len(batch))
 
     def weights(self) -> dict[str, Tensor]:
         """Take the trained weights out of the denoiser, named as diffusers' `load_lora_weights` reads them."""

@@ -5,7 +5,7 @@ word. So what always stands behind a class is not learned with it, and the token
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -54,9 +54,9 @@ def initial_vectors(backbone: Backbone, word: str, vectors: int) -> list[Tensor]
     return rows
 
 
-def weighted_mean(errors: Tensor, weight: Tensor) -> Tensor:
-    """Mean of errors (n, channels, h, w) with weights (n, 1, h, w)."""
-    return (errors.mean(dim=1, keepdim=True) * weight).sum() / weight.sum().clamp(min=1e-6)
+def weighted_mean(errors: Tensor, weight: Tensor, total: Tensor) -> Tensor:
+    """Mean of errors (n, channels, h, w) with weights (n, 1, h, w) that sum up, with those of other parts, to `total`."""
+    return (errors.mean(dim=1, keepdim=True) * weight).sum() / total.clamp(min=1e-6)
 
 
 class TextualInversion:
@@ -77,7 +77,9 @@ class TextualInversion:
         backbone.set_token(name, [each.detach() for each in self.vectors])
         names = ["vectors"] if len(self.vectors) == 1 else CLIP_NAMES
         parameters = dict(zip(names, self.vectors, strict=True))
-        self.trainer = Trainer(parameters, self.loss, lambda step: spec.learning_rate, seed, backbone.dtype)
+        self.trainer = Trainer(
+            parameters, self.losses, lambda step: spec.learning_rate, seed, backbone.dtype, spec.batch, backbone.recompute
+        )
         with torch.no_grad():
             self.latents = backbone.encode_images(tensor(images))
             whole = torch.ones_like(self.latents[:, :1])
@@ -92,18 +94,22 @@ class TextualInversion:
                 stack.enter_context(encoder.embedding(self.name, vectors))
             return self.backbone.encode_prompts(prompts)
 
-    def loss(self, generator: torch.Generator) -> Tensor:
-        """Of one batch: the denoising loss inside the masks and, if `masked`, the distance to the plain word's outside."""
+    def losses(self, generator: torch.Generator, parts: int) -> Iterator[Tensor]:
+        """Of each part of one batch: the denoising loss inside the masks and, if `masked`, the distance to the plain word's
+        outside."""
         batch = noised_batch(self.backbone, self.latents, self.spec.batch, generator, len(TEMPLATES))
-        phrase, weight = token_phrase(self.name, self.spec.vectors, self.word), self.weight[batch.rows]
-        prompt_embeds = self.encode_prompts([fill(TEMPLATES[i], phrase) for i in batch.templates])
-        prediction = self.backbone.predict(batch.xt, batch.t, prompt_embeds)
-        loss = weighted_mean((prediction - batch.target).square(), weight)
-        if self.spec.masked:
-            with torch.no_grad():
-                plain = self.backbone.predict(batch.xt, batch.t, self.plain_embeds.rows(batch.templates))
-            loss = loss + weighted_mean((prediction - plain).square(), 1 - weight)
-        return loss
+        phrase, weights = token_phrase(self.name, self.spec.vectors, self.word), self.weight[batch.rows]
+        inside, outside = weights.sum(), (1 - weights).sum()
+        for part in batch.split(parts):
+            weight = self.weight[part.rows]
+            prompt_embeds = self.encode_prompts([fill(TEMPLATES[i], phrase) for i in part.templates])
+            prediction = self.backbone.predict(part.xt, part.t, prompt_embeds)
+            loss = weighted_mean((prediction - part.target).square(), weight, inside)
+            if self.spec.masked:
+                with torch.no_grad():
+                    plain = self.backbone.predict(part.xt, part.t, self.plain_embeds.rows(part.templates))
+                loss = loss + weighted_mean((prediction - plain).square(), 1 - weight, outside)
+            yield loss
 
     def files(self, facts: dict[str, object], losses: list[float]) -> dict[str, bytes]:
         """The trained token as plain diffusers loads it, and the record of its training."""

@@ -3,8 +3,8 @@
 Step k's random numbers depend on (seed, k) alone, so that a run that was stopped ends with the same bytes.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
 
 import torch
 from safetensors.torch import load, save
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.schedule import Levels, add_noise, target
+from pipelines.errors import ModelError
 from pipelines.progress import Stage
 from pipelines.store.artifacts import Artifact
 
@@ -25,6 +26,14 @@ class NoisedBatch:
     xt: Tensor  # noised latents, (n, channels, h, w), with the further channels of an inpainting denoiser
     t: Tensor  # timesteps, (n,)
     target: Tensor  # of the prediction, as the latents
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def split(self, parts: int) -> "list[NoisedBatch]":
+        """The rows in so many batches, or as many as there are rows."""
+        pieces = [torch.tensor_split(getattr(self, field.name), min(parts, len(self))) for field in fields(self)]
+        return [NoisedBatch(*piece) for piece in zip(*pieces, strict=True)]
 
 
 def noised_batch(
@@ -41,8 +50,16 @@ def noised_batch(
     return NoisedBatch(rows, choice, backbone.everywhere(add_noise(x0, eps, levels)), t.to(x0.device), truth)
 
 
+BatchLosses = Callable[[torch.Generator, int], Iterable[Tensor]]
+
+
 class Trainer:
-    """One optimisation: `loss` of a seeded generator, over `parameters`, at the learning rate of each step.
+    """One optimisation: over `parameters`, at the learning rate of each step.
+
+    `batch_losses` of a seeded generator and a number of parts gives the loss of each part of a batch, computed when it is
+    asked for; their sum is the batch's. There is one part, and twice as many each time that the card's memory runs out:
+    gradients accumulate. When there are as many as the `batch` has rows, `recompute` has activations computed again for
+    them; it returns whether that is new.
 
     `dtype` is what the loss is computed in. In fp16 small gradients vanish: there the loss is scaled, and a step whose
     gradients overflow is left out (Micikevicius et al. 2018, arXiv 1710.03740).
@@ -51,28 +68,60 @@ class Trainer:
     def __init__(
         self,
         parameters: Mapping[str, Tensor],
-        loss: Callable[[torch.Generator], Tensor],
+        batch_losses: BatchLosses,
         learning_rate: Callable[[int], float],
         seed: int,
         dtype: torch.dtype = torch.float32,
+        batch: int = 1,
+        recompute: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.parameters, self.loss, self.learning_rate, self.seed = dict(parameters), loss, learning_rate, seed
+        self.parameters, self.batch_losses, self.learning_rate, self.seed = (
+            dict(parameters),
+            batch_losses,
+            learning_rate,
+            seed,
+        )
+        self.batch, self.recompute, self.parts = batch, recompute, 1
         self.optimizer = torch.optim.AdamW(self.parameters.values(), lr=learning_rate(0), weight_decay=1e-2)
         device = next(iter(self.parameters.values())).device.type
         self.scaler = torch.amp.GradScaler(device, enabled=dtype == torch.float16)
         self.losses: list[float] = []
 
     def step(self) -> float:
-        """One step of AdamW; its loss."""
-        loss = self.loss(torch.Generator().manual_seed(self.seed * 1_000_003 + len(self.losses)))
+        """One step of AdamW; its loss. Raises ModelError where not even one row fits into memory."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(len(self.losses))
-        self.optimizer.zero_grad()
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        loss = None
+        while loss is None:
+            try:
+                loss = self.backward()
+            except torch.OutOfMemoryError:
+                self.save_memory()
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.losses.append(loss.item())
-        return self.losses[-1]
+        self.losses.append(loss)
+        return loss
+
+    def backward(self) -> float:
+        """The loss of the next batch, with its gradients."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + len(self.losses))
+        self.optimizer.zero_grad()
+        total = 0.0
+        for loss in self.batch_losses(generator, self.parts):
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
+        return total
+
+    def save_memory(self) -> None:
+        """Take smaller parts; of one row, recompute. Raises ModelError where that is done already."""
+        if self.parts < self.batch:
+            self.parts *= 2
+        elif not self.recompute():
+            raise ModelError(
+                "learning: the card's memory does not suffice for a single image; choose a smaller models.resolution, half "
+                "precision, or a card with more"
+            )
+        torch.cuda.empty_cache()
 
     def state(self) -> bytes:
         """Parameters, moments, losses, and the loss scale of fp16, as safetensors."""

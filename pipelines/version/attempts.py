@@ -31,7 +31,7 @@ def run_attempts(resources: Resources, method: Method, engine: Engine, panel: Pa
     dropped: list[Sample] = []
     panel.begin()
     for attempt in range(resources.spec.max_attempts):
-        candidates = list(engine.run(stream(method, planned, attempt, engine.batch_size)))
+        candidates = list(engine.run(stream(method, planned, attempt, engine.capacity)))
         candidates.sort(key=lambda candidate: candidate.request.index)
         if [candidate.request.index for candidate in candidates] != sorted(image.index for image in planned):
             raise RuntimeError(f"{len(planned)} requests, {len(candidates)} images: the engine lost or repeated some")

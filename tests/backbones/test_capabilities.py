@@ -85,6 +85,12 @@ def test_a_resolution_that_makes_no_whole_patches_is_refused(checkpoints: dict[s
         check(tmp_path / "flux", METHODS["plain"], resolution=40)
 
 
+def test_a_resolution_without_embeddings_of_its_positions_is_refused(checkpoints: dict[str, Path]) -> None:
+    check(checkpoints["SD 3"], METHODS["plain"], resolution=64)
+    with pytest.raises(SpecError, match=r"models\.resolution: .* 64 pixels at most; set it to that, or fewer"):
+        check(checkpoints["SD 3"], METHODS["plain"], resolution=72)
+
+
 @pytest.mark.parametrize(
     ("solver", "fields", "message"),
     [

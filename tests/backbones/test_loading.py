@@ -47,14 +47,14 @@ def test_the_configuration_alone_says_what_it_is(tiny_inpainting_checkpoint: Pat
 
 
 @pytest.mark.parametrize(
-    ("build", "family", "kind"),
-    [(build_3, StableDiffusion3, "StableDiffusion3Pipeline"), (build_flux, Flux, "FluxPipeline")],
+    ("build", "family", "kind", "largest"),
+    [(build_3, StableDiffusion3, "StableDiffusion3Pipeline", 64), (build_flux, Flux, "FluxPipeline", None)],
 )
 def test_so_it_does_of_a_transformer(
-    build: Callable[[Path], Path], family: type[Backbone], kind: str, tmp_path: Path
+    build: Callable[[Path], Path], family: type[Backbone], kind: str, largest: int | None, tmp_path: Path
 ) -> None:
     found = inspect(str(changed(build(tmp_path / "whole"), tmp_path / "copy", "model_index.json")))
-    assert (found.family, found.kind, found.layout) == (family, kind, Layout(32, 4, 16, patch_size=2))
+    assert (found.family, found.kind, found.layout) == (family, kind, Layout(32, 4, 16, patch_size=2, largest=largest))
 
 
 def test_a_checkpoint_of_half_precision_files_alone_is_the_same(xl: Path, tmp_path: Path) -> None:

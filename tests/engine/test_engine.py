@@ -1,7 +1,9 @@
 """The engine against diffusers' own pipelines, and against itself one request at a time."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -117,14 +119,14 @@ def test_an_inpainting_checkpoint_agrees_with_diffusers(tiny_inpainting_checkpoi
 
 
 def test_a_mixed_batch_equals_one_request_at_a_time(tiny_model: Backbone) -> None:
-    together = {c.request.index: c.image for c in Engine(tiny_model, batch_size=4).run(mixture())}
+    together = {c.request.index: c.image for c in Engine(tiny_model, capacity=4).run(mixture())}
     assert sorted(together) == list(range(7))
     for one in mixture():
         assert near(together[one.index], ours(tiny_model, one))
 
 
 def test_the_same_stream_gives_the_same_bytes(tiny_model: Backbone) -> None:
-    first, second = ([c.image.tobytes() for c in Engine(tiny_model, batch_size=3).run(mixture())] for _ in range(2))
+    first, second = ([c.image.tobytes() for c in Engine(tiny_model, capacity=3).run(mixture())] for _ in range(2))
     assert first == second
 
 
@@ -133,7 +135,7 @@ def test_another_seed_gives_another_image(tiny_model: Backbone) -> None:
 
 
 def test_slots_are_refilled_at_once_and_never_exceeded(tiny_model: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine, sizes = Engine(tiny_model, batch_size=4), []
+    engine, sizes = Engine(tiny_model, capacity=4), []
     tick = Engine.tick
 
     def counting(self: Engine, active: list[object]) -> None:
@@ -157,14 +159,14 @@ def test_the_stream_is_read_no_further_than_there_are_slots(tiny_model: Backbone
             read.append(i)
             yield request(i, steps=2)
 
-    made = Engine(tiny_model, batch_size=4).run(stream())  # type: ignore[arg-type]
+    made = Engine(tiny_model, capacity=4).run(stream())  # type: ignore[arg-type]
     next(made)
     assert len(read) <= 8
 
 
 @pytest.mark.parametrize("count", [1, 4, 5, 8, 13])
 def test_requests_that_all_finish_at_once_are_followed_by_the_rest(tiny_model: Backbone, count: int) -> None:
-    made = Engine(tiny_model, batch_size=4).run(request(i, steps=2) for i in range(count))
+    made = Engine(tiny_model, capacity=4).run(request(i, steps=2) for i in range(count))
     assert sorted(c.request.index for c in made) == list(range(count))
 
 
@@ -245,7 +247,7 @@ def test_an_overflow_fails_its_own_request_and_the_batch_goes_on(tiny_model: Bac
         return pixels
 
     tiny_model.decode_latents = overflow  # type: ignore[method-assign]
-    first, second = Engine(tiny_model, batch_size=2).run([request(0), request(1)])
+    first, second = Engine(tiny_model, capacity=2).run([request(0), request(1)])
     assert first.failure is not None
     assert "bf16 or fp32" in first.failure
     assert second.failure is None
@@ -261,3 +263,41 @@ def test_a_prompt_that_would_be_cut_is_refused(tiny_model: Backbone) -> None:
     """What comes last is the class, more often than not."""
     with pytest.raises(ModelError, match=r"the prompt 'a photo of a red .* tokens long, and .* reads 32; say it in"):
         ours(tiny_model, request(prompt="a photo of a " + "red " * 40 + "shoe"))
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_memory_that_runs_out_halves_the_capacity_and_nothing_is_lost(
+    tiny_model: Backbone, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    expected = {c.request.index: c.image for c in Engine(tiny_model, capacity=8).run(mixture())}
+    for name in ("predict", "encode_images", "decode_latents"):
+        monkeypatch.setattr(tiny_model, name, limited(getattr(tiny_model, name), limit))
+    engine = Engine(tiny_model, capacity=8)
+    made = {c.request.index: c.image for c in engine.run(r for r in mixture() if limit > 1 or r.guidance == 1)}
+    assert engine.capacity == 1
+    assert made
+    assert all(np.abs(image.astype(int) - expected[index]).max() <= 1 for index, image in made.items())
+
+
+def limited(work: Callable[..., torch.Tensor], limit: int) -> Callable[..., torch.Tensor]:
+    def fitting(batch: torch.Tensor, *arguments: Any) -> torch.Tensor:
+        if len(batch) > limit:
+            raise torch.OutOfMemoryError
+        return work(batch, *arguments)
+
+    return fitting
+
+
+def test_where_not_even_one_image_fits_the_error_says_so(tiny_model: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiny_model, "predict", limited(tiny_model.predict, 0))
+    with pytest.raises(ModelError, match="engine: the card's memory does not suffice"):
+        list(Engine(tiny_model).run([request()]))
+
+
+def test_a_prompt_that_cannot_be_read_fails_its_own_request(tiny_model: Backbone) -> None:
+    long = " ".join(["boot"] * 40)
+    made = {c.request.index: c for c in Engine(tiny_model).run([request(0), request(1, prompt=long), request(2)])}
+    assert [made[index].failure is None for index in range(3)] == [True, False, True]
+    assert "tokens long" in str(made[1].failure)
+    with pytest.raises(ModelError, match="tokens long"):
+        list(Engine(tiny_model).run([request(0, prompt=long), request(1, prompt=long)]))

@@ -1,19 +1,29 @@
-"""The optimisation itself: mixed precision's loss scale, and going on with it."""
+"""The optimisation itself: mixed precision's loss scale, batches in parts, and going on. Costs two seconds."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from pipelines.backbones.backbone import Backbone
+from pipelines.errors import ModelError
+from pipelines.learning.lora import LoraTraining
+from pipelines.learning.textual_inversion import TextualInversion
 from pipelines.learning.trainer import Trainer
+from pipelines.spec import Inversion, Lora
+from tests.builders import picture, square
 
 SIZE = 4
 
 
 def trainer(dtype: torch.dtype, weights: Tensor, factor: float = 1.0) -> Trainer:
-    def loss(generator: torch.Generator) -> Tensor:
-        return (weights - torch.randn(SIZE, generator=generator)).square().mean() * factor
+    def losses(generator: torch.Generator, parts: int) -> list[Tensor]:
+        return [(weights - torch.randn(SIZE, generator=generator)).square().mean() * factor]
 
-    return Trainer({"weights": weights}, loss, lambda step: 1e-2, 0, dtype)
+    return Trainer({"weights": weights}, losses, lambda step: 1e-2, 0, dtype)
 
 
 def zeros() -> Tensor:
@@ -51,3 +61,45 @@ def test_a_step_that_overflows_is_left_out_and_the_scale_halved() -> None:
     resumed = trainer(torch.float16, zeros())
     resumed.restore(overflowing.state())
     assert resumed.scaler.get_scale() == before / 2
+
+
+@pytest.fixture(params=["token", "LoRA"])
+def learning(request: pytest.FixtureRequest, tiny_model: Backbone) -> Iterator[TextualInversion | LoraTraining]:
+    images = [picture(0), picture(1)]
+    if request.param == "token":
+        yield TextualInversion(tiny_model, images, [square()] * 2, "<boot>", "shoe", Inversion(batch=5), seed=1)
+    else:
+        training = LoraTraining(tiny_model, images, ["a photo of a shoe"] * 2, Lora(batch=5, rank=2), seed=1)
+        yield training
+        training.weights()
+
+
+def test_the_parts_of_a_batch_add_up_to_it(learning: TextualInversion | LoraTraining) -> None:
+    """Rows are drawn once, so that a batch that is computed in parts has the same loss and gradients."""
+    trainer, gradients, losses = learning.trainer, [], []
+    for parts in (1, 2, 5):
+        trainer.parts = parts
+        losses.append(trainer.backward())
+        gradients.append([weights.grad.clone() for weights in trainer.parameters.values() if weights.grad is not None])
+    assert losses[1:] == pytest.approx([losses[0]] * 2, rel=1e-4)
+    for other in gradients[1:]:
+        for one, same in zip(other, gradients[0], strict=True):
+            assert torch.allclose(one, same, rtol=1e-3, atol=1e-3 * float(same.abs().max()))
+
+
+def test_memory_that_runs_out_makes_smaller_parts_then_activations_are_computed_again(tiny_model: Backbone) -> None:
+    training = TextualInversion(tiny_model, [picture()], None, "<boot>", "shoe", Inversion(batch=3, masked=False), seed=1)
+    predict, sizes = tiny_model.predict, []
+
+    def limited(xt: Tensor, *arguments: Any) -> Tensor:
+        sizes.append(len(xt))
+        if len(xt) > 1 or not tiny_model.denoiser.is_gradient_checkpointing:
+            raise torch.OutOfMemoryError
+        return predict(xt, *arguments)
+
+    tiny_model.predict = limited  # type: ignore[method-assign]
+    assert math.isfinite(training.trainer.step())
+    assert sizes == [3, 2, 1, 1, 1, 1]  # whole, in two, in four of which three have a row, and again
+    tiny_model.predict = lambda *arguments: (_ for _ in ()).throw(torch.OutOfMemoryError())  # type: ignore[method-assign]
+    with pytest.raises(ModelError, match="learning: the card's memory does not suffice"):
+        training.trainer.step()
