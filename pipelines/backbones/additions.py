@@ -18,6 +18,7 @@ from pipelines.backbones.locate import EMBEDDING, LORA, Kind, locate
 from pipelines.backbones.revision import sha256
 from pipelines.backbones.single_file import header
 from pipelines.errors import ModelError
+from pipelines.prompts import token_names
 from pipelines.spec import EmbeddingFile, LoraFile, Models
 
 DOWN = re.compile(r".*(lora_A(\.\w+)?|[._]down)\.weight")  # one in each layer, as diffusers, peft and kohya name it
@@ -47,14 +48,15 @@ def lora_files(loras: Sequence[LoraFile]) -> list[tuple[str, LoraFile, Path]]:
 def embedding_files(embeddings: Sequence[EmbeddingFile]) -> list[tuple[str, EmbeddingFile, Path]]:
     """Each with its field and its file. Raises ModelError."""
     fields = [f"models.embeddings.{number}.path" for number in range(len(embeddings))]
-    return [(field, one, file_of(field, one.path, EMBEDDING)) for field, one in zip(fields, embeddings, strict=True)]
+    named = zip(fields, embeddings, strict=True)
+    return [(field, embedding, file_of(field, embedding.path, EMBEDDING)) for field, embedding in named]
 
 
 def facts(models: Models) -> list[tuple[str, str, float | str]]:
     """What determines the effect of a spec's additions. Raises ModelError."""
     return [
         *(("lora", sha256(file), lora.weight) for _, lora, file in lora_files(models.loras)),
-        *(("embedding", sha256(file), one.token) for _, one, file in embedding_files(models.embeddings)),
+        *(("embedding", sha256(file), embedding.token) for _, embedding, file in embedding_files(models.embeddings)),
     ]
 
 
@@ -69,18 +71,19 @@ def check(models: Models, folder: Path) -> None:
         keys = [name for name in weights if DOWN.fullmatch(name) and CROSS_ATTENTION.fullmatch(name)]
         if width is not None and (wrong := {weights[name].shape[1] for name in keys} - {width}):
             raise made_for_another(field, lora.path, f"embeddings {wrong.pop()} wide, not {width}")
-    encoders = [path for path in (folder / "text_encoder", folder / "text_encoder_2") if path.is_dir()]
-    for field, one, file in embedding_files(models.embeddings):
-        vectors = vectors_of(field, one.path, shapes(field, one.path, file))
-        check_widths(field, one.path, vectors, [config(encoder).get("hidden_size", 0) for encoder in encoders])
+    encoders = [config(folder / part) for part in ("text_encoder", "text_encoder_2")]
+    widths = [encoder["hidden_size"] for encoder in encoders if "hidden_size" in encoder]  # of CLIP: T5 says `d_model`
+    for field, embedding, file in embedding_files(models.embeddings):
+        vectors = vectors_of(field, embedding.path, shapes(field, embedding.path, file))
+        check_widths(field, embedding.path, vectors, widths)
 
 
 def check_widths(field: str, value: str, vectors: Sequence[Tensor], widths: Sequence[int]) -> None:
     """Raises ModelError unless there are vectors of these widths for each text encoder."""
-    given = [each.shape[1] for each in vectors]
-    if given != list(widths):
-        of, wanted = (" and ".join(map(str, numbers)) for numbers in (given, widths))
-        raise made_for_another(field, value, f"its vectors are {of} wide, the text encoders take {wanted}")
+    vector_widths = [matrix.shape[1] for matrix in vectors]
+    if vector_widths != list(widths):
+        of_file, of_encoders = (" and ".join(map(str, numbers)) for numbers in (vector_widths, widths))
+        raise made_for_another(field, value, f"its vectors are {of_file} wide, the text encoders take {of_encoders}")
 
 
 def config(part: Path) -> dict[str, Any]:
@@ -119,19 +122,21 @@ def fuse_loras(pipeline: Any, loras: Sequence[LoraFile]) -> None:
             pipeline.unload_lora_weights()
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise made_for_another(field, lora.path, str(error).splitlines()[0]) from None
-        if loaded != expected:
+        if loaded < expected:  # more: some trainers have queries, keys and values in one layer
             raise made_for_another(field, lora.path, f"{expected - loaded} of its {expected} layers are none of this one's")
 
 
 def add_embeddings(backbone: Backbone, embeddings: Sequence[EmbeddingFile]) -> None:
     """Add the embeddings to the text encoders, where their tokens stand for all of their vectors. Raises ModelError."""
-    for field, one, file in embedding_files(embeddings):
-        vectors = vectors_of(field, one.path, load_file(file))
-        check_widths(field, one.path, vectors, [encoder.table.weight.shape[1] for encoder in backbone.text_encoders])
-        for encoder, each in zip(backbone.text_encoders, vectors, strict=True):
-            if one.token in encoder.tokenizer.get_vocab() or encoder.embedding_of(one.token) is not None:
+    for field, embedding, file in embedding_files(embeddings):
+        vectors, token = vectors_of(field, embedding.path, load_file(file)), embedding.token
+        check_widths(field, embedding.path, vectors, [encoder.table.weight.shape[1] for encoder in backbone.text_encoders])
+        for encoder in backbone.text_encoders:
+            if token in encoder.tokenizer.get_vocab() or encoder.embedding_of(token) is not None:
                 raise ModelError(
-                    f"{field.removesuffix('path')}token: {one.token!r} is a word of {backbone.name} already; give another, "
-                    f"such as '<{one.token.strip('<>')}-1>'"
+                    f"{field.removesuffix('path')}token: {token!r} is a word of {backbone.name} already; give another, such "
+                    f"as '<{token.strip('<>')}-1>'"
                 )
-            encoder.add_word(one.token, each.to(torch.float32))
+        backbone.set_token(token, [matrix.to(torch.float32) for matrix in vectors])
+        for encoder in backbone.text_encoders:
+            encoder.phrases[token] = " ".join(token_names(token, len(vectors[0])))

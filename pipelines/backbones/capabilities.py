@@ -17,6 +17,7 @@ def check_capabilities(spec: VersionSpec, checkpoints: Mapping[str, Inspection])
         "method.inversion": method.inversion is not None,
         "method.negative_prompt": bool(method.negative_prompt),
         "method.guidance_rescale": method.guidance_rescale > 0,
+        "models.embeddings": bool(models.embeddings),
         "method.type": isinstance(method, AugmentedConditioning),
         "models.segmenter": models.segmenter == "cross-attention" and bool(segmenter_users(spec)),
     }

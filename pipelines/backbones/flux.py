@@ -31,6 +31,8 @@ class Flux(TransformerBackbone):
         **TransformerBackbone.limits,
         "method.inversion": "a token's embedding would reach its images by one pooled embedding alone, and its T5 is not "
         "trained; set inversion to null, and learn a LoRA (method.lora)",
+        "models.embeddings": "they would reach its images by one pooled embedding alone; leave them out, and give a LoRA "
+        "(models.loras)",
         "method.negative_prompt": "its guidance is distilled, without a second prediction that a prompt could say; leave it "
         "out",
         "method.guidance_rescale": "its guidance is distilled, without a second prediction; leave it out",

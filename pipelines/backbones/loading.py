@@ -84,8 +84,8 @@ def inspect(checkpoint: str, name: str = "", field: str = "models.text_to_image"
     name, folder = name or checkpoint, locate(field, checkpoint, DIFFUSERS)
     if folder.is_file():
         single = SingleFile(folder, field, name, config)
-        found = inspect(str(single.folder), field="models.config")
-        return replace(found, layout=replace(found.layout, inpainting=single.inpainting))
+        inspection = inspect(str(single.folder), field="models.config")
+        return replace(inspection, layout=replace(inspection.layout, inpainting=single.inpainting))
     try:
         index = DiffusionPipeline.load_config(folder)
         family = family_of(index)

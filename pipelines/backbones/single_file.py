@@ -101,13 +101,15 @@ class SingleFile:
 
     def load(self, kind: str, dtype: torch.dtype) -> Any:
         """The pipeline of diffusers' class `kind`. Raises ModelError."""
-        file, place = str(self.file), {"config": str(self.folder), "dtype": dtype, "local_files_only": True}
+        file, options = str(self.file), {"config": str(self.folder), "dtype": dtype, "local_files_only": True}
         pipeline_class = getattr(diffusers, kind)
+        if not hasattr(pipeline_class, "from_single_file"):  # StableUnCLIP's
+            raise self.incomplete(f"the configuration is that of a {kind}")
         unused = {"safety_checker", "feature_extractor"} & set(pipeline_class._optional_components)
         try:
             # The configuration may be that of an inpainting checkpoint, or not.
-            unet = UNet2DConditionModel.from_single_file(file, subfolder="unet", in_channels=self.channels, **place)
-            pipeline = pipeline_class.from_single_file(file, unet=unet, **dict.fromkeys(unused), **place)
+            unet = UNet2DConditionModel.from_single_file(file, subfolder="unet", in_channels=self.channels, **options)
+            pipeline = pipeline_class.from_single_file(file, unet=unet, **dict.fromkeys(unused), **options)
         except (OSError, ValueError, KeyError, RuntimeError, SingleFileComponentError) as error:
             raise self.incomplete(str(error).splitlines()[0]) from None
         for name, part in pipeline.components.items():

@@ -67,8 +67,8 @@ class StableDiffusion3(TransformerBackbone):
 
     def without_tokens(self, prompt: str) -> str:
         """A prompt without the names of learned tokens: 'a photo of a shoe'."""
-        for word in self.token_words:
-            prompt = prompt.replace(f"{word} ", "")
+        for word in sorted(self.token_words, key=len, reverse=True):  # <boot>_1 before <boot>
+            prompt = prompt.replace(f"{word} ", "").replace(word, "")
         return prompt
 
     def predict(

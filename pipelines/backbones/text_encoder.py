@@ -44,11 +44,6 @@ class TextEncoder:
             self.table.requires_grad_(False)
         self.table.weight[self.tokenizer.convert_tokens_to_ids(names)] = vectors.to(self.table.weight)
 
-    def add_word(self, word: str, vectors: Tensor) -> None:
-        """Let a word of prompts stand for a token with these embedding vectors, float32 (n, width)."""
-        self.set_token(word, vectors)
-        self.phrases[word] = " ".join(token_names(word, len(vectors)))
-
     def phrased(self, prompts: Sequence[str]) -> list[str]:
         """Prompts with all tokens of the words that stand for several, in whatever case: tokenizers of CLIP know none."""
         phrased = list(prompts)

@@ -40,8 +40,9 @@ class Models:
         """
         named = {"models.text_to_image": self.spec.text_to_image, "models.inpainting": self.spec.inpainting}
         fields = {field: name for field, name in named.items() if name is not None}
-        found = {field: inspect(resolve(name, "model"), name, field, self.spec.config) for field, name in fields.items()}
-        base, painter = found["models.text_to_image"], found.get("models.inpainting")
+        config = self.spec.config
+        checkpoints = {field: inspect(resolve(name, "model"), name, field, config) for field, name in fields.items()}
+        base, painter = checkpoints["models.text_to_image"], checkpoints.get("models.inpainting")
         if painter is not None and not painter.layout.inpainting:
             raise self.no_inpainting()
         if painter is not None and painter.family is not base.family:
@@ -51,13 +52,13 @@ class Models:
             )
         additions.check(self.spec, base.folder)
         self.check_helpers()
-        return found
+        return checkpoints
 
-    def memory(self, found: Mapping[str, Inspection]) -> Memory | None:
+    def memory(self, checkpoints: Mapping[str, Inspection]) -> Memory | None:
         """About the GPU memory that the inspected checkpoints need, side by side; None where it is unknown."""
         named = {"models.text_to_image": self.spec.text_to_image, "models.inpainting": self.spec.inpainting or ""}
         parts = []
-        for field, inspection in found.items():
+        for field, inspection in checkpoints.items():
             path = locate(field, resolve(named[field], "model"), DIFFUSERS)
             parts.append(memory_of(path, inspection.folder, self.spec.resolution or inspection.layout.resolution))
         known = [part for part in parts if part is not None]

@@ -21,7 +21,7 @@ from pipelines.spec import EmbeddingFile, Inversion, Lora, LoraFile
 from pipelines.spec.helpers import check_helpers
 from pipelines.vision.models import Models
 from tests.builders import CPU, open_resources, picture, spec
-from tests.checkpoints import build, build_xl
+from tests.checkpoints import build, build_3, build_flux, build_xl
 from tests.contracts.test_backbones import near, ours, pipeline, plain, theirs
 
 FAMILIES: dict[str, Callable[[Path], Path]] = {
@@ -48,14 +48,15 @@ def layers(opened: Any, part: str, chosen: tuple[str, ...]) -> dict[str, torch.n
 
 
 def weights(opened: Any, form: str) -> dict[str, Tensor]:
-    """A LoRA of rank 2 in the UNet's attention and in all text encoders, named as diffusers or as kohya names its layers."""
+    """A LoRA of rank 2 in the denoiser's attention and in all CLIP encoders, named as diffusers or as kohya names layers."""
     generator = torch.Generator().manual_seed(1)
     xl, made = hasattr(opened, "text_encoder_2"), {}
-    prefixes = {"unet": "lora_unet", "text_encoder": "lora_te1" if xl else "lora_te", "text_encoder_2": "lora_te2"}
+    prefixes = {"unet": "lora_unet", "transformer": "", "text_encoder_2": "lora_te2"}
+    prefixes["text_encoder"] = "lora_te1" if xl else "lora_te"
     for part, prefix in prefixes.items():
         for name, layer in layers(opened, part, ("attn", "fc1")).items():
-            whole = name if part == "unet" or name.startswith("text_model") else f"text_model.{name}"
-            key = f"{prefix}_{whole.replace('.', '_')}" if form == "kohya" else f"{part}.{name if part == 'unet' else whole}"
+            whole = name if not part.startswith("text") or name.startswith("text_model") else f"text_model.{name}"
+            key = f"{prefix}_{whole.replace('.', '_')}" if form == "kohya" else f"{part}.{whole}"
             down, up = ("lora_down", "lora_up") if form == "kohya" else ("lora_A", "lora_B")
             made[f"{key}.{down}.weight"] = torch.randn(2, layer.in_features, generator=generator) * 0.5
             made[f"{key}.{up}.weight"] = torch.randn(layer.out_features, 2, generator=generator) * 0.5
@@ -75,6 +76,19 @@ def test_a_lora_draws_what_it_draws_in_plain_diffusers(form: str, checkpoint: Pa
     assert not near(expected, without)
     lora = LoraFile(path=str(tmp_path / "lora.safetensors"), weight=0.7)
     assert near(ours(open_backbone(str(checkpoint), CPU, loras=[lora]), plain()), expected)
+
+
+@pytest.mark.parametrize("family", [build_3, build_flux])
+def test_so_does_one_of_a_transformer(family: Callable[[Path], Path], tmp_path: Path) -> None:
+    folder = family(tmp_path / "checkpoint")
+    opened = pipeline(AutoPipelineForText2Image, folder)
+    without = theirs(opened, plain())
+    save_file(weights(opened, "diffusers"), tmp_path / "lora.safetensors")
+    opened.load_lora_weights(str(tmp_path), weight_name="lora.safetensors")
+    expected = theirs(opened, plain())
+    assert not near(expected, without)
+    lora = LoraFile(path=str(tmp_path / "lora.safetensors"))
+    assert near(ours(open_backbone(str(folder), CPU, loras=[lora]), plain()), expected)
 
 
 def test_two_loras_add_up_and_one_is_learned_beside_them(sd: Path, tmp_path: Path) -> None:
@@ -133,6 +147,18 @@ def test_an_embedding_draws_what_it_draws_in_plain_diffusers(
     assert not near(drawn, ours(backbone, plain(prompt="a photo of a shoe,")))
     drawn = ours(backbone, plain(negative_prompt=f"{token}, blurred"))
     assert near(drawn, theirs(opened, plain(), negative_prompt=f"{whole}, blurred", **SIZE))
+
+
+def test_of_stable_diffusion_3_clip_alone_reads_it(tmp_path: Path) -> None:
+    """T5 reads the prompt without it, as it does of a learned token."""
+    folder = build_3(tmp_path / "checkpoint")
+    save_file(embedding(2, "diffusers", 2), tmp_path / "learned_embeds.safetensors")
+    backbone = open_backbone(str(folder), CPU, embeddings=[EmbeddingFile(path=str(tmp_path), token="<style>")])
+    plain_backbone = open_backbone(str(folder), CPU)
+    read, unread = backbone.encode_prompts(["a shoe, <style>"]).tokens, plain_backbone.encode_prompts(["a shoe, "]).tokens
+    length = plain_backbone.text_encoders[0].tokenizer.model_max_length
+    assert not torch.allclose(read[:, :length], unread[:, :length], atol=1e-3)
+    assert torch.allclose(read[:, length:], unread[:, length:], atol=1e-5)
 
 
 def named(checkpoint: Path, **additions: Any) -> Models:

@@ -61,6 +61,13 @@ def test_what_a_family_cannot_do_is_refused(family: str, method: str, message: s
         check(checkpoints[family], METHODS[method], **(OWN_ATTENTION if method == "own attention" else {}))
 
 
+def test_embeddings_would_hardly_reach_the_images_of_flux(checkpoints: dict[str, Path]) -> None:
+    embeddings = [{"path": "/styles/mossy.safetensors", "token": "<mossy>"}]
+    with pytest.raises(SpecError, match=r"models\.embeddings: .* is a FluxPipeline, and they would .*; leave them out"):
+        check(checkpoints["Flux"], METHODS["plain"], embeddings=embeddings)
+    check(checkpoints["SD 3"], METHODS["plain"], embeddings=embeddings)
+
+
 @pytest.mark.parametrize(
     ("family", "method"), [("Flux", "plain"), ("SD 3", "plain"), ("SD 3", "token"), ("SD 3", "negative prompt")]
 )

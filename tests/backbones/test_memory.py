@@ -31,7 +31,7 @@ def test_the_numbers_are_those_of_the_checkpoint(tmp_path: Path) -> None:
     for folder in (build(tmp_path / "sd", kl=True), build_xl(tmp_path / "xl", variant="fp16")):
         file = single_file(folder, tmp_path / f"{folder.name}.safetensors") if folder.name == "sd" else folder
         backbone = open_backbone(str(folder), CPU)
-        halves = sum(weight.numel() for part in (backbone.unet, backbone.vae) for weight in part.parameters())
+        halves = sum(weight.numel() for part in (backbone.denoiser, backbone.vae) for weight in part.parameters())
         fulls = sum(weight.numel() for encoder in backbone.text_encoders for weight in encoder.model.parameters())
         for path in (folder, file):
             memory = memory_of(path, inspect(str(folder)).folder, 32)

@@ -95,6 +95,11 @@ def test_configurations_must_be_of_the_same_family(folders: dict[str, Path], fil
         inspect(str(files["SD"]), config=str(files["SD"]))
 
 
+def test_those_of_an_unclip_checkpoint_do_not_fit(tiny_unclip_checkpoint: Path, files: dict[str, Path]) -> None:
+    with pytest.raises(ModelError, match=r"cannot be loaded \(the configuration is that of a StableUnCLIPImg2ImgPipeline\)"):
+        open_backbone(str(files["SD"]), config=str(tiny_unclip_checkpoint))
+
+
 def test_without_configurations_and_hub_the_remedy_is_named(files: dict[str, Path]) -> None:
     message = (
         r"^models\.text_to_image: '.*' is a single file, without configurations and tokenizers, and stable-diffusion-v1-5/"
