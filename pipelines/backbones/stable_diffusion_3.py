@@ -1,5 +1,6 @@
 """Stable Diffusion 3 and 3.5, with and without their T5 encoder (Esser et al. 2024, arXiv 2403.03206)."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -66,9 +67,9 @@ class StableDiffusion3(TransformerBackbone):
         return PromptEmbeds(tokens, torch.cat([output.text_embeds for output in outputs], dim=-1).to(self.dtype))
 
     def without_tokens(self, prompt: str) -> str:
-        """A prompt without the names of learned tokens: 'a photo of a shoe'."""
+        """A prompt without the names of learned tokens, in whatever case, as CLIP reads them: 'a photo of a shoe'."""
         for word in sorted(self.token_words, key=len, reverse=True):  # <boot>_1 before <boot>
-            prompt = prompt.replace(f"{word} ", "").replace(word, "")
+            prompt = re.sub(f"{re.escape(word)} ?", "", prompt, flags=re.IGNORECASE)
         return prompt
 
     def predict(

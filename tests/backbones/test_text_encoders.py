@@ -8,10 +8,11 @@ from transformers import CLIPTextModelWithProjection
 
 from pipelines.backbones.flux import Flux
 from pipelines.backbones.loading import open_backbone
+from pipelines.backbones.stable_diffusion_3 import T5_LENGTH
 from pipelines.backbones.text_encoder import TextEncoder
 from pipelines.errors import ModelError
 from tests.builders import CPU
-from tests.checkpoints import build_flux
+from tests.checkpoints import build_3, build_flux
 from tests.checkpoints.parts import text_config
 
 
@@ -40,3 +41,12 @@ def test_of_flux_t5_says_how_long_a_prompt_may_be(tmp_path: Path) -> None:
     assert long.tokens.shape == (1, 512, 24)
     with pytest.raises(ModelError, match=r"is 601 tokens long, and flux reads 512; say it in fewer words"):
         backbone.encode_prompts(["a red shoe " * 200])
+
+
+def test_of_stable_diffusion_3_t5_reads_no_word_that_it_does_not_know(tmp_path: Path) -> None:
+    backbone = open_backbone(str(build_3(tmp_path)), CPU)
+    plain = backbone.encode_prompts(["a photo of a shoe on grass, "]).tokens[:, -T5_LENGTH:]
+    for name in ("<boot>", "EasyStyle"):
+        backbone.set_token(name, [torch.ones(2, 8), torch.ones(2, 12)])
+    prompt = "a photo of a <boot> <boot>_1 shoe on grass, easystyle"
+    assert torch.equal(backbone.encode_prompts([prompt]).tokens[:, -T5_LENGTH:], plain)
