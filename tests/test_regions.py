@@ -1,8 +1,11 @@
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pipelines.records import Mask
-from pipelines.regions import region
+from pipelines.regions import paste, region
 from pipelines.vision.segmentation import without_specks
 
 
@@ -58,3 +61,26 @@ def test_whole_is_everything() -> None:
 def test_a_speck_is_no_detection() -> None:
     assert without_specks(blob(0, 0, 5, 5)) is None
     assert without_specks(blob(0, 0, 10, 10)) is not None
+
+
+@pytest.mark.parametrize("factor", [8, 16], ids=["512", "1024"])
+@pytest.mark.parametrize("shape", ["box", "mask"])
+def test_regions_and_their_soft_edges_are_the_same_at_every_resolution(factor: int, shape: str) -> None:
+    """What is made of 64 pixels, enlarged, is what is made of enlarged pixels, but for half a small pixel at the edges."""
+
+    def enlarged(pixels: NDArray[Any]) -> NDArray[Any]:
+        return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
+
+    mask = blob(20, 10, 12, 30)
+    specks = mask.copy()
+    specks[2:5, 60:63] = True
+    cleaned = without_specks(enlarged(specks))
+    assert cleaned is not None
+    assert np.array_equal(cleaned, enlarged(mask))
+    small, large = region(mask, shape, 0.1), region(enlarged(mask), shape, 0.1)
+    assert (enlarged(small) != large).mean() < 0.01
+    black, white = np.zeros((64, 64, 3), np.uint8), np.full((64, 64, 3), 255, np.uint8)
+    soft = paste(enlarged(black), enlarged(white), enlarged(small))
+    reduced = soft[..., 0].reshape(64, factor, 64, factor).mean(axis=(1, 3))
+    assert np.abs(reduced - paste(black, white, small)[..., 0]).mean() < 4
+    assert (soft[~enlarged(small)] == 0).all()

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pipelines.backbones.layout import Layout
 from pipelines.backbones.loading import Inspection
 from pipelines.errors import SpecError
-from pipelines.spec import AugmentedConditioning, VersionSpec
+from pipelines.spec import AugmentedConditioning, FromNoise, VersionSpec
 from pipelines.spec.helpers import segmenter_users
 
 
@@ -31,14 +31,17 @@ def check_capabilities(spec: VersionSpec, checkpoints: Mapping[str, Inspection])
         raise SpecError(
             f"method.steps: the checkpoint is distilled to few steps, {most} at most by the solver here; set it to {most}"
         )
-    check_resolution(models.resolution or base.layout.resolution, base.layout, name)
+    check_side("models.resolution", models.resolution or base.layout.resolution, base.layout, name)
+    for field, side in (("width", method.width), ("height", method.height)) if isinstance(method, FromNoise) else ():
+        if side is not None:
+            check_side(f"method.{field}", side, base.layout, name)
 
 
-def check_resolution(resolution: int, layout: Layout, name: str) -> None:
-    """Raises SpecError for pixels a side that a checkpoint cannot paint."""
+def check_side(field: str, pixels: int, layout: Layout, name: str) -> None:
+    """Raises SpecError for a side that a checkpoint cannot paint."""
     multiple, largest = layout.multiple, layout.largest
-    if resolution % multiple:
-        below = max(multiple, resolution // multiple * multiple)
-        raise SpecError(f"models.resolution: {name}, whose sides are multiples of {multiple} pixels; set it to {below}")
-    if largest is not None and resolution > largest:
-        raise SpecError(f"models.resolution: {name}, whose sides have {largest} pixels at most; set it to that, or fewer")
+    if pixels % multiple:
+        below = max(multiple, pixels // multiple * multiple)
+        raise SpecError(f"{field}: {name}, whose sides are multiples of {multiple} pixels; set it to {below}")
+    if largest is not None and pixels > largest:
+        raise SpecError(f"{field}: {name}, whose sides have {largest} pixels at most; set it to that, or fewer")

@@ -83,6 +83,8 @@ def test_a_resolution_that_makes_no_whole_patches_is_refused(checkpoints: dict[s
     check(tmp_path / "flux", METHODS["plain"], resolution=48)
     with pytest.raises(SpecError, match=r"models\.resolution: .* multiples of 16 pixels; set it to 32"):
         check(tmp_path / "flux", METHODS["plain"], resolution=40)
+    with pytest.raises(SpecError, match=r"method\.width: .* multiples of 16 pixels; set it to 48"):
+        check(tmp_path / "flux", {**METHODS["plain"], "width": 56, "height": 48}, resolution=48)
 
 
 def test_a_resolution_without_embeddings_of_its_positions_is_refused(checkpoints: dict[str, Path]) -> None:
