@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation
 
+from pipelines.builtin.checkpoints import WEIGHTS
 from pipelines.job import Job
 from pipelines.progress import Silent
 from pipelines.records import Frame, Image, Mask
@@ -18,13 +19,15 @@ from pipelines.source.frames import moved
 from pipelines.store.object_store import Store
 from pipelines.version import rows
 from tests.builders import spec
-from tests.checkpoints import build, build_xl
+from tests.checkpoints import build, build_3, build_flux, build_xl
 from tests.parts import PHOTOGRAPHS
 
 FAMILIES: dict[str, Callable[[Path], Path]] = {
     "SD": lambda folder: build(folder, kl=True, prediction="epsilon"),
     "SD inpainting": lambda folder: build(folder, inpainting=True, kl=True, prediction="epsilon"),
     "SDXL": build_xl,
+    "SD 3": build_3,
+    "Flux": build_flux,
 }
 METHODS: dict[str, dict[str, Any]] = {
     "spurious_removal": {"superclass": "shirt", "objects": "both", "majority": 3, "inversion": None},
@@ -53,7 +56,8 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 def version(out: Path, photographs: Path, checkpoint: Path, **changes: Any) -> tuple[Job, list[dict[str, Any]]]:
     """A small version of the photographs, and its rows, dropped ones too."""
     changes["method"] = {"steps": 2, **changes["method"]}
-    models = {"text_to_image": str(checkpoint), "segmenter": "cross-attention"}
+    own = (checkpoint / "unet").exists()  # a UNet's cross-attention gives masks
+    models = {"text_to_image": str(checkpoint), "segmenter": "cross-attention" if own else str(WEIGHTS / "segmenter")}
     source = {"type": "folder", "path": str(photographs)}
     job = Job(
         spec(**{"source": source, "models": models, "amount": {"total": 4}, "max_attempts": 1, **changes}),
