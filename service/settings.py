@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     device: Device = Field("auto", description=Machine.model_fields["device"].description)
     precision: Precision = Field("auto", description=Machine.model_fields["precision"].description)
     capacity: int = Field(32, ge=1, le=4096, description=Machine.model_fields["capacity"].description)
+    offload: bool = Field(False, description=Machine.model_fields["offload"].description)
     compile: bool = Field(False, description=Machine.model_fields["compile"].description)
     lease_seconds: float = Field(
         60.0, gt=0, description="After so long without a sign of life a worker's unit is another's."
@@ -53,7 +54,7 @@ class Settings(BaseSettings):
     @property
     def machine(self) -> Machine:
         """What a worker computes on."""
-        return Machine(device=self.device, precision=self.precision, capacity=self.capacity, compile=self.compile)
+        return Machine(**{name: getattr(self, name) for name in Machine.model_fields})
 
     @property
     def database(self) -> str:

@@ -98,6 +98,9 @@ class Backbone(ABC):
         """The one row of classifier-free guidance's other prediction: of the empty prompt."""
         return self.encode_prompts([""])
 
+    def offload(self) -> None:  # noqa: B027  (most families have nothing of the kind)
+        """Keep in the CPU's memory what is seldom used, and large: of families that have it, T5."""
+
     def recompute(self) -> bool:
         """Have activations computed again for gradients, instead of kept (arXiv 1604.06174): slower, in less memory. False
         where they are already."""

@@ -43,6 +43,9 @@ class Flux(TransformerBackbone):
         self.clip = TextEncoder(pipeline.text_encoder, pipeline.tokenizer, name, device)
         self.t5 = T5Encoder(pipeline.text_encoder_2, pipeline.tokenizer_2, name, device, T5_LENGTH)
 
+    def offload(self) -> None:
+        self.t5.offload = True
+
     @classmethod
     def read_layout(cls, denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> Layout:
         if denoiser["in_channels"] % PATCH**2:

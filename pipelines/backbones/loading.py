@@ -63,6 +63,8 @@ def open_backbone(
     fuse_loras(pipeline, loras)
     backbone = inspection.family(pipeline, name, place, dtype)
     add_embeddings(backbone, embeddings)
+    if machine.offload:
+        backbone.offload()
     if machine.compile and place.type == "cuda":
         backbone.denoiser.compile()
     return backbone

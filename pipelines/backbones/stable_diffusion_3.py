@@ -34,6 +34,10 @@ class StableDiffusion3(TransformerBackbone):
         self.t5 = None if t5 is None or tokenizer is None else T5Encoder(t5, tokenizer, name, device, T5_LENGTH)
         self.token_words: set[str] = set()  # the names of learned tokens, and of their further vectors
 
+    def offload(self) -> None:
+        if self.t5 is not None:
+            self.t5.offload = True
+
     @classmethod
     def read_layout(cls, denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> Layout:
         resolution = int(denoiser["sample_size"]) * vae_scale_factor(vae)

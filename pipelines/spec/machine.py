@@ -20,6 +20,9 @@ class Machine(Strict):
     capacity: int = Field(
         32, ge=1, le=4096, description="Images that are denoised at a time; halved when the card's memory runs out."
     )
+    offload: bool = Field(
+        False, description="Keep a T5 text encoder, 9 GiB, in the CPU's memory but for the moments in which it is used."
+    )
     compile: bool = Field(
         False, description="Compile the denoiser: minutes for the first image of a size, then faster, on a GPU."
     )

@@ -36,12 +36,13 @@ def run(
         Precision, typer.Option(help="Of the backbone: bf16, fp16 or fp32; auto: by the machine.")
     ] = "auto",
     capacity: Annotated[int, typer.Option(help="Images denoised at a time; halved when memory runs out.")] = 32,
+    offload: Annotated[bool, typer.Option("--offload", help="Keep a T5 text encoder in the CPU's memory.")] = False,
     compile_: Annotated[bool, typer.Option("--compile", help="Compile the denoiser, on a GPU.")] = False,
 ) -> None:
     """Make a version in this process. Stopped and started again, it goes on where it was."""
     checked = load(spec)
     try:
-        machine = Machine(device=device, precision=precision, capacity=capacity, compile=compile_)
+        machine = Machine(device=device, precision=precision, capacity=capacity, offload=offload, compile=compile_)
     except ValidationError as error:
         raise SpecError("; ".join(f"--{e['loc'][0]}: {e['input']!r}: {e['msg']}" for e in error.errors())) from None
     from pipelines.progress import bars

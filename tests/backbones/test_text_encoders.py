@@ -11,6 +11,7 @@ from pipelines.backbones.loading import open_backbone
 from pipelines.backbones.stable_diffusion_3 import T5_LENGTH
 from pipelines.backbones.text_encoder import TextEncoder
 from pipelines.errors import ModelError
+from pipelines.spec import Machine
 from tests.builders import CPU
 from tests.checkpoints import build_3, build_flux
 from tests.checkpoints.parts import text_config
@@ -50,3 +51,19 @@ def test_of_stable_diffusion_3_t5_reads_no_word_that_it_does_not_know(tmp_path: 
         backbone.set_token(name, [torch.ones(2, 8), torch.ones(2, 12)])
     prompt = "a photo of a <boot> <boot>_1 shoe on grass, easystyle"
     assert torch.equal(backbone.encode_prompts([prompt]).tokens[:, -T5_LENGTH:], plain)
+
+
+def test_t5_reads_a_prompt_once_and_offloaded_the_same(tmp_path: Path) -> None:
+    checkpoint = str(build_flux(tmp_path))
+    plain, offloaded = open_backbone(checkpoint, CPU), open_backbone(checkpoint, Machine(device="cpu", offload=True))
+    assert isinstance(plain, Flux)
+    assert isinstance(offloaded, Flux)
+    assert (plain.t5.offload, offloaded.t5.offload) == (False, True)
+    prompts = ["a red shoe", "a blue bag", "a red shoe"]
+    with torch.inference_mode():
+        expected = plain.encode_prompts(prompts).tokens
+    assert torch.equal(expected[0], expected[2])
+    assert torch.equal(offloaded.encode_prompts(prompts).tokens, expected)
+    plain.t5.model = None  # what it has read is kept
+    assert torch.equal(plain.t5.encode(prompts[::-1]), expected.flip(0))
+    assert not plain.t5.encode(prompts).is_inference()
