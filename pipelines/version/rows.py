@@ -2,7 +2,10 @@
 
 import io
 import json
-from collections.abc import Collection, Sequence
+import os
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +18,8 @@ from pipelines.source.class_labels import class_names
 from pipelines.source.encode import encode as encode_image
 from pipelines.store.object_store import Store
 from pipelines.version.plan import Plan
+
+THREADS = min(8, os.cpu_count() or 1)  # and images in memory at a time
 
 
 def features(classes: Sequence[str]) -> Features:
@@ -47,15 +52,13 @@ def features(classes: Sequence[str]) -> Features:
     )
 
 
-def row(sample: Sample, resources: Resources) -> dict[str, Any]:
-    """One sample. Its label is the class that was painted; its group is the source image's, if it started from that."""
+def row(sample: Sample, image: bytes, resources: Resources) -> dict[str, Any]:
+    """One sample, with its encoded image. Its label is the class that was painted; its group is the source image's, if it
+    started from that."""
     request = sample.candidate.request
-    source, encoding = request.source, resources.spec.encoding
+    source = request.source
     return {
-        "image": {
-            "bytes": encode_image(resources.view.finished(sample.candidate), encoding),
-            "path": f"{request.index:08d}-{request.attempt}.{encoding.type}",
-        },
+        "image": {"bytes": image, "path": f"{request.index:08d}-{request.attempt}.{resources.spec.encoding.type}"},
         "label": resources.source.classes.index(request.label),
         "group": source.group if source and request.image is not None else None,
         "index": request.index,
@@ -82,7 +85,16 @@ def row(sample: Sample, resources: Resources) -> dict[str, Any]:
 
 def encode(samples: Sequence[Sample], resources: Resources) -> bytes:
     """A Parquet file of samples. Same samples, same bytes."""
-    return write_table([row(sample, resources) for sample in samples], resources.source.classes)
+    images = zip(samples, encoded_images(samples, resources), strict=True)
+    return write_table([row(sample, image, resources) for sample, image in images], resources.source.classes)
+
+
+def encoded_images(samples: Sequence[Sample], resources: Resources) -> Iterator[bytes]:
+    """The images as they are stored, a few at a time in threads: a large one takes longer to compress than to generate."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        for start in range(0, len(samples), THREADS):
+            part = [resources.view.finished(sample.candidate) for sample in samples[start : start + THREADS]]
+            yield from pool.map(partial(encode_image, encoding=resources.spec.encoding), part)
 
 
 def without(data: bytes, gone: Collection[int], classes: Sequence[str]) -> bytes:
