@@ -6,6 +6,8 @@ from typing import Any
 
 from pipelines.backbones.capabilities import check_capabilities
 from pipelines.engine.engine import Engine
+from pipelines.engine.open import open_engine
+from pipelines.engine.whole import PipelineEngine
 from pipelines.evaluation.evaluator import Evaluator, evaluate
 from pipelines.filters import Panel
 from pipelines.learning.resources import Resources
@@ -85,8 +87,8 @@ class Job:
         return open_method(self.resources)
 
     @cached_property
-    def engine(self) -> Engine:
-        return Engine(self.resources.painter, self.resources.models.machine.capacity)
+    def engine(self) -> Engine | PipelineEngine:
+        return open_engine(self.resources.painter, self.resources.models.machine.capacity)
 
     @cached_property
     def panel(self) -> Panel:

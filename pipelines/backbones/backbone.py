@@ -31,7 +31,7 @@ class Backbone(ABC):
     required: ClassVar[tuple[str, ...]] = ("vae", "scheduler", "text_encoder", "tokenizer")  # beside the denoiser
     lora_targets: ClassVar[tuple[str, ...]] = ("to_q", "to_k", "to_v", "to_out.0")  # the projections of its attention
     classifier_free: ClassVar[bool] = True  # guidance is a second, unconditional prediction
-    limits: ClassVar[Mapping[str, str]] = {}  # field of a spec -> why this family cannot have it, and what to do instead
+    limits: ClassVar[Mapping[str, str]] = {}  # of `features`: why this family has it not, and what to do instead
 
     def __init__(self, pipeline: Any, name: str, device: torch.device, dtype: torch.dtype) -> None:
         """`pipeline` is diffusers' of the checkpoint, in `dtype`; `name` is what errors call it. Raises ModelError."""

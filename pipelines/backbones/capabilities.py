@@ -2,28 +2,20 @@
 
 from collections.abc import Mapping
 
+from pipelines.backbones.features import FEATURES
 from pipelines.backbones.layout import Layout
 from pipelines.backbones.loading import Inspection
 from pipelines.errors import SpecError
-from pipelines.spec import AugmentedConditioning, FromNoise, VersionSpec
-from pipelines.spec.helpers import segmenter_users
+from pipelines.spec import FromNoise, VersionSpec
 
 
 def check_capabilities(spec: VersionSpec, checkpoints: Mapping[str, Inspection]) -> None:
     """`checkpoints` are the spec's, by field. Raises SpecError."""
     method, models, base = spec.method, spec.models, checkpoints["models.text_to_image"]
     name = f"{models.text_to_image!r} is a {base.kind}"
-    asked_for = {
-        "method.inversion": method.inversion is not None,
-        "method.negative_prompt": bool(method.negative_prompt),
-        "method.guidance_rescale": method.guidance_rescale > 0,
-        "models.embeddings": bool(models.embeddings),
-        "method.type": isinstance(method, AugmentedConditioning),
-        "models.segmenter": models.segmenter == "cross-attention" and bool(segmenter_users(spec)),
-    }
-    for field, reason in base.family.limits.items():
-        if asked_for[field]:
-            raise SpecError(f"{field}: {name}, and {reason}")
+    for key, feature in FEATURES.items():
+        if key in base.limits and feature.used(spec):
+            raise SpecError(f"{feature.field}: {name}, and {base.limits[key]}")
     most = min((each.most_steps for each in checkpoints.values() if each.most_steps), default=None)
     if most is not None and method.guidance > 1:
         raise SpecError("method.guidance: the checkpoint is distilled to few steps without guidance; set it to 1")
@@ -31,17 +23,20 @@ def check_capabilities(spec: VersionSpec, checkpoints: Mapping[str, Inspection])
         raise SpecError(
             f"method.steps: the checkpoint is distilled to few steps, {most} at most by the solver here; set it to {most}"
         )
-    check_side("models.resolution", models.resolution or base.layout.resolution, base.layout, name)
-    for field, side in (("width", method.width), ("height", method.height)) if isinstance(method, FromNoise) else ():
-        if side is not None:
-            check_side(f"method.{field}", side, base.layout, name)
+    resolution = models.resolution or base.layout.resolution
+    if not resolution:
+        raise SpecError(f"models.resolution: {name}, whose configuration does not say for which; give it: mostly 1024")
+    check_side("models.resolution", resolution, base.layout, name)
+    if isinstance(method, FromNoise):
+        check_side("method.width", method.width or resolution, base.layout, name)
+        check_side("method.height", method.height or resolution, base.layout, name)
 
 
-def check_side(field: str, pixels: int, layout: Layout, name: str) -> None:
-    """Raises SpecError for a side that a checkpoint cannot paint."""
+def check_side(field: str, side: int, layout: Layout, name: str) -> None:
+    """Raises SpecError for pixels a side that a checkpoint cannot paint."""
     multiple, largest = layout.multiple, layout.largest
-    if pixels % multiple:
-        below = max(multiple, pixels // multiple * multiple)
+    if side % multiple:
+        below = max(multiple, side // multiple * multiple)
         raise SpecError(f"{field}: {name}, whose sides are multiples of {multiple} pixels; set it to {below}")
-    if largest is not None and pixels > largest:
+    if largest is not None and side > largest:
         raise SpecError(f"{field}: {name}, whose sides have {largest} pixels at most; set it to that, or fewer")

@@ -29,13 +29,12 @@ class Flux(TransformerBackbone):
     classifier_free = False
     limits: ClassVar[Mapping[str, str]] = {
         **TransformerBackbone.limits,
-        "method.inversion": "a token's embedding would reach its images by one pooled embedding alone, and its T5 is not "
+        "inversion": "a token's embedding would reach its images by one pooled embedding alone, and its T5 is not "
         "trained; set inversion to null, and learn a LoRA (method.lora)",
-        "models.embeddings": "they would reach its images by one pooled embedding alone; leave them out, and give a LoRA "
+        "embeddings": "they would reach its images by one pooled embedding alone; leave them out, and give a LoRA "
         "(models.loras)",
-        "method.negative_prompt": "its guidance is distilled, without a second prediction that a prompt could say; leave it "
-        "out",
-        "method.guidance_rescale": "its guidance is distilled, without a second prediction; leave it out",
+        "negative_prompt": "its guidance is distilled, without a second prediction that a prompt could say; leave it out",
+        "guidance_rescale": "its guidance is distilled, without a second prediction; leave it out",
     }
 
     def __init__(self, pipeline: Any, name: str, device: torch.device, dtype: torch.dtype) -> None:

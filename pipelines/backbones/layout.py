@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    resolution: int  # pixels a side that it is made for
+    resolution: int  # pixels a side that it is made for; 0: its configuration does not say
     vae_scale_factor: int  # pixels a latent cell
     latent_channels: int
     patch_size: int = 1  # latent cells a side of what the denoiser looks at one by one

@@ -18,11 +18,15 @@ from pipelines.backbones.single_file import SingleFile
 from pipelines.backbones.stable_diffusion import StableDiffusion
 from pipelines.backbones.stable_diffusion_3 import StableDiffusion3
 from pipelines.backbones.stable_diffusion_xl import StableDiffusionXL
+from pipelines.backbones.whole import WholePipeline, whole_class, whole_layout, whole_limits
 from pipelines.errors import ModelError
 from pipelines.spec import EmbeddingFile, LoraFile, Machine
 from pipelines.tensors import choose_device, choose_dtype
 
-FAMILIES = "Stable Diffusion 1.x, 2.x or XL, plain or inpainting, StableUnCLIP, Stable Diffusion 3.x, or Flux"
+FAMILIES = (
+    "Stable Diffusion 1.x, 2.x or XL, plain or inpainting, StableUnCLIP, Stable Diffusion 3.x, or Flux, or one that "
+    "AutoPipelineForText2Image draws with from a prompt alone, such as PixArt, Sana or Qwen-Image"
+)
 FAMILY_OF: dict[str, type[Backbone]] = {  # by the class of the denoiser
     "UNet2DConditionModel": StableDiffusion,
     "SD3Transformer2DModel": StableDiffusion3,
@@ -32,7 +36,7 @@ FEW_STEP_SCHEDULERS = ("LCMScheduler", "TCDScheduler")
 DISTILLED_STEPS = {"EulerDiscreteScheduler": 8, "EulerAncestralDiscreteScheduler": 1}  # most steps of distilled checkpoints
 
 
-def open_backbone(
+def open_checkpoint(
     checkpoint: str,
     machine: Machine | None = None,
     name: str = "",
@@ -40,7 +44,7 @@ def open_backbone(
     config: str | None = None,
     loras: Sequence[LoraFile] = (),
     embeddings: Sequence[EmbeddingFile] = (),
-) -> Backbone:
+) -> Backbone | WholePipeline:
     """Load a path or hub id, with @REVISION if need be; `name` and `field` are what errors call it. Raises ModelError.
 
     `config`: the diffusers checkpoint whose configurations and tokenizers a single file takes; `loras` and `embeddings` are
@@ -60,14 +64,30 @@ def open_backbone(
             )
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"{field}: {name!r} cannot be loaded ({error})") from None
-    fuse_loras(pipeline, loras)
-    backbone = inspection.family(pipeline, name, place, dtype)
-    add_embeddings(backbone, embeddings)
-    if machine.offload:
-        backbone.offload()
+    opened: Backbone | WholePipeline
+    if inspection.family is None:
+        opened = WholePipeline(pipeline, name, place, dtype, inspection.layout)
+    else:
+        fuse_loras(pipeline, loras)
+        opened = inspection.family(pipeline, name, place, dtype)
+        add_embeddings(opened, embeddings)
+        if machine.offload:
+            opened.offload()
     if machine.compile and place.type == "cuda":
-        backbone.denoiser.compile()
-    return backbone
+        opened.denoiser.compile()
+    return opened
+
+
+def open_backbone(checkpoint: str, machine: Machine | None = None, name: str = "", **options: Any) -> Backbone:
+    """Load a checkpoint as `open_checkpoint` does. Raises ModelError for one that is run whole, too."""
+    return taken_apart(open_checkpoint(checkpoint, machine, name, **options))
+
+
+def taken_apart(checkpoint: Backbone | WholePipeline) -> Backbone:
+    """Raises ModelError for a checkpoint that is run whole."""
+    if isinstance(checkpoint, Backbone):
+        return checkpoint
+    raise ModelError(f"models.text_to_image: {checkpoint.name!r} is run whole, and not taken apart; give one of {FAMILIES}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +95,15 @@ class Inspection:
     """What the configuration of a checkpoint says."""
 
     kind: str  # its pipeline in diffusers
-    family: type[Backbone]
+    family: type[Backbone] | None  # None: it is run whole
     layout: Layout
     most_steps: int | None  # of one that is distilled to few steps, without guidance; None: as many as are asked for
     folder: Path  # of its configurations
+
+    @property
+    def limits(self) -> Mapping[str, str]:
+        """What cannot be done with it: by the names of `features`, the reason, and what to do instead."""
+        return whole_limits(getattr(diffusers, self.kind)) if self.family is None else self.family.limits
 
 
 def inspect(checkpoint: str, name: str = "", field: str = "models.text_to_image", config: str | None = None) -> Inspection:
@@ -91,9 +116,10 @@ def inspect(checkpoint: str, name: str = "", field: str = "models.text_to_image"
     try:
         index = DiffusionPipeline.load_config(folder)
         family = family_of(index)
-        if family is None:
+        if family is None and whole_class(index) is None:
             raise ModelError(f"{field}: {name!r} is a {index['_class_name']}; give one of {FAMILIES}")
-        denoiser = UNet2DConditionModel.load_config(folder, subfolder=family.component)
+        component = "unet" if index.get("unet") else "transformer"
+        denoiser = UNet2DConditionModel.load_config(folder, subfolder=component)
         vae = AutoencoderKL.load_config(folder, subfolder="vae")
         solver = index["scheduler"][1]
         if solver in FEW_STEP_SCHEDULERS or denoiser.get("time_cond_proj_dim"):
@@ -104,6 +130,8 @@ def inspect(checkpoint: str, name: str = "", field: str = "models.text_to_image"
         scheduler = getattr(diffusers, solver).from_pretrained(folder, subfolder="scheduler")
     except (OSError, ValueError, AttributeError) as error:
         raise ModelError(f"{field}: {name!r} is no diffusers checkpoint ({str(error).splitlines()[0]})") from None
+    if family is None:
+        return Inspection(index["_class_name"], None, whole_layout(denoiser, vae), None, folder)
     try:
         family.read_schedule(scheduler)
         layout = family.read_layout(denoiser, vae)
@@ -125,7 +153,8 @@ def family_of(index: Mapping[str, Any]) -> type[Backbone] | None:
     family = FAMILY_OF.get(denoiser or "")
     if family is StableDiffusion and "text_encoder_2" in parts:
         family = StableDiffusionXL
-    return family if family and {family.component, *family.required} <= parts.keys() else None
+    complete = family is not None and {family.component, *family.required} <= parts.keys()
+    return family if complete and parts["text_encoder"].startswith("CLIPText") else None  # Kolors has another language model
 
 
 def most_steps(scheduler: SchedulerMixin) -> int | None:

@@ -22,9 +22,11 @@ class TransformerBackbone(Backbone):
     required = (*Backbone.required, "text_encoder_2", "tokenizer_2")
     lora_targets = (*Backbone.lora_targets, "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
     limits: ClassVar[Mapping[str, str]] = {
-        "method.type": "it takes no image prompts here; use another method, or a checkpoint of Stable Diffusion 1, 2 or XL",
-        "models.segmenter": "its text and image attend to each other, and only a UNet's cross-attention is read; give a "
+        "image_prompts": "it takes no image prompts here; use another method, or a checkpoint of Stable Diffusion 1, 2 or "
+        "XL",
+        "cross_attention": "its text and image attend to each other, and only a UNet's cross-attention is read; give a "
         "CLIPSeg checkpoint, or a GroundingDINO and a SAM one joined by '+'",
+        "inpainting": "it repaints parts of images by itself; leave it out",
     }
 
     def __init__(self, pipeline: Any, name: str, device: torch.device, dtype: torch.dtype) -> None:

@@ -78,22 +78,18 @@ class Engine:
             try:
                 embeds.append((request, self.backbone.encode_prompts([request.prompt])))
             except ModelError as error:
-                failures.append(Candidate(request, np.zeros((*self.size(request), 3), np.uint8), f"engine: {error}"))
+                black = np.zeros((*image_size(request, self.backbone.resolution), 3), np.uint8)
+                failures.append(Candidate(request, black, f"engine: {error}"))
                 if len(failures) == len(requests):
                     raise
         return embeds, failures
-
-    def size(self, request: Request) -> tuple[int, int]:
-        """Height and width of a request's image."""
-        if request.image is not None:
-            return request.image.shape[0], request.image.shape[1]
-        return request.size or (self.backbone.resolution, self.backbone.resolution)
 
     def admit(self, requests: list[tuple[Request, PromptEmbeds]]) -> list[Row]:
         """The rows of new requests: noise, and latents of their init images."""
         backbone, rows = self.backbone, []
         for request, embeds in requests:
-            shape = (backbone.latent_channels, *(side // backbone.vae_scale_factor for side in self.size(request)))
+            size = image_size(request, backbone.resolution)
+            shape = (backbone.latent_channels, *(side // backbone.vae_scale_factor for side in size))
             eps = torch.randn(shape, generator=torch.Generator().manual_seed(request.seed)).to(backbone.device)
             steps = backbone.schedule.plan(request.steps, request.strength, backbone.patches(eps))
             rows.append(Row(request, steps, eps, embeds, eps, self.encode_image_prompt(request)))
@@ -202,6 +198,13 @@ class Engine:
         numbers = pixels.isfinite().flatten(1).all(dim=1).tolist()
         for request, image, finite in zip([row.request for row in rows], images(pixels), numbers, strict=True):
             yield Candidate(request, composed(request, image), None if finite else NOT_FINITE)
+
+
+def image_size(request: Request, resolution: int) -> tuple[int, int]:
+    """Height and width of a request's image; `resolution` is the checkpoint's."""
+    if request.image is not None:
+        return request.image.shape[0], request.image.shape[1]
+    return request.size or (resolution, resolution)
 
 
 def masked_image(request: Request) -> Tensor:

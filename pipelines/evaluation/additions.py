@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 
-from pipelines.engine.engine import Engine
+from pipelines.engine.open import open_engine
 from pipelines.errors import SourceError
 from pipelines.evaluation.cut_and_paste import cut_and_paste
 from pipelines.evaluation.data import EvaluationData
@@ -41,7 +41,7 @@ def text_to_image(data: EvaluationData) -> Examples:
         method = TextToImageMethod(resources, plain)
         unfiltered = Panel(resources)
         unfiltered.filters = {}
-        engine = Engine(resources.models.backbone, resources.models.machine.capacity)
+        engine = open_engine(resources.models.text_to_image, resources.models.machine.capacity)
         outcome = run_attempts(resources, method, engine, unfiltered, plan.shard(0))
         resources.store.put_first(key, rows.encode(outcome.kept, resources))
     return data.examples(rows.read(resources.store.get(key)))

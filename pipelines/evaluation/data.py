@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from pipelines.backbones.loading import taken_apart
 from pipelines.learning.resources import Resources
 from pipelines.methods import Method
 from pipelines.records import Examples, Image
@@ -49,7 +50,7 @@ class EvaluationData:
 
     def reencode(self, pixels: Sequence[Image]) -> list[Image]:
         """Images, once through the generator's autoencoder."""
-        backbone = self.resources.painter
+        backbone = taken_apart(self.resources.painter)
         with torch.inference_mode():
             parts = [backbone.encode_images(tensor(pixels[i : i + BATCH])) for i in range(0, len(pixels), BATCH)]
             return [image for part in parts for image in images(backbone.decode_latents(part))]

@@ -97,7 +97,7 @@ def mean_iou(resources: Resources, word: str) -> dict[str, float]:
     scores = {}
     for name in SEGMENTERS:
         models = Models(resources.spec.models.model_copy(update={"segmenter": name}))
-        models.backbone = resources.models.backbone
+        models.text_to_image = resources.models.text_to_image
         masks = models.segmenter.segment(images, word)
         scores[name] = float(np.mean([iou(truth, mask) for truth, mask in zip(truths, masks, strict=True)]))
     return scores

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.engine.engine import Engine
+from pipelines.engine.open import open_engine
 from pipelines.learning.resources import Resources
 from pipelines.methods import open_method
 from pipelines.progress import Silent
@@ -36,7 +36,7 @@ class Pace:
 def measure(spec: VersionSpec, store: Store) -> Pace:
     """Generate a few images of a spec that learns nothing, and train its classifier for a few steps."""
     resources = Resources(spec, store, Silent())
-    method, engine = open_method(resources), Engine(resources.painter)
+    method, engine = open_method(resources), open_engine(resources.painter)
     plan = make_plan(spec, "", "", resources.source.counts)
     planned = [plan.image(index % plan.planned) for index in range(IMAGES)]
     for _ in engine.run(method.requests(planned[:2], 0)):  # the first forward is slower

@@ -3,6 +3,8 @@
 from functools import cached_property
 
 from pipelines.backbones.backbone import Backbone
+from pipelines.backbones.loading import taken_apart
+from pipelines.backbones.whole import WholePipeline
 from pipelines.learning.judges import JudgeTraining, View, rank
 from pipelines.progress import Progress
 from pipelines.records import Item
@@ -35,9 +37,14 @@ class Resources:
         return open_source(self.spec.source, self.store)
 
     @property
-    def painter(self) -> Backbone:
+    def painter(self) -> Backbone | WholePipeline:
         """What generates the version's images."""
-        return self.models.painter if self.spec.method.repaints_a_part else self.models.backbone
+        return self.models.painter if self.spec.method.repaints_a_part else self.models.text_to_image
+
+    @property
+    def backbones(self) -> set[Backbone]:
+        """Those that take what is learned: one learns it, the other may paint with it. Raises ModelError."""
+        return {taken_apart(self.models.text_to_image), taken_apart(self.painter)}
 
     @property
     def painter_revision(self) -> str:

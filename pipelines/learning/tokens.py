@@ -101,7 +101,7 @@ class Tokens:
             artifacts[label].publish(files)
         tokens = {label: load_token(artifact) for label, artifact in artifacts.items()}
         for token in tokens.values():
-            for each in {backbone, resources.painter}:
+            for each in resources.backbones:
                 each.set_token(token.name, token.vectors)
         return tokens
 

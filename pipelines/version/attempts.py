@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipelines.engine.engine import Engine
+from pipelines.engine.whole import PipelineEngine
 from pipelines.filters import Panel
 from pipelines.learning.resources import Resources
 from pipelines.methods import Method
@@ -24,7 +25,9 @@ def stream(method: Method, planned: list[PlannedImage], attempt: int, ahead: int
         yield from method.requests(planned[start : start + ahead], attempt)
 
 
-def run_attempts(resources: Resources, method: Method, engine: Engine, panel: Panel, planned: list[PlannedImage]) -> Outcome:
+def run_attempts(
+    resources: Resources, method: Method, engine: Engine | PipelineEngine, panel: Panel, planned: list[PlannedImage]
+) -> Outcome:
     """Generate and filter every planned image; again those that were dropped, in at most `max_attempts` attempts."""
     stage = resources.progress.stage("generate", len(planned))
     kept: list[Sample] = []

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from pipelines.engine.engine import Engine
+from pipelines.engine.open import open_engine
 from pipelines.learning.resources import Resources
 from pipelines.methods import open_method
 from pipelines.progress import Stage
@@ -63,5 +63,5 @@ def candidates(resources: Resources, count: int) -> list[Candidate]:
     planned = [plan.image(number * plan.planned // count) for number in range(count)]
     method = open_method(resources)
     method.learn()
-    engine = Engine(resources.painter, min(count, resources.models.machine.capacity))
+    engine = open_engine(resources.painter, min(count, resources.models.machine.capacity))
     return sorted(engine.run(method.requests(planned, 0)), key=lambda candidate: candidate.request.index)

@@ -9,6 +9,7 @@ from collections import Counter
 from typing import Any
 
 from pipelines.engine.engine import Engine
+from pipelines.engine.whole import PipelineEngine
 from pipelines.filters import Panel
 from pipelines.learning.resources import Resources
 from pipelines.methods import Method
@@ -48,7 +49,9 @@ def carried_report(number: int, part: Carried) -> dict[str, Any]:
     }
 
 
-def run_shard(resources: Resources, plan: Plan, number: int, method: Method, engine: Engine, panel: Panel) -> dict[str, Any]:
+def run_shard(
+    resources: Resources, plan: Plan, number: int, method: Method, engine: Engine | PipelineEngine, panel: Panel
+) -> dict[str, Any]:
     """Generate one shard, unless its report says that this was done; return the report."""
     store, root = resources.store, resources.root
     key = keys.report(root, number)

@@ -9,11 +9,12 @@ from pipelines import spec
 from pipelines.backbones import additions
 from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.image_prompts import AdapterFiles, IpAdapter, UnClip, adapter_files
-from pipelines.backbones.loading import Inspection, inspect, open_backbone
+from pipelines.backbones.loading import Inspection, inspect, open_checkpoint, taken_apart
 from pipelines.backbones.locate import CLIP, DIFFUSERS, locate
 from pipelines.backbones.memory import Memory, memory_of
 from pipelines.backbones.revision import revision_of
 from pipelines.backbones.single_file import SingleFile
+from pipelines.backbones.whole import WholePipeline
 from pipelines.builtin.checkpoints import ADAPTER, resolve
 from pipelines.errors import ModelError
 from pipelines.spec.models import BUILTIN
@@ -43,9 +44,10 @@ class Models:
         config = self.spec.config
         checkpoints = {field: inspect(resolve(name, "model"), name, field, config) for field, name in fields.items()}
         base, painter = checkpoints["models.text_to_image"], checkpoints.get("models.inpainting")
-        if painter is not None and not painter.layout.inpainting:
+        # What a family without inpainting checkpoints is told instead: `check_capabilities`.
+        if painter is not None and "inpainting" not in base.limits and not painter.layout.inpainting:
             raise self.no_inpainting()
-        if painter is not None and painter.family is not base.family:
+        if painter is not None and "inpainting" not in base.limits and painter.family is not base.family:
             raise ModelError(
                 f"models.inpainting: {self.spec.inpainting!r} is a {painter.kind}, and {self.spec.text_to_image!r} a "
                 f"{base.kind}; give the inpainting checkpoint of the same base"
@@ -82,21 +84,26 @@ class Models:
         )
 
     @cached_property
-    def backbone(self) -> Backbone:
+    def text_to_image(self) -> Backbone | WholePipeline:
         return self.open(self.spec.text_to_image, "models.text_to_image")
 
-    def open(self, name: str, field: str) -> Backbone:
-        return open_backbone(
+    @property
+    def backbone(self) -> Backbone:
+        """The text-to-image checkpoint, where it is taken apart. Raises ModelError where it is run whole."""
+        return taken_apart(self.text_to_image)
+
+    def open(self, name: str, field: str) -> Backbone | WholePipeline:
+        return open_checkpoint(
             resolve(name, "model"), self.machine, name, field, self.spec.config, self.spec.loras, self.spec.embeddings
         )
 
     @cached_property
-    def painter(self) -> Backbone:
-        """What repaints parts of images: the inpainting checkpoint, the backbone where there is none. Raises ModelError."""
+    def painter(self) -> Backbone | WholePipeline:
+        """What repaints parts of images: the inpainting checkpoint, or text_to_image itself. Raises ModelError."""
         if self.spec.inpainting is None:
-            return self.backbone
+            return self.text_to_image
         name = self.spec.inpainting
-        painter = self.open(name, "models.inpainting")
+        painter = taken_apart(self.open(name, "models.inpainting"))
         if not painter.inpainting:
             raise self.no_inpainting()
         if not painter.reads_as(self.backbone):
@@ -135,7 +142,7 @@ class Models:
     @cached_property
     def resolution(self) -> int:
         """Pixels a side of every image that goes into, or comes out of, the backbone."""
-        return self.spec.resolution or self.backbone.resolution
+        return self.spec.resolution or self.text_to_image.resolution
 
     @cached_property
     def segmenter(self) -> Segmenter:
@@ -155,10 +162,10 @@ class Models:
 
     def forget_loras(self) -> None:
         """Take those of an earlier version out of the backbone: they would pile up."""
-        for name in {"backbone", "painter"} & vars(self).keys():
+        for name in {"text_to_image", "painter"} & vars(self).keys():
             getattr(self, name).remove_loras()
 
     @property
     def loaded(self) -> list[str]:
         """Names of those that are in memory."""
-        return [name for name in ("backbone", "painter", "segmenter", "clip") if name in vars(self)]
+        return [name for name in ("text_to_image", "painter", "segmenter", "clip") if name in vars(self)]

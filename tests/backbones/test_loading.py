@@ -70,11 +70,11 @@ def test_a_checkpoint_of_half_precision_files_alone_is_the_same(xl: Path, tmp_pa
         (
             "model_index.json",
             {
-                "_class_name": "PixArtSigmaPipeline",
+                "_class_name": "WuerstchenCombinedPipeline",
                 "unet": [None, None],
-                "transformer": ["diffusers", "PixArtTransformer2DModel"],
+                "decoder": ["wuerstchen", "WuerstchenDiffNeXt"],
             },
-            r"is a PixArtSigmaPipeline; give one of Stable Diffusion 1\.x, 2\.x or XL",
+            r"is a WuerstchenCombinedPipeline; give one of Stable Diffusion 1\.x, 2\.x or XL",
         ),
         (
             "model_index.json",

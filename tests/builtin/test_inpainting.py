@@ -164,7 +164,7 @@ def test_the_card_gets_its_section_once_and_keeps_the_rest(tmp_path: Path) -> No
 
 
 def test_the_bundled_twin_paints_a_region_as_its_surroundings_are() -> None:
-    models, (task, _) = Models(specs.Models(inpainting="builtin-inpainting", device="cpu")), draw_tasks(24, seed=0)
+    models, (task, _) = Models(specs.Models(inpainting="builtin-inpainting")), draw_tasks(24, seed=0)
     oracle, backbones = Oracle().model, {"plain": models.backbone, "twin": models.painter}
     rates = {name: measure(oracle, paint(backbone, task, 10, 0), task) for name, backbone in backbones.items()}
     assert rates["twin"]["scene"] >= max(0.9, rates["plain"]["scene"] + 0.1)

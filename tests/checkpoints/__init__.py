@@ -9,5 +9,6 @@ from tests.checkpoints.parts import vision_tower
 from tests.checkpoints.stable_diffusion import build
 from tests.checkpoints.stable_diffusion_3 import build_3
 from tests.checkpoints.stable_diffusion_xl import build_xl
+from tests.checkpoints.whole import build_pixart, build_z_image
 
-__all__ = ["build", "build_3", "build_flux", "build_xl", "full_size", "vision_tower"]
+__all__ = ["build", "build_3", "build_flux", "build_pixart", "build_xl", "build_z_image", "full_size", "vision_tower"]

@@ -27,7 +27,7 @@ def test_every_file_is_an_example_of_the_command() -> None:
 def test_it_needs_nothing_but_the_package(name: str) -> None:
     spec = example(name)
     assert not isinstance(spec.source, FolderSource)
-    assert (spec.models.text_to_image, spec.models.segmenter, spec.models.device) == ("builtin", "builtin", "auto")
+    assert (spec.models.text_to_image, spec.models.segmenter) == ("builtin", "builtin")
     assert spec.method.type in METHODS
     assert {each.type for each in spec.filters} <= FILTERS.keys()
     assert spec.evaluation is not None

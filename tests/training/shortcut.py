@@ -35,7 +35,7 @@ def shortcut(majority: int, minority: int, seed: int = 0) -> Examples:
 
 def task(real: Examples, validation: Examples | None, **changes: Any) -> Task:
     steps = changes.pop("steps", 60)
-    settings: dict[str, Any] = {"gamma": 1.0, "seed": 0, "progress": Silent().stage("fit", steps)}
+    settings: dict[str, Any] = {"gamma": 1.0, "seed": 0, "device": "cpu", "progress": Silent().stage("fit", steps)}
     spec = ClassifierSpec(steps=steps, batch=32)
     return Task(spec, CLASSES, Feed(real, CLASSES), None, validation, **{**settings, **changes})
 

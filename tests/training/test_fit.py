@@ -40,7 +40,7 @@ def random_labels(size: int, seed: int) -> Examples:
 
 
 def trained(real: Examples, validation: Examples | None, generated: Examples | None = None, **changes: Any) -> Classifier:
-    settings = {"gamma": 1.0, "seed": 0, **changes}
+    settings = {"gamma": 1.0, "seed": 0, "device": "cpu", **changes}
     steps = int(settings.pop("steps", 20))
     return fit(
         ClassifierSpec(steps=steps, batch=16),

@@ -36,7 +36,7 @@ def job(images: Path, **changes: Any) -> Job:
     """A process that begins to work on the version."""
     repainted = spec(
         source={"type": "folder", "path": str(images)},
-        models={"device": "cpu"},
+        models={},
         method={"type": "image_variation", "repaint": "object", "superclass": "shoe", "steps": 1, **changes},
         amount={"per_class": 1},
     )

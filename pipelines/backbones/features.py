@@ -1,0 +1,58 @@
+"""What a spec can ask of its checkpoint that some family cannot do: names, and how to tell. The one table of them.
+
+A family says by these names, in its `limits`, what it cannot do. By them specs are refused (`capabilities`), and the table
+of `counterpoise families` is made.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pipelines.spec import AugmentedConditioning, ImageVariation, SpuriousRemoval, TextToImage, VersionSpec
+from pipelines.spec.arms import ARMS
+from pipelines.spec.helpers import segmenter_users
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    title: str  # in tables: the fields of a spec that ask for it
+    field: str  # that errors name
+    used: Callable[[VersionSpec], bool]
+
+
+def starts_from_images(spec: VersionSpec) -> bool:
+    method = spec.method
+    return isinstance(method, ImageVariation | SpuriousRemoval) and not method.repaints_a_part
+
+
+def reencodes(spec: VersionSpec) -> bool:
+    evaluation = spec.evaluation
+    return evaluation is not None and evaluation.reencode > 0 and any(ARMS[arm].reencode for arm in evaluation.arms)
+
+
+FEATURES = {
+    "text_to_image": Feature("text_to_image", "method.type", lambda spec: isinstance(spec.method, TextToImage)),
+    "image_to_image": Feature("image_variation", "method.type", starts_from_images),
+    "repainting": Feature(
+        "spurious_removal, or image_variation with repaint", "method.type", lambda spec: spec.method.repaints_a_part
+    ),
+    "image_prompts": Feature(
+        "augmented_conditioning", "method.type", lambda spec: isinstance(spec.method, AugmentedConditioning)
+    ),
+    "inversion": Feature("method.inversion", "method.inversion", lambda spec: spec.method.inversion is not None),
+    "lora": Feature("method.lora", "method.lora", lambda spec: spec.method.lora is not None),
+    "negative_prompt": Feature(
+        "method.negative_prompt", "method.negative_prompt", lambda spec: bool(spec.method.negative_prompt)
+    ),
+    "guidance_rescale": Feature(
+        "method.guidance_rescale", "method.guidance_rescale", lambda spec: spec.method.guidance_rescale > 0
+    ),
+    "cross_attention": Feature(
+        "models.segmenter: cross-attention",
+        "models.segmenter",
+        lambda spec: spec.models.segmenter == "cross-attention" and bool(segmenter_users(spec)),
+    ),
+    "inpainting": Feature("models.inpainting", "models.inpainting", lambda spec: spec.models.inpainting is not None),
+    "loras": Feature("models.loras", "models.loras", lambda spec: bool(spec.models.loras)),
+    "embeddings": Feature("models.embeddings", "models.embeddings", lambda spec: bool(spec.models.embeddings)),
+    "reencode": Feature("evaluation.reencode", "evaluation.reencode", reencodes),
+}

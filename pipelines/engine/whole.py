@@ -1,0 +1,59 @@
+"""The engine of checkpoints that are run whole: like requests together, each batch from its first step to its last.
+
+There is no batch that is refilled at every step, as of `Engine`: diffusers' pipeline takes one strength, guidance and number
+of steps for all of its images.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from torch import Tensor
+
+from pipelines.backbones.whole import WholePipeline, task_of
+from pipelines.engine.capacity import Capacity
+from pipelines.engine.engine import NOT_FINITE, composed, image_size
+from pipelines.records import Candidate, Request
+
+Likeness = tuple[str, tuple[int, int], float, float, int, str]
+AHEAD = 4  # times the capacity: requests read in advance, so that unlike ones fill batches, too
+
+
+class PipelineEngine:
+    """Runs requests on one pipeline, at most `capacity` in a call, fewer where memory ran out."""
+
+    def __init__(self, pipeline: WholePipeline, capacity: int = 32) -> None:
+        self.pipeline = pipeline
+        self.fitting = Capacity(capacity)
+
+    @property
+    def capacity(self) -> int:
+        """Requests in a call at most."""
+        return self.fitting.rows
+
+    def run(self, requests: Iterable[Request]) -> Iterator[Candidate]:
+        """Yield one candidate a request, in the order in which they finish: deterministic for the same stream."""
+        waiting: dict[Likeness, list[Request]] = {}
+        for request in requests:
+            group = waiting.setdefault(self.likeness(request), [])
+            group.append(request)
+            if len(group) >= self.capacity or sum(map(len, waiting.values())) >= AHEAD * self.capacity:
+                largest = max(waiting, key=lambda likeness: len(waiting[likeness]))
+                yield from self.draw(waiting.pop(largest))
+        for group in waiting.values():
+            yield from self.draw(group)
+
+    def likeness(self, request: Request) -> Likeness:
+        """What the requests of a call share."""
+        task, size = task_of(request), image_size(request, self.pipeline.resolution)
+        strength = 1.0 if task == "text_to_image" else request.strength
+        return task, size, strength, request.guidance, request.steps, request.negative_prompt
+
+    def draw(self, group: list[Request]) -> Iterator[Candidate]:
+        """The candidates of like requests; pixels that are no numbers are a failure of their image alone."""
+        size = image_size(group[0], self.pipeline.resolution)
+
+        def pixels(part: list[Request]) -> Tensor:
+            return self.pipeline.draw(part, size)
+
+        for request, drawn in zip(group, self.fitting.map(pixels, group), strict=True):
+            image = (drawn.nan_to_num().clamp(0, 1) * 255).round().byte().numpy()
+            yield Candidate(request, composed(request, image), None if drawn.isfinite().all() else NOT_FINITE)
