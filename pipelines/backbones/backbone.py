@@ -150,10 +150,15 @@ class Backbone(ABC):
         for encoder, each in zip(self.text_encoders, vectors, strict=True):
             encoder.set_token(name, each)
 
+    def vae_batch(self, pixels: int) -> int:
+        """Images of so many pixels that the autoencoder takes at a time; one that is too large for it is taken in tiles."""
+        self.vae.use_tiling = pixels > VAE_PIXELS
+        return max(1, VAE_PIXELS // pixels)
+
     def encode_images(self, pixels: Tensor) -> Tensor:
         """Pixels in -1..1 to latents, float32 (n, channels, h / factor, w / factor): the mode, without sampling."""
         parts, config = [], self.vae.config
-        for part in torch.split(pixels, max(1, VAE_PIXELS // pixels[0, 0].numel())):
+        for part in torch.split(pixels, self.vae_batch(pixels[0, 0].numel())):
             encoded = self.vae.encode(part.to(self.device, self.vae_dtype))
             latents = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
             parts.append((latents.float() - (config.get("shift_factor") or 0.0)) * config.scaling_factor)
@@ -163,7 +168,7 @@ class Backbone(ABC):
         """Latents to pixels, about -1..1."""
         config = self.vae.config
         scaled = (latents / config.scaling_factor + (config.get("shift_factor") or 0.0)).to(self.vae_dtype)
-        size = max(1, VAE_PIXELS // (latents[0, 0].numel() * self.vae_scale_factor**2))
+        size = self.vae_batch(latents[0, 0].numel() * self.vae_scale_factor**2)
         return torch.cat([self.vae.decode(part).sample.float() for part in torch.split(scaled, size)])
 
     def empty_image(self, like: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import AutoencoderKL
 
 from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.flux import Flux
@@ -18,7 +19,7 @@ from pipelines.backbones.stable_diffusion_3 import StableDiffusion3
 from pipelines.backbones.stable_diffusion_xl import StableDiffusionXL
 from pipelines.errors import ModelError
 from pipelines.spec import Machine, Precision
-from tests.builders import CPU
+from tests.builders import CPU, picture
 from tests.checkpoints import build_3, build_flux, build_xl
 
 
@@ -136,3 +137,19 @@ def test_an_autoencoder_that_overflows_in_fp16_runs_in_float32(precision: Precis
     latents = backbone.encode_images(torch.zeros(1, 3, 32, 32))
     assert latents.dtype == torch.float32
     assert backbone.decode_latents(latents).isfinite().all()
+
+
+def test_a_large_image_goes_through_the_autoencoder_in_tiles(xl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone, plain = open_backbone(str(xl), CPU), AutoencoderKL.from_pretrained(xl, subfolder="vae")
+    pixels = torch.from_numpy(picture(0, 96)[:64].copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+    monkeypatch.setattr("pipelines.backbones.backbone.VAE_PIXELS", 32 * 32)
+    plain.enable_tiling()
+    with torch.no_grad():
+        latents = plain.encode(pixels).latent_dist.mode()
+        expected = plain.decode(latents).sample
+    factor = plain.config.scaling_factor
+    assert torch.allclose(backbone.encode_images(pixels), latents * factor, atol=1e-5)
+    assert torch.allclose(backbone.decode_latents(latents * factor), expected, atol=1e-4)
+    monkeypatch.undo()
+    assert backbone.encode_images(pixels).shape == latents.shape
+    assert not backbone.vae.use_tiling
