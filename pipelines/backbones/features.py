@@ -31,9 +31,9 @@ def reencodes(spec: VersionSpec) -> bool:
 
 FEATURES = {
     "text_to_image": Feature("text_to_image", "method.type", lambda spec: isinstance(spec.method, TextToImage)),
-    "image_to_image": Feature("image_variation", "method.type", starts_from_images),
+    "image_to_image": Feature("image_variation of whole images", "method.type", starts_from_images),
     "repainting": Feature(
-        "spurious_removal, or image_variation with repaint", "method.type", lambda spec: spec.method.repaints_a_part
+        "spurious_removal, image_variation of parts", "method.type", lambda spec: spec.method.repaints_a_part
     ),
     "image_prompts": Feature(
         "augmented_conditioning", "method.type", lambda spec: isinstance(spec.method, AugmentedConditioning)

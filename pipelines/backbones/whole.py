@@ -77,7 +77,7 @@ def whole_limits(kind: type) -> dict[str, str]:
     limits, known = dict(LIMITS), tasks(kind)
     for task, title in (("image_to_image", "image to image"), ("repainting", "inpainting")):
         if task not in known:
-            limits[task] = f"{WHOLE}, which has no pipeline for {title} of it; use text_to_image, or another checkpoint"
+            limits[task] = f"{WHOLE}, and has no pipeline for {title} there; use text_to_image, or another checkpoint"
     if "negative_prompt" not in inputs(kind):
         limits["negative_prompt"] = f"{WHOLE}, which takes no negative prompt; leave it out"
     return limits

@@ -10,6 +10,7 @@ from pipelines.errors import CounterpoiseError
 from service.cli import local, operate, remote, specs
 from service.cli.api_keys import keys_app
 from service.cli.demo import demo
+from service.cli.families import families
 from service.cli.supervisor import up
 
 
@@ -40,6 +41,7 @@ app.command()(local.run)
 app.command()(local.ablate)
 app.command()(specs.validate)
 app.command()(specs.schema)
+app.command()(families)
 app.command()(demo)
 app.command()(up)
 app.command()(operate.api)

@@ -61,6 +61,7 @@ def print_checkpoints(spec: VersionSpec) -> None:
     if spec.models.bundled and spec.classifier.checkpoint is None:
         return
     from pipelines.backbones.capabilities import check_capabilities
+    from pipelines.backbones.features import FEATURES
     from pipelines.progress import quiet
     from pipelines.vision.classifier import check_checkpoint
     from pipelines.vision.models import Models
@@ -72,7 +73,11 @@ def print_checkpoints(spec: VersionSpec) -> None:
     for field, found in checkpoints.items():
         painting = ", for inpainting" if found.layout.inpainting else ""
         distilled = "" if found.most_steps is None else f", distilled to {found.most_steps} steps at most"
-        typer.echo(f"{field}: a {found.kind}{painting}, {found.layout.resolution} pixels a side{distilled}.")
+        side = f"{found.layout.resolution} pixels a side" if found.layout.resolution else "of no size of its own"
+        typer.echo(f"{field}: a {found.kind}{painting}, {side}{distilled}.")
+        if found.family is None:
+            unavailable = [feature.title for key, feature in FEATURES.items() if key in found.limits]
+            typer.echo(f"  Run whole, as diffusers runs it: no step-level batching, and no {', '.join(unavailable)}.")
     check_capabilities(spec, checkpoints)
     memory = models.memory(checkpoints)
     if memory is not None:

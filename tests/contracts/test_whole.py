@@ -1,5 +1,6 @@
 """Checkpoints that are run whole draw what diffusers draws with them; what they cannot is refused. Costs three seconds."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from diffusers import DiffusionPipeline, ZImageImg2ImgPipeline, ZImageInpaintPip
 
 from pipelines.backbones.capabilities import check_capabilities
 from pipelines.backbones.features import FEATURES
-from pipelines.backbones.loading import inspect, open_backbone, open_checkpoint
-from pipelines.backbones.whole import WholePipeline, whole_class
+from pipelines.backbones.loading import family_of, inspect, open_backbone, open_checkpoint
+from pipelines.backbones.stable_diffusion import StableDiffusion
+from pipelines.backbones.whole import WholePipeline, whole_class, whole_layout
 from pipelines.engine.engine import NOT_FINITE
 from pipelines.engine.whole import AHEAD, PipelineEngine
 from pipelines.errors import ModelError, SpecError
@@ -192,6 +194,33 @@ def test_what_is_run_whole_is_not_taken_apart(checkpoints: dict[str, Path]) -> N
     with pytest.raises(ModelError, match="is run whole, and not taken apart; give one of Stable Diffusion"):
         open_backbone(str(checkpoints["PixArt"]), CPU)
     assert set(inspect(str(checkpoints["PixArt"])).limits) < set(FEATURES)
+
+
+@pytest.mark.parametrize(
+    ("denoiser", "vae", "resolution", "multiple"),
+    [
+        ({"sample_size": 128, "patch_size": 2}, {"block_out_channels": [128, 256, 512, 512]}, 1024, 16),  # PixArt-Sigma
+        (
+            {"sample_size": 32, "patch_size": 1},
+            {"encoder_block_out_channels": [128, 256, 512, 512, 1024, 1024]},
+            1024,
+            32,
+        ),  # Sana
+        ({"patch_size": 2}, {"temperal_downsample": [False, True, True], "z_dim": 16}, 0, 16),  # Qwen-Image
+        ({"all_patch_size": [2]}, {"block_out_channels": [128, 256, 512, 512]}, 0, 16),  # Z-Image
+    ],
+)
+def test_the_configurations_say_for_which_size_it_is_made(
+    denoiser: dict[str, Any], vae: dict[str, Any], resolution: int, multiple: int
+) -> None:
+    layout = whole_layout(denoiser, vae)
+    assert (layout.resolution, layout.multiple) == (resolution, multiple)
+
+
+def test_one_language_model_or_another_tells_kolors_from_stable_diffusion(tiny_checkpoint: Path) -> None:
+    index = json.loads((tiny_checkpoint / "model_index.json").read_text())
+    assert family_of(index) is StableDiffusion
+    assert family_of({**index, "_class_name": "KolorsPipeline", "text_encoder": ["kolors", "ChatGLMModel"]}) is None
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ from typing import Any, get_args
 import pytest
 import yaml
 
+from pipelines.backbones.families import FAMILIES
+from pipelines.backbones.features import FEATURES
 from pipelines.filters import FILTERS
 from pipelines.methods import METHODS
 from pipelines.spec import Amount, EncodingSpec, Evaluation, JpegEncoding, Recipe, parse
@@ -143,3 +145,12 @@ def test_the_headline_s_share_follows_from_its_table() -> None:
 def test_the_tables_say_what_flatters_them() -> None:
     for text in (README.section("Two commands"), METHODS_PAGE.section("What the methods are worth")):
         assert re.search(r"trained on images from the renderer that\s+also draws the test\s+images", text)
+
+
+def test_the_table_of_families_is_that_of_the_command() -> None:
+    table = [row for row in rows(guide("real-checkpoints").section("Families")) if len(row) == 1 + len(FAMILIES)]
+    expected = [
+        [feature.title, *("no" if key in limits else "yes" for limits in FAMILIES.values())]
+        for key, feature in FEATURES.items()
+    ]
+    assert table == [["", *FAMILIES], *expected]

@@ -1,6 +1,7 @@
 """Commands on specs: examples, validation, the JSON Schema."""
 
 import json
+import re
 import zlib
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from pipelines.spec import VersionSpec, parse
 from pipelines.spec.arms import ARMS
 from service.cli.specs import EXAMPLES
 from tests.builders import document, noise
-from tests.checkpoints import build_flux
+from tests.checkpoints import build_flux, build_z_image
 from tests.service.cli.commands import call, written
 
 
@@ -133,3 +134,25 @@ def test_the_schema_names_and_describes_every_arm() -> None:
     assert all(f"{name}: {arm.description}." in arms["description"] for name, arm in ARMS.items())
     with pytest.raises(SpecError, match=r"evaluation\.arms\.0: there is no such arm; give some of 'erm', .*given: 'none'"):
         parse({**document(), "evaluation": {"arms": ["none"]}})
+
+
+def test_validate_says_what_a_checkpoint_that_is_run_whole_cannot_do(tmp_path: Path) -> None:
+    models = {"text_to_image": str(build_z_image(tmp_path / "z")), "resolution": 32}
+    done = call("validate", written(tmp_path, models=models))
+    assert done.exit_code == 0, done.stderr
+    assert "models.text_to_image: a ZImagePipeline, of no size of its own.\n" in done.stdout
+    assert (
+        "  Run whole, as diffusers runs it: no step-level batching, and no augmented_conditioning, method.inv" in done.stdout
+    )
+    done = call("validate", written(tmp_path, models={"text_to_image": models["text_to_image"]}))
+    assert done.exit_code == 2
+    assert "configuration does not say for which; give it: mostly 1024" in done.stderr
+
+
+def test_the_families_are_printed_with_the_reason_of_every_no() -> None:
+    done = call("families")
+    assert done.exit_code == 0
+    numbers = {int(number) for number in re.findall(r"\bno (\d+)", done.stdout)}
+    assert numbers == {
+        int(number) for number in re.findall(r"^(\d+)\. (?:method|models|evaluation)\.", done.stdout, re.MULTILINE)
+    }
