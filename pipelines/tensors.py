@@ -36,7 +36,7 @@ def choose_device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         first = str(error).splitlines()[0]
-        raise ModelError(f"device: {name!r} cannot be used here ({first}); give auto, cpu, or cuda") from None
+        raise ModelError(f"device: {name!r} cannot be used here ({first}); give auto, which takes what there is") from None
     return device
 
 

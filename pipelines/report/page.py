@@ -70,6 +70,10 @@ def carried(counts: Mapping[str, Any]) -> str:
 def headline(summary: Mapping[str, Any]) -> str:
     """The result in one sentence. A difference within the standard deviation over seeds is no clear effect."""
     arms, counts = summary["arms"], summary["counts"]
+    if VERSION in arms and not counts["kept"] and not counts.get("carried"):
+        return (
+            f"None of {counts['generated']:,} generated images was kept, so there was nothing to train on beside real data"
+        )
     if VERSION not in arms:
         kept = quantity(counts["kept"], "image")
         return f"Not evaluated: {kept} kept of {counts['generated']:,} generated{carried(counts)}"

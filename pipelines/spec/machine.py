@@ -1,12 +1,23 @@
 """What a process computes on: settings of its machine, not of a spec. The same job on another card is the same spec."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from pipelines.spec.base import Strict
 
-Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+def known_device(name: str) -> str:
+    """Raises ValueError."""
+    if not DEVICE.fullmatch(name):
+        raise ValueError("there is no such device; give auto, cpu, mps, cuda, or a card by its number, cuda:1")
+    return name
+
+
+Device = Annotated[str, AfterValidator(known_device)]
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
 
 

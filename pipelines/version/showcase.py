@@ -39,6 +39,8 @@ def displayed(resources: Resources, method: Method, rows: list[dict[str, Any]]) 
     samples = []
     for row in rows:
         image, part = decode(row["image"], allow_synthetic=True), parts.get(row["source_id"])
+        if part is not None and view.framing == "pad":
+            image = view.fit(image)
         whole = part is not None and image.shape[:2] == part.size  # the sample is all of its source image
         samples.append(
             DisplayedSample(

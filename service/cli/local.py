@@ -44,7 +44,8 @@ def run(
     try:
         machine = Machine(device=device, precision=precision, capacity=capacity, offload=offload, compile=compile_)
     except ValidationError as error:
-        raise SpecError("; ".join(f"--{e['loc'][0]}: {e['input']!r}: {e['msg']}" for e in error.errors())) from None
+        reasons = [f"--{each['loc'][0]}: {each['input']!r}: {each['msg']}" for each in error.errors()]
+        raise SpecError("; ".join(reasons).replace("Value error, ", "")) from None
     from pipelines.progress import bars
 
     with resumable(), bars() as progress:  # first, since the libraries talk while they are imported

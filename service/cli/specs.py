@@ -60,13 +60,14 @@ def print_checkpoints(spec: VersionSpec) -> None:
     """Say what the spec's own checkpoints are. Raises ModelError or SpecError for those that cannot be used."""
     if spec.models.bundled and spec.classifier.checkpoint is None:
         return
+    from pipelines.progress import quiet
+
+    quiet()  # first: the libraries talk while they are imported
     from pipelines.backbones.capabilities import check_capabilities
     from pipelines.backbones.features import FEATURES
-    from pipelines.progress import quiet
     from pipelines.vision.classifier import check_checkpoint
     from pipelines.vision.models import Models
 
-    quiet()
     check_checkpoint(spec.classifier.checkpoint)
     models = Models(spec.models)
     checkpoints = models.inspect()

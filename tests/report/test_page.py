@@ -192,6 +192,10 @@ def test_same_page_same_bytes() -> None:
         ),
         ({"arms": {"erm": arm(0.4, 0.6), "counterpoise": arm(0.5, 0.6)}}, ": no clear effect, the seeds differ as much"),
         ({"arms": {"counterpoise": arm(0.5)}}, "Worst-group accuracy 50.0 %; training on real data alone was not evaluated"),
+        (
+            {"counts": {"kept": 0, "generated": 24}},
+            "None of 24 generated images was kept, so there was nothing to train on beside real data",
+        ),
         ({"arms": {"erm": arm(0.5)}}, "Not evaluated: 40 images kept of 61 generated"),
         ({"arms": {}, "counts": {"kept": 1, "generated": 1}}, "Not evaluated: 1 image kept of 1 generated"),
     ],

@@ -9,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from pipelines.errors import SpecError
-from pipelines.spec import Strict, VersionSpec, load, parse
+from pipelines.spec import Machine, Strict, VersionSpec, load, parse
 from pipelines.spec.base import quantity
 from pipelines.spec.upgrade import LIFTS
 from tests.builders import document
@@ -259,3 +259,11 @@ def test_an_amount_is_said_in_singular_or_plural(amount: dict[str, Any], words: 
 
 def test_of_one_thing_the_noun_has_no_s() -> None:
     assert [quantity(number, "shard") for number in (0, 1, 2, 1000)] == ["0 shards", "1 shard", "2 shards", "1,000 shards"]
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "mps", "cuda", "cuda:1"])
+def test_a_machine_has_a_device_of_these(device: str) -> None:
+    assert Machine(device=device).device == device
+    for wrong in ("tpu", "cuda:", "CPU", "cuda:1 "):
+        with pytest.raises(ValidationError, match="there is no such device; give auto, cpu"):
+            Machine(device=wrong)
