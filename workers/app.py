@@ -41,11 +41,12 @@ def configure_logging(**_: Any) -> None:
 def start_process(**_: Any) -> None:
     global worker
     from pipelines.progress import quiet
+
+    quiet()  # first: the libraries talk while they are imported
     from service.state.database import Database
     from workers.unit import Worker
 
     import_module("workers.preview")  # now, so that the first preview does not wait for it
-    quiet()
     tracing.begin("worker")
     name = f"{socket.gethostname()}-{os.getpid()}"
     worker = Worker(settings, Database.open(settings.database), name, stopping.is_set)
