@@ -193,14 +193,21 @@ def reasons(counts: dict[str, int]) -> str:
     return svg(figure, "reasons", "Images: " + "; ".join(f"{name} {counts[name]}" for name in names))
 
 
+def shrunk(image: Image, largest: int) -> Image:
+    """An image of so many pixels a side at most; a smaller one as it is."""
+    if max(image.shape[:2]) <= largest:
+        return image
+    small = Pillow.fromarray(image)
+    small.thumbnail((largest, largest), Pillow.Resampling.LANCZOS)
+    return np.asarray(small)
+
+
 def thumbnail(image: Image, scale: int) -> Pillow.Image:
-    """An image `scale` times enlarged, or shrunk to LARGEST pixels a side."""
+    """An image `scale` times enlarged, where that has no more than LARGEST pixels a side; else shrunk to as many."""
     height, width = image.shape[:2]
     if scale * max(height, width) <= LARGEST:
         return Pillow.fromarray(image).resize((scale * width, scale * height), Pillow.Resampling.NEAREST)
-    small = Pillow.fromarray(image)
-    small.thumbnail((LARGEST, LARGEST), Pillow.Resampling.LANCZOS)
-    return small
+    return Pillow.fromarray(shrunk(image, LARGEST))
 
 
 def contact_sheet(images: Sequence[Image], columns: int, scale: int = 2) -> bytes:

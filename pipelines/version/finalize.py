@@ -14,7 +14,7 @@ from pipelines.learning.resources import Resources
 from pipelines.records import Image, Problem
 from pipelines.report.card import card
 from pipelines.report.croissant import croissant
-from pipelines.report.figures import contact_sheet
+from pipelines.report.figures import LARGEST, contact_sheet, shrunk
 from pipelines.source.decode import decode
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
@@ -91,13 +91,14 @@ def mean_scores(store: Store, files: Sequence[str]) -> dict[str, float]:
 
 
 def first_images(store: Store, files: Sequence[str], count: int) -> list[Image]:
-    """Some kept images, from as few files as hold them."""
+    """Some kept images, from as few files as hold them, no larger than on a contact sheet."""
     images: list[Image] = []
     for key in files:
         if len(images) >= count:
             break
-        images += [decode(row["image"], allow_synthetic=True) for row in rows.read(store.get(key))]
-    return images[:count]
+        for row in rows.read(store.get(key))[: count - len(images)]:
+            images.append(shrunk(decode(row["image"], allow_synthetic=True), LARGEST))
+    return images
 
 
 def quality(counts: dict[str, Any], scores: dict[str, float], problems: Sequence[Problem]) -> dict[str, Any]:

@@ -116,3 +116,11 @@ def test_contact_sheet_lays_images_out_row_by_row() -> None:
 
 def test_contact_sheet_of_nothing_is_a_blank_png() -> None:
     assert not np.asarray(Pillow.open(io.BytesIO(figures.contact_sheet([], columns=4))))[..., 3].any()
+
+
+def test_photographs_are_shrunk_for_a_contact_sheet() -> None:
+    photograph = np.full((1200, 1600, 3), 90, np.uint8)
+    assert figures.shrunk(photograph, 192).shape == (144, 192, 3)
+    sheet = Pillow.open(io.BytesIO(figures.contact_sheet([photograph, photograph[:64, :64]], columns=2)))
+    assert sheet.size == (2 * 192 + 4, 144)
+    assert np.asarray(sheet)[72, 20].tolist() == [90, 90, 90, 255]
