@@ -26,7 +26,7 @@ from tests.benchmarks.gpu_check import Case, Figures
 from tests.builders import picture
 from tests.checkpoints import build, build_xl, full_size
 
-SIZE = (1200, 1600)  # of a photograph, height and width
+SIZE, TINY = (1200, 1600), (150, 200)  # of a photograph, height and width
 STEPS, IMAGES, LEARNING = 25, 32, 10  # denoising steps, images a job, steps of each training
 SHARE = 0.1  # of the card's memory
 
@@ -42,11 +42,11 @@ def photographs(folder: Path, height: int, width: int) -> Path:
     return folder
 
 
-def job(checkpoint: Path, folder: Path, device: torch.device, images: int, batch: int) -> Figures:
+def job(checkpoint: Path, size: tuple[int, int], folder: Path, device: torch.device, images: int, batch: int) -> Figures:
     """Seconds and memory of learning and of generating, filters and all."""
     document = {
         "name": "photographs",
-        "source": {"type": "folder", "path": str(photographs(folder / "photographs", *SIZE))},
+        "source": {"type": "folder", "path": str(photographs(folder / "photographs", *size))},
         "models": {"text_to_image": str(checkpoint), "segmenter": "cross-attention"},
         "method": {
             "type": "spurious_removal", "superclass": "shoe", "steps": STEPS, "guidance": 7.5, "objects": "both",
@@ -100,7 +100,7 @@ def cases(out: Path, device: torch.device, tiny: bool) -> Iterator[Case]:
         return full_size(xl, folder, device, choose_dtype("auto", device))
 
     def on_photographs(xl: bool, folder: Path, count: int, batch: int) -> Figures:
-        return job(made(xl), folder, device, count, batch)
+        return job(made(xl), TINY if tiny else SIZE, folder, device, count, batch)
 
     images = 4 if tiny else IMAGES
     for xl, name in ((False, "SD 1.5, 512"), (True, "SDXL, 1024")):
