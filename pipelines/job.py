@@ -112,7 +112,8 @@ class Job:
         self.method.learn()
         self.panel.learn()
         # The first writer wins, as with artifacts: on another machine another image may have no object in it.
-        self.store.put_first(keys.skipped(self.resources.root), canonical([asdict(each) for each in self.method.skipped]))
+        skipped = canonical([asdict(problem) for problem in self.method.skipped])
+        self.store.put_first(keys.skipped(self.resources.root), skipped)
 
     def generate(self, shard: int) -> dict[str, Any]:
         """Generate a shard, or carry it over; return its report."""

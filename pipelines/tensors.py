@@ -50,3 +50,11 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
     if precision not in PRECISIONS:
         raise ModelError(f"precision: {precision!r} does not exist; give auto, {', '.join(PRECISIONS)}")
     return PRECISIONS[precision]
+
+
+def out_of_memory(stage: str) -> ModelError:
+    """Of a stage in which not even one image fits."""
+    return ModelError(
+        f"{stage}: the card's memory does not suffice for a single image; choose a smaller models.resolution, half "
+        "precision, or a card with more"
+    )

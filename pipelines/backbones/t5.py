@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pipelines.backbones.text_encoder import check_length
 
-KEPT = 512  # prompts whose embeddings are kept: of Flux, four megabytes each
+CACHED = 512  # prompts whose embeddings are kept: of Flux, four megabytes each
 
 
 class T5Encoder:
@@ -23,17 +23,17 @@ class T5Encoder:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer, self.name, self.device, self.length = tokenizer, name, device, length
         self.offload = False
-        self.kept: dict[str, Tensor] = {}  # by prompt, (length, width); the latest last
+        self.cache: dict[str, Tensor] = {}  # by prompt, (length, width); the latest last
 
     def encode(self, prompts: Sequence[str]) -> Tensor:
         """(n, length, width). Raises ModelError for a prompt that is too long."""
         check_length(prompts, self.tokenizer, self.length, self.name)
-        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self.kept]
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self.cache]
         if new:
-            self.kept |= dict(zip(new, self.read(new), strict=True))
-        embeds = torch.stack([self.kept[prompt] for prompt in prompts]).to(self.device)
-        for prompt in list(self.kept)[: max(0, len(self.kept) - KEPT)]:
-            del self.kept[prompt]
+            self.cache |= dict(zip(new, self.read(new), strict=True))
+        embeds = torch.stack([self.cache[prompt] for prompt in prompts]).to(self.device)
+        for prompt in list(self.cache)[: max(0, len(self.cache) - CACHED)]:
+            del self.cache[prompt]
         return embeds
 
     def read(self, prompts: Sequence[str]) -> Tensor:

@@ -58,14 +58,14 @@ def latent_mask(request: Request, scale_factor: int, like: Tensor) -> Tensor | N
     """Which latents of a request change, (1, h, w), 1 or 0; None: all."""
     if request.mask is None:
         return None
-    kept = None if request.graft is None else mask_tensor([request.graft.mask])
-    return changing_latents(mask_tensor([request.mask]), kept, scale_factor)[0].to(like)
+    grafted = None if request.graft is None else mask_tensor([request.graft.mask])
+    return changing_latents(mask_tensor([request.mask]), grafted, scale_factor)[0].to(like)
 
 
-def changing_latents(regions: Tensor, kept: Tensor | None, scale_factor: int) -> Tensor:
+def changing_latents(regions: Tensor, grafted: Tensor | None, scale_factor: int) -> Tensor:
     """Which latents change, (n, 1, h, w), 1 or 0, of masks of pixels: of the regions, and of the objects grafted into them.
 
     A latent changes when any of its pixels does, unless a grafted object fills half of them: that is kept, as context.
     """
     changing = F.max_pool2d(regions, scale_factor)
-    return changing if kept is None else changing * (F.avg_pool2d(kept, scale_factor) < 0.5)
+    return changing if grafted is None else changing * (F.avg_pool2d(grafted, scale_factor) < 0.5)

@@ -6,7 +6,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from pipelines.errors import ModelError
+from pipelines.tensors import out_of_memory
 
 R = TypeVar("R")
 
@@ -27,10 +27,7 @@ class Capacity:
                 results.append(work(part))
             except torch.OutOfMemoryError:
                 if len(part) == 1:
-                    raise ModelError(
-                        "engine: the card's memory does not suffice for a single image; choose a smaller models.resolution, "
-                        "half precision, or a card with more"
-                    ) from None
+                    raise out_of_memory("engine") from None
                 self.rows = len(part) // 2
             else:
                 start += len(part)

@@ -69,9 +69,11 @@ class Engine:
 
         Raises ModelError where none of several has any: then it is no fault of a single one.
         """
+        if not requests:
+            return [], []
         try:
-            together = self.backbone.encode_prompts([request.prompt for request in requests]) if requests else None
-            return [(request, together.rows(slice(n, n + 1))) for n, request in enumerate(requests) if together], []
+            together = self.backbone.encode_prompts([request.prompt for request in requests])
+            return [(request, together.rows(slice(n, n + 1))) for n, request in enumerate(requests)], []
         except ModelError:
             embeds, failures = [], []
         for request in requests:

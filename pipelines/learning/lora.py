@@ -137,6 +137,6 @@ class Loras:
 
         artifact = resources.artifacts.get_or_make("lora", facts, CURVE, train)
         key = artifact.key(WEIGHTS)
-        for each in resources.backbones:
-            each.add_lora(key, load(artifact.get(WEIGHTS)))
+        for target in resources.backbones:
+            target.add_lora(key, load(artifact.get(WEIGHTS)))
         return key

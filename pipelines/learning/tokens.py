@@ -101,8 +101,8 @@ class Tokens:
             artifacts[label].publish(files)
         tokens = {label: load_token(artifact) for label, artifact in artifacts.items()}
         for token in tokens.values():
-            for each in resources.backbones:
-                each.set_token(token.name, token.vectors)
+            for target in resources.backbones:
+                target.set_token(token.name, token.vectors)
         return tokens
 
     def prepare(self, label: str, spec: Inversion) -> tuple[Artifact, Call]:

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.schedule import Levels, add_noise, target
-from pipelines.errors import ModelError
 from pipelines.progress import Stage
 from pipelines.store.artifacts import Artifact
+from pipelines.tensors import out_of_memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +117,7 @@ class Trainer:
         if self.parts < self.batch:
             self.parts *= 2
         elif not self.recompute():
-            raise ModelError(
-                "learning: the card's memory does not suffice for a single image; choose a smaller models.resolution, half "
-                "precision, or a card with more"
-            )
+            raise out_of_memory("learning")
         torch.cuda.empty_cache()
 
     def state(self) -> bytes:

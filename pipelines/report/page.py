@@ -190,9 +190,8 @@ def solid(text: str) -> str:
 
 def uri(image: Image) -> str:
     """The image as a PNG data URI."""
-    picture, buffer = Pillow.fromarray(image), io.BytesIO()
-    picture.thumbnail((LARGEST, LARGEST), Pillow.Resampling.LANCZOS)
-    picture.save(buffer, "PNG", optimize=True)
+    buffer = io.BytesIO()
+    Pillow.fromarray(figures.shrunk(image, LARGEST)).save(buffer, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

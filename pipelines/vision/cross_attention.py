@@ -64,7 +64,7 @@ def maps(backbone: UNetBackbone, pixels: Tensor, prompt_embeds: PromptEmbeds, co
             backbone.predict(backbone.everywhere(noised), timesteps, prompt_embeds.expand(len(latents)))
     finally:
         backbone.denoiser.set_attn_processor(processors)
-    finest = max(each.shape[1] for each in recorder.maps)
+    finest = max(attention.shape[1] for attention in recorder.maps)
     side = int(finest**0.5)
-    mean = torch.stack([each for each in recorder.maps if each.shape[1] == finest]).mean(0)
+    mean = torch.stack([attention for attention in recorder.maps if attention.shape[1] == finest]).mean(0)
     return F.interpolate(mean.view(-1, 1, side, side), pixels.shape[-2:], mode="bicubic")[:, 0]

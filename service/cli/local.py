@@ -44,7 +44,7 @@ def run(
     try:
         machine = Machine(device=device, precision=precision, capacity=capacity, offload=offload, compile=compile_)
     except ValidationError as error:
-        reasons = [f"--{each['loc'][0]}: {each['input']!r}: {each['msg']}" for each in error.errors()]
+        reasons = [f"--{problem['loc'][0]}: {problem['input']!r}: {problem['msg']}" for problem in error.errors()]
         raise SpecError("; ".join(reasons).replace("Value error, ", "")) from None
     from pipelines.progress import bars
 

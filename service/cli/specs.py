@@ -71,13 +71,13 @@ def print_checkpoints(spec: VersionSpec) -> None:
     check_checkpoint(spec.classifier.checkpoint)
     models = Models(spec.models)
     checkpoints = models.inspect()
-    for field, found in checkpoints.items():
-        painting = ", for inpainting" if found.layout.inpainting else ""
-        distilled = "" if found.most_steps is None else f", distilled to {found.most_steps} steps at most"
-        side = f"{found.layout.resolution} pixels a side" if found.layout.resolution else "of no size of its own"
-        typer.echo(f"{field}: a {found.kind}{painting}, {side}{distilled}.")
-        if found.family is None:
-            unavailable = [feature.title for key, feature in FEATURES.items() if key in found.limits]
+    for field, inspection in checkpoints.items():
+        painting = ", for inpainting" if inspection.layout.inpainting else ""
+        distilled = "" if inspection.most_steps is None else f", distilled to {inspection.most_steps} steps at most"
+        side = f"{inspection.layout.resolution} pixels a side" if inspection.layout.resolution else "of no size of its own"
+        typer.echo(f"{field}: a {inspection.kind}{painting}, {side}{distilled}.")
+        if inspection.family is None:
+            unavailable = [feature.title for key, feature in FEATURES.items() if key in inspection.limits]
             typer.echo(f"  Run whole, as diffusers runs it: no step-level batching, and no {', '.join(unavailable)}.")
     check_capabilities(spec, checkpoints)
     memory = models.memory(checkpoints)
