@@ -10,6 +10,7 @@ from service import monitor
 from service.broker import open_broker, sweep
 from service.schedules.tick import fire_due
 from service.settings import Settings
+from service.state import transitions
 from service.state.database import Database
 from service.state.lifecycle import WORKER_KINDS
 from service.webhooks.delivery import deliver_forever
@@ -40,6 +41,7 @@ def run_scheduler(settings: Settings, database: Database) -> None:
         try:
             for kind, count in sweep(broker, database, settings.sweep_seconds).items():
                 SENT.labels(kind).inc(count)
+            transitions.settle_cancelling(database)
             fire_due(database, settings)
             SWEEPS.labels("done").inc()
             SWEPT.set_to_current_time()

@@ -5,6 +5,7 @@ The parent never touches torch: a process that is forked after it has would hang
 
 import multiprocessing
 import os
+import secrets
 import socket
 import warnings
 from importlib import import_module
@@ -48,7 +49,7 @@ def start_process(**_: Any) -> None:
 
     import_module("workers.preview")  # now, so that the first preview does not wait for it
     tracing.begin("worker")
-    name = f"{socket.gethostname()}-{os.getpid()}"
+    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"  # a container that starts anew has the same ones
     worker = Worker(settings, Database.open(settings.database), name, stopping.is_set)
     metrics.initialize(app.amqp.queues.consume_from)
     monitor.serve(settings.metrics_port, metrics.failure)

@@ -19,12 +19,15 @@ from workers import metrics
 log = structlog.get_logger()
 
 
+LONGEST_PAUSE = 3.0  # seconds between two renewals: cancelling is noticed by the next
+
+
 class Stopping(Exception):
     """This process is to end: give the unit back."""
 
 
 class Heartbeat:
-    """Renews a lease in a thread of its own, four times within its duration.
+    """Renews a lease in a thread of its own, four times within its duration or more often.
 
     It is the `Progress` of the work, too: each reported step raises LeaseLost or Stopping when the work must end.
     """
@@ -46,22 +49,23 @@ class Heartbeat:
             thread.join()
 
     def renew(self) -> None:
+        """Until the work has ended, or the lease is lost: also when it could not be renewed in time, for whatever reason."""
         renewed = time.monotonic()
-        while not self.ended.wait(self.seconds / 4):
+        while not (self.lost.is_set() or self.ended.wait(min(self.seconds / 4, LONGEST_PAUSE))):
             try:
                 leases.renew(self.database, self.lease, self.seconds)
                 renewed = time.monotonic()
             except LeaseLost:
                 self.lost.set()
-            except OperationalError as error:
-                log.warning("lease not renewed", error=str(error.orig))
+            except Exception as error:
+                log.warning("lease not renewed", error=f"{type(error).__name__}: {error}")
                 if time.monotonic() - renewed > self.seconds:
                     self.lost.set()
 
     def check(self) -> None:
         metrics.step()
         if self.lost.is_set():
-            raise LeaseLost(f"{self.lease.stage} {self.lease.number}")
+            raise LeaseLost(str(self.lease))
         if self.stopping():
             raise Stopping
 

@@ -7,10 +7,10 @@ from typing import Literal, get_args
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from service.state.lifecycle import STAGES
+from service.state.lifecycle import ALL_STAGES
 
 Outcome = Literal["done", "failed", "lost", "released"]
-MEASURED = (*STAGES, "preview")
+MEASURED = (*ALL_STAGES, "preview")
 UNITS = Counter("counterpoise_worker_units", "Units that this worker has ended with, and previews.", ["stage", "outcome"])
 SECONDS = Histogram(
     "counterpoise_worker_unit_seconds", "How long they took.", ["stage"], buckets=(1, 5, 15, 60, 300, 900, 3600)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import OperationalError
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from pipelines.errors import CounterpoiseError
 from pipelines.job import Job
@@ -87,6 +89,8 @@ class Worker:
                 return job.finalize()["counts"], None
             case "evaluate":
                 return self.evaluate(job, lease), None
+            case _:
+                raise AssertionError(f"{lease.stage} is no stage of making a version")
 
     def evaluate(self, job: Job, lease: Lease) -> dict[str, Any]:
         """Evaluate the version, and write evaluation, report and diff beside it."""
@@ -127,28 +131,42 @@ class Worker:
                 start = time.monotonic()
                 report, unit_counts = self.run_stage(job, lease)
                 seconds = time.monotonic() - start
-            leases.complete(self.database, lease, report, unit_counts, seconds=seconds)
-            log.info("done", seconds=round(seconds, 1))
-            return "done"
-        except LeaseLost:
+                ended = self.end(lambda: leases.complete(self.database, lease, report, unit_counts, seconds=seconds))
+            log.info("done" if ended else "lost to another worker", seconds=round(seconds, 1))
+            return "done" if ended else "lost"
+        except LeaseLost:  # cancelled: then the lease is in force, and the version waits for its end
             self.last = None
-            log.warning("lost to another worker, or cancelled")
+            cancelled = self.end(lambda: leases.release(self.database, lease))
+            log.warning("cancelled" if cancelled else "lost to another worker")
             return "lost"
         except Stopping:
-            leases.release(self.database, lease)
+            self.end(lambda: leases.release(self.database, lease))
             log.info("given back")
             return "released"
-        except CounterpoiseError as error:
-            self.last = None
-            log.error("failed", error=str(error))
-            tracing.record_failure(str(error))
-            leases.fail(self.database, lease, str(error), again=error.retry)
-        except Exception as error:
-            self.last = None
+        except CounterpoiseError as failure:
+            error, again = str(failure), failure.retry
+            log.error("failed", error=error)
+        except Exception as failure:
+            error, again = f"{type(failure).__name__}: {failure}", True
             log.exception("failed")
-            tracing.record_failure(f"{type(error).__name__}: {error}")
-            leases.fail(self.database, lease, f"{type(error).__name__}: {error}", again=True)
+        self.last = None
+        tracing.record_failure(error)
+        self.end(lambda: leases.fail(self.database, lease, error, again=again))
         return "failed"
+
+    def end(self, call: Callable[[], None]) -> bool:
+        """End a lease by a call; whether it was in force. While the database is away the call is made again, for as long as
+        a lease lasts: then it expires."""
+        lasting = stop_after_delay(self.settings.lease_seconds)
+        away = retry_if_exception_type(OperationalError)
+        try:
+            Retrying(retry=away, stop=lasting, wait=wait_random_exponential(0.1, 2), reraise=True)(call)
+        except LeaseLost:
+            return False
+        except OperationalError as error:
+            log.error("lease not ended", error=str(error.orig))
+            return False
+        return True
 
 
 def stage_seconds(entered: dict[str, float]) -> dict[str, float]:

@@ -1,21 +1,21 @@
 """Leases: which worker may work on a unit, until when.
 
-A lease has a fence, a number that goes up with each lease of the unit: a worker with a lower one has lost the unit, and
-nothing that it writes here counts. A heartbeat renews the lease; one that is not renewed expires, and the unit is
-available again.
+A lease has an owner and a fence, a number that goes up with each lease of the unit: a worker with a lower one has lost the
+unit, and nothing that it writes here counts. A heartbeat renews the lease; one that is not renewed expires, and the unit is
+available again. Every transaction locks the version before its units.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, update
+from sqlalchemy import and_, select, update
 from sqlalchemy.orm import Session
 
 from service.state import counts, events, transitions
 from service.state.database import Database
 from service.state.lifecycle import Stage
 from service.state.queue import available, version_active
-from service.state.tables import Unit, Version, now
+from service.state.tables import Unit, now
 
 ATTEMPTS = 5  # leases of a unit, after which its version fails
 BACKOFF = 2.0  # seconds before the second attempt; doubled for each that follows
@@ -33,6 +33,10 @@ class Lease:
     number: int  # of the unit in its stage, from 0
     fence: int
     attempts: int  # this one included
+    owner: str
+
+    def __str__(self) -> str:
+        return f"{self.stage} {self.number}"
 
 
 def acquire(database: Database, unit: int, owner: str, seconds: float) -> Lease | None:
@@ -44,30 +48,34 @@ def acquire(database: Database, unit: int, owner: str, seconds: float) -> Lease 
         "fence": Unit.fence + 1,
         "attempts": Unit.attempts + 1,
     }
-    columns = Unit.id, Unit.version_id, Unit.stage, Unit.number, Unit.fence, Unit.attempts
+    columns = Unit.stage, Unit.number, Unit.fence, Unit.attempts
     with database.write() as session:
+        version_id = session.scalar(select(Unit.version_id).where(Unit.id == unit))
+        if version_id is None:
+            return None
+        version = transitions.lock(session, version_id)
         statement = update(Unit).where(Unit.id == unit, available()).values(values).returning(*columns)
         row = session.execute(statement).one_or_none()
         if row is None:
             return None
-        lease = Lease(*row.tuple())
+        lease = Lease(unit, version_id, *row.tuple(), owner=owner)
         if lease.attempts > ATTEMPTS:
-            fail_version(session, lease, f"{lease.stage} {lease.number}: its worker died {ATTEMPTS} times")
+            fail_version(session, lease, f"{lease}: its worker died {ATTEMPTS} times")
             return None
-        transitions.start(session, session.get_one(Version, lease.version), lease.stage)
+        transitions.start(session, version, lease.stage)
         return lease
 
 
 def in_force(lease: Lease) -> Any:
     """Condition: nobody has leased the unit since, and it was not ended."""
-    return and_(Unit.id == lease.unit, Unit.fence == lease.fence, Unit.state == "leased")
+    return and_(Unit.id == lease.unit, Unit.fence == lease.fence, Unit.owner == lease.owner, Unit.state == "leased")
 
 
 def end_lease(session: Session, lease: Lease, **values: Any) -> None:
     """End a lease, with new values of its unit. Raises LeaseLost when it is not in force."""
     changes = {"owner": None, "lease_until": None, **values}
     if session.scalar(update(Unit).where(in_force(lease)).values(changes).returning(Unit.id)) is None:
-        raise LeaseLost(f"{lease.stage} {lease.number}")
+        raise LeaseLost(str(lease))
 
 
 def renew(database: Database, lease: Lease, seconds: float) -> None:
@@ -75,7 +83,7 @@ def renew(database: Database, lease: Lease, seconds: float) -> None:
     with database.write() as session:
         renewed = update(Unit).where(in_force(lease), version_active()).values(lease_until=now() + seconds)
         if session.scalar(renewed.returning(Unit.id)) is None:
-            raise LeaseLost(f"{lease.stage} {lease.number}")
+            raise LeaseLost(str(lease))
 
 
 def complete(
@@ -87,7 +95,7 @@ def complete(
 ) -> None:
     """The unit is done, in so many seconds; `unit_counts`, from planning alone: units of each stage. Raises LeaseLost."""
     with database.write() as session:
-        version = session.get_one(Version, lease.version, with_for_update=True)
+        version = transitions.lock(session, lease.version)
         end_lease(session, lease, state="done", report=report, error=None)
         if unit_counts is not None:
             version.unit_counts = dict(unit_counts)
@@ -100,8 +108,10 @@ def complete(
 
 
 def release(database: Database, lease: Lease) -> None:
-    """Give a unit back unfinished, available at once; the attempt does not count. Raises LeaseLost."""
+    """Give a unit back unfinished, available at once; the attempt does not count. A version that is being cancelled may be
+    cancelled by it. Raises LeaseLost."""
     with database.write() as session:
+        transitions.lock(session, lease.version)
         end_lease(session, lease, state="ready", not_before=now(), attempts=Unit.attempts - 1)
         transitions.finish_cancelling(session, lease.version)
 
@@ -109,11 +119,13 @@ def release(database: Database, lease: Lease) -> None:
 def fail(database: Database, lease: Lease, error: str, *, again: bool) -> None:
     """The unit failed: it is tried again after a backoff, or fails its version. Raises LeaseLost."""
     with database.write() as session:
+        transitions.lock(session, lease.version)
         if again and lease.attempts < ATTEMPTS:
             backoff = BACKOFF * 2 ** (lease.attempts - 1)
             end_lease(session, lease, state="ready", not_before=now() + backoff, error=error)
         else:
             fail_version(session, lease, error)
+        transitions.finish_cancelling(session, lease.version)
 
 
 def fail_version(session: Session, lease: Lease, error: str) -> None:

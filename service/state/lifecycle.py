@@ -3,6 +3,7 @@
 queued -> planning -> learning -> generating -> finalizing -> evaluating -> completed
              a refresh: -> unchanged                                     -> held -> completed, once it is promoted
                              (at any time)  -> cancelling -> cancelled,  -> failed
+                      (once it has ended)   -> deleting -> gone
 """
 
 from typing import Literal, get_args
@@ -20,9 +21,11 @@ State = Literal[
     "cancelling",
     "cancelled",
     "failed",
+    "deleting",
 ]
-Stage = Literal["plan", "learn", "generate", "finalize", "evaluate"]
-STAGES: tuple[Stage, ...] = get_args(Stage)
+Stage = Literal["plan", "learn", "generate", "finalize", "evaluate", "delete", "ingest"]
+STAGES: tuple[Stage, ...] = ("plan", "learn", "generate", "finalize", "evaluate")  # of making a version, in order
+ALL_STAGES: tuple[Stage, ...] = get_args(Stage)  # with the removal of a version, and the reading of an upload
 STATE_OF: dict[Stage, State] = {
     "plan": "planning",
     "learn": "learning",
@@ -30,9 +33,13 @@ STATE_OF: dict[Stage, State] = {
     "finalize": "finalizing",
     "evaluate": "evaluating",
 }
-STAGE_OF: dict[State, Stage] = {"queued": "plan", **{state: stage for stage, state in STATE_OF.items()}}
+STAGE_OF: dict[State, Stage] = {
+    "queued": "plan",
+    **{state: stage for stage, state in STATE_OF.items()},
+    "deleting": "delete",
+}
 PUBLISHED: tuple[State, ...] = ("completed", "held")
-ENDED: tuple[State, ...] = (*PUBLISHED, "unchanged", "cancelled", "failed")
+ENDED: tuple[State, ...] = (*PUBLISHED, "unchanged", "cancelled", "failed", "deleting")
 
 WorkerKind = Literal["cpu", "gpu"]
 WORKER_KINDS: tuple[WorkerKind, ...] = get_args(WorkerKind)
@@ -42,15 +49,17 @@ WORKER_KIND_OF: dict[Stage, WorkerKind] = {
     "generate": "gpu",
     "finalize": "cpu",
     "evaluate": "gpu",
+    "delete": "cpu",
+    "ingest": "cpu",
 }
 
 
 def stages_of(kind: WorkerKind) -> list[Stage]:
     """The stages whose units a kind of worker takes."""
-    return [stage for stage in STAGES if WORKER_KIND_OF[stage] == kind]
+    return [stage for stage in ALL_STAGES if WORKER_KIND_OF[stage] == kind]
 
 
 def next_stage(stage: Stage, unit_counts: dict[str, int]) -> Stage | None:
     """The next stage that has units, by the plan's count of units for each stage; None after the last."""
-    later = STAGES[STAGES.index(stage) + 1 :]
+    later = STAGES[STAGES.index(stage) + 1 :] if stage in STAGES else ()
     return next((candidate for candidate in later if unit_counts.get(candidate, 0)), None)

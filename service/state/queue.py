@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import and_, case, func, or_, select
 
 from service.state.database import Database
-from service.state.lifecycle import STAGE_OF, STAGES, Stage
+from service.state.lifecycle import ALL_STAGES, STAGE_OF, Stage
 from service.state.tables import Unit, Version, now
 
 
@@ -30,7 +30,7 @@ def available_since() -> Any:
     return case((Unit.state == "leased", Unit.lease_until), else_=Unit.not_before)
 
 
-def next_units(database: Database, stages: Sequence[Stage] = STAGES, limit: int = 32) -> list[tuple[int, Stage]]:
+def next_units(database: Database, stages: Sequence[Stage] = ALL_STAGES, limit: int = 32) -> list[tuple[int, Stage]]:
     """Ids and stages of the available units of these stages: those that have been available longest first."""
     with database.read() as session:
         query = select(Unit.id, Unit.stage).where(available(), Unit.stage.in_(stages))

@@ -35,6 +35,9 @@ def _(element: now, compiler: SQLCompiler, **kw: Any) -> str:
 
 
 class Base(DeclarativeBase):
+    """On SQLite, too, no id is given twice: one that is kept elsewhere never stands for another row."""
+
+    __table_args__: Any = {"sqlite_autoincrement": True}  # noqa: RUF012  (SQLAlchemy's way)
     type_annotation_map = {dict[str, Any]: JSON, float: Float(53), State: String, Stage: String}  # noqa: RUF012  (SQLAlchemy's way)
 
 
@@ -45,6 +48,7 @@ class Version(Base):
     __table_args__ = (
         UniqueConstraint("tenant", "dataset", "number"),
         Index("versions_of_tenant", "tenant", "id"),
+        Base.__table_args__,
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
@@ -54,6 +58,8 @@ class Version(Base):
     state: Mapped[State]
     entered: Mapped[dict[str, Any]]  # state -> when the version entered it
     spec: Mapped[dict[str, Any]]
+    priority: Mapped[int] = mapped_column(default=0, server_default="0")  # units of higher ones are leased first
+    size: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")  # bytes in the object store
     previous: Mapped[int | None] = mapped_column(default=None)  # the number of the version that it refreshes
     unit_counts: Mapped[dict[str, Any]] = mapped_column(default=dict)  # stage -> how many units the plan has for it
     counts: Mapped[dict[str, Any]] = mapped_column(default=dict)
@@ -113,20 +119,47 @@ class ApiKey(Base):
     scopes: Mapped[list[str]] = mapped_column(JSON)
     created: Mapped[float]
     revoked: Mapped[float | None] = mapped_column(default=None)
+    expires: Mapped[float | None] = mapped_column(default=None)  # from when on it is not valid
+    last_used: Mapped[float | None] = mapped_column(default=None)  # to the minute
+    limits: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")  # its own, in place of the settings'
+
+
+class Upload(Base):
+    """An archive of images that lies in the object store as it was sent, and is to become a state of a source."""
+
+    __tablename__ = "uploads"
+    __table_args__ = (Index("uploads_of_tenant", "tenant", "id"), Base.__table_args__)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    tenant: Mapped[str]
+    source: Mapped[str]
+    key: Mapped[str]  # of the archive in the tenant's store
+    size: Mapped[int] = mapped_column(BigInteger)  # bytes
+    allow_synthetic: Mapped[bool]
+    state: Mapped[str] = mapped_column(default="waiting")  # waiting, reading, done, failed
+    created: Mapped[float]
+    ended: Mapped[float | None] = mapped_column(default=None)
+    digest: Mapped[str | None] = mapped_column(default=None)  # of the state that it became
+    error: Mapped[str | None] = mapped_column(default=None)
 
 
 class Unit(Base):
-    """A unit of a version's work, of minutes for one worker: a plan, a shard, a training."""
+    """A unit of work, of minutes for one worker: a version's plan, shard, training or removal, or an upload's reading."""
 
     __tablename__ = "units"
     __table_args__ = (
         UniqueConstraint("version_id", "stage", "number"),
         Index("units_ready", "state", "not_before"),
         Index("units_leased", "state", "lease_until"),
+        Index("units_of_version", "version_id", "state", "not_before"),
+        Base.__table_args__,
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
-    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"))
+    tenant: Mapped[str]
+    priority: Mapped[int] = mapped_column(default=0, server_default="0")  # its version's
+    version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"))
+    upload_id: Mapped[int | None] = mapped_column(ForeignKey("uploads.id", ondelete="CASCADE"), index=True)
     stage: Mapped[Stage]
     number: Mapped[int]
     state: Mapped[str] = mapped_column(default="ready")  # ready, leased, done, failed
@@ -146,6 +179,7 @@ class Event(Base):
     __table_args__ = (
         Index("events_of_version", "version_id", "id"),
         Index("events_of_kind", "kind", "at"),
+        Base.__table_args__,
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
@@ -165,13 +199,17 @@ class Webhook(Base):
     url: Mapped[str]
     secret: Mapped[str]  # signs what is sent, so it cannot be kept as a hash
     created: Mapped[float]
+    previous_secret: Mapped[str | None] = mapped_column(default=None)  # signs, too, until `previous_until`
+    previous_until: Mapped[float | None] = mapped_column(default=None)
+    disabled: Mapped[float | None] = mapped_column(default=None)  # since when nothing is sent to it any more
+    reason: Mapped[str | None] = mapped_column(default=None)  # why it is disabled
 
 
 class Delivery(Base):
     """One payload for one webhook: an outbox, written in the transaction in which the event happened, sent later."""
 
     __tablename__ = "deliveries"
-    __table_args__ = (Index("deliveries_in_line", "state", "not_before"),)
+    __table_args__ = (Index("deliveries_in_line", "state", "not_before"), Base.__table_args__)
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     webhook_id: Mapped[int] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"), index=True)

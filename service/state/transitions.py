@@ -27,10 +27,16 @@ def set_state(session: Session, version: Version, state: State) -> bool:
     return True
 
 
-def add_units(session: Session, version_id: int, stage: Stage, count: int) -> None:
+def lock(session: Session, version_id: int) -> Version:
+    """A version's row, locked until the transaction ends. Always before rows of its units: so no two wait for each other."""
+    return session.get_one(Version, version_id, with_for_update=True)
+
+
+def add_units(session: Session, version: Version, stage: Stage, count: int) -> None:
     """Put the units of a stage into the queue."""
-    at = clock(session)
-    rows = [{"version_id": version_id, "stage": stage, "number": n, "not_before": at} for n in range(count)]
+    unit = {"version_id": version.id, "tenant": version.tenant, "priority": version.priority}
+    unit |= {"stage": stage, "not_before": clock(session)}
+    rows = [{**unit, "number": number} for number in range(count)]
     session.execute(insert(Unit), rows)
 
 
@@ -42,18 +48,18 @@ def start(session: Session, version: Version, stage: Stage) -> None:
 
 def advance(session: Session, version_id: int) -> None:
     """When the last unit of a stage is done, put the units of the next stage into the queue. Safe at any time, by anyone."""
-    version = session.get_one(Version, version_id, with_for_update=True)
+    version = lock(session, version_id)
     stage = STAGE_OF.get(version.state)
     if stage is None:
         return
-    missing = select(func.count()).where(Unit.version_id == version_id, Unit.stage == stage, Unit.state != "done")
-    if session.scalar(missing):
+    undone = Unit.version_id == version_id, Unit.state.in_(("ready", "leased", "failed")), Unit.stage == stage
+    if session.scalar(select(Unit.id).where(*undone).limit(1)) is not None:
         return
     following = next_stage(stage, version.unit_counts)
     if following is None:
         finish(session, version, stage)
     elif set_state(session, version, STATE_OF[following]):
-        add_units(session, version_id, following, version.unit_counts[following])
+        add_units(session, version, following, version.unit_counts[following])
 
 
 def finish(session: Session, version: Version, stage: Stage) -> None:
@@ -69,7 +75,7 @@ def finish(session: Session, version: Version, stage: Stage) -> None:
 
 def stop(session: Session, version_id: int, state: State, error: str | None = None) -> None:
     """End a version that did not complete. Its units stay, and are not available until it is retried."""
-    version = session.get_one(Version, version_id, with_for_update=True)
+    version = lock(session, version_id)
     if version.state not in ENDED and set_state(session, version, state):
         version.error = error
 
@@ -77,7 +83,7 @@ def stop(session: Session, version_id: int, state: State, error: str | None = No
 def cancel(database: Database, version_id: int) -> bool:
     """Cancel: at once if no unit is leased, else when their workers have noticed. False if the version has ended."""
     with database.write() as session:
-        if session.get_one(Version, version_id, with_for_update=True).state in ENDED:
+        if lock(session, version_id).state in ENDED:
             return False
         stop(session, version_id, "cancelling")
         finish_cancelling(session, version_id)
@@ -86,18 +92,26 @@ def cancel(database: Database, version_id: int) -> bool:
 
 def finish_cancelling(session: Session, version_id: int) -> None:
     """A version that is being cancelled is cancelled once no unit of it is leased."""
-    version = session.get_one(Version, version_id)
-    if version.state != "cancelling":
+    if lock(session, version_id).state != "cancelling":
         return
     leased = select(func.count()).where(Unit.version_id == version_id, Unit.state == "leased", Unit.lease_until > now())
     if not session.scalar(leased):
         stop(session, version_id, "cancelled")
 
 
+def settle_cancelling(database: Database) -> None:
+    """Finish the cancelling of versions whose workers died, or did not notice before their leases expired."""
+    with database.read() as session:
+        cancelling = session.scalars(select(Version.id).where(Version.state == "cancelling")).all()
+    for version_id in cancelling:
+        with database.write() as session:
+            finish_cancelling(session, version_id)
+
+
 def retry(database: Database, version_id: int) -> bool:
     """Put a failed or cancelled version back where it stopped; False if it is in another state. Done units stay done."""
     with database.write() as session:
-        version = session.get_one(Version, version_id, with_for_update=True)
+        version = lock(session, version_id)
         if version.state not in ("failed", "cancelled"):
             return False
         units = session.execute(select(Unit.stage, Unit.state).where(Unit.version_id == version_id).distinct()).all()
@@ -106,7 +120,7 @@ def retry(database: Database, version_id: int) -> bool:
         session.execute(
             update(Unit)
             .where(Unit.version_id == version_id, Unit.state != "done")
-            .values(state="ready", not_before=now(), lease_until=None, attempts=0, error=None)
+            .values(state="ready", not_before=now(), lease_until=None, owner=None, attempts=0, error=None)
         )
         version.error = None
         set_state(session, version, STATE_OF[undone[0] if undone else last])

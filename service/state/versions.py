@@ -72,7 +72,7 @@ def insert_version(
     )
     session.add(version)
     session.flush()
-    transitions.add_units(session, version.id, "plan", 1)
+    transitions.add_units(session, version, "plan", 1)
     events.append(session, version.id, "state", {"state": "queued", **tracing.origin()})
     if request:
         idempotency.remember(session, tenant, request, version.id)

@@ -37,7 +37,8 @@ def fill(database: Database, count: int) -> None:
                  "entered": {"queued": 0.0}, "spec": SPEC, "unit_counts": {}, "counts": {}}
                 for n in range(count)]  # fmt: skip
         ids = session.scalars(insert(Version).returning(Version.id), done).all()
-        units = [{"version_id": i, "stage": s, "number": 0, "state": "done", "not_before": 0.0} for i in ids for s in STAGES]
+        units = [{"version_id": i, "tenant": "default", "stage": s, "number": 0, "state": "done", "not_before": 0.0}
+                 for i in ids for s in STAGES]  # fmt: skip
         session.execute(insert(Unit), units)
         session.execute(
             insert(Event), [{"version_id": i, "at": 0.0, "kind": "state", "data": {}} for i in ids for _ in range(5)]

@@ -1,10 +1,13 @@
 """The database's schema, step by step: Alembic, up and down, in one transaction, under a lock.
 
-A step runs on SQLite and on PostgreSQL. It adds, drops and renames columns as they are: `batch_alter_table` would make
-SQLite remove a table that others refer to, and their rows with it.
+A step runs on SQLite and on PostgreSQL. `batch_alter_table` makes SQLite remove a table that others refer to, and with it
+their rows if foreign keys were enforced: they are checked once the steps are done.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -40,7 +43,7 @@ def migrate(engine: Engine, to: str = "head") -> str:
     with engine.execution_options(reading=True).connect() as connection:
         if current_revision(connection) == target:
             return target
-    with engine.begin() as connection:
+    with unenforced(engine) as connection, connection.begin():
         if engine.dialect.name == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
         for revision in (current := current_revision(connection), target):
@@ -52,4 +55,21 @@ def migrate(engine: Engine, to: str = "head") -> str:
         config.attributes["connection"] = connection
         direction = command.upgrade if revisions.index(current) < revisions.index(target) else command.downgrade
         direction(config, target)
+        if engine.dialect.name == "sqlite" and (lost := connection.exec_driver_sql("PRAGMA foreign_key_check").first()):
+            raise SchemaError(f"revision {target!r}: a row of {lost[0]} refers to one that is not there; restore a backup")
     return target
+
+
+@contextmanager
+def unenforced(engine: Engine) -> Iterator[Connection]:
+    """A connection on which SQLite does not enforce foreign keys: it can be told so outside of a transaction alone."""
+    with engine.connect() as connection:
+        sqlite = engine.dialect.name == "sqlite"
+        driver: Any = connection.connection.dbapi_connection
+        if sqlite:
+            driver.execute("PRAGMA foreign_keys=OFF")
+        try:
+            yield connection
+        finally:
+            if sqlite:
+                driver.execute("PRAGMA foreign_keys=ON")

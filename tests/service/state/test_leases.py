@@ -3,6 +3,7 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -58,6 +59,15 @@ def test_a_dead_workers_unit_is_taken_over_and_its_ghost_writes_nothing(database
     assert state(database, version) == "planning"
     finish(database, heir)
     assert state(database, version) == "learning"
+
+
+def test_a_lease_is_its_owners_alone(database: Database, version: int) -> None:
+    """Whatever unit and fence it names: an id that was given to another unit meanwhile is not enough."""
+    lease = take(database, "owner")
+    for other in (replace(lease, owner="other"), replace(lease, fence=lease.fence + 1)):
+        with pytest.raises(LeaseLost):
+            leases.complete(database, other, {}, {"finalize": 1})
+    finish(database, lease)
 
 
 def test_a_renewed_lease_is_not_taken_over(database: Database, version: int) -> None:

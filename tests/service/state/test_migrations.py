@@ -69,6 +69,21 @@ def test_data_goes_up_and_down_and_nothing_is_lost(database: Database) -> None:
     assert inspect(database.engine).get_table_names() == ["alembic_version"]
 
 
+def test_no_id_is_given_twice_and_what_refers_to_a_row_still_does(database: Database) -> None:
+    """After the tables were made anew, rows of another table are still removed with the row that they refer to."""
+    migrate(database.engine, "0001")
+    filled(database)
+    database.create()
+    ran(database, "DELETE FROM versions WHERE id = 2")
+    assert ran(database, "SELECT version_id FROM events") == [(1,)]
+    newest = versions.create(database, "team", "shoes", {})
+    version = versions.get(database, newest)
+    assert version is not None
+    assert versions.remove(database, version) is False  # it has not ended
+    ran(database, f"DELETE FROM versions WHERE id = {newest}")
+    assert versions.create(database, "team", "hats", {}) > newest
+
+
 def test_renamed_columns_keep_their_data_up_and_down(database: Database) -> None:
     """A unit of each state, a used idempotency key, a schedule, a delivery and a message, as they were at revision 0002."""
     migrate(database.engine, "0001")
@@ -102,6 +117,11 @@ def test_renamed_columns_keep_their_data_up_and_down(database: Database) -> None
     assert ran(database, columns) == [
         (1, "ready", 10.5, None, 3), (2, "leased", 99.5, 99.5, 3), (3, "done", 7.0, None, 3), (4, "failed", 8.0, None, 3),
     ]  # fmt: skip
+    assert migrate(database.engine, "0004") == "0004"
+    assert ran(database, columns) == [
+        (1, "ready", 10.5, None, 3), (2, "leased", 99.5, 99.5, 3), (3, "done", 7.0, None, 3), (4, "failed", 8.0, None, 3),
+    ]  # fmt: skip
+    assert ran(database, "SELECT DISTINCT tenant, priority FROM units") == [("team", 0)]
     version = versions.find(database, "team", "shoes", 1)
     assert version is not None
     assert version.unit_counts == {"generate": 2}
@@ -124,7 +144,7 @@ def test_renamed_columns_keep_their_data_up_and_down(database: Database) -> None
     indexes = {index["name"] for index in inspect(database.engine).get_indexes("units")}
     assert "units_in_line" in indexes
     assert not indexes & {"units_ready", "units_leased"}
-    assert migrate(database.engine, "head") == "0003"
+    assert migrate(database.engine, "head") == "0004"
     with database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
 

@@ -1,5 +1,7 @@
 """How a version goes through its states, is cancelled and retried."""
 
+import time
+
 import pytest
 
 from service.state import events, leases, queue, transitions, versions
@@ -77,3 +79,31 @@ def test_tried_again_after_its_last_unit_was_done_it_goes_on(database: Database,
     assert state(database, version) == "cancelled"
     assert transitions.retry(database, version)
     assert state(database, version) == "learning"
+
+
+@pytest.mark.parametrize("noticed", [True, False])
+def test_a_version_that_is_cancelled_at_work_is_cancelled_once_its_worker_notices_or_is_dead(
+    database: Database, version: int, noticed: bool
+) -> None:
+    lease = take(database, seconds=60 if noticed else 0.05)
+    assert transitions.cancel(database, version)
+    assert state(database, version) == "cancelling"
+    with pytest.raises(LeaseLost):
+        leases.renew(database, lease, 60)
+    if noticed:
+        transitions.settle_cancelling(database)
+        assert state(database, version) == "cancelling"  # the worker is at it
+        leases.release(database, lease)
+    else:
+        time.sleep(0.1)
+        transitions.settle_cancelling(database)
+    assert state(database, version) == "cancelled"
+    assert transitions.retry(database, version)
+    assert take(database).unit == lease.unit
+
+
+def test_a_unit_that_fails_while_its_version_is_cancelled_ends_the_cancelling(database: Database, version: int) -> None:
+    lease = take(database)
+    transitions.cancel(database, version)
+    leases.fail(database, lease, "store: 503", again=True)
+    assert state(database, version) == "cancelled"
