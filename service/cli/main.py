@@ -25,7 +25,7 @@ class Commands(TyperGroup):
         except ValueError as error:  # pydantic's, of the settings
             if type(error).__name__ not in ("SettingsError", "ValidationError"):
                 raise
-            raise exit_with(f"settings (COUNTERPOISE_*, lists as JSON): {error}") from None
+            raise exit_with(f"settings (COUNTERPOISE_*): {error}") from None
 
 
 def exit_with(message: str) -> typer.Exit:

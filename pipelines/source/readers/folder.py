@@ -41,4 +41,4 @@ def open_folder(spec: FolderSource) -> Source:
     def read(item: Item) -> Image:
         return decode(place.get(item.id), allow_synthetic=True)
 
-    return checked(contents, read, where, spec.max_problems)
+    return checked(contents, read, where, spec)
