@@ -22,6 +22,7 @@ class Source:
     splits: dict[str, list[Item]]
     read: Callable[[Item], Image] = field(repr=False)
     problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what its user might not expect: sentences
     truth: Callable[[Item], Mask] | None = field(default=None, repr=False)  # exact masks, where they are known
 
     @property
@@ -42,7 +43,11 @@ class Source:
         """Lines for the terminal: how many images there are, and those that cannot be used with their reasons."""
         sizes = ", ".join(f"{sum(groups.values())} {label}" for label, groups in self.counts.items())
         held_out = ", ".join(f"{len(self.splits[split])} for {split}" for split in ("validation", "test"))
-        return [f"Real images: {sizes}; {held_out}; {len(self.problems)} cannot be used.", *grouped(self.problems)[:LISTED]]
+        return [
+            f"Real images: {sizes}; {held_out}; {len(self.problems)} cannot be used.",
+            *self.notes,
+            *grouped(self.problems)[:LISTED],
+        ]
 
 
 def grouped(problems: list[Problem]) -> list[str]:

@@ -4,14 +4,15 @@ from pipelines.errors import SpecError
 from pipelines.spec.arms import ARMS
 from pipelines.spec.filters import AttributionFilter, ClipScoreFilter, LabelAgreementFilter, NearDuplicateFilter
 from pipelines.spec.methods import SpuriousRemoval
-from pipelines.spec.models import BUILTIN, BUNDLED
+from pipelines.spec.models import BUILTIN, BUNDLED, CROSS_ATTENTION
 from pipelines.spec.sources import FewShotSource, LongTailSource, SpuriousSource
 from pipelines.spec.version import VersionSpec
 
-SEGMENTERS = (
-    "'cross-attention', which needs no second model, a CLIPSeg checkpoint such as CIDAS/clipseg-rd64-refined, or a "
-    "GroundingDINO and a SAM one joined by '+', such as IDEA-Research/grounding-dino-tiny+facebook/sam-vit-base"
+SEGMENTATION_MODELS = (
+    "a CLIPSeg checkpoint such as CIDAS/clipseg-rd64-refined, or a GroundingDINO and a SAM one joined by '+', such as "
+    "IDEA-Research/grounding-dino-tiny+facebook/sam-vit-base"
 )
+SEGMENTERS = f"'{CROSS_ATTENTION}', which needs no second model, {SEGMENTATION_MODELS}"
 CLIPS = "a CLIP checkpoint such as openai/clip-vit-base-patch32"
 FROM_SCRATCH = (
     "classifier: a small ResNet from scratch knows too little of photographs to judge them; name a checkpoint such as "

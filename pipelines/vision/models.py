@@ -17,10 +17,10 @@ from pipelines.backbones.single_file import SingleFile
 from pipelines.backbones.whole import WholePipeline
 from pipelines.builtin.checkpoints import ADAPTER, resolve
 from pipelines.errors import ModelError
-from pipelines.spec.models import BUILTIN
+from pipelines.spec.models import BUILTIN, CROSS_ATTENTION
 from pipelines.store.canonical import digest
 from pipelines.vision.clip import Clip
-from pipelines.vision.segmentation import CROSS_ATTENTION, Segmenter, open_segmenter, segmenter_parts
+from pipelines.vision.segmentation import Segmenter, open_segmenter, segmenter_parts
 
 
 class Models:

@@ -25,13 +25,13 @@ from pipelines.backbones.unet import UNetBackbone
 from pipelines.errors import ModelError
 from pipelines.prompts import fill
 from pipelines.records import Image, Mask
+from pipelines.spec.models import CROSS_ATTENTION
 from pipelines.tensors import choose_device, tensor
 from pipelines.vision.cross_attention import word_attention
 
 MIN_AREA = 0.01  # share of the image below which a mask is no detection
 SPECK = 0.2  # share of the largest component below which another is dropped
 PROMPT = "a photo of a {}"
-CROSS_ATTENTION = "cross-attention"  # what a spec calls the backbone's own
 
 
 class Segmenter(Protocol):

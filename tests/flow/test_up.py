@@ -306,7 +306,10 @@ def test_what_is_wrong_is_said_in_one_line(service: Service, tmp_path: Path) -> 
     assert (done.returncode, done.stdout) == (2, "")
     assert "422: models.text_to_image: '/etc' is not allowed here" in done.stderr
     assert "404: dataset 'shoes' has no version 77" in service.command("status", "shoes", 77).stderr
-    with pytest.raises(ServiceError, match="401: no valid API key"), Client(service.url, "cp_guess") as client:
+    with (
+        pytest.raises(ServiceError, match="401: COUNTERPOISE_KEY: the key in it is not valid at 127.0.0.1"),
+        Client(service.url, "cp_guess") as client,
+    ):
         client.version("shoes", 1)
     with pytest.raises(ServiceError, match="does not answer"), Client("http://127.0.0.1:1", patience=1) as client:
         client.version("shoes", 1)

@@ -380,3 +380,11 @@ def test_like_problems_are_one_line_of_the_summary(folder: Path) -> None:
     _, most, single = opened(folder, max_problems=1).summary
     assert most.startswith("  train/boot/0.heic and 15 more: suffix '.heic' is not one of ")
     assert single.startswith("  train/boot/cut.png: ")
+
+
+def test_a_path_that_ends_in_a_split_says_that_it_is_split_again(tmp_path: Path) -> None:
+    root = fill(tmp_path / "shoes", "train/boot", "train/sneaker", "test/boot", "test/sneaker")
+    assert opened(root).notes == []
+    (note,) = opened(root / "train").notes
+    assert note.startswith("Its path ends in 'train', and these images are split again")
+    assert note in opened(root / "train").summary
