@@ -307,7 +307,7 @@ def test_what_is_wrong_is_said_in_one_line(service: Service, tmp_path: Path) -> 
     assert "422: models.text_to_image: '/etc' is not allowed here" in done.stderr
     assert "404: dataset 'shoes' has no version 77" in service.command("status", "shoes", 77).stderr
     with (
-        pytest.raises(ServiceError, match="401: COUNTERPOISE_KEY: the key in it is not valid at 127.0.0.1"),
+        pytest.raises(ServiceError, match="401: COUNTERPOISE_KEY: the key in it is not valid"),
         Client(service.url, "cp_guess") as client,
     ):
         client.version("shoes", 1)
