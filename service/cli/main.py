@@ -7,7 +7,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from pipelines.errors import CounterpoiseError
-from service.cli import local, operate, remote, specs
+from service.cli import browse, local, operate, remote, specs
 from service.cli.api_keys import keys_app
 from service.cli.demo import demo
 from service.cli.families import families
@@ -57,6 +57,8 @@ app.command()(remote.schedule)
 app.command()(remote.unschedule)
 app.command()(remote.status)
 app.command()(remote.pull)
+app.command()(browse.samples)
+app.command()(browse.files)
 app.command("list")(remote.list_versions)
 app.command("datasets")(remote.list_datasets)
 app.command()(remote.cancel)
