@@ -13,9 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pipelines import spec
-from pipelines.backbones.loading import inspect, open_backbone
-from pipelines.backbones.stable_diffusion import StableDiffusion
-from pipelines.backbones.stable_diffusion_xl import StableDiffusionXL
+from pipelines.backbones.checkpoints import read_models
+from pipelines.backbones.families import STABLE_DIFFUSION, STABLE_DIFFUSION_XL
+from pipelines.backbones.inspection import inspect
+from pipelines.backbones.loading import open_backbone
 from pipelines.errors import ModelError
 from pipelines.vision.models import Models
 from tests.builders import CPU
@@ -55,7 +56,7 @@ def test_it_draws_what_the_folder_draws(
     """With the configurations of the plain checkpoint, of whatever kind the file is."""
     config = without_weights(folders[family.removesuffix(" inpainting")], tmp_path / "config")
     found = inspect(str(files[family]), config=config)
-    assert found.family is (StableDiffusionXL if "XL" in family else StableDiffusion)
+    assert found.family is (STABLE_DIFFUSION_XL if "XL" in family else STABLE_DIFFUSION)
     assert (found.layout.resolution, found.layout.inpainting) == (32, "inpainting" in family)
     single = open_backbone(str(files[family]), CPU, config=config)
     folder = open_backbone(str(folders[family]), CPU)
@@ -69,7 +70,7 @@ def test_it_is_opened_as_a_spec_names_it_and_its_revision_is_of_both(
     config = without_weights(folders["SD"], tmp_path / "config")
     named = {"text_to_image": str(files["SD"]), "inpainting": str(files["SD inpainting"])}
     models = Models(spec.Models(**named, config=config))
-    assert [found.layout.inpainting for found in models.inspect().values()] == [False, True]
+    assert [found.layout.inpainting for found in read_models(models.spec).inspections.values()] == [False, True]
     assert models.painter.inpainting
     assert models.revision != models.painter_revision
     with open(Path(config, "scheduler/scheduler_config.json"), "a") as file:
