@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from pipelines.backbones.capabilities import check_capabilities
+from pipelines.backbones.checkpoints import read_checkpoints
 from pipelines.engine.engine import Engine
 from pipelines.engine.open import open_engine
 from pipelines.engine.whole import PipelineEngine
@@ -27,7 +28,6 @@ from pipelines.version.plan import Plan, make_plan, read_plan
 from pipelines.version.refresh import Base, make_refresh, open_base, source_listing, unchanged
 from pipelines.version.shard import rewrite_shard, run_shard
 from pipelines.version.showcase import showcase
-from pipelines.vision.classifier import check_checkpoint
 from pipelines.vision.models import Models
 
 
@@ -104,8 +104,7 @@ class Job:
     def check(self) -> None:
         """Check what the spec requires of source and checkpoints. Raises SpecError, SourceError or ModelError."""
         requirements.check(self.spec, self.resources.source)
-        check_capabilities(self.spec, self.resources.models.inspect())
-        check_checkpoint(self.spec.classifier.checkpoint)
+        check_capabilities(self.spec, read_checkpoints(self.spec).inspections)
 
     def learn(self) -> None:
         """Train judges, tokens and LoRAs, or take them from the store; store which source images cannot be used."""

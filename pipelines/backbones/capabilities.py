@@ -3,15 +3,17 @@
 from collections.abc import Mapping
 
 from pipelines.backbones.features import FEATURES
+from pipelines.backbones.inspection import Inspection
 from pipelines.backbones.layout import Layout
-from pipelines.backbones.loading import Inspection
 from pipelines.errors import SpecError
 from pipelines.spec import FromNoise, VersionSpec
 
 
 def check_capabilities(spec: VersionSpec, checkpoints: Mapping[str, Inspection]) -> None:
-    """`checkpoints` are the spec's, by field. Raises SpecError."""
-    method, models, base = spec.method, spec.models, checkpoints["models.text_to_image"]
+    """`checkpoints` are the spec's, by field: without one to draw with, nothing is known of it. Raises SpecError."""
+    method, models, base = spec.method, spec.models, checkpoints.get("models.text_to_image")
+    if base is None:
+        return
     name = f"{models.text_to_image!r} is a {base.kind}"
     for key, feature in FEATURES.items():
         if key in base.limits and feature.used(spec):

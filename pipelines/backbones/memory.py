@@ -5,12 +5,12 @@ Weights, and activations by what was measured of Stable Diffusion 1.5 and SDXL i
 
 import json
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
-from pipelines.backbones.backbone import VAE_PIXELS
-from pipelines.backbones.files import CONFIG, files_read, names
-from pipelines.backbones.layout import vae_scale_factor
-from pipelines.backbones.single_file import UNET, VAE, header
+from pipelines.backbones.files import CONFIG, files_read, header, names
+from pipelines.backbones.layout import VAE_PIXELS, vae_scale_factor
+from pipelines.backbones.single_file import UNET, VAE
 from pipelines.spec.models import WEIGHTS_SUFFIX
 
 GIB = 2**30
@@ -67,6 +67,6 @@ def memory_of(checkpoint: Path, folder: Path, side: int) -> Memory | None:
 def parameters(checkpoint: Path) -> dict[str, int]:
     """Numbers in the weights of a checkpoint: by file and name, of a single file by name."""
     if checkpoint.is_file():
-        return {name: weight.numel() for name, weight in header(checkpoint).items()}
+        return {name: prod(weight) for name, weight in header(checkpoint).items()}
     files = [name for name in files_read(checkpoint, names(checkpoint)) if name.endswith(WEIGHTS_SUFFIX)]
-    return {f"{file}:{name}": weight.numel() for file in files for name, weight in header(checkpoint / file).items()}
+    return {f"{file}:{name}": prod(weight) for file in files for name, weight in header(checkpoint / file).items()}

@@ -9,7 +9,7 @@ from pipelines.spec.base import Strict
 BUILTIN = "builtin"  # what a spec calls the bundled checkpoints
 WEIGHTS_SUFFIX = ".safetensors"
 BUILTIN_INPAINTING = "builtin-inpainting"  # the inpainting twin of the bundled text-to-image model
-CROSS_ATTENTION = "cross-attention"  # the segmenter that is the backbone's own
+CROSS_ATTENTION = "cross-attention"  # what it calls the text-to-image model's own segmentation
 BUNDLED = (BUILTIN, BUILTIN_INPAINTING)
 
 

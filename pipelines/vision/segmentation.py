@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from pipelines.backbones.backbone import Backbone
-from pipelines.backbones.locate import CLIPSEG, DETECTOR, SAM, Kind, locate
+from pipelines.backbones.locate import CLIPSEG, DETECTOR, SAM, locate
 from pipelines.backbones.unet import UNetBackbone
 from pipelines.errors import ModelError
 from pipelines.prompts import fill
@@ -139,10 +139,3 @@ def open_segmenter(checkpoint: str, backbone: Callable[[], Backbone], device: st
         detector, sam = checkpoint.split("+", 1)
         return GroundedSam(detector, sam, device)
     return ClipSeg(checkpoint, device)
-
-
-def segmenter_parts(checkpoint: str) -> list[tuple[str, Kind]]:
-    """The checkpoints of a segmenter, and what each must be: 'detector+sam', or one."""
-    if "+" in checkpoint:
-        return list(zip(checkpoint.split("+", 1), (DETECTOR, SAM), strict=True))
-    return [(checkpoint, CLIPSEG)]

@@ -1,10 +1,9 @@
 """Commands on specs alone: examples, validation, the JSON Schema."""
 
 import json
-import math
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,9 +12,6 @@ from pipelines.spec import Machine, UploadedSource, VersionSpec, load
 from pipelines.spec.base import quantity
 from pipelines.spec.helpers import check_helpers, warnings
 from service.cli.output import write_json
-
-if TYPE_CHECKING:
-    from pipelines.backbones.memory import Memory
 
 EXAMPLES = ("spurious", "few-shot", "long-tail")
 
@@ -57,44 +53,20 @@ def validate(
 
 
 def print_checkpoints(spec: VersionSpec) -> None:
-    """Say what the spec's own checkpoints are. Raises ModelError or SpecError for those that cannot be used."""
-    if spec.models.bundled and spec.classifier.checkpoint is None:
-        return
-    from pipelines.progress import quiet
-
-    quiet()  # first: the libraries talk while they are imported
+    """Say what the spec's own checkpoints are. Raises ModelError or SpecError for those, or bundled ones, that cannot be
+    used."""
     from pipelines.backbones.capabilities import check_capabilities
-    from pipelines.backbones.features import FEATURES
-    from pipelines.vision.classifier import check_checkpoint
-    from pipelines.vision.models import Models
+    from pipelines.backbones.checkpoints import read_checkpoints
+    from pipelines.backbones.description import describe, needs
 
-    check_checkpoint(spec.classifier.checkpoint)
-    models = Models(spec.models)
-    checkpoints = models.inspect()
-    for field, inspection in checkpoints.items():
-        painting = ", for inpainting" if inspection.layout.inpainting else ""
-        distilled = "" if inspection.most_steps is None else f", distilled to {inspection.most_steps} steps at most"
-        side = f"{inspection.layout.resolution} pixels a side" if inspection.layout.resolution else "of no size of its own"
-        typer.echo(f"{field}: a {inspection.kind}{painting}, {side}{distilled}.")
-        if inspection.family is None:
-            unavailable = [feature.title for key, feature in FEATURES.items() if key in inspection.limits]
-            typer.echo(f"  Run whole, as diffusers runs it: no step-level batching, and no {', '.join(unavailable)}.")
-    check_capabilities(spec, checkpoints)
-    memory = models.memory(checkpoints)
+    checkpoints = read_checkpoints(spec)
+    own = not spec.models.bundled
+    for description in describe(checkpoints) if own else ():
+        typer.echo(description.text)
+    check_capabilities(spec, checkpoints.inspections)
+    memory = needs(spec.method, checkpoints, Machine().capacity) if own else None
     if memory is not None:
-        typer.echo(memory_line(spec, memory))
-
-
-def memory_line(spec: VersionSpec, memory: "Memory") -> str:
-    """About how much GPU memory a spec needs."""
-    from pipelines.backbones.memory import INVERSION, LORA
-
-    needs = {"to generate": memory.generating(Machine().capacity)}
-    if spec.method.inversion is not None:
-        needs["to learn tokens"] = memory.learning(spec.method.inversion.batch, INVERSION)
-    if spec.method.lora is not None:
-        needs["to learn a LoRA"] = memory.learning(spec.method.lora.batch, LORA)
-    return f"GPU memory, in half precision about: {', '.join(f'{math.ceil(gib)} GiB {aim}' for aim, gib in needs.items())}."
+        typer.echo(memory.text)
 
 
 def schema() -> None:

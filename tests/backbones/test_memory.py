@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.backbones.loading import inspect, open_backbone
+from pipelines.backbones.inspection import inspect
+from pipelines.backbones.loading import open_backbone
 from pipelines.backbones.memory import INVERSION, LORA, Memory, memory_of
 from tests.builders import CPU
 from tests.checkpoints import build, build_xl

@@ -140,7 +140,7 @@ def test_validate_says_what_a_checkpoint_that_is_run_whole_cannot_do(tmp_path: P
     models = {"text_to_image": str(build_z_image(tmp_path / "z")), "resolution": 32}
     done = call("validate", written(tmp_path, models=models))
     assert done.exit_code == 0, done.stderr
-    assert "models.text_to_image: a ZImagePipeline, of no size of its own.\n" in done.stdout
+    assert "models.text_to_image: a ZImagePipeline, 32 pixels a side.\n" in done.stdout
     assert (
         "  Run whole, as diffusers runs it: no step-level batching, and no augmented_conditioning, method.inv" in done.stdout
     )
