@@ -4,8 +4,7 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
-from pipelines.backbones.capabilities import check_capabilities
-from pipelines.backbones.checkpoints import read_checkpoints
+from pipelines.backbones.capabilities import check_models
 from pipelines.engine.engine import Engine
 from pipelines.engine.open import open_engine
 from pipelines.engine.whole import PipelineEngine
@@ -102,9 +101,9 @@ class Job:
         )
 
     def check(self) -> None:
-        """Check what the spec requires of source and checkpoints. Raises SpecError, SourceError or ModelError."""
+        """Check what the spec requires of checkpoints and source. Raises SpecError, SourceError or ModelError."""
+        check_models(self.spec)
         requirements.check(self.spec, self.resources.source)
-        check_capabilities(self.spec, read_checkpoints(self.spec).inspections)
 
     def learn(self) -> None:
         """Train judges, tokens and LoRAs, or take them from the store; store which source images cannot be used."""

@@ -2,11 +2,23 @@
 
 from collections.abc import Mapping
 
+from pipelines.backbones.checkpoints import Checkpoints, read_checkpoints
 from pipelines.backbones.features import FEATURES
 from pipelines.backbones.inspection import Inspection
 from pipelines.backbones.layout import Layout
+from pipelines.backbones.vocabulary import check_words
 from pipelines.errors import SpecError
 from pipelines.spec import FromNoise, VersionSpec
+from pipelines.spec.helpers import check_helpers
+
+
+def check_models(spec: VersionSpec) -> Checkpoints:
+    """All that can be refused without an image, by what a spec says and the configurations of its checkpoints.
+    Raises SpecError or ModelError."""
+    check_helpers(spec)
+    checkpoints = read_checkpoints(spec)
+    check_capabilities(spec, checkpoints.inspections)
+    return checkpoints
 
 
 def check_capabilities(spec: VersionSpec, checkpoints: Mapping[str, Inspection]) -> None:
@@ -32,6 +44,7 @@ def check_capabilities(spec: VersionSpec, checkpoints: Mapping[str, Inspection])
     if isinstance(method, FromNoise):
         check_side("method.width", method.width or resolution, base.layout, name)
         check_side("method.height", method.height or resolution, base.layout, name)
+    check_words(spec, base.folder)
 
 
 def check_side(field: str, side: int, layout: Layout, name: str) -> None:

@@ -24,6 +24,11 @@ class Checkpoints:
     inspections: dict[str, Inspection] = field(default_factory=dict)
     not_read: list[str] = field(default_factory=list)
 
+    @property
+    def painter(self) -> Inspection:
+        """What paints: the inpainting checkpoint, or the text-to-image one."""
+        return self.inspections.get(PAINTER, self.inspections[BASE])
+
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Inside the block, a checkpoint that does not lie here is noted."""

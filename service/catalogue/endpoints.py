@@ -6,12 +6,11 @@ from pathlib import Path
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from pipelines.backbones.capabilities import check_capabilities
-from pipelines.backbones.checkpoints import read_checkpoints
+from pipelines.backbones.capabilities import check_models
 from pipelines.backbones.description import describe, needs
 from pipelines.backbones.locate import only_here
 from pipelines.spec import FILTER_SPECS, METHOD_SPECS, VersionSpec
-from pipelines.spec.helpers import check_helpers, warnings
+from pipelines.spec.helpers import warnings
 from pipelines.spec.models import BUNDLED, WEIGHTS_SUFFIX
 from pipelines.store.object_store import Store
 from service.api.dependencies import Context, ReadAccess
@@ -86,10 +85,8 @@ def validate_spec(context: Context, _caller: ReadAccess, spec: VersionSpec) -> C
     """Check a spec and the configurations of its checkpoints, as far as they lie here. The answer has every default filled
     in, what the checkpoints are and need, and what the spec will do badly."""
     check(spec, context.settings)
-    check_helpers(spec)
     with only_here(elsewhere=[root for root in context.settings.model_roots if not root.is_dir()]):
-        checkpoints = read_checkpoints(spec)
-        check_capabilities(spec, checkpoints.inspections)
+        checkpoints = check_models(spec)
         memory = needs(spec.method, checkpoints, context.settings.capacity)
     return CheckedSpec(
         **dict(spec),

@@ -9,7 +9,6 @@ import typer
 from rich.table import Table
 
 from pipelines.errors import CounterpoiseError
-from pipelines.source.decode import media_type
 from pipelines.spec.base import quantity
 from service.cli.output import console
 from service.cli.remote import PATIENCE, Dataset, Number
@@ -31,6 +30,8 @@ def iterate_samples(client: Client, dataset: str, number: int, criteria: dict[st
 
 def save(client: Client, sample: SampleView, folder: Path) -> Path:
     """Write a sample's image as VERDICT/CLASS/ID.SUFFIX. Raises CounterpoiseError where it cannot be written."""
+    from pipelines.source.decode import media_type
+
     data = client.download(sample.image, sample.image)
     suffix = media_type(data).removeprefix("image/")
     file = folder / sample.verdict / sample.label.replace("/", "_") / f"{sample.id}.{suffix}"

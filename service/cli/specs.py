@@ -3,7 +3,7 @@
 import json
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from pipelines.spec import Machine, UploadedSource, VersionSpec, load
 from pipelines.spec.base import quantity
 from pipelines.spec.helpers import check_helpers, warnings
 from service.cli.output import write_json
+
+if TYPE_CHECKING:
+    from pipelines.backbones.checkpoints import Checkpoints
 
 EXAMPLES = ("spurious", "few-shot", "long-tail")
 
@@ -34,10 +37,12 @@ def validate(
         write_json(json_, checked.model_dump_json(exclude_unset=True, indent=2) + "\n")
     for line in warnings(checked):
         typer.echo(f"Warning: {line}")
+    checkpoints = check_checkpoints(checked)  # before the images, which are many
     title = f"{checked.name}: {checked.method.type}, {checked.amount}."
     if isinstance(checked.source, UploadedSource):
         typer.echo(f"{title} The spec is valid; its images lie with a service, and were not looked at.")
         return
+    from pipelines.backbones.duration import duration
     from pipelines.source import requirements
     from pipelines.source.open import open_source
     from pipelines.version.plan import make_plan
@@ -47,14 +52,16 @@ def validate(
         typer.echo(line)
     plan = make_plan(checked, "", "", source.counts)
     requirements.check(checked, source)
-    print_checkpoints(checked)
     typer.echo(f"{title} The spec is valid.")
-    typer.echo(f"To be made: {quantity(plan.planned, 'image')} in {quantity(plan.shards, 'shard')}.")
+    classes = ", ".join(f"{count:,} {label}" for label, count in plan.per_class.items())
+    typer.echo(f"To be made: {quantity(plan.planned, 'image')} in {quantity(plan.shards, 'shard')}: {classes}.")
+    if line := duration(checked, plan.planned, checkpoints.painter):
+        typer.echo(line)
 
 
-def print_checkpoints(spec: VersionSpec) -> None:
-    """Say what the spec's own checkpoints are. Raises ModelError or SpecError for those, or bundled ones, that cannot be
-    used."""
+def check_checkpoints(spec: VersionSpec) -> "Checkpoints":
+    """Say what the spec's own checkpoints are, and need. Raises ModelError or SpecError for those, or bundled ones, that
+    cannot be used."""
     from pipelines.backbones.capabilities import check_capabilities
     from pipelines.backbones.checkpoints import read_checkpoints
     from pipelines.backbones.description import describe, needs
@@ -64,9 +71,9 @@ def print_checkpoints(spec: VersionSpec) -> None:
     for description in describe(checkpoints) if own else ():
         typer.echo(description.text)
     check_capabilities(spec, checkpoints.inspections)
-    memory = needs(spec.method, checkpoints, Machine().capacity) if own else None
-    if memory is not None:
+    if own and (memory := needs(spec.method, checkpoints, Machine().capacity)):
         typer.echo(memory.text)
+    return checkpoints
 
 
 def schema() -> None:

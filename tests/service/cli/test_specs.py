@@ -26,10 +26,11 @@ def test_an_example_is_printed_as_a_spec_that_is_valid(name: str, tmp_path: Path
     (tmp_path / "spec.yaml").write_text(done.stdout)
     checked = call("validate", tmp_path / "spec.yaml")
     assert checked.exit_code == 0
-    images, said, planned = checked.stdout.splitlines()
+    images, said, planned, time = checked.stdout.splitlines()
     assert said == f"{spec.name}: {spec.method.type}, {spec.amount}. The spec is valid."
     assert images.endswith("; 0 cannot be used.")
     assert planned.startswith("To be made: ")
+    assert time.startswith("Denoising takes about ")
 
 
 def test_the_images_of_a_folder_are_looked_at_and_the_bad_ones_named(tmp_path: Path) -> None:
@@ -42,10 +43,10 @@ def test_the_images_of_a_folder_are_looked_at_and_the_bad_ones_named(tmp_path: P
     (tmp_path / "images/train/boot/10.png").write_text("no image")
     done = call("validate", written(tmp_path, source={"type": "folder", "path": "images"}, amount={"multiply": 2}))
     assert done.exit_code == 0, done.stderr
-    images, bad, _, planned = done.stdout.splitlines()
+    images, bad, _, planned, _ = done.stdout.splitlines()
     assert images == "Real images: 9 boot, 9 shoe; 18 for validation, 18 for test; 1 cannot be used."
     assert bad.startswith("  train/boot/10.png: ")
-    assert planned == "To be made: 36 images in 1 shard."
+    assert planned == "To be made: 36 images in 1 shard: 18 boot, 18 shoe."
 
 
 def test_an_amount_that_means_nothing_is_found_before_anything_is_made(tmp_path: Path) -> None:
