@@ -11,6 +11,7 @@ from service.cli import browse, local, operate, remote, specs
 from service.cli.api_keys import keys_app
 from service.cli.demo import demo
 from service.cli.families import families
+from service.cli.init import init
 from service.cli.supervisor import up
 
 
@@ -37,6 +38,7 @@ app = typer.Typer(
     help="Makes the training images a dataset lacks.", no_args_is_help=True, add_completion=False, cls=Commands
 )
 app.command()(specs.example)
+app.command()(init)
 app.command()(local.run)
 app.command()(local.ablate)
 app.command()(specs.validate)

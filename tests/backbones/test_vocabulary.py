@@ -29,9 +29,7 @@ def test_a_word_is_one_token_where_the_tokenizer_says_so(tmp_path: Path, slow: b
 def test_a_word_of_several_tokens_is_refused_with_others_that_are_one() -> None:
     folder = Path(resolve("builtin", "model"))
     check_words(spec(method=INVERSION), folder)
-    with pytest.raises(
-        SpecError, match=r"^method\.superclass: 'wellington boot' is several tokens of .*like 'shoe'"
-    ):
+    with pytest.raises(SpecError, match=r"^method\.superclass: 'wellington boot' is several tokens of .*like 'shoe'"):
         check_words(spec(method={**INVERSION, "superclass": "wellington boot"}), folder)
     check_words(spec(method={**INVERSION, "superclass": "wellington boot", "inversion": {"initializer": "shoe"}}), folder)
     with pytest.raises(SpecError, match=r"^method\.inversion\.initializer: 'two words' is several tokens"):
