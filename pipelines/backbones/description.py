@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pipelines.backbones.checkpoints import Checkpoints, names
 from pipelines.backbones.features import FEATURES
 from pipelines.backbones.locate import DIFFUSERS, locate
-from pipelines.backbones.memory import INVERSION, LORA, Memory, memory_of
+from pipelines.backbones.memory import Memory, memory_of
 from pipelines.builtin.checkpoints import resolve
 from pipelines.spec import MethodSpec
 
@@ -81,8 +81,8 @@ def needs(method: MethodSpec, checkpoints: Checkpoints, rows: int) -> Needs | No
         return None
     return Needs(
         math.ceil(memory.generating(rows)),
-        None if method.inversion is None else math.ceil(memory.learning(method.inversion.batch, INVERSION)),
-        None if method.lora is None else math.ceil(memory.learning(method.lora.batch, LORA)),
+        None if method.inversion is None else math.ceil(memory.learning_tokens(method.inversion.batch)),
+        None if method.lora is None else math.ceil(memory.learning_lora(method.lora.batch)),
     )
 
 

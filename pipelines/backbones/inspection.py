@@ -45,7 +45,7 @@ def inspect(checkpoint: str, name: str = "", field: str = "models.text_to_image"
         denoiser = configuration(folder / ("unet" if index.get("unet") else "transformer") / CONFIG)
         vae = configuration(folder / "vae" / CONFIG)
         solver, scheduler = index["scheduler"][1], configuration(folder / "scheduler" / SCHEDULER)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ModelError(f"{field}: {name!r} is no diffusers checkpoint ({error})") from None
     if solver in FEW_STEP_SCHEDULERS or denoiser.get("time_cond_proj_dim"):
         raise ModelError(
@@ -57,6 +57,6 @@ def inspect(checkpoint: str, name: str = "", field: str = "models.text_to_image"
             return Inspection(index["_class_name"], None, whole_layout(denoiser, vae), None, folder)
         family.check_scheduler(solver, scheduler)
         layout = family.layout(denoiser, vae)
-    except (ModelError, KeyError, TypeError, ValueError) as error:
+    except (ModelError, LookupError, TypeError, ValueError) as error:
         raise ModelError(f"{field}: {name!r} cannot be used: {error}") from None
     return Inspection(index["_class_name"], family, layout, most_steps(solver, scheduler), folder)

@@ -73,7 +73,7 @@ class SingleFile:
             weights = header(self.file)
         except (OSError, ValueError) as error:
             raise ModelError(f"{self.field}: {self.name!r} is no safetensors file ({error})") from None
-        kind = kind_of(weights) if CONV_IN in weights else None
+        kind = kind_of(weights) if len(weights.get(CONV_IN, ())) == 4 else None
         if kind not in DEFAULTS or not any(map(CROSS_ATTENTION.fullmatch, weights)):
             what = f"diffusers takes it for {kind!r}" if kind else "it has no UNet: it may be a LoRA, an embedding or a part"
             raise ModelError(

@@ -70,12 +70,13 @@ class Models(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def no_device(cls, document: Any) -> Any:
-        if isinstance(document, dict) and "device" in document:
-            raise ValueError(
-                "device is a setting of the machine, no longer of the spec; leave it out, and use run --device, or "
-                "COUNTERPOISE_DEVICE of a worker"
-            )
+    def no_machine(cls, document: Any) -> Any:
+        for name in ("device", "precision"):
+            if isinstance(document, dict) and name in document:
+                raise ValueError(
+                    f"{name} is a setting of the machine, no longer of the spec; leave it out, and use run --{name}, or "
+                    f"COUNTERPOISE_{name.upper()} of a worker"
+                )
         return document
 
     @model_validator(mode="after")

@@ -60,6 +60,7 @@ def test_every_field_is_described_and_every_type_says_what_it_is(model: type[Str
         ({"filters": [{"type": "quality", "max_saturated": 2}]}, ["filters.0.max_saturated:", "given: 2", "to 1"]),
         ({"filters": [{"type": "quality"}] * 2}, ["filters: quality, quality", "name each once"]),
         ({"models": {"device": "cuda"}}, ["models:", "device is a setting of the machine", "run --device"]),
+        ({"models": {"precision": "bf16"}}, ["models:", "precision is a setting of the machine", "COUNTERPOISE_PRECISION"]),
         ({"models": {"resolution": 65}}, ["models.resolution:", "given: 65", "multiple of 8"]),
         ({"evaluation": {"seeds": [0, 0]}}, ["evaluation.seeds:", "0, 0", "name each once"]),
         ({"evaluation": {"arms": ["ddb"]}}, ["evaluation.arms.0:", "'ddb'", "'counterpoise'"]),
