@@ -9,12 +9,13 @@ from pipelines.spec import FILTER_SPECS, METHOD_SPECS, VersionSpec
 from pipelines.spec.helpers import check_helpers, warnings
 from pipelines.spec.models import BUNDLED, WEIGHTS_SUFFIX
 from pipelines.store.object_store import Store
-from service.api.dependencies import Context, ReadAccess
+from service.api.dependencies import Context, ReadAccess, StoreContext
 from service.api.problems import documented
+from service.api.routes import Route
 from service.catalogue.schemas import CheckedSpec, CheckpointView, ComponentView, ConceptView
 from service.limits import check
 
-router = APIRouter(prefix="/v1", tags=["catalogue"], responses=documented(401, 403))
+router = APIRouter(route_class=Route, prefix="/v1", tags=["catalogue"], responses=documented(401, 403))
 
 
 def component_view(model: type[BaseModel]) -> ComponentView:
@@ -51,7 +52,7 @@ def concept_view(store: Store, key: str) -> ConceptView:
 
 
 @router.get("/concepts")
-def list_concepts(context: Context, caller: ReadAccess) -> list[ConceptView]:
+def list_concepts(context: StoreContext, caller: ReadAccess) -> list[ConceptView]:
     """The learned tokens, of all versions."""
     store = context.store(caller)
     return [concept_view(store, key) for key in store.keys("concepts/token") if key.endswith("/curve.json")]
