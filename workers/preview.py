@@ -28,7 +28,11 @@ def answer_preview(settings: Settings, tenant: str, spec: dict[str, Any], count:
     except Exception as error:
         log.exception("preview failed")
         return failure(f"the preview failed ({type(error).__name__}: {error}); ask for a version to see more", 500)
-    return {"state": "done", "learned": result.learned, "images": [preview_image(candidate) for candidate in result.candidates]}
+    return {
+        "state": "done",
+        "learned": result.learned,
+        "images": [preview_image(candidate) for candidate in result.candidates],
+    }
 
 
 def failure(error: str, status: int) -> dict[str, Any]:

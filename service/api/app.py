@@ -42,7 +42,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     migrated(settings.database)
     database, broker = Database.open(settings.database, DATABASE_PATIENCE), open_broker(settings.broker_url)
     app = FastAPI(
-        title="Counterpoise", summary="Makes the training images a dataset lacks.", version="1", docs_url=None, redoc_url=None
+        title="Counterpoise",
+        summary="Makes the training images a dataset lacks.",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
     )
     registry, latency = metrics.collect(database)
     app.state.context = AppContext(
@@ -50,7 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         database,
         broker,
         Waker(broker, settings.sweep_seconds),
-        Readiness.of(settings, database, broker),
+        Readiness.of(settings, database),
         PreviewBroker(settings.broker_url),
         registry,
     )

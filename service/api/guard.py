@@ -78,7 +78,8 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in PUBLIC:
-            return await self.app(scope, receive, send)
+            await self.app(scope, receive, send)
+            return
         context: AppContext = scope["app"].state.context
         headers, path = Headers(scope=scope), scope["path"]
         limit = body_limit(context.settings, path)
@@ -92,6 +93,7 @@ class Guard:
             response = error_response(error)
             if response is None:
                 raise
-            return await response(scope, receive, send)
+            await response(scope, receive, send)
+            return
         scope.setdefault("state", {})["caller"] = caller
         await self.app(scope, counted(receive, limit), send)

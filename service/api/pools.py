@@ -1,4 +1,4 @@
-"""Threads for what blocks, a pool for each kind of waiting: a store that hangs takes none of those that read the database."""
+"""Threads for what blocks, a pool for each kind of waiting: a store that hangs takes none of the database's."""
 
 import math
 from collections.abc import Callable

@@ -72,7 +72,9 @@ def api(
 
 
 def worker(
-    queues: Annotated[str, typer.Option(help="Kinds of work to do: cpu, gpu, or both; gpu makes previews, too.")] = "cpu,gpu",
+    queues: Annotated[
+        str, typer.Option(help="Kinds of work to do: cpu, gpu, or both; gpu makes previews, too.")
+    ] = "cpu,gpu",
 ) -> None:
     """Do the work. Run one on each GPU."""
     from service import tracing

@@ -1,4 +1,4 @@
-"""Which parts of the service are away: each is tried in a thread of its own, at most once a second, and never twice at once."""
+"""Which parts of the service are away: each is tried in a thread of its own, once a second and never twice at once."""
 
 import asyncio
 import time
@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 
+import redis
 import structlog
 from anyio import CapacityLimiter, to_thread
-from celery import Celery
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from sqlalchemy import select
 
 from pipelines.store.object_store import Patience, Store
@@ -28,9 +30,10 @@ def check_database(database: Database) -> None:
         session.execute(select(Version.id).limit(1))
 
 
-def check_broker(broker: Celery) -> None:
-    with broker.connection_for_read(connect_timeout=TIMEOUT) as connection:
-        connection.ensure_connection(max_retries=1, timeout=TIMEOUT)
+def check_broker(url: str) -> None:
+    once = Retry(NoBackoff(), 0)
+    with redis.Redis.from_url(url, socket_connect_timeout=TIMEOUT, socket_timeout=TIMEOUT, retry=once) as client:
+        client.ping()
 
 
 def check_store(url: str) -> None:
@@ -48,11 +51,11 @@ class Readiness:
     threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(3))
 
     @classmethod
-    def of(cls, settings: Settings, database: Database, broker: Celery) -> "Readiness":
+    def of(cls, settings: Settings, database: Database) -> "Readiness":
         return cls(
             {
                 "database": partial(check_database, database),
-                "broker": partial(check_broker, broker),
+                "broker": partial(check_broker, settings.broker_url),
                 "store": partial(check_store, settings.store),
             }
         )

@@ -42,7 +42,11 @@ async def create_preview(
     with reached():
         if not await context.previews.begin(caller.tenant, preview_id, most):
             raise HTTPException(429, f"{most} previews are on their way; wait for one of them", RETRY_AFTER)
-        await context.pools.broker.run(request_preview, context.broker, preview_id, caller.tenant, spec, request.count)
+        try:
+            await context.pools.broker.run(request_preview, context.broker, preview_id, caller.tenant, spec, request.count)
+        except Exception:
+            await context.previews.drop(caller.tenant, preview_id)
+            raise
     response.headers["Location"] = f"/v1/previews/{preview_id}"
     return PreviewView(id=preview_id, state="pending")
 

@@ -1,6 +1,7 @@
 """A preview's request and answer, both through the broker: nothing of it lies in the database.
 
-Lost messages do no harm: the client sends its request again. A preview has one key, of its tenant, which goes away by itself.
+Lost messages do no harm: the client sends its request again. A preview has one key, of its tenant, which
+goes away by itself.
 """
 
 import json

@@ -51,7 +51,9 @@ def list_samples(
     response_class=Response,
     responses={200: {"content": {f"image/{name}": {} for name in ("png", "webp", "jpeg")}, "description": "The image."}},
 )
-def get_image(context: StoreContext, caller: ReadAccess, name: DatasetName, number: VersionNumber, sample: SampleId) -> Response:
+def get_image(
+    context: StoreContext, caller: ReadAccess, name: DatasetName, number: VersionNumber, sample: SampleId
+) -> Response:
     """One sample's image, as it is stored."""
     find_version(context, caller, name, number)
     index, attempt = map(int, sample.split("-"))

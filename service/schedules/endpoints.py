@@ -15,7 +15,9 @@ from service.versions.lookups import require_name
 from service.versions.schemas import EXAMPLE_SPEC
 from service.versions.submission import admit, unpin
 
-router = APIRouter(route_class=Route, prefix="/v1/datasets/{name}/schedule", tags=["datasets"], responses=documented(401, 403, 422))
+router = APIRouter(
+    route_class=Route, prefix="/v1/datasets/{name}/schedule", tags=["datasets"], responses=documented(401, 403, 422)
+)
 WEEKLY = {"cron": "0 3 * * 1", "time_zone": "Europe/Berlin", "spec": EXAMPLE_SPEC}
 
 

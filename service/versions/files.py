@@ -65,7 +65,9 @@ def list_files(context: StoreContext, caller: ReadAccess, name: DatasetName, num
     response_class=StreamingResponse,
     responses={200: {"content": {"application/octet-stream": {}}, "description": "The file."}},
 )
-def get_file(context: StoreContext, caller: ReadAccess, name: DatasetName, number: VersionNumber, path: str) -> StreamingResponse:
+def get_file(
+    context: StoreContext, caller: ReadAccess, name: DatasetName, number: VersionNumber, path: str
+) -> StreamingResponse:
     """One file of a published version."""
     store, root, _ = open_version(context, caller, name, number)
     key_by_path = {file["path"]: file["key"] for file in manifest_files(store, root)}
