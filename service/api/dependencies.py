@@ -42,10 +42,11 @@ class AppContextWithStore(AppContext):
 
     def store(self, caller: Caller) -> Store:
         """The caller's tenant's part of the object store: no other can be reached from it."""
-        return Store.open(self.store_url(caller), REQUEST_PATIENCE)
+        return Store.open(f"{self.settings.store}/{caller.tenant}", REQUEST_PATIENCE)
 
-    def store_url(self, caller: Caller) -> str:
-        return f"{self.settings.store}/{caller.tenant}"
+    def patient_store(self, caller: Caller) -> Store:
+        """The same, for files of any size: calls that hold none of the store's threads."""
+        return Store.open(f"{self.settings.store}/{caller.tenant}")
 
 
 async def app_context(request: Request) -> AppContext:

@@ -2,13 +2,15 @@
 
 import base64
 import binascii
+from typing import Any
 
+from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.dependencies import AppContext
-from service.api.problems import error_response
 from service.settings import Settings
 from service.state import api_keys
 from service.state.api_keys import Caller
@@ -46,9 +48,10 @@ def unauthorized(path: str) -> HTTPException:
     )
 
 
-def body_limit(settings: Settings, path: str) -> int:
+def body_limit(settings: Settings, method: str, path: str) -> int:
     """Bytes that a request's body may have."""
-    return settings.max_upload_bytes if path.startswith(UPLOADS) else settings.max_body_bytes
+    upload = method == "PUT" and path.startswith(UPLOADS)
+    return settings.max_upload_bytes if upload else settings.max_body_bytes
 
 
 def too_large(limit: int) -> HTTPException:
@@ -70,6 +73,11 @@ def counted(receive: Receive, limit: int) -> Receive:
     return receive_counted
 
 
+def handler_of(app: Starlette, error: Exception) -> Any:
+    """The application's handler of an error, which stands behind this middleware; None for one that nobody foresaw."""
+    return next((app.exception_handlers[kind] for kind in type(error).__mro__ if kind in app.exception_handlers), None)
+
+
 class Guard:
     """Puts the caller into `request.state.caller`; answers 401 and 413 itself."""
 
@@ -82,7 +90,7 @@ class Guard:
             return
         context: AppContext = scope["app"].state.context
         headers, path = Headers(scope=scope), scope["path"]
-        limit = body_limit(context.settings, path)
+        limit = body_limit(context.settings, scope["method"], path)
         try:
             caller = await identify(context, headers, path)
             if caller is None:
@@ -90,9 +98,10 @@ class Guard:
             if int(headers.get("content-length", 0)) > limit:
                 raise too_large(limit)
         except Exception as error:
-            response = error_response(error)
-            if response is None:
+            handler = handler_of(scope["app"], error)
+            if handler is None:
                 raise
+            response = await handler(Request(scope), error)
             await response(scope, receive, send)
             return
         scope.setdefault("state", {})["caller"] = caller

@@ -73,17 +73,6 @@ def problem_response(
 AWAY = {OperationalError: "database", PoolTimeout: "database", GenericError: "object store"}
 
 
-def error_response(error: Exception) -> JSONResponse | None:
-    """The answer to an error that a handler, or what stands before it, may raise; None for one that nobody foresaw."""
-    if isinstance(error, HTTPException):
-        return problem_response(error.status_code, str(error.detail), headers=dict(error.headers or {}))
-    for kind, part in AWAY.items():
-        if isinstance(error, kind):
-            log.warning(f"the {part} does not answer", error=f"{type(error).__name__}: {error}")
-            return problem_response(503, f"the {part} does not answer; try again later", headers=RETRY_AFTER)
-    return None
-
-
 def field_errors(error: RequestValidationError) -> list[FieldError]:
     return [field_error(details) for details in error.errors()]
 
@@ -104,6 +93,10 @@ def install(app: FastAPI) -> None:
         document = plain()
         schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         document["components"]["schemas"] |= {**schema.pop("$defs"), "Problem": schema}
+        for operation in (operation for path in document["paths"].values() for operation in path.values()):
+            statuses = (413, 503) if "requestBody" in operation else (503,)
+            if "security" in operation:
+                operation["responses"] |= {str(status): answer for status, answer in documented(*statuses).items()}
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
@@ -120,10 +113,14 @@ def install(app: FastAPI) -> None:
             422, str(error), [FieldError(field=field, message=message)] if FIELD.fullmatch(field) else []
         )
 
-    async def answer(_request: Request, error: Exception) -> JSONResponse:
-        response = error_response(error)
-        assert response is not None
-        return response
+    @app.exception_handler(HTTPException)
+    async def http(_request: Request, error: HTTPException) -> JSONResponse:
+        return problem_response(error.status_code, str(error.detail), headers=dict(error.headers or {}))
 
-    for kind in (HTTPException, *AWAY):
-        app.add_exception_handler(kind, answer)
+    async def away(_request: Request, error: Exception) -> JSONResponse:
+        part = next(part for kind, part in AWAY.items() if isinstance(error, kind))
+        log.warning(f"the {part} does not answer", error=f"{type(error).__name__}: {error}")
+        return problem_response(503, f"the {part} does not answer; try again later", headers=RETRY_AFTER)
+
+    for kind in AWAY:
+        app.add_exception_handler(kind, away)

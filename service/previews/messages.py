@@ -6,8 +6,6 @@ goes away by itself.
 
 import json
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +22,7 @@ PREVIEW = "counterpoise.preview"  # the task
 QUEUE_SECONDS = 120  # that a preview may wait for a worker
 WORK_SECONDS = 300  # that it may take then, loading of models included
 ANSWER_LIFETIME = 300  # seconds that an answer can be fetched
+CONNECTIONS = 8  # of an API process to the broker, for previews
 ANSWERS_KEPT = 8  # of a tenant: they have the size of their images
 LATE = "no worker was free in time; try again later, or ask for a version"
 
@@ -53,41 +52,41 @@ def pending(seconds: float) -> str:
     return json.dumps({"state": "pending", "deadline": time.time() + seconds})
 
 
-@dataclass(frozen=True, slots=True)
 class PreviewBroker:
-    """The API's side; no call lasts longer than the broker's timeouts."""
+    """The API's side, over a few connections, however many wait; no call lasts longer than the broker's timeouts."""
 
-    broker_url: str
-
-    @asynccontextmanager
-    async def client(self) -> AsyncIterator[aioredis.Redis]:
-        timeouts: dict[str, Any] = {"socket_connect_timeout": CONNECT_SECONDS, "socket_timeout": ANSWER_SECONDS}
-        async with aioredis.Redis.from_url(self.broker_url, **timeouts, retry=Retry(NoBackoff(), 0)) as client:
-            yield client
+    def __init__(self, broker_url: str) -> None:
+        pool = aioredis.BlockingConnectionPool.from_url(
+            broker_url,
+            max_connections=CONNECTIONS,
+            timeout=ANSWER_SECONDS,
+            socket_connect_timeout=CONNECT_SECONDS,
+            socket_timeout=ANSWER_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self.client = aioredis.Redis.from_pool(pool)
 
     async def begin(self, tenant: str, preview_id: str, most: int) -> bool:
         """Note that a preview waits; False when so many of the tenant's do already."""
         clock = time.time()
-        async with self.client() as client, client.pipeline(transaction=True) as pipe:
+        async with self.client.pipeline(transaction=True) as pipe:
             pipe.zremrangebyscore(pending_key(tenant), "-inf", clock)
             pipe.zadd(pending_key(tenant), {preview_id: clock + QUEUE_SECONDS})
             pipe.zcard(pending_key(tenant))
             pipe.expire(pending_key(tenant), QUEUE_SECONDS + WORK_SECONDS)
             pipe.set(key(tenant, preview_id), pending(QUEUE_SECONDS), ex=QUEUE_SECONDS + ANSWER_LIFETIME)
             _, _, count, *_ = await pipe.execute()
-            if count > most:
-                await self.drop(tenant, preview_id)
-            return bool(count <= most)
+        if count > most:
+            await self.drop(tenant, preview_id)
+        return bool(count <= most)
 
     async def drop(self, tenant: str, preview_id: str) -> None:
-        async with self.client() as client:
-            await client.zrem(pending_key(tenant), preview_id)
-            await client.delete(key(tenant, preview_id))
+        await self.client.zrem(pending_key(tenant), preview_id)
+        await self.client.delete(key(tenant, preview_id))
 
     async def find(self, tenant: str, preview_id: str) -> dict[str, Any] | None:
         """A preview's `state`: pending, done with its images, or failed with `error` and `status`; None: no such preview."""
-        async with self.client() as client:
-            data = await client.get(key(tenant, preview_id))
+        data = await self.client.get(key(tenant, preview_id))
         if data is None:
             return None
         record: dict[str, Any] = json.loads(data)

@@ -51,7 +51,7 @@ async def put_source(
             await run_in_threadpool(file.write, chunk)
         file.seek(0)
         limits = Limits(UNPACKED_RATIO * max_bytes, context.settings.max_upload_images)
-        store = context.store(caller)
+        store = context.patient_store(caller)
         index = await run_in_threadpool(upload.take_in, store, name, members(file), limits, allow_synthetic=allow_synthetic)
     return source_view(index)
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, select
+from sqlalchemy.exc import TimeoutError
 from sqlalchemy.orm import Session
 
 from service.state.migrations import migrate
@@ -15,6 +16,21 @@ from service.state.tables import now
 
 PATIENCE = 30.0  # seconds that a writer waits for another
 CONNECT_SECONDS = 5  # to a PostgreSQL that does not answer
+
+
+@dataclass(frozen=True, slots=True)
+class WriteLock:
+    """A lock that is waited for so many seconds. Raises TimeoutError of SQLAlchemy."""
+
+    seconds: float
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __enter__(self) -> None:
+        if not self.lock.acquire(timeout=self.seconds):
+            raise TimeoutError(f"no turn to write in {self.seconds:g} s")
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +50,7 @@ class Database:
         engine = create_engine(url, pool_timeout=patience or PATIENCE)
         event.listen(engine, "connect", partial(prepare, busy_seconds=patience or PATIENCE))
         event.listen(engine, "begin", begin)
-        return cls(engine, threading.Lock())
+        return cls(engine, WriteLock(patience or PATIENCE))
 
     def create(self) -> None:
         """Make the tables, or bring those there are up to date."""

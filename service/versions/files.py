@@ -74,8 +74,7 @@ def get_file(
     if path not in key_by_path:
         raise HTTPException(404, f"version {number} of {name!r} has no file {path!r}; see its list of files")
     media_type = "text/html" if path.endswith(".html") else "application/octet-stream"
-    patient = Store.open(context.store_url(caller))  # a file takes as long as its reader does, and no thread
-    return StreamingResponse(chunks(patient, key_by_path[path]), media_type=media_type)
+    return StreamingResponse(chunks(context.patient_store(caller), key_by_path[path]), media_type=media_type)
 
 
 async def chunks(store: Store, key: str) -> AsyncIterator[bytes]:

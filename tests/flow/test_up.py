@@ -171,7 +171,8 @@ def test_a_preview_is_answered_in_seconds_and_leaves_nothing(service: Service) -
     (service.folder / "glance.yaml").write_text(yaml.safe_dump({**SPEC, "evaluation": None}))
     done = service.command("preview", service.folder / "glance.yaml", "--count", "2", "--out", service.folder / "glance")
     assert done.returncode == 0, done.stderr
-    assert {PIL.Image.open(file).size for file in (service.folder / "glance").glob("*.png")} == {(64, 64)}
+    made = [PIL.Image.open(io.BytesIO(file.read_bytes())) for file in (service.folder / "glance").glob("*.png")]
+    assert [picture.size for picture in made] == [(64, 64)] * 2
     assert sorted(path for path in (service.folder / "store").rglob("*") if path.is_file()) == before
 
 
