@@ -1,5 +1,8 @@
 """The HTTP application: `uvicorn --factory service.api.app:create_app`. It never imports torch."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from fastapi import FastAPI
 
 import service.catalogue.endpoints as catalogue
@@ -37,6 +40,12 @@ def migrated(url: str) -> None:
     database.engine.dispose()
 
 
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    await app.state.context.previews.client.aclose()
+
+
 def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     migrated(settings.database)
@@ -47,6 +56,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version="1",
         docs_url=None,
         redoc_url=None,
+        lifespan=lifespan,
     )
     registry, latency = metrics.collect(database)
     app.state.context = AppContext(
