@@ -54,13 +54,15 @@ class Settings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged: this and worse.")
     metrics_port: int = Field(
-        0, ge=0, lt=2**16, description="Port of worker and scheduler for /metrics and /healthz; 0: none."
+        0, ge=0, lt=2**16, description="Port of API, worker and scheduler for /metrics and /healthz; 0: none."
     )
 
     auth: bool = Field(True, description="Whether an API key is asked for. Without, the API listens on loopback alone.")
     private_webhooks: bool = Field(
         False, description="Whether webhooks may go to private, loopback and link-local addresses."
     )
+    max_body_bytes: int = Field(2**20, gt=0, description="Largest body of a request, but for uploads.")
+    max_previews: int = Field(4, gt=0, description="Most previews of a tenant that wait or are being made.")
     max_upload_bytes: int = Field(
         2 * 2**30, gt=0, description="Largest upload of a source, packed; unpacked four times that."
     )

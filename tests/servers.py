@@ -90,6 +90,15 @@ def s3(folder: Path) -> Iterator[int]:
         process.wait()
 
 
+@contextmanager
+def black_hole() -> Iterator[int]:
+    """A port that takes every connection, and never answers."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(1000)
+        yield listening.getsockname()[1]
+
+
 def answers(port: int) -> bool:
     try:
         with closing(HTTPConnection("127.0.0.1", port, timeout=1)) as connection:

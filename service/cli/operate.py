@@ -72,13 +72,18 @@ def api(
 
 
 def worker(
-    queues: Annotated[str, typer.Option(help="Kinds of work to do: cpu, gpu, or both.")] = "cpu,gpu",
+    queues: Annotated[
+        str, typer.Option(help="Kinds of work to do: cpu, gpu, or both; gpu makes previews, too.")
+    ] = "cpu,gpu",
 ) -> None:
     """Do the work. Run one on each GPU."""
     from service import tracing
+    from service.broker import PREVIEWS
 
     tracing.enabled()  # what is wrong with it fails here, in a line
     open_migrated_database().engine.dispose()
+    if "gpu" in queues.split(","):  # in a queue of their own, so that no row of units stands before them
+        queues = f"{queues},{PREVIEWS}"
     command = [sys.executable, "-m", "celery", "-q", "-A", "workers.app", "worker", "-Q", queues]
     os.execv(sys.executable, command)
 

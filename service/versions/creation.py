@@ -1,13 +1,10 @@
 """Creating a version over HTTP, new or as a refresh: insert its row, wake a worker, answer with its URL."""
 
-import contextlib
 from typing import Any
 
 from fastapi import HTTPException, Response
-from kombu.exceptions import OperationalError
 
 from service.api.dependencies import AppContext
-from service.broker import send_look
 from service.state import versions
 from service.state.api_keys import Caller
 from service.state.idempotency import IdempotentRequest, KeyReused
@@ -41,6 +38,5 @@ def create_and_wake(
 
 
 def wake_worker(context: AppContext) -> None:
-    """Wake a worker, if the broker can be reached. If not, the scheduler does later: the units are in the database."""
-    with contextlib.suppress(OperationalError, OSError):
-        send_look(context.broker, "cpu", context.settings.sweep_seconds)
+    """Wake a worker, after the answer if the broker is slow. If it is away, the scheduler does later."""
+    context.waker.wake("cpu")

@@ -8,12 +8,13 @@ from fastapi import APIRouter, HTTPException, Path
 
 from service.api.dependencies import Context, ReadAccess, SubmitAccess
 from service.api.problems import documented
+from service.api.routes import Route
 from service.state import deliveries
 from service.webhooks.addresses import resolve
 from service.webhooks.delivery import message_id
 from service.webhooks.schemas import DeliveryView, NewWebhook, WebhookRequest, WebhookView
 
-router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], responses=documented(401, 403, 422))
+router = APIRouter(route_class=Route, prefix="/v1/webhooks", tags=["webhooks"], responses=documented(401, 403, 422))
 WebhookId = Annotated[int, Path(ge=1, le=2**62, description="Id of the webhook.")]
 
 
