@@ -1,7 +1,7 @@
 """What endpoints depend on: settings, database, broker, store, and the caller with the scope that is needed."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from celery import Celery
@@ -9,6 +9,7 @@ from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from pipelines.store.object_store import Store
+from service.caps import Caps, OpenStreams, TokenBuckets
 from service.settings import Settings
 from service.state import api_keys
 from service.state.api_keys import Caller, Scope
@@ -22,6 +23,8 @@ class AppContext:
     settings: Settings
     database: Database
     broker: Celery
+    streams: OpenStreams = field(default_factory=OpenStreams)
+    requests: TokenBuckets = field(default_factory=TokenBuckets)
 
     def store(self, caller: Caller) -> Store:
         """The caller's tenant's part of the object store: no other can be reached from it."""
@@ -40,7 +43,7 @@ Bearer = Annotated[
 
 
 def authenticated(context: Context, bearer: Bearer) -> Caller:
-    """The caller by the request's API key. Raises 401."""
+    """The caller by the request's API key. Raises 401, and CapReached for too many requests."""
     if not context.settings.auth:
         return Caller("default", api_keys.SCOPES)
     caller = None if bearer is None else api_keys.authenticate(context.database, bearer.credentials)
@@ -50,6 +53,7 @@ def authenticated(context: Context, bearer: Bearer) -> Caller:
             "no valid API key; send one as 'Authorization: Bearer cp_...', made by 'counterpoise keys create'",
             {"WWW-Authenticate": "Bearer"},
         )
+    context.requests.take(caller.key, Caps.of(context.settings, caller.limits).requests_per_second)
     return caller
 
 
@@ -63,6 +67,12 @@ def require(scope: Scope) -> Callable[[Caller], Caller]:
         return caller
 
     return authorized
+
+
+def counted_stream(context: Context, caller: Annotated[Caller, Depends(authenticated)]) -> Iterator[None]:
+    """A dependency: the response is a stream, one of so many that the tenant may have open. Raises CapReached."""
+    with context.streams.hold(caller.tenant, Caps.of(context.settings, caller.limits).streams):
+        yield
 
 
 ReadAccess = Annotated[Caller, Depends(require("read"))]

@@ -5,9 +5,11 @@ from typing import Any
 
 from fastapi import HTTPException, Response
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from service.api.dependencies import AppContext
-from service.broker import send_look
+from service.broker import wake
+from service.caps import Caps
 from service.state import versions
 from service.state.api_keys import Caller
 from service.state.idempotency import IdempotentRequest, KeyReused
@@ -26,9 +28,12 @@ def create_and_wake(
     *,
     refresh: bool = False,
 ) -> VersionView:
-    """Create a version, wake a worker and answer with its address. Raises 409."""
+    """Create a version, wake a worker and answer with its address. Raises 409, and CapReached."""
+    caps, priority = Caps.of(context.settings, caller.limits), caller.limits.get("priority") or 0
     try:
-        version_id = versions.create(context.database, caller.tenant, name, document, request, refresh=refresh)
+        version_id = versions.create(
+            context.database, caller.tenant, name, document, request, refresh=refresh, caps=caps, priority=priority
+        )
     except KeyReused:
         raise HTTPException(409, "Idempotency-Key: was used for another request; use a new one") from None
     except VersionRunning as running:
@@ -42,5 +47,5 @@ def create_and_wake(
 
 def wake_worker(context: AppContext) -> None:
     """Wake a worker, if the broker can be reached. If not, the scheduler does later: the units are in the database."""
-    with contextlib.suppress(OperationalError, OSError):
-        send_look(context.broker, "cpu", context.settings.sweep_seconds)
+    with contextlib.suppress(OperationalError, RedisError, OSError):
+        wake(context.broker, "cpu")
