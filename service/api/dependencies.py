@@ -1,6 +1,6 @@
 """What endpoints depend on: settings, database, broker, store, and the caller with the scope that is needed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -69,7 +69,7 @@ def require(scope: Scope) -> Callable[[Caller], Caller]:
     return authorized
 
 
-def counted_stream(context: Context, caller: Annotated[Caller, Depends(authenticated)]) -> Iterator[None]:
+async def counted_stream(context: Context, caller: Annotated[Caller, Depends(authenticated)]) -> AsyncIterator[None]:
     """A dependency: the response is a stream, one of so many that the tenant may have open. Raises CapReached."""
     with context.streams.hold(caller.tenant, Caps.of(context.settings, caller.limits).streams):
         yield

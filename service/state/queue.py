@@ -7,10 +7,9 @@ order is fair: the highest priority first, then the tenant with the fewest runni
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import and_, case, func, or_, select, tuple_
+from sqlalchemy import and_, bindparam, case, func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from service.state.database import Database
@@ -51,8 +50,7 @@ def available_since() -> Any:
     return case((Unit.state == "leased", Unit.lease_until), else_=Unit.not_before)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """Available units of one version, or of one upload."""
 
     tenant: str
@@ -76,10 +74,10 @@ def next_units(
         entries = [*ready_of_versions(session, stages), *ready_of_uploads(session, stages), *expired_leases(session, stages)]
         entries.sort(key=lambda entry: (-entry.priority, running[entry.tenant], entry.since, entry.first))
         large = [entry for entry in entries if entry.version is not None][:LARGE]
-        units = {entry: ready_units(session, entry, limit) for entry in large}
+        units = {entry.version: ready_units(session, entry, limit) for entry in large}
     ranked = []
     for entry in entries:
-        for unit in units.get(entry, [entry.first]):
+        for unit in units.get(entry.version, [entry.first]):
             if not running_cap or running[entry.tenant] < running_cap:
                 ranked.append((-entry.priority, running[entry.tenant], entry.since, unit, entry.stage))
             running[entry.tenant] += 1
@@ -110,10 +108,18 @@ def ready_of_versions(session: Session, stages: Sequence[Stage]) -> list[Entry]:
     ]
 
 
+READY_UNITS = (  # of a version: written once, as it is read for several versions at each look
+    select(Unit.id)
+    .where(Unit.version_id == bindparam("version"), Unit.stage == bindparam("stage"), ready())
+    .order_by(Unit.not_before)
+    .limit(bindparam("limit"))
+)
+
+
 def ready_units(session: Session, entry: Entry, limit: int) -> list[int]:
     """The first ready units of a version, in random order."""
-    of_version = Unit.version_id == entry.version, Unit.stage == entry.stage, ready()
-    units = list(session.scalars(select(Unit.id).where(*of_version).order_by(Unit.not_before).limit(limit)))
+    values = {"version": entry.version, "stage": entry.stage, "limit": limit}
+    units = list(session.scalars(READY_UNITS, values))
     random.shuffle(units)
     return units
 

@@ -72,6 +72,11 @@ def test_a_flushed_broker_loses_nothing(deployment: Deployment) -> None:
     deployment.watch(version, lambda state: state == "generating")
     deployment.broker.client().flushall()  # type: ignore[no-untyped-call]
     assert deployment.watch(version, ended) == "completed"
+    completed = versions.get(deployment.database, version)
+    assert completed is not None
+    manifest = Store.open(f"{deployment.settings.store}/team").json(keys.manifest(keys.version("shoes", 1)))
+    assert completed.size == sum(file["size"] for file in manifest["files"]) > 0
+    assert completed.counts == manifest["counts"]
 
 
 def test_a_worker_that_is_asked_to_end_gives_its_unit_back(deployment: Deployment) -> None:

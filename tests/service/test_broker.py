@@ -1,4 +1,4 @@
-"""Messages in a real broker: few, however long nobody reads them, and none of them needed. Costs 5 s."""
+"""Messages in a real broker: few, however long nobody reads them, and none of them needed. Costs 10 s."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +51,7 @@ def test_what_workers_took_or_a_flush_lost_is_sent_again(queued: Database, app: 
     assert sweep(app, queued)["cpu"] == 5
     client.flushall()
     assert sweep(app, queued)["cpu"] == MESSAGES
+    assert client.llen("cpu") == MESSAGES
 
 
 def test_a_message_that_waits_is_not_sent_twice(app: Celery, client: redis.Redis) -> None:

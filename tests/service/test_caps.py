@@ -2,18 +2,23 @@
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 from sqlalchemy import update
 
-from service.caps import CapReached, Caps, OpenStreams, TokenBuckets
+from service.caps import CapReached, Caps, TokenBuckets
+from service.client import transient
 from service.settings import Settings
 from service.state import leases, queue, transitions, versions
 from service.state.database import Database
 from service.state.tables import ApiKey
+from tests.servers import free_port
 from tests.service.calls import SHOES, SPEC, as_, context, operated, problem
 
 
@@ -21,6 +26,13 @@ def limited(client: TestClient, **limits: Any) -> None:
     """Limits of every key that there is."""
     with context(client).database.write() as session:
         session.execute(update(ApiKey).values(limits=limits))
+
+
+def until(condition: Callable[[], bool], seconds: float = 30) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return condition()
 
 
 def test_a_keys_own_limits_take_the_place_of_the_settings() -> None:
@@ -118,9 +130,7 @@ def test_streams_are_counted_while_they_are_open(client: TestClient) -> None:
     follower = threading.Thread(target=lambda: client.get(f"{SHOES}/1/events"))
     follower.start()
     try:
-        deadline = time.monotonic() + 30
-        while not streams.counts["team"] and time.monotonic() < deadline:
-            time.sleep(0.01)
+        assert until(lambda: streams.counts["team"] == 1)
         time.sleep(0.3)  # well after the response has begun
         assert "1 streams of events are open" in problem(client.get(f"{SHOES}/1/events"), 429)["detail"]
     finally:
@@ -130,9 +140,26 @@ def test_streams_are_counted_while_they_are_open(client: TestClient) -> None:
     assert client.get(f"{SHOES}/1/events").status_code == 200
 
 
-def test_a_stream_that_breaks_is_not_counted_any_more() -> None:
-    streams = OpenStreams()
-    with pytest.raises(OSError, match="broke"), streams.hold("team", 1):
-        raise OSError("broke")
-    with streams.hold("team", 1):
-        pass
+def test_a_stream_whose_client_went_away_is_not_counted_any_more(client: TestClient) -> None:
+    """Over a real connection, which the client closes before the version ends."""
+    client.post(SHOES, json=SPEC)
+    streams, port = context(client).streams, free_port()
+    server = uvicorn.Server(uvicorn.Config(client.app, port=port, lifespan="off", log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        assert until(lambda: server.started)
+        with httpx.stream("GET", f"http://127.0.0.1:{port}{SHOES}/1/events", headers=client.headers) as stream:
+            assert next(stream.iter_lines())
+            assert streams.counts["team"] == 1
+        assert until(lambda: streams.counts["team"] == 0)
+    finally:
+        server.should_exit = True
+        thread.join(30)
+
+
+@pytest.mark.parametrize(("headers", "again"), [({"Retry-After": "1"}, True), ({}, False)])
+def test_the_client_waits_only_where_waiting_helps(headers: dict[str, str], again: bool) -> None:
+    request = httpx.Request("GET", "http://service/")
+    error = httpx.HTTPStatusError("", request=request, response=httpx.Response(429, headers=headers, request=request))
+    assert transient(error) == again
