@@ -45,9 +45,10 @@ class ServiceError(CounterpoiseError):
 
 
 def transient(error: BaseException) -> bool:
-    """Whether a request that failed so may succeed when it is sent again."""
+    """Whether a request that failed so may succeed when it is sent again: not at a cap that does not say when."""
     if isinstance(error, httpx.HTTPStatusError):
-        return error.response.status_code in (429, 502, 503, 504)
+        status, headers = error.response.status_code, error.response.headers
+        return status in (502, 503, 504) or (status == 429 and "Retry-After" in headers)
     return isinstance(error, httpx.TransportError)
 
 

@@ -15,10 +15,10 @@ from celery.signals import setup_logging, worker_process_init, worker_process_sh
 from celery.utils.log import get_multiprocessing_logger
 
 from service import logs, monitor, tracing
-from service.broker import LOOK, PREVIEWS, open_broker, send_look
+from service.broker import LOOK, PREVIEWS, open_broker, sweep
 from service.previews.messages import PREVIEW, PreviewAnswers
 from service.settings import Settings
-from service.state.lifecycle import WORKER_KINDS, WorkerKind
+from service.state.lifecycle import WorkerKind
 from workers import metrics
 
 if TYPE_CHECKING:
@@ -67,11 +67,11 @@ def shut_down(**_: Any) -> None:
 
 @app.task(name=LOOK)
 def look(kind: WorkerKind) -> None:
-    """Run one unit that a worker of this kind may take, then look again: there may be more, or the next stage's."""
+    """Run one unit that a worker of this kind may take, then wake whoever has work now: there may be more, or the next
+    stage's. A worker that has found nothing looks again when a message comes, and not before."""
     assert worker is not None
     if worker.run_next(kind) and not stopping.is_set():
-        for woken in WORKER_KINDS:
-            send_look(app, woken, settings.sweep_seconds)
+        sweep(app, worker.database, running_cap=settings.max_running_units)
 
 
 @app.task(name=PREVIEW)

@@ -63,8 +63,9 @@ class Worker:
 
     def run_next(self, kind: WorkerKind) -> bool:
         """Run the first unit of the queue that can be leased. Returns whether there was one."""
-        for unit, _ in queue.next_units(self.database, stages_of(kind)):
-            if lease := leases.acquire(self.database, unit, self.name, self.settings.lease_seconds):
+        cap = self.settings.max_running_units
+        for unit, _ in queue.next_units(self.database, stages_of(kind), running_cap=cap):
+            if lease := leases.acquire(self.database, unit, self.name, self.settings.lease_seconds, cap):
                 self.run(lease)
                 return True
         return False
@@ -86,7 +87,9 @@ class Worker:
             case "generate":
                 return job.generate(lease.number), None
             case "finalize":
-                return job.finalize()["counts"], None
+                manifest = job.finalize()
+                own = [file["size"] for file in manifest["files"] if "key" not in file]  # others lie with earlier versions
+                return {**manifest["counts"], "bytes": sum(own)}, None
             case "evaluate":
                 return self.evaluate(job, lease), None
             case _:

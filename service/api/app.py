@@ -63,7 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings,
         database,
         broker,
-        Waker(broker, settings.sweep_seconds),
+        Waker(broker),
         Readiness.of(settings, database),
         PreviewBroker(settings.broker_url),
         registry,

@@ -1,6 +1,6 @@
 """What endpoints depend on: settings, database, broker, store, and the caller with the scope that is needed."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated
@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from pipelines.store.object_store import Patience, Store
 from service.api.pools import Pools
 from service.broker import Waker
+from service.caps import Caps, OpenStreams, TokenBuckets
 from service.health.readiness import Readiness
 from service.previews.messages import PreviewBroker
 from service.settings import Settings
@@ -35,6 +36,8 @@ class AppContext:
     previews: PreviewBroker
     registry: CollectorRegistry  # of metrics
     pools: Pools = field(default_factory=Pools)
+    streams: OpenStreams = field(default_factory=OpenStreams)
+    requests: TokenBuckets = field(default_factory=TokenBuckets)
 
 
 class AppContextWithStore(AppContext):
@@ -80,6 +83,12 @@ def require(scope: Scope) -> Callable[[Caller], Awaitable[Caller]]:
         return caller
 
     return authorized
+
+
+async def counted_stream(context: Context, caller: Annotated[Caller, Depends(authenticated)]) -> AsyncIterator[None]:
+    """A dependency: the response is a stream, one of so many that the tenant may have open. Raises CapReached."""
+    with context.streams.hold(caller.tenant, Caps.of(context.settings, caller.limits).streams):
+        yield
 
 
 ReadAccess = Annotated[Caller, Depends(require("read"))]

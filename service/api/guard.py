@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.dependencies import AppContext
+from service.caps import Caps
 from service.settings import Settings
 from service.state import api_keys
 from service.state.api_keys import Caller
@@ -33,11 +34,15 @@ def key_of(headers: Headers, path: str) -> str | None:
 
 
 async def identify(context: AppContext, headers: Headers, path: str) -> Caller | None:
-    """The caller by the request's API key, None without a valid one; anybody may do everything where no key is needed."""
+    """The caller by the request's API key, None without a valid one; anybody may do everything where no key is needed.
+    Raises CapReached for too many requests."""
     if not context.settings.auth:
         return Caller("default", api_keys.SCOPES)
     key = key_of(headers, path)
-    return None if not key else await context.pools.database.run(api_keys.authenticate, context.database, key)
+    caller = None if not key else await context.pools.database.run(api_keys.authenticate, context.database, key)
+    if caller is not None:
+        context.requests.take(caller.key, Caps.of(context.settings, caller.limits).requests_per_second)
+    return caller
 
 
 def unauthorized(path: str) -> HTTPException:

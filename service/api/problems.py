@@ -18,6 +18,7 @@ from structlog.contextvars import get_contextvars
 from pipelines.errors import CounterpoiseError
 from pipelines.spec import mistake
 from service.api.pools import RETRY_AFTER
+from service.caps import CapReached
 
 log = structlog.get_logger()
 TYPE = "application/problem+json"
@@ -58,6 +59,7 @@ TITLES = {
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The error responses of an endpoint, for its OpenAPI description."""
     schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    statuses = (*statuses, 429) if 401 in statuses else statuses  # whoever has a key has caps
     return {status: {"description": TITLES[status], "content": {TYPE: schema}} for status in statuses}
 
 
@@ -112,6 +114,11 @@ def install(app: FastAPI) -> None:
         return problem_response(
             422, str(error), [FieldError(field=field, message=message)] if FIELD.fullmatch(field) else []
         )
+
+    @app.exception_handler(CapReached)
+    async def capped(_request: Request, error: CapReached) -> JSONResponse:
+        headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+        return problem_response(429, str(error), headers=headers)
 
     @app.exception_handler(HTTPException)
     async def http(_request: Request, error: HTTPException) -> JSONResponse:

@@ -8,6 +8,7 @@ import structlog
 from pipelines.errors import CounterpoiseError
 from pipelines.spec import parse
 from pipelines.store.object_store import Store
+from service.caps import Caps
 from service.settings import Settings
 from service.state import schedules
 from service.state.database import Database
@@ -21,7 +22,8 @@ def fire_due(database: Database, settings: Settings) -> None:
     for schedule in schedules.due(database):
         try:
             store = Store.open(f"{settings.store}/{schedule.tenant}")
-            schedules.fire(database, schedule, admit(unpin(parse(schedule.spec)), settings, store))
+            spec = admit(unpin(parse(schedule.spec)), settings, store)
+            schedules.fire(database, schedule, spec, Caps.of(settings, {}))
         except CounterpoiseError as error:
             log.warning("schedule not fired", tenant=schedule.tenant, dataset=schedule.dataset, error=str(error))
             schedules.skip(database, schedule, str(error))

@@ -11,10 +11,12 @@ from pipelines.source.archives import members
 from pipelines.source.limits import Limits
 from pipelines.spec import Name
 from pipelines.store import keys
-from service.api.dependencies import ReadAccess, StoreContext, SubmitAccess
+from service.api.dependencies import AppContext, ReadAccess, StoreContext, SubmitAccess
 from service.api.problems import documented
 from service.api.routes import Route
+from service.caps import Caps
 from service.sources.schemas import SourceView
+from service.state.api_keys import Caller
 
 router = APIRouter(route_class=Route, prefix="/v1/sources", tags=["sources"], responses=documented(401, 403, 422))
 SourceName = Annotated[Name, Path(description="Name of the source.", examples=["birds"])]
@@ -41,6 +43,7 @@ async def put_source(
 
     They replace the images of the source; versions that were created before keep theirs.
     """
+    await run_in_threadpool(check_bytes, context, caller)
     max_bytes = context.settings.max_upload_bytes
     with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as file:
         size = 0
@@ -54,6 +57,12 @@ async def put_source(
         store = context.patient_store(caller)
         index = await run_in_threadpool(upload.take_in, store, name, members(file), limits, allow_synthetic=allow_synthetic)
     return source_view(index)
+
+
+def check_bytes(context: AppContext, caller: Caller) -> None:
+    """Raises CapReached."""
+    with context.database.read() as session:
+        Caps.of(context.settings, caller.limits).check_bytes(session, caller.tenant)
 
 
 @router.get("")

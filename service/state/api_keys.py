@@ -2,9 +2,9 @@
 
 import hashlib
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 
 from sqlalchemy import select, update
 
@@ -22,6 +22,8 @@ class Caller:
 
     tenant: str
     scopes: tuple[str, ...]
+    key: int = 0  # id of the API key
+    limits: Mapping[str, Any] = field(default_factory=dict)  # the key's own, in place of the settings'
 
     def may(self, scope: Scope) -> bool:
         return scope in self.scopes or "admin" in self.scopes
@@ -44,7 +46,7 @@ def authenticate(database: Database, secret: str) -> Caller | None:
     with database.read() as session:
         in_force = ApiKey.hash == digest(secret), ApiKey.revoked.is_(None)
         key = session.scalars(select(ApiKey).where(*in_force)).one_or_none()
-        return None if key is None else Caller(key.tenant, tuple(key.scopes))
+        return None if key is None else Caller(key.tenant, tuple(key.scopes), key.id, key.limits)
 
 
 def list_all(database: Database) -> list[ApiKey]:

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import HTTPException, Response
 
 from service.api.dependencies import AppContext
+from service.caps import Caps
 from service.state import versions
 from service.state.api_keys import Caller
 from service.state.idempotency import IdempotentRequest, KeyReused
@@ -23,9 +24,12 @@ def create_and_wake(
     *,
     refresh: bool = False,
 ) -> VersionView:
-    """Create a version, wake a worker and answer with its address. Raises 409."""
+    """Create a version, wake a worker and answer with its address. Raises 409, and CapReached."""
+    caps, priority = Caps.of(context.settings, caller.limits), caller.limits.get("priority") or 0
     try:
-        version_id = versions.create(context.database, caller.tenant, name, document, request, refresh=refresh)
+        version_id = versions.create(
+            context.database, caller.tenant, name, document, request, refresh=refresh, caps=caps, priority=priority
+        )
     except KeyReused:
         raise HTTPException(409, "Idempotency-Key: was used for another request; use a new one") from None
     except VersionRunning as running:

@@ -5,10 +5,10 @@ import json
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Depends, Header
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from service.api.dependencies import AppContext, Context, ReadAccess
+from service.api.dependencies import AppContext, Context, ReadAccess, counted_stream
 from service.api.parameters import DatasetName, VersionNumber
 from service.api.problems import documented
 from service.api.routes import Route
@@ -47,6 +47,7 @@ async def event_stream(context: AppContext, version_id: int, last_event_id: int)
 @router.get(
     "/datasets/{name}/versions/{number}/events",
     response_class=EventSourceResponse,
+    dependencies=[Depends(counted_stream)],
     responses={200: {"content": {"text/event-stream": {"schema": EVENT_SCHEMA}}, "description": "The events."}},
 )
 def stream_events(

@@ -9,6 +9,7 @@ from fastapi import APIRouter, HTTPException, Path
 from service.api.dependencies import Context, ReadAccess, SubmitAccess
 from service.api.problems import documented
 from service.api.routes import Route
+from service.caps import Caps
 from service.state import deliveries
 from service.webhooks.addresses import resolve
 from service.webhooks.delivery import message_id
@@ -22,6 +23,8 @@ WebhookId = Annotated[int, Path(ge=1, le=2**62, description="Id of the webhook."
 def create_webhook(context: Context, caller: SubmitAccess, request: WebhookRequest) -> NewWebhook:
     """Register a URL for the end of every version: version.completed, .held, .unchanged, .failed or .cancelled."""
     resolve(request.url, context.settings.private_webhooks)
+    count = len(deliveries.list_webhooks(context.database, caller.tenant))
+    Caps.of(context.settings, caller.limits).check_webhooks(count)
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
     row = deliveries.create_webhook(context.database, caller.tenant, request.url, secret)
     return NewWebhook(id=row.id, url=row.url, created=row.created, secret=secret)
