@@ -194,6 +194,7 @@ class Receiver:
     statuses: list[int]
     got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     port: int = 0
+    headers: dict[str, str] = field(default_factory=dict)  # of every answer
 
 
 @contextmanager
@@ -205,7 +206,8 @@ def receiving() -> Iterator[Receiver]:
             body = self.rfile.read(int(self.headers["content-length"]))
             made.got.append(({k.lower(): v for k, v in self.headers.items()}, body))
             self.send_response(made.statuses.pop(0) if made.statuses else 204)
-            self.send_header("content-length", "0")
+            for name, value in {"content-length": "0", **made.headers}.items():
+                self.send_header(name, value)
             self.end_headers()
 
         def log_message(self, *_: object) -> None: ...

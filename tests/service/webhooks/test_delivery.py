@@ -12,7 +12,7 @@ from pipelines.errors import SpecError
 from service.state import versions
 from service.state.tables import Delivery
 from service.webhooks.addresses import resolve
-from service.webhooks.delivery import deliver
+from service.webhooks.sender import deliver
 from tests.servers import Receiver, receiving
 from tests.service.calls import SHOES, SPEC, as_, context, operated, problem
 
