@@ -5,6 +5,7 @@ from fastapi import FastAPI
 import service.catalogue.endpoints as catalogue
 import service.datasets.endpoints as datasets
 import service.health.endpoints as health
+import service.keys.endpoints as keys
 import service.previews.endpoints as previews
 import service.samples.endpoints as samples
 import service.schedules.endpoints as schedules
@@ -17,17 +18,19 @@ from service.api.dependencies import AppContext
 from service.api.middleware import RequestMiddleware
 from service.broker import open_broker
 from service.health import metrics
+from service.limits import check_roots
 from service.settings import Settings
 from service.state.database import Database
 from service.versions import events, files
 
 RESOURCES = (
-    datasets, schedules, versions, events, files, samples, sources, previews, webhooks, catalogue, health, metrics,
+    datasets, schedules, versions, events, files, samples, sources, previews, webhooks, keys, catalogue, health, metrics,
 )  # fmt: skip
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
+    check_roots(settings)
     database = Database.open(settings.database)
     database.create()
     app = FastAPI(title="Counterpoise", summary="Makes the training images a dataset lacks.", version="1")

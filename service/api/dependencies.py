@@ -11,8 +11,9 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pipelines.store.object_store import Store
 from service.settings import Settings
 from service.state import api_keys
-from service.state.api_keys import Caller, Scope
+from service.state.api_keys import Caller, KeyExpired, Scope
 from service.state.database import Database
+from service.tenants import open_store
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class AppContext:
 
     def store(self, caller: Caller) -> Store:
         """The caller's tenant's part of the object store: no other can be reached from it."""
-        return Store.open(f"{self.settings.store}/{caller.tenant}")
+        return open_store(self.settings, caller.tenant)
 
 
 def app_context(request: Request) -> AppContext:
@@ -43,7 +44,10 @@ def authenticated(context: Context, bearer: Bearer) -> Caller:
     """The caller by the request's API key. Raises 401."""
     if not context.settings.auth:
         return Caller("default", api_keys.SCOPES)
-    caller = None if bearer is None else api_keys.authenticate(context.database, bearer.credentials)
+    try:
+        caller = None if bearer is None else api_keys.authenticate(context.database, bearer.credentials)
+    except KeyExpired as error:
+        raise HTTPException(401, str(error), {"WWW-Authenticate": 'Bearer error="invalid_token"'}) from None
     if caller is None:
         raise HTTPException(
             401,
@@ -67,3 +71,4 @@ def require(scope: Scope) -> Callable[[Caller], Caller]:
 
 ReadAccess = Annotated[Caller, Depends(require("read"))]
 SubmitAccess = Annotated[Caller, Depends(require("submit"))]
+AdminAccess = Annotated[Caller, Depends(require("admin"))]

@@ -60,9 +60,11 @@ def api(
     import uvicorn
 
     from service import logs
+    from service.limits import check_roots
     from service.settings import Settings
 
     settings = Settings()
+    check_roots(settings)
     if not settings.auth and not is_loopback(host):
         raise SpecError(
             f"--host: {host} can be reached from elsewhere, and COUNTERPOISE_AUTH is off; turn it on, or use 127.0.0.1"
@@ -76,8 +78,11 @@ def worker(
 ) -> None:
     """Do the work. Run one on each GPU."""
     from service import tracing
+    from service.limits import check_roots
+    from service.settings import Settings
 
     tracing.enabled()  # what is wrong with it fails here, in a line
+    check_roots(Settings())
     open_migrated_database().engine.dispose()
     command = [sys.executable, "-m", "celery", "-q", "-A", "workers.app", "worker", "-Q", queues]
     os.execv(sys.executable, command)

@@ -81,9 +81,9 @@ def claim(database: Database, excluded: Collection[int] = ()) -> ClaimedDelivery
     )
     webhooks = Webhook.disabled.is_(None), Webhook.id.not_in(excluded)
     first = select(Delivery.id, Webhook).join(Webhook, Webhook.id == Delivery.webhook_id).where(*free, *webhooks)
-    lock = {"of": Webhook, "key_share": True, "skip_locked": True}
+    locked = first.order_by(Delivery.id).limit(1).with_for_update(of=Webhook, key_share=True, skip_locked=True)
     with database.write() as session:
-        row = session.execute(first.order_by(Delivery.id).limit(1).with_for_update(**lock)).one_or_none()
+        row = session.execute(locked).one_or_none()
         if row is None:
             return None
         delivery_id, webhook = row.tuple()
@@ -133,8 +133,8 @@ def failing_for(session: Session, webhook_id: int) -> float:
     """Seconds since the first event after the last success that did not arrive at its first attempt."""
     of_webhook = Delivery.webhook_id == webhook_id
     success = select(func.max(Delivery.not_before)).where(of_webhook, Delivery.state == "delivered").scalar_subquery()
-    failures = of_webhook, Delivery.state != "delivered", Delivery.error.is_not(None), Delivery.at > func.coalesce(success, 0)
-    since = session.scalar(select(func.min(Delivery.at)).where(*failures))
+    failed = of_webhook, Delivery.state != "delivered", Delivery.error.is_not(None)
+    since = session.scalar(select(func.min(Delivery.at)).where(*failed, Delivery.at > func.coalesce(success, 0)))
     return 0.0 if since is None else clock(session) - since
 
 

@@ -1,5 +1,7 @@
 """Webhooks: where the ends of a tenant's versions are posted, the secrets that sign, and whether anything is sent."""
 
+from collections.abc import Mapping
+
 from sqlalchemy import delete, select, update
 
 from service.state.database import Database
@@ -47,7 +49,7 @@ def enable(database: Database, tenant: str, webhook_id: int) -> Webhook | None:
     return change(database, tenant, webhook_id, {"disabled": None, "reason": None})
 
 
-def change(database: Database, tenant: str, webhook_id: int, values: dict[str, object]) -> Webhook | None:
+def change(database: Database, tenant: str, webhook_id: int, values: Mapping[str, object]) -> Webhook | None:
     with database.write() as session:
         session.expire_on_commit = False
         own = Webhook.tenant == tenant, Webhook.id == webhook_id

@@ -193,7 +193,9 @@ def test_what_fails_for_days_is_disabled(local: TestClient, receiver: Receiver) 
     for days, disabled in ((3, False), (6, True)):
         local.post("/v1/webhooks/1/test")
         with context(local).database.write() as session:
-            session.execute(update(Delivery).values(at=Delivery.at - 3 * 86_400.0, not_before=Delivery.not_before - 3 * 86_400.0))
+            session.execute(
+                update(Delivery).values(at=Delivery.at - 3 * 86_400.0, not_before=Delivery.not_before - 3 * 86_400.0)
+            )
             session.execute(update(Delivery).where(Delivery.state == "pending").values(attempts=9))
         deliver(context(local).database, True)
         (view,) = local.get("/v1/webhooks").json()
@@ -203,7 +205,16 @@ def test_what_fails_for_days_is_disabled(local: TestClient, receiver: Receiver) 
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [("120", 120), ("0", 0), ("-5", 0), ("soon", 0), ("", 0), ("1e9", 0), ("9" * 400, 86_400), ("Mon, 01 Jan 2001 00:00:00 GMT", 0)],
+    [
+        ("120", 120),
+        ("0", 0),
+        ("-5", 0),
+        ("soon", 0),
+        ("", 0),
+        ("1e9", 0),
+        ("9" * 400, 86_400),
+        ("Mon, 01 Jan 2001 00:00:00 GMT", 0),
+    ],
 )
 def test_retry_after_is_seconds_or_a_date(value: str, seconds: float) -> None:
     assert retry_after(value) == seconds

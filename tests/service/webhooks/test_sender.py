@@ -1,4 +1,7 @@
-"""Deliveries side by side: a receiver that is slow, drips or lies holds up nobody else. About twenty seconds over both databases."""
+"""Deliveries side by side: a receiver that is slow, drips or lies holds up nobody else.
+
+About twenty seconds over both databases.
+"""
 
 import socket
 import ssl
