@@ -39,6 +39,17 @@ def test_the_database_is_migrated_up_and_down_by_a_command(tmp_path: Path, monke
     assert "revision '7' of the database is not known here; known are base, 0001, 0002, 0003" in done.stderr
 
 
+@pytest.mark.parametrize("command", ["api", "worker", "scheduler"])
+def test_no_process_starts_with_a_root_that_covers_the_state(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COUNTERPOISE_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("COUNTERPOISE_SOURCE_ROOTS", f'["{tmp_path}"]')
+    done = call(command)
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"COUNTERPOISE_SOURCE_ROOTS: '{tmp_path}' holds, or lies in,")
+
+
 def test_a_setting_that_cannot_be_read_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COUNTERPOISE_SOURCE_ROOTS", "/x")
     found = call("keys", "list")
