@@ -61,8 +61,8 @@ def on_hub(identity: str, settings: Settings, *, file: bool = False) -> bool:
 
 
 def refusal(field: str, value: str, roots: Sequence[str | Path], variable: str) -> SpecError:
-    allowed = ", ".join(map(str, roots)) or "nothing"
-    return SpecError(f"{field}: {value!r} is not allowed here; the operator allows {allowed} ({variable})")
+    names = ", ".join(map(str, roots)) or "nothing"
+    return SpecError(f"{field}: {value!r} is not allowed here; the operator allows {names} ({variable})")
 
 
 def check_size(images: int, shard_size: int, settings: Settings) -> None:

@@ -187,6 +187,14 @@ def faulty(port: int, every: int) -> Iterator[Proxy]:
         yield proxy
 
 
+def webhook_request(connection: socket.socket) -> bytes:
+    """A whole request of a webhook: who closes with a part of it unread breaks the connection before the answer is read."""
+    request = b""
+    while not request.endswith(b"}}") and (part := connection.recv(65_536)):
+        request += part
+    return request
+
+
 @dataclass
 class Receiver:
     """An HTTP server that keeps what it is sent, and answers as it is told."""

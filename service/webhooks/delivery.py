@@ -17,7 +17,6 @@ from service.state.deliveries import Answer, ClaimedDelivery
 from service.webhooks.addresses import parse, resolve
 
 DEADLINE = 15.0  # seconds of a whole attempt, from the name's address to the answer's headers
-CONNECT = 4.0  # seconds for a connection, so that there is time to try the next address
 LONGEST = 86_400.0  # seconds that a receiver may put off the next attempt
 
 
@@ -64,7 +63,7 @@ async def post(delivery: ClaimedDelivery, addresses: list[str], tls: ssl.SSLCont
     """To the first address that takes a connection: a name may mean another one a moment later."""
     url, body = parse(delivery.url), body_of(delivery)
     headers = {**signed_headers(delivery, body), "host": url.netloc.decode()}
-    timeout = httpx.Timeout(DEADLINE, connect=CONNECT)
+    timeout = httpx.Timeout(DEADLINE, connect=DEADLINE / len(addresses))  # there is time for the last one, too
     async with httpx.AsyncClient(timeout=timeout, verify=tls, trust_env=False, follow_redirects=False) as client:
         for number, address in enumerate(addresses, 1):
             request = client.build_request("POST", url.copy_with(host=address), headers=headers, content=body)

@@ -79,11 +79,13 @@ def deliver(database: Database, allow_private: bool) -> int:
     """Attempt every delivery that is due; return how many attempts there were."""
 
     async def drain() -> int:
-        sender = Sender(database, allow_private)
-        attempts = await sender.start_due()
-        while sender.running:
-            await sender.wait(1.0)
-            attempts += await sender.start_due()
-        return attempts
+        sender, attempts = Sender(database, allow_private), 0
+        while True:
+            busy = bool(sender.running)  # whose next delivery cannot be claimed before this one is recorded
+            started = await sender.start_due()
+            if not (busy or started):
+                return attempts
+            attempts += started
+            await sender.wait(0.1)
 
     return asyncio.run(drain())

@@ -4,13 +4,10 @@ About twenty seconds over both databases.
 """
 
 import socket
-import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +17,7 @@ from service.state.database import Database
 from service.state.deliveries import Answer
 from service.webhooks import delivery, sender
 from service.webhooks.sender import deliver
-from tests.servers import receiving
+from tests.servers import receiving, webhook_request
 
 SECRET = "whsec_" + "A" * 32
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"
@@ -33,7 +30,7 @@ def speaking(speak: Callable[[socket.socket], None]) -> Iterator[int]:
 
     def talk(connection: socket.socket) -> None:
         with suppress(OSError), connection:
-            connection.recv(65_536)
+            webhook_request(connection)
             speak(connection)
 
     def accept() -> None:
@@ -94,6 +91,24 @@ def test_a_receiver_that_drips_has_a_deadline(database: Database, monkeypatch: p
         assert deliver(database, True) == 1
         assert time.monotonic() - start < 3
     assert log(database, webhook) == [("pending", 1, "no answer within 1 s")]
+
+
+def test_a_name_whose_address_is_long_in_coming_has_the_same_deadline(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "DEADLINE", 0.3)
+
+    def getaddrinfo(*_: Any, **__: Any) -> list[Any]:
+        time.sleep(2)
+        return []
+
+    webhook = hook(database, "http://slow.example/")
+    deliveries.enqueue_test(database, webhook)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    start = time.monotonic()
+    assert deliver(database, True) == 1
+    assert time.monotonic() - start < 1.8
+    assert log(database, webhook)[0][0] == "pending"
 
 
 def test_a_body_without_end_is_not_read(database: Database) -> None:
@@ -176,61 +191,6 @@ def test_a_claim_of_a_dead_sender_expires(database: Database, monkeypatch: pytes
     assert (again.id, again.attempts) == (lost.id, 2)
     deliveries.record_attempt(database, lost, Answer(204))  # too late: it is another's
     assert log(database, webhook) == [("sending", 2, None)]
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """Of hook.example alone; in one file with its key."""
-    file = tmp_path / "hook.pem"
-    name = ["-subj", "/CN=hook.example", "-addext", "subjectAltName=DNS:hook.example"]
-    new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    subprocess.run([*new, *name, "-keyout", file, "-out", tmp_path / "cert.pem"], check=True, capture_output=True)
-    file.write_bytes(file.read_bytes() + (tmp_path / "cert.pem").read_bytes())
-    return file
-
-
-def test_it_connects_to_the_address_that_was_checked_by_the_name(
-    database: Database, certificate: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A name that means another address at each look is looked up once; host, SNI and certificate are the name's."""
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(certificate)
-    names: list[str | None] = []
-    tls.sni_callback = lambda _socket, name, _context: names.append(name)
-    requests: list[bytes] = []
-
-    def answer() -> None:
-        with suppress(OSError), server.accept()[0] as plain, tls.wrap_socket(plain, server_side=True) as connection:
-            requests.append(connection.recv(65_536))
-            connection.sendall(OK)
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(20)
-        thread = threading.Thread(target=answer)
-        thread.start()
-        port, lookups = server.getsockname()[1], 0
-        plain = socket.getaddrinfo
-
-        def getaddrinfo(host: Any, *arguments: Any, **options: Any) -> Any:
-            nonlocal lookups
-            if host != b"hook.example":
-                return plain(host, *arguments, **options)
-            lookups += 1
-            address = "127.0.0.1" if lookups == 1 else "127.0.0.2"
-            refused = "127.0.0.3"  # nobody listens there: the next address is tried
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in (refused, address)]
-
-        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-        webhook = hook(database, f"https://hook.example:{port}/a?b=c")
-        deliveries.enqueue_test(database, webhook)
-        assert deliver(database, True) == 1
-        thread.join(20)
-    assert log(database, webhook) == [("delivered", 1, None)]
-    assert (lookups, names) == (1, ["hook.example"])
-    head = requests[0].split(b"\r\n\r\n")[0].lower()
-    assert head.startswith(b"post /a?b=c http/1.1\r\n")
-    assert b"\r\nhost: hook.example:%d" % port in head
 
 
 def test_no_more_than_so_many_at_once(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
