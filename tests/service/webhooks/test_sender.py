@@ -55,8 +55,10 @@ def log(database: Database, webhook: int) -> list[tuple[str, int, str | None]]:
 
 
 def test_a_slow_receiver_holds_up_nobody(database: Database) -> None:
+    release = threading.Event()
+
     def slow(connection: socket.socket) -> None:
-        time.sleep(2)
+        release.wait(30)
         connection.sendall(OK)
 
     with speaking(slow) as slow_port, receiving() as quick:
@@ -66,12 +68,12 @@ def test_a_slow_receiver_holds_up_nobody(database: Database) -> None:
                 deliveries.enqueue(session, "team", kind, {})
         thread = threading.Thread(target=deliver, args=(database, True))
         thread.start()
-        start = time.monotonic()
-        while len(quick.got) < 2 and time.monotonic() < start + 10:
+        end = time.monotonic() + 14
+        while len(quick.got) < 2 and time.monotonic() < end:
             time.sleep(0.02)
-        assert time.monotonic() - start < 1.9
         assert [b'"type":"%b"' % kind in body for kind, (_, body) in zip((b"a", b"b"), quick.got, strict=True)] == [True] * 2
         assert [state for state, *_ in log(database, late)].count("sending") == 1  # one at a time
+        release.set()
         thread.join(30)
     assert log(database, late) == [("delivered", 1, None)] * 2
 
@@ -89,7 +91,7 @@ def test_a_receiver_that_drips_has_a_deadline(database: Database, monkeypatch: p
         deliveries.enqueue_test(database, webhook)
         start = time.monotonic()
         assert deliver(database, True) == 1
-        assert time.monotonic() - start < 3
+        assert time.monotonic() - start < 20  # of the 100 seconds that the answer takes
     assert log(database, webhook) == [("pending", 1, "no answer within 1 s")]
 
 
@@ -99,7 +101,7 @@ def test_a_name_whose_address_is_long_in_coming_has_the_same_deadline(
     monkeypatch.setattr(delivery, "DEADLINE", 0.3)
 
     def getaddrinfo(*_: Any, **__: Any) -> list[Any]:
-        time.sleep(2)
+        time.sleep(5)
         return []
 
     webhook = hook(database, "http://slow.example/")
@@ -107,7 +109,7 @@ def test_a_name_whose_address_is_long_in_coming_has_the_same_deadline(
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     start = time.monotonic()
     assert deliver(database, True) == 1
-    assert time.monotonic() - start < 1.8
+    assert time.monotonic() - start < 4.5
     assert log(database, webhook)[0][0] == "pending"
 
 
