@@ -13,7 +13,7 @@ from service.settings import Settings
 from service.state import transitions
 from service.state.database import Database
 from service.state.lifecycle import WORKER_KINDS
-from service.webhooks.delivery import deliver_forever
+from service.webhooks.sender import Sender
 
 log = structlog.get_logger()
 SWEEPS = Counter("counterpoise_scheduler_sweeps", "Looks for work that nobody was told of.", ["outcome"])
@@ -36,7 +36,8 @@ def run_scheduler(settings: Settings, database: Database) -> None:
     for kind in WORKER_KINDS:
         SENT.labels(kind)
     monitor.serve(settings.metrics_port, failure)
-    Thread(target=deliver_forever, args=(database, settings.private_webhooks, WEBHOOK_SECONDS), daemon=True).start()
+    sender = Sender(database, settings.private_webhooks)
+    Thread(target=sender.run_forever, args=(WEBHOOK_SECONDS,), daemon=True).start()
     while True:
         try:
             for kind, count in sweep(broker, database, running_cap=settings.max_running_units).items():

@@ -196,6 +196,14 @@ def faulty(port: int, every: int) -> Iterator[Proxy]:
         yield proxy
 
 
+def webhook_request(connection: socket.socket) -> bytes:
+    """A whole request of a webhook: who closes with a part of it unread breaks the connection before the answer is read."""
+    request = b""
+    while not request.endswith(b"}}") and (part := connection.recv(65_536)):
+        request += part
+    return request
+
+
 @dataclass
 class Receiver:
     """An HTTP server that keeps what it is sent, and answers as it is told."""
@@ -203,6 +211,7 @@ class Receiver:
     statuses: list[int]
     got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     port: int = 0
+    headers: dict[str, str] = field(default_factory=dict)  # of every answer
 
 
 @contextmanager
@@ -214,7 +223,8 @@ def receiving() -> Iterator[Receiver]:
             body = self.rfile.read(int(self.headers["content-length"]))
             made.got.append(({k.lower(): v for k, v in self.headers.items()}, body))
             self.send_response(made.statuses.pop(0) if made.statuses else 204)
-            self.send_header("content-length", "0")
+            for name, value in {"content-length": "0", **made.headers}.items():
+                self.send_header(name, value)
             self.end_headers()
 
         def log_message(self, *_: object) -> None: ...

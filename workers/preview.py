@@ -9,10 +9,10 @@ from pipelines.errors import CounterpoiseError
 from pipelines.records import Candidate, Image
 from pipelines.source.synthetic_mark import png
 from pipelines.spec import parse
-from pipelines.store.object_store import Store
 from pipelines.version.preview import preview
 from service.limits import check
 from service.settings import Settings
+from service.tenants import open_store
 
 log = structlog.get_logger()
 
@@ -22,7 +22,7 @@ def answer_preview(settings: Settings, tenant: str, spec: dict[str, Any], count:
     try:
         checked = parse(spec)
         check(checked, settings)
-        result = preview(checked, Store.open(f"{settings.store}/{tenant}"), count, settings.machine)
+        result = preview(checked, open_store(settings, tenant), count, settings.machine)
     except CounterpoiseError as error:
         return failure(str(error), 422)
     except Exception as error:

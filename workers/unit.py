@@ -16,7 +16,6 @@ from pipelines.errors import CounterpoiseError
 from pipelines.job import Job
 from pipelines.spec import parse
 from pipelines.store import keys
-from pipelines.store.object_store import Store
 from pipelines.version.diff import worst_group_drop
 from pipelines.vision.models import Models
 from service import tracing
@@ -27,6 +26,7 @@ from service.state.database import Database
 from service.state.leases import Lease, LeaseLost
 from service.state.lifecycle import WorkerKind, stages_of
 from service.state.tables import Version
+from service.tenants import open_store
 from workers import metrics
 from workers.heartbeat import Heartbeat, Stopping
 from workers.metrics import Outcome
@@ -53,7 +53,7 @@ class Worker:
             return self.last[1]
         spec = parse(version.spec)
         check(spec, self.settings)
-        store = Store.open(f"{self.settings.store}/{version.tenant}")
+        store = open_store(self.settings, version.tenant)
         models = Models(spec.models, self.settings.machine)
         if self.last is not None and self.last[1].spec.models == spec.models:
             models = self.last[1].resources.models

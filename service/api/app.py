@@ -8,6 +8,7 @@ from fastapi import FastAPI
 import service.catalogue.endpoints as catalogue
 import service.datasets.endpoints as datasets
 import service.health.endpoints as health
+import service.keys.endpoints as keys
 import service.previews.endpoints as previews
 import service.samples.endpoints as samples
 import service.schedules.endpoints as schedules
@@ -22,13 +23,14 @@ from service.api.middleware import RequestMiddleware
 from service.broker import Waker, open_broker
 from service.health import metrics
 from service.health.readiness import Readiness
+from service.limits import check_roots
 from service.previews.messages import PreviewBroker
 from service.settings import Settings
 from service.state.database import Database
 from service.versions import events, files
 
 RESOURCES = (
-    datasets, schedules, versions, events, files, samples, sources, previews, webhooks, catalogue, health, docs,
+    datasets, schedules, versions, events, files, samples, sources, previews, webhooks, keys, catalogue, health, docs,
 )  # fmt: skip
 DATABASE_PATIENCE = 5.0  # seconds of a statement, and that a writer waits for another
 
@@ -48,6 +50,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
+    check_roots(settings)
     migrated(settings.database)
     database, broker = Database.open(settings.database, DATABASE_PATIENCE), open_broker(settings.broker_url)
     app = FastAPI(

@@ -19,6 +19,7 @@ from service.previews.messages import PreviewBroker
 from service.settings import Settings
 from service.state.api_keys import Caller, Scope
 from service.state.database import Database
+from service.tenants import open_store
 
 # Of a request: a client waits for the answer, and the store's threads are few.
 REQUEST_PATIENCE = Patience(timedelta(seconds=2), timedelta(seconds=8), retries=1, seconds=10)
@@ -45,11 +46,11 @@ class AppContextWithStore(AppContext):
 
     def store(self, caller: Caller) -> Store:
         """The caller's tenant's part of the object store: no other can be reached from it."""
-        return Store.open(f"{self.settings.store}/{caller.tenant}", REQUEST_PATIENCE)
+        return open_store(self.settings, caller.tenant, REQUEST_PATIENCE)
 
     def patient_store(self, caller: Caller) -> Store:
         """The same, for files of any size: calls that hold none of the store's threads."""
-        return Store.open(f"{self.settings.store}/{caller.tenant}")
+        return open_store(self.settings, caller.tenant)
 
 
 async def app_context(request: Request) -> AppContext:
@@ -93,3 +94,4 @@ async def counted_stream(context: Context, caller: Annotated[Caller, Depends(aut
 
 ReadAccess = Annotated[Caller, Depends(require("read"))]
 SubmitAccess = Annotated[Caller, Depends(require("submit"))]
+AdminAccess = Annotated[Caller, Depends(require("admin"))]

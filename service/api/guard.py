@@ -14,11 +14,12 @@ from service.api.dependencies import AppContext
 from service.caps import Caps
 from service.settings import Settings
 from service.state import api_keys
-from service.state.api_keys import Caller
+from service.state.api_keys import Caller, KeyExpired
 
 PUBLIC = ("/healthz", "/readyz")
 BROWSED = ("/docs", "/openapi.json")  # where a browser may send the key as a password, since it sends nothing else
 UPLOADS = "/v1/sources/"
+NO_KEY = "no valid API key; send one as 'Authorization: Bearer cp_...', made by 'counterpoise keys create'"
 
 
 def key_of(headers: Headers, path: str) -> str | None:
@@ -33,22 +34,26 @@ def key_of(headers: Headers, path: str) -> str | None:
     return None
 
 
-async def identify(context: AppContext, headers: Headers, path: str) -> Caller | None:
-    """The caller by the request's API key, None without a valid one; anybody may do everything where no key is needed.
-    Raises CapReached for too many requests."""
+async def identify(context: AppContext, headers: Headers, path: str) -> Caller:
+    """The caller by the request's API key; anybody may do everything where none is needed. Raises 401 without a valid one,
+    and CapReached for too many requests."""
     if not context.settings.auth:
         return Caller("default", api_keys.SCOPES)
     key = key_of(headers, path)
-    caller = None if not key else await context.pools.database.run(api_keys.authenticate, context.database, key)
-    if caller is not None:
-        context.requests.take(caller.key, Caps.of(context.settings, caller.limits).requests_per_second)
+    try:
+        caller = None if not key else await context.pools.database.run(api_keys.authenticate, context.database, key)
+    except KeyExpired as error:
+        raise unauthorized(path, str(error)) from None
+    if caller is None:
+        raise unauthorized(path)
+    context.requests.take(caller.key, Caps.of(context.settings, caller.limits).requests_per_second)
     return caller
 
 
-def unauthorized(path: str) -> HTTPException:
+def unauthorized(path: str, reason: str = NO_KEY) -> HTTPException:
     return HTTPException(
         401,
-        "no valid API key; send one as 'Authorization: Bearer cp_...', made by 'counterpoise keys create'",
+        reason,
         {"WWW-Authenticate": 'Basic realm="API key, as the password"' if path in BROWSED else "Bearer"},
     )
 
@@ -98,8 +103,6 @@ class Guard:
         limit = body_limit(context.settings, scope["method"], path)
         try:
             caller = await identify(context, headers, path)
-            if caller is None:
-                raise unauthorized(path)
             if int(headers.get("content-length", 0)) > limit:
                 raise too_large(limit)
         except Exception as error:

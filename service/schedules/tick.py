@@ -7,11 +7,11 @@ import structlog
 
 from pipelines.errors import CounterpoiseError
 from pipelines.spec import parse
-from pipelines.store.object_store import Store
 from service.caps import Caps
 from service.settings import Settings
 from service.state import schedules
 from service.state.database import Database
+from service.tenants import open_store
 from service.versions.submission import admit, unpin
 
 log = structlog.get_logger()
@@ -21,7 +21,7 @@ def fire_due(database: Database, settings: Settings) -> None:
     """Fire all schedules that are due. Safe to run anywhere, by several."""
     for schedule in schedules.due(database):
         try:
-            store = Store.open(f"{settings.store}/{schedule.tenant}")
+            store = open_store(settings, schedule.tenant)
             spec = admit(unpin(parse(schedule.spec)), settings, store)
             schedules.fire(database, schedule, spec, Caps.of(settings, {}))
         except CounterpoiseError as error:
