@@ -1,14 +1,17 @@
 """Artifacts: what is computed from a source once and stored by content address, for every version that needs the same."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipelines.store import keys
 from pipelines.store.canonical import digest
 from pipelines.store.object_store import Store
+from pipelines.store.removal import Removed
 
 CHECKPOINT = "progress.safetensors"  # of work that has not finished
+RENEWED = timedelta(days=1)  # age from which a file that is read is written again
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +31,12 @@ class Artifact:
         return keys.concept(self.kind, self.digest, file)
 
     def get(self, file: str) -> bytes:
-        """Raises StoreError when there is no such file."""
-        return self.store.get(self.key(file))
+        """A file, to be used: so that the age of an artifact is the time since it was used, an old file is written again.
+        Raises StoreError when there is no such file."""
+        data = self.store.get(self.key(file))
+        if datetime.now(UTC) - self.store.modified(self.key(file)) > RENEWED:
+            self.store.put(self.key(file), data)
+        return data
 
     def load_checkpoint(self) -> bytes | None:
         """The state of unfinished work, if any was saved."""
@@ -68,3 +75,23 @@ class Artifacts:
         if not artifact.complete:
             artifact.publish(make(artifact))
         return artifact
+
+
+def remove_unused(store: Store, used: Collection[str], before: datetime) -> Removed:
+    """Delete the artifacts that were last used before this time, but for those of which a file is among the keys `used`.
+    Whoever needs one again makes it again."""
+    files: dict[str, dict[str, int]] = {}  # sizes by key of each artifact
+    newest: dict[str, datetime] = {}
+    for batch in store.scan("concepts"):
+        for meta in batch:
+            key = str(meta["path"])
+            folder = key.rpartition("/")[0]
+            files.setdefault(folder, {})[key] = int(meta["size"])
+            newest[folder] = max(newest.get(folder, meta["last_modified"]), meta["last_modified"])
+    needed = {key.rpartition("/")[0] for key in used}
+    removed = Removed()
+    for folder, sizes in files.items():
+        if newest[folder] < before and folder not in needed:
+            store.delete_all(list(sizes))
+            removed += Removed(len(sizes), sum(sizes.values()))
+    return removed

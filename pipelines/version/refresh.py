@@ -157,28 +157,3 @@ def make_refresh(spec: VersionSpec, digest: str, source: Source, base: Base) -> 
         },
     )
     return replace(plan, removed=samples - plan.carried_samples)
-
-
-def discard(store: Store, name: str, number: int) -> None:
-    """Delete a version's objects, except what other versions carry; and what it alone carried of deleted versions."""
-    root = keys.version(name, number)
-    others = [
-        keys.version(name, int(folder[1:])) for folder in store.folders(f"datasets/{name}") if folder[1:] != str(number)
-    ]
-    held = {
-        part.key
-        for other in others
-        if (plan := read_plan(store, other))
-        for part in plan.carried
-        if part.whole or not store.exists(keys.manifest(other))
-    }
-    plan = read_plan(store, root)
-    alone = [
-        part.key
-        for part in (plan.carried if plan else ())
-        if part.whole and not store.exists(keys.manifest(part.key.partition("/data/")[0]))
-    ]
-    manifest = keys.manifest(root)
-    for key in [manifest, *(key for key in store.keys(root + "/") if key != manifest), *alone]:  # first it is no version
-        if key not in held:
-            store.delete(key)

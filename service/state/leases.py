@@ -19,6 +19,7 @@ from service.state.tables import Unit, now
 
 ATTEMPTS = 5  # leases of a unit, after which its version fails
 BACKOFF = 2.0  # seconds before the second attempt; doubled for each that follows
+LONGEST_BACKOFF = 600.0  # seconds
 
 
 class LeaseLost(Exception):
@@ -37,6 +38,11 @@ class Lease:
 
     def __str__(self) -> str:
         return f"{self.stage} {self.number}"
+
+    @property
+    def endless(self) -> bool:
+        """Whether the unit is tried until it succeeds: what is being removed can be nothing else."""
+        return self.stage == "delete"
 
 
 def acquire(database: Database, unit: int, owner: str, seconds: float) -> Lease | None:
@@ -59,7 +65,7 @@ def acquire(database: Database, unit: int, owner: str, seconds: float) -> Lease 
         if row is None:
             return None
         lease = Lease(unit, version_id, *row.tuple(), owner=owner)
-        if lease.attempts > ATTEMPTS:
+        if lease.attempts > ATTEMPTS and not lease.endless:
             fail_version(session, lease, f"{lease}: its worker died {ATTEMPTS} times")
             return None
         transitions.start(session, version, lease.stage)
@@ -120,8 +126,8 @@ def fail(database: Database, lease: Lease, error: str, *, again: bool) -> None:
     """The unit failed: it is tried again after a backoff, or fails its version. Raises LeaseLost."""
     with database.write() as session:
         transitions.lock(session, lease.version)
-        if again and lease.attempts < ATTEMPTS:
-            backoff = BACKOFF * 2 ** (lease.attempts - 1)
+        if lease.endless or (again and lease.attempts < ATTEMPTS):
+            backoff = min(BACKOFF * 2 ** min(lease.attempts - 1, 32), LONGEST_BACKOFF)
             end_lease(session, lease, state="ready", not_before=now() + backoff, error=error)
         else:
             fail_version(session, lease, error)

@@ -20,7 +20,7 @@ def set_state(session: Session, version: Version, state: State) -> bool:
     if changed.one_or_none() is None:
         return False
     events.append(session, version.id, "state", {"state": state})
-    if state in ENDED:
+    if state in ENDED and state != "deleting":
         data = {"dataset": version.dataset, "version": version.number, "state": state, "counts": version.counts}
         deliveries.enqueue(session, version.tenant, f"version.{state}", data)
     session.refresh(version)
