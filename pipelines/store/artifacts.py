@@ -10,6 +10,7 @@ from pipelines.store.canonical import digest
 from pipelines.store.object_store import Store
 from pipelines.store.removal import Removed
 
+FACTS = ("curve.json", "facts.json")  # files that hold what an artifact was made from
 CHECKPOINT = "progress.safetensors"  # of work that has not finished
 RENEWED = timedelta(days=1)  # age from which a file that is read is written again
 
@@ -95,3 +96,28 @@ def remove_unused(store: Store, used: Collection[str], before: datetime) -> Remo
             store.delete_all(list(sizes))
             removed += Removed(len(sizes), sum(sizes.values()))
     return removed
+
+
+def facts_of(store: Store, folder: str) -> dict[str, Any] | None:
+    """What an artifact was made from; None where that is not known: it is unfinished, or of an older release."""
+    key = next((f"{folder}/{file}" for file in FACTS if store.exists(f"{folder}/{file}")), None)
+    return None if key is None else dict(store.json(key))
+
+
+def learned_from(store: Store, images: Collection[str]) -> list[str]:
+    """The folders of the artifacts that were learned from any of these images (SHA-256), or with a token that was; and of
+    those of which that is not known."""
+    folders = [
+        f"concepts/{kind}/{address}" for kind in store.folders("concepts") for address in store.folders(f"concepts/{kind}")
+    ]
+    facts = {folder: facts_of(store, folder) for folder in folders if next(store.scan(f"{folder}/"), None)}
+    learned = {f for f, known in facts.items() if known is None or not set(images).isdisjoint(known.get("images", images))}
+    for folder, known in facts.items():
+        tokens = {str(key).rpartition("/")[0] for key in (known or {}).get("concepts", [])}
+        learned |= set() if tokens.isdisjoint(learned) else {folder}
+    return sorted(learned)
+
+
+def remove(store: Store, folder: str) -> None:
+    """Delete an artifact: whoever needs it makes it again."""
+    store.delete_all(store.keys(f"{folder}/"))

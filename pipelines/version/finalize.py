@@ -116,7 +116,7 @@ def manifest(store: Store, root: str, plan: Plan, facts: dict[str, Any]) -> dict
 
     A file that lies with an earlier version has its `key`, too; its `path` is where it belongs in this one.
     """
-    later = keys.after_manifest(root)
+    later = (f"{root}/evaluation", f"{root}/report/", keys.manifest(root), keys.seconds(root), keys.diff(root))
     places = {key.removeprefix(f"{root}/"): key for key in store.keys(root) if not key.startswith(later)}
     places |= {
         keys.data(root, number, plan.shards).removeprefix(f"{root}/"): part.key

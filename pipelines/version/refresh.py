@@ -5,6 +5,7 @@ filters and encoding. Pure, as every plan: same spec, source and earlier version
 """
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -31,6 +32,13 @@ def source_listing(source: Source) -> dict[str, Any]:
     """What a source holds, as it is kept with a version."""
     names = ("id", "sha256", "label", "group")
     return {split: [{name: getattr(item, name) for name in names} for item in source.splits[split]] for split in SPLITS}
+
+
+def made_from(store: Store, root: str, images: Collection[str]) -> bool:
+    """Whether the source of a version held any of these images (SHA-256)."""
+    key = keys.source(root)
+    listing = store.json(key) if store.exists(key) else {}
+    return any(row["sha256"] in images for items in listing.values() for row in items)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import service.previews.endpoints as previews
 import service.samples.endpoints as samples
 import service.schedules.endpoints as schedules
 import service.sources.endpoints as sources
+import service.sources.erasure as erasure
 import service.versions.endpoints as versions
 import service.webhooks.endpoints as webhooks
 from service import tracing
@@ -22,7 +23,7 @@ from service.state.database import Database
 from service.versions import events, files
 
 RESOURCES = (
-    datasets, schedules, versions, events, files, samples, sources, previews, webhooks, catalogue, health, metrics,
+    datasets, schedules, versions, events, files, samples, sources, erasure, previews, webhooks, catalogue, health, metrics,
 )  # fmt: skip
 
 

@@ -1,20 +1,27 @@
 """What a spec may name: methods, filters, checkpoints and learned concepts; and whether a spec is valid."""
 
 from pathlib import Path
+from typing import Annotated, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, HTTPException
+from fastapi import Path as InPath
 from pydantic import BaseModel
 
 from pipelines.spec import FILTER_SPECS, METHOD_SPECS, VersionSpec
 from pipelines.spec.helpers import check_helpers, warnings
 from pipelines.spec.models import BUNDLED, WEIGHTS_SUFFIX
+from pipelines.store import keys
+from pipelines.store.artifacts import remove
 from pipelines.store.object_store import Store
-from service.api.dependencies import Context, ReadAccess
+from service.api.dependencies import Context, ReadAccess, SubmitAccess
 from service.api.problems import documented
 from service.catalogue.schemas import CheckedSpec, CheckpointView, ComponentView, ConceptView
 from service.limits import check
+from service.state import references
 
 router = APIRouter(prefix="/v1", tags=["catalogue"], responses=documented(401, 403))
+ConceptKind = Annotated[Literal["token", "lora", "classifier"], InPath(description="What it is; a classifier is a judge.")]
+ConceptAddress = Annotated[str, InPath(pattern="^[0-9a-f]{16}$", description="The folder in its key.")]
 
 
 def component_view(model: type[BaseModel]) -> ComponentView:
@@ -55,6 +62,17 @@ def list_concepts(context: Context, caller: ReadAccess) -> list[ConceptView]:
     """The learned tokens, of all versions."""
     store = context.store(caller)
     return [concept_view(store, key) for key in store.keys("concepts/token") if key.endswith("/curve.json")]
+
+
+@router.delete("/concepts/{kind}/{address}", status_code=204, responses=documented(404, 409, 422))
+def delete_concept(context: Context, caller: SubmitAccess, kind: ConceptKind, address: ConceptAddress) -> None:
+    """Delete what was learned: a token, a LoRA or a judge. A version that needs it learns it again."""
+    store, folder = context.store(caller), keys.concept(kind, address, "").rstrip("/")
+    if not store.keys(f"{folder}/"):
+        raise HTTPException(404, f"there is no {kind} {address!r}; the keys of the list of concepts name those there are")
+    if (version := references.learning(context.database, caller.tenant, folder)) is not None:
+        raise HTTPException(409, f"version {version.number} of {version.dataset!r} uses it; wait for its end, or cancel it")
+    remove(store, folder)
 
 
 def near(root: Path, name: str) -> list[Path]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from sqlalchemy import func, select, union
 
 from service.state.database import Database
-from service.state.lifecycle import PUBLISHED
-from service.state.tables import ApiKey, Dataset, Unit, Upload, Version
+from service.state.lifecycle import ENDED, PUBLISHED
+from service.state.tables import ApiKey, Dataset, Schedule, Unit, Upload, Version
 
 UNREAD = ("waiting", "reading")  # states of an upload whose archive is needed
 
@@ -67,3 +67,30 @@ def last_upload(database: Database, tenant: str) -> int:
     """The id of the tenant's last upload; 0 if it has none."""
     with database.read() as session:
         return session.scalar(select(func.max(Upload.id)).where(Upload.tenant == tenant)) or 0
+
+
+def versions(database: Database, tenant: str) -> list[Version]:
+    """All versions of a tenant that are not being removed, by dataset and number."""
+    criteria = Version.tenant == tenant, Version.state != "deleting"
+    with database.read() as session:
+        return list(session.scalars(select(Version).where(*criteria).order_by(Version.dataset, Version.number)))
+
+
+def schedules_of(database: Database, tenant: str, source: str) -> list[str]:
+    """The datasets that are refreshed by the clock from an uploaded source."""
+    of_source = (
+        Schedule.spec[("source", "type")].as_string() == "uploaded",
+        Schedule.spec[("source", "name")].as_string() == source,
+    )
+    with database.read() as session:
+        return list(session.scalars(select(Schedule.dataset).where(Schedule.tenant == tenant, *of_source)))
+
+
+def learning(database: Database, tenant: str, folder: str) -> Version | None:
+    """A version on its way that uses the artifact of this folder."""
+    query = select(Version, Unit.report).join(Unit, Unit.version_id == Version.id)
+    running = Version.tenant == tenant, ~Version.state.in_(ENDED), Unit.stage == "learn", Unit.state == "done"
+    with database.read() as session:
+        rows = session.execute(query.where(*running)).tuples().all()
+        used = [version for version, report in rows if f"{folder}/" in "".join((report or {}).get("artifacts", []))]
+    return next(iter(used), None)
