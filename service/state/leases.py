@@ -15,7 +15,7 @@ from service.state import counts, events, transitions
 from service.state.database import Database
 from service.state.lifecycle import Stage
 from service.state.queue import available, version_active
-from service.state.tables import Unit, now
+from service.state.tables import Unit, Version, now
 
 ATTEMPTS = 5  # leases of a unit, after which its version fails
 BACKOFF = 2.0  # seconds before the second attempt; doubled for each that follows
@@ -59,7 +59,9 @@ def acquire(database: Database, unit: int, owner: str, seconds: float) -> Lease 
         version_id = session.scalar(select(Unit.version_id).where(Unit.id == unit))
         if version_id is None:
             return None
-        version = transitions.lock(session, version_id)
+        version = session.get(Version, version_id, with_for_update=True)
+        if version is None:  # its removal was completed meanwhile
+            return None
         statement = update(Unit).where(Unit.id == unit, available()).values(values).returning(*columns)
         row = session.execute(statement).one_or_none()
         if row is None:

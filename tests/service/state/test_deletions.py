@@ -1,9 +1,11 @@
 """Versions that are removed: marked once, worked on until it succeeds, and gone with all that is theirs. 3 s."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from service.state import datasets, deletions, leases, queue, transitions, versions
 from service.state.database import Database
@@ -120,3 +122,21 @@ def test_the_wait_before_another_attempt_has_a_bound(database: Database) -> None
         wait = session.scalar(select(Unit.not_before - now()))
     assert wait is not None
     assert leases.LONGEST_BACKOFF - 60 < wait <= leases.LONGEST_BACKOFF
+
+
+def test_whoever_waits_for_a_version_that_goes_has_nothing_to_do(database: Database) -> None:
+    version = completed(database)
+    deletions.begin(database, version.id)
+    ((unit, _),) = queue.next_units(database)
+    waiting = (
+        lambda: leases.acquire(database, unit, "late", 60),
+        lambda: transitions.cancel(database, version.id),
+        lambda: transitions.retry(database, version.id),
+        lambda: deletions.begin(database, version.id),
+    )
+    with ThreadPoolExecutor(len(waiting)) as pool:
+        with database.write() as session:
+            session.execute(delete(Version).where(Version.id == version.id))
+            futures = [pool.submit(call) for call in waiting]
+            time.sleep(0.3)  # so that they wait for its lock
+        assert [future.result(30) for future in futures] == [None, False, False, None]
