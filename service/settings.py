@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         60.0, gt=0, description="After so long without a sign of life a worker's unit is another's."
     )
+    unit_seconds: float = Field(21600.0, gt=0, description="A unit that takes longer is given up, and its version fails.")
     sweep_seconds: float = Field(5.0, gt=0, description="How often the scheduler looks for work that nobody was told of.")
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged: this and worse.")

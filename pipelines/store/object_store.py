@@ -14,6 +14,7 @@ from obstore.store import LocalStore, ObjectStore, from_url
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from pipelines.errors import StoreError
+from pipelines.progress import step
 
 T = TypeVar("T")
 
@@ -25,7 +26,11 @@ T = TypeVar("T")
     reraise=True,
 )
 def retried(call: Callable[[], T]) -> T:
-    """Call, with exponential backoff after failures of the store: every write of ours is idempotent."""
+    """Call, with exponential backoff after failures of the store: every write of ours is idempotent.
+
+    Each try is a step, so that whoever has lost the work by then writes nothing.
+    """
+    step()
     return call()
 
 
@@ -74,6 +79,7 @@ class Store:
         return cls(LocalStore(Path(url).resolve()))
 
     def put(self, key: str, data: bytes) -> None:
+        """Write, whatever is there."""
         retried(lambda: obstore.put(self.objects, key, data))
 
     def create(self, key: str, data: bytes) -> None:

@@ -20,6 +20,7 @@ from pipelines.store.canonical import canonical
 from pipelines.store.object_store import Store
 from pipelines.version import browse, rows
 from pipelines.version.diff import compare, worst_group_drop
+from pipelines.version.files import all_stored
 from pipelines.version.plan import Plan, read_plan
 from pipelines.version.refresh import discard
 from tests.builders import noise
@@ -237,7 +238,8 @@ def test_a_class_that_is_new_gets_its_images_and_the_labels_of_the_others_follow
     assert not any(part.whole for part in plan.carried)
     for row in found:
         assert f"<{classes[row['label']]}>" in row["prompt"]
-    names = {tuple(browse.class_names(browse.open_samples(store(folder), key).schema_arrow)) for key in plan.data_files(V2)}  # type: ignore[union-attr]
+    files = [files["data"] for files in all_stored(store(folder), V2, plan)]
+    names = {tuple(browse.class_names(browse.open_samples(store(folder), key).schema_arrow)) for key in files}  # type: ignore[union-attr]
     assert names == {tuple(classes)}
 
 
