@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         60.0, gt=0, description="After so long without a sign of life a worker's unit is another's."
     )
+    unit_seconds: float = Field(21600.0, gt=0, description="A unit that takes longer is given up, and its version fails.")
     sweep_seconds: float = Field(5.0, gt=0, description="How often the scheduler looks for work that nobody was told of.")
 
     janitor_seconds: float = Field(
@@ -105,6 +106,10 @@ class Settings(BaseSettings):
     @property
     def database(self) -> str:
         return self.database_url or f"sqlite:///{self.state_dir.resolve() / 'state.db'}"
+
+    @property
+    def broker(self) -> str:
+        return self.broker_url or "redis://127.0.0.1:6379"
 
     @property
     def store(self) -> str:

@@ -51,7 +51,7 @@ class Worker:
         assert version is not None
         identity = version.id, version.entered["queued"]  # SQLite gives the id of a version that was removed again
         if self.last is not None and self.last[0] == identity:
-            self.last[1].resources.progress = heartbeat
+            self.last[1].resources.progress, self.last[1].resources.fence = heartbeat, heartbeat.lease.fence
             return self.last[1]
         spec = parse(version.spec)
         check(spec, self.settings)
@@ -60,6 +60,7 @@ class Worker:
         if self.last is not None and self.last[1].spec.models == spec.models:
             models = self.last[1].resources.models
         job = Job(spec, store, heartbeat, version.number, version.previous, models)
+        job.resources.fence = heartbeat.lease.fence
         self.last = identity, job
         return job
 
@@ -78,9 +79,9 @@ class Worker:
             case "plan":
                 if job.unchanged:
                     return {"planned": 0, "ends": "unchanged"}, {}
+                job.check()  # first: a source can be mended until it is planned
                 plan = job.plan
                 check_size(plan.planned, plan.shard_size, self.settings)
-                job.check()
                 unit_counts = {"learn": int(plan.planned > 0), "generate": plan.written_shards, "finalize": 1, "evaluate": 1}
                 return {"planned": plan.planned, "shards": plan.written_shards, "carried": plan.carried_samples}, unit_counts
             case "learn":
@@ -100,13 +101,13 @@ class Worker:
                 raise AssertionError(f"{lease.stage} is no stage of making a version")
 
     def evaluate(self, job: Job, lease: Lease) -> dict[str, Any]:
-        """Evaluate the version, and write evaluation, report and diff beside it."""
+        """Evaluate the version, and write evaluation, report and diff beside it. Of each object the first writer wins."""
         version = versions.get(self.database, lease.version)
         assert version is not None
         evaluation = job.evaluate()
         _, files = job.report(evaluation, stage_seconds(version.entered))
         for name, data in files.items():
-            job.store.put(keys.report_file(job.resources.root, name), data)
+            job.store.put_first(keys.report_file(job.resources.root, name), data)
         job.compare()
         report = {"gap_closed": evaluation["gap_closed"], "probe_auc": evaluation["probe_auc"]}
         return {**report, "ends": "held"} if self.is_worse(job, version) else report
@@ -141,7 +142,8 @@ class Worker:
 
     def attempt(self, lease: Lease) -> Outcome:
         """Run it under a heartbeat, and end its lease: whatever happens, the database knows, or the lease expires."""
-        heartbeat = Heartbeat(self.database, lease, self.settings.lease_seconds, self.stopping)
+        settings = self.settings
+        heartbeat = Heartbeat(self.database, lease, settings.lease_seconds, self.stopping, settings.unit_seconds)
         try:
             with heartbeat.running():
                 start = time.monotonic()

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from pipelines.errors import SourceError
+from pipelines.progress import step
 from pipelines.records import Item, Problem
 from pipelines.source.decode import MAX_FILE, BadImage, decode
 from pipelines.source.splits import SPLITS, split_loose
@@ -117,6 +118,7 @@ def collect(
     seen: dict[str, tuple[str, str]] = {}
     group_of: dict[str, str] = {}
     for entry in entries:
+        step()
         if hidden(entry.id if isinstance(entry, Problem) else entry.path):
             continue
         if isinstance(entry, Problem):

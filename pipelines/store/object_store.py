@@ -15,6 +15,7 @@ from obstore.store import LocalStore, ObjectStore, from_url
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_random_exponential
 
 from pipelines.errors import StoreError
+from pipelines.progress import step
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -38,10 +39,18 @@ WORK = Patience(timedelta(seconds=5), timedelta(seconds=60), retries=5, seconds=
 
 
 def retried(call: Callable[[], T], seconds: float = WORK.seconds) -> T:
-    """Call, with exponential backoff after failures of the store: every write of ours is idempotent."""
+    """Call, with exponential backoff after failures of the store: every write of ours is idempotent.
+
+    Each try is a step, so that whoever has lost the work by then writes nothing.
+    """
+
+    def attempt() -> T:
+        step()
+        return call()
+
     stop = stop_after_attempt(6) | stop_after_delay(seconds)
     wait = wait_random_exponential(0.1, 5)
-    return Retrying(retry=retry_if_exception_type(GenericError), stop=stop, wait=wait, reraise=True)(call)
+    return Retrying(retry=retry_if_exception_type(GenericError), stop=stop, wait=wait, reraise=True)(attempt)
 
 
 class ObjectReader(io.RawIOBase):
@@ -96,6 +105,7 @@ class Store:
         return retried(call, self.patience.seconds)
 
     def put(self, key: str, data: bytes) -> None:
+        """Write, whatever is there."""
         self.retried(lambda: obstore.put(self.objects, key, data))
 
     def create(self, key: str, data: bytes) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import SourceError, UnreachableError
+from pipelines.progress import with_steps
 from pipelines.records import Image, Item, Problem
 from pipelines.source.archives import Columns
 from pipelines.source.checks import Entry, collect
@@ -31,9 +32,9 @@ def prepared(spec: HubSource) -> dict[str, Any]:
             else f"source.id: {spec.id} is a folder here, too; write ./{spec.id} for it, or work elsewhere"
         )
     try:
-        builder = datasets.load_dataset_builder(spec.id, spec.config, revision=spec.revision)
+        builder = with_steps(lambda: datasets.load_dataset_builder(spec.id, spec.config, revision=spec.revision))
         check(builder, spec.id)
-        builder.download_and_prepare()
+        with_steps(builder.download_and_prepare)
         return dict(builder.as_dataset())
     except SourceError:
         raise
