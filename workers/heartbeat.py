@@ -63,7 +63,11 @@ class Heartbeat:
                     self.lost.set()
 
     def check(self) -> None:
+        """A step of the work: raises LeaseLost or Stopping when it must end."""
         metrics.step()
+        self.end_if_due()
+
+    def end_if_due(self) -> None:
         if self.lost.is_set():
             raise LeaseLost(str(self.lease))
         if self.stopping():
@@ -84,6 +88,8 @@ class Heartbeat:
         return advance
 
     def append_event(self, data: dict[str, Any]) -> None:
+        if self.lease.version is None:  # an upload has no events
+            return
         try:
             with self.database.write() as session:
                 events.append(session, self.lease.version, "progress", data)

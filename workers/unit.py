@@ -1,11 +1,13 @@
 """One unit of a version's work, from its lease to its report. The file to read first.
 
 queue -> lease -> job.plan | learn | generate | finalize | evaluate -> report; after a stage's last, the next stage's units
+An upload has one unit alone: queue -> lease -> ingest.read -> report
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -14,6 +16,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 
 from pipelines.errors import CounterpoiseError
 from pipelines.job import Job
+from pipelines.source.upload import make_newest
 from pipelines.spec import parse
 from pipelines.store import keys
 from pipelines.store.object_store import Store
@@ -22,12 +25,12 @@ from pipelines.vision.models import Models
 from service import tracing
 from service.limits import check, check_size
 from service.settings import Settings
-from service.state import datasets, events, leases, queue, versions
+from service.state import datasets, events, leases, queue, uploads, versions
 from service.state.database import Database
 from service.state.leases import Lease, LeaseLost
 from service.state.lifecycle import WorkerKind, stages_of
 from service.state.tables import Version
-from workers import metrics
+from workers import ingest, metrics
 from workers.heartbeat import Heartbeat, Stopping
 from workers.metrics import Outcome
 
@@ -94,6 +97,7 @@ class Worker:
 
     def evaluate(self, job: Job, lease: Lease) -> dict[str, Any]:
         """Evaluate the version, and write evaluation, report and diff beside it."""
+        assert lease.version is not None
         version = versions.get(self.database, lease.version)
         assert version is not None
         evaluation = job.evaluate()
@@ -112,14 +116,41 @@ class Worker:
         margin, latest = job.spec.evaluation.margin, keys.version(version.dataset, dataset.latest)
         return margin is not None and worst_group_drop(job.store, job.resources.root, latest) > margin
 
+    def work(self, lease: Lease, heartbeat: Heartbeat) -> Callable[[], None]:
+        """Do the work of a unit; return the call that completes its lease."""
+        if lease.version is None:
+            return self.read_upload(lease, heartbeat)
+        job = self.job(lease.version, heartbeat)
+        start = time.monotonic()
+        report, unit_counts = self.run_stage(job, lease)
+        seconds = time.monotonic() - start
+        return lambda: leases.complete(self.database, lease, report, unit_counts, seconds=seconds)
+
+    def read_upload(self, lease: Lease, heartbeat: Heartbeat) -> Callable[[], None]:
+        assert lease.upload is not None
+        upload = uploads.get(self.database, lease.upload)
+        assert upload is not None
+        report = ingest.read(ingest.Task.of(upload, self.settings), heartbeat)
+        newest = partial(make_newest, Store.open(f"{self.settings.store}/{upload.tenant}"), upload.source, report["digest"])
+        return lambda: leases.complete_upload(self.database, lease, report, newest)
+
+    def discard_archive(self, upload_id: int) -> None:
+        """Remove what was sent, once it is read or has failed for good."""
+        upload = uploads.get(self.database, upload_id)
+        if upload is not None and upload.ended is not None:
+            Store.open(f"{self.settings.store}/{upload.tenant}").delete(upload.key)
+
     def run(self, lease: Lease) -> None:
         """Run a leased unit, with a span of its trace, its lines in the log and its metrics."""
-        version, origin = versions.get(self.database, lease.version), events.origin(self.database, lease.version)
         attributes: dict[str, str | int] = {"stage": lease.stage, "unit": lease.number, "attempt": lease.attempts}
-        if version is not None:
+        origin: dict[str, str] = {}
+        if lease.version is not None and (version := versions.get(self.database, lease.version)) is not None:
+            origin = events.origin(self.database, lease.version)
             attributes |= {"tenant": version.tenant, "dataset": version.dataset, "version": version.number}
         with tracing.span(lease.stage, origin, **attributes), metrics.measure(lease.stage) as count:
             count(self.attempt(lease))
+            if lease.upload is not None:
+                self.discard_archive(lease.upload)
         metrics.MODELS.set(len(self.last[1].resources.loaded) if self.last else 0)
 
     def attempt(self, lease: Lease) -> Outcome:
@@ -127,12 +158,9 @@ class Worker:
         heartbeat = Heartbeat(self.database, lease, self.settings.lease_seconds, self.stopping)
         try:
             with heartbeat.running():
-                job = self.job(lease.version, heartbeat)
                 start = time.monotonic()
-                report, unit_counts = self.run_stage(job, lease)
-                seconds = time.monotonic() - start
-                ended = self.end(lambda: leases.complete(self.database, lease, report, unit_counts, seconds=seconds))
-            log.info("done" if ended else "lost to another worker", seconds=round(seconds, 1))
+                ended = self.end(self.work(lease, heartbeat))
+            log.info("done" if ended else "lost to another worker", seconds=round(time.monotonic() - start, 1))
             return "done" if ended else "lost"
         except LeaseLost:  # cancelled: then the lease is in force, and the version waits for its end
             self.last = None

@@ -14,8 +14,9 @@ from service.state.tables import Unit, Version, now
 
 
 def version_active() -> Any:
-    """Condition: the unit's version is in a state that waits for units."""
-    return Unit.version_id.in_(select(Version.id).where(Version.state.in_(STAGE_OF)))
+    """Condition: the unit's version is in a state that waits for units, or its upload is still to be read."""
+    unread = and_(Unit.version_id.is_(None), Unit.state.in_(("ready", "leased")))
+    return or_(Unit.version_id.in_(select(Version.id).where(Version.state.in_(STAGE_OF))), unread)
 
 
 def available() -> Any:
