@@ -5,6 +5,7 @@ import io
 import struct
 import tarfile
 import zipfile
+from functools import cache
 
 import numpy as np
 import PIL.Image
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 from tests.source.packed import tar
 
 
-def repeated_value(size: int = 48 * 2**20, rows: int = 16) -> bytes:
+def repeated_value(size: int = 48 * 2**20, rows: int = 8) -> bytes:
     """Parquet: one value of many MiB, stored once by its dictionary, in every row of one row group."""
     data = io.BytesIO()
     table = pa.table({"image": [bytes(size)] * rows, "label": ["boot"] * rows})
@@ -29,10 +30,10 @@ def huge_value(size: int = 2**28) -> bytes:
     return data.getvalue()
 
 
-def zeros(count: int = 17, size: int = 64 * 2**20) -> bytes:
+def zeros(count: int = 9, size: int = 64 * 2**20) -> bytes:
     """tar.gz: parts of one WebDataset sample, each as large as an image may be."""
     data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode="w:gz") as archive:
+    with tarfile.open(fileobj=data, mode="w:gz", compresslevel=1) as archive:
         for number in range(count):
             member = tarfile.TarInfo(f"train/boot/sample.{number}.png")
             member.size = size
@@ -40,13 +41,14 @@ def zeros(count: int = 17, size: int = 64 * 2**20) -> bytes:
     return data.getvalue()
 
 
-def flat(side: int = 7000) -> bytes:
-    """tar: a PNG of one colour, with as many pixels as are allowed."""
+def flat(copies: int = 1, side: int = 7000) -> bytes:
+    """tar: PNGs of one colour, with as many pixels as are allowed."""
     data = io.BytesIO()
-    PIL.Image.fromarray(np.zeros((side, side, 4), np.uint8)).save(data, "PNG", compress_level=9)
-    return tar({"train/boot/flat.png": data.getvalue()})
+    PIL.Image.fromarray(np.zeros((side, side, 4), np.uint8)).save(data, "PNG")
+    return tar({f"train/boot/{number}.png": data.getvalue() for number in range(copies)})
 
 
+@cache
 def many_entries(count: int = 200_000) -> bytes:
     """zip: a directory of empty files."""
     data = io.BytesIO()
