@@ -81,7 +81,6 @@ def test_a_folder_is_sent_and_read_and_what_is_sent_does_not_fill_the_api(deploy
             answer = httpx.put(f"{address}/v1/sources/cars", content=content, headers=client.http.headers, timeout=60)
             assert answer.status_code == 202
             UploadView.model_validate(answer.json())
-        print("API", before // MIB, "->", peak(api.pid) // MIB)
         assert peak(api.pid) - before < 64 * MIB
 
 
