@@ -86,6 +86,9 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(
         2 * 2**30, gt=0, description="Largest upload of a source, packed; unpacked four times that."
     )
+    ingest_memory: int = Field(
+        2**30, ge=2**28, description="Bytes of memory in which a worker must be able to read an upload."
+    )
     max_images: int = Field(10_000_000, gt=0, description="Most images of one version.")
     max_shards: int = Field(100_000, gt=0, description="Most shards of one version.")
     max_upload_images: int = Field(100_000, gt=0, description="Most images of an uploaded source.")

@@ -80,16 +80,20 @@ class Heartbeat:
                 self.lost.set()
 
     def check(self) -> None:
-        """A step of the work. It is cheap: the database is asked only after a pause that was longer than the lease."""
+        """A step of the work. It is cheap: the database is asked only after a pause that was longer than the lease. Raises
+        LeaseLost, Stopping or UnitOverdue when the work must end."""
         metrics.step()
-        now = time.monotonic()
-        if now - self.renewed > self.seconds:
+        if time.monotonic() - self.renewed > self.seconds:
             self.renew()
+        self.end_if_due()
+
+    def end_if_due(self) -> None:
+        """The same, of what makes no step: waiting for another process."""
         if self.lost.is_set():
             raise LeaseLost(str(self.lease))
         if self.stopping():
             raise Stopping
-        if now - self.began > self.longest:
+        if time.monotonic() - self.began > self.longest:
             raise UnitOverdue(
                 f"{self.lease}: runs for longer than COUNTERPOISE_UNIT_SECONDS, {self.longest:.0f} s; give a smaller "
                 "shard_size or fewer steps, or ask the operator for more time, and retry"
@@ -110,6 +114,8 @@ class Heartbeat:
         return advance
 
     def append_event(self, data: dict[str, Any]) -> None:
+        if self.lease.version is None:  # an upload has no events
+            return
         try:
             with self.database.write() as session:
                 events.append(session, self.lease.version, "progress", data)

@@ -119,3 +119,13 @@ def index(source: str, digest: str) -> str:
 
 def newest(source: str) -> str:
     return f"sources/{source}/newest.json"
+
+
+def summary(source: str, digest: str) -> str:
+    """The same in numbers, with the first images that were refused: small, however large the source."""
+    return f"sources/{source}/{digest}.summary.json"
+
+
+def archive(token: str) -> str:
+    """An upload as it was sent, until it is read."""
+    return f"uploads/{token}"

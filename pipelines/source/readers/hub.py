@@ -8,11 +8,11 @@ from typing import Any
 from pipelines.errors import SourceError, UnreachableError
 from pipelines.progress import with_steps
 from pipelines.records import Image, Item, Problem
-from pipelines.source.archives import Columns
 from pipelines.source.checks import Entry, collect
 from pipelines.source.decode import decode
 from pipelines.source.source import Source, checked
 from pipelines.source.splits import splits_of
+from pipelines.source.tables import Columns
 from pipelines.spec import HubSource
 from pipelines.spec.sources import local
 
