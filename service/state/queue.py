@@ -95,6 +95,8 @@ def ready_of_versions(session: Session, stages: Sequence[Stage]) -> list[Entry]:
     """An entry for each active version with ready units. Only its first one is looked at, by the index: one version may have
     100,000."""
     stage_of = {state: stage for state, stage in STAGE_OF.items() if stage in stages}
+    if not stage_of:
+        return []
     stage = case(stage_of, value=Version.state)
     of_version = select(Unit).where(Unit.version_id == Version.id, Unit.stage == stage, ready()).correlate(Version)
     first = of_version.order_by(Unit.not_before).limit(1)

@@ -11,6 +11,7 @@ from pipelines.source.upload import make_newest
 from pipelines.store.object_store import Store
 from service.api.dependencies import AppContext
 from service.state import api_keys, leases, queue, uploads
+from service.tenants import open_store
 from workers import ingest
 
 SPEC: dict[str, Any] = {
@@ -50,7 +51,7 @@ def operated(client: TestClient, **changes: Any) -> None:
 
 
 def store(client: TestClient, tenant: str = "team") -> Store:
-    return context(client).store(api_keys.Caller(tenant, ()))
+    return open_store(context(client).settings, tenant)
 
 
 def read_uploads(client: TestClient) -> None:
