@@ -9,29 +9,12 @@ import schemathesis
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import one_of
-from schemathesis import GenerationMode
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 
-from service.api.app import create_app
-from service.settings import Settings
+from tests.fuzz import BOTH, CHECKS, application, document_of, fuzz
 from tests.service.calls import SHOES, SPEC, context, key
 
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-# No broker: versions must be accepted all the same. Previews and /readyz would truly be unavailable.
-APP = create_app(Settings(state_dir=Path(mkdtemp()), broker_url="redis://127.0.0.1:1/0"))
-DOCUMENT = schemathesis.openapi.from_asgi("/openapi.json", APP)
-LEFT_OUT = ("/v1/previews", "/readyz")
-OPERATIONS = [found.ok() for found in DOCUMENT.get_all_operations() if found.ok().path not in LEFT_OUT]
-
-
-@schemathesis.serializer("application/x-tar", "application/zip", "application/vnd.apache.parquet")
-def archive(_context: schemathesis.SerializationContext, value: object) -> bytes:
-    return value if isinstance(value, bytes) else str(value).encode()
+APP = application(Path(mkdtemp()))
+OPERATIONS = [found.ok() for found in document_of(APP).get_all_operations()]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +29,7 @@ def headers() -> Iterator[dict[str, str]]:
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: f"{operation.method.upper()} {operation.path}")
 def test_every_answer_is_as_described(operation: schemathesis.schemas.APIOperation, headers: dict[str, str]) -> None:
-    modes = [operation.as_strategy(generation_mode=mode) for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)]
+    modes = [operation.as_strategy(generation_mode=mode) for mode in BOTH]
 
     @settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(one_of(modes))
