@@ -8,6 +8,8 @@ if any did; the same seed sends the same requests to the same code.
 
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -34,14 +36,15 @@ from service.logs import configure
 from service.settings import Settings
 from service.state import transitions, versions
 from service.state.database import Database
+from tests.servers import valkey
 from tests.service.calls import SHOES, SPEC, context, key
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-LEFT_OUT = ("/v1/previews", "/readyz")  # without a broker they would truly be unavailable
+LEFT_OUT = ("/v1/previews", "/readyz")  # without broker and workers they are truly unavailable
 STREAM = "/v1/datasets/{name}/versions/{number}/events"  # lasts as long as its version
 BOTH = GenerationMode.POSITIVE, GenerationMode.NEGATIVE  # requests as the document has them, and others
 SLOWEST = 1.0  # seconds for a request; on a busy machine one that took longer is sent again
-OF_OPERATION, SEQUENCES, STEPS = 40, 60, 12  # requests of an operation in a round; sequences in a round, and their length
+OF_OPERATION, SEQUENCES, STEPS = 40, 40, 12  # requests of an operation in a round; sequences in a round, and their length
 
 
 @schemathesis.serializer("application/x-tar", "application/zip", "application/vnd.apache.parquet")
@@ -49,9 +52,9 @@ def archive(_context: schemathesis.SerializationContext, value: object) -> bytes
     return value if isinstance(value, bytes) else str(value).encode()
 
 
-def application(folder: Path) -> FastAPI:
-    """Without a broker: versions must be accepted all the same."""
-    return create_app(Settings(state_dir=folder, broker_url="redis://127.0.0.1:1/0"))
+def application(folder: Path, broker_url: str = "redis://127.0.0.1:1/0") -> FastAPI:
+    """Without a broker, as it is by default, versions must be accepted all the same."""
+    return create_app(Settings(state_dir=folder, broker_url=broker_url))
 
 
 def document_of(app: FastAPI) -> schemathesis.schemas.BaseSchema:
@@ -143,30 +146,21 @@ def cancel_all(database: Database, over: Event) -> None:
             transitions.cancel(database, version.id)
 
 
-def fuzz(folder: Path, requests: int, first: int) -> Fuzz:
-    """Rounds of requests until there were so many."""
-    app, start, over = application(folder), time.monotonic(), Event()
-    with TestClient(app) as client:
+@contextmanager
+def fuzzing(folder: Path) -> Iterator[Fuzz]:
+    """A fuzz of an application with a broker and a dataset, while an operator cancels its versions."""
+    with valkey() as broker, TestClient(app := application(folder, broker.connection_url)) as client:
+        database, over = context(client).database, Event()
         headers = {"Authorization": f"Bearer {key(client, 'team', 'admin')}"}
         client.post(SHOES, json=SPEC, headers=headers)
-        run = Fuzz(document_of(app), headers)
-        operations = [found.ok() for found in run.document.get_all_operations()]
-        thread = Thread(target=cancel_all, args=(context(client).database, over))
+        thread = Thread(target=cancel_all, args=(database, over))
         thread.start()
-        number = first
         try:
-            while run.statuses.total() < requests:
-                for operation in operations:
-                    run.alone(operation, number)
-                run.sequences(number)
-                number += 1
-                seconds = time.monotonic() - start
-                print(f"{run.statuses.total()} requests, {seconds:.0f} s, {len(run.wrong)} wrong", flush=True)
+            yield Fuzz(document_of(app), headers)
         finally:
             over.set()
             thread.join()
-            context(client).database.engine.dispose()
-    return run
+            database.engine.dispose()
 
 
 def main(
@@ -174,8 +168,16 @@ def main(
     seed: Annotated[int, typer.Option(help="Of the first round.")] = 0,
 ) -> None:
     configure("error")
-    with TemporaryDirectory() as folder:
-        run = fuzz(Path(folder), requests, seed)
+    start, number = time.monotonic(), seed
+    with TemporaryDirectory() as folder, fuzzing(Path(folder)) as run:
+        operations = [found.ok() for found in run.document.get_all_operations()]
+        while run.statuses.total() < requests:
+            for operation in operations:
+                run.alone(operation, number)
+            run.sequences(number)
+            number += 1
+            seconds = time.monotonic() - start
+            print(f"{run.statuses.total()} requests, {seconds:.0f} s, {len(run.wrong)} wrong", flush=True)
     print("answers: " + ", ".join(f"{count} with {status}" for status, count in sorted(run.statuses.items())))
     print(f"slowest: {run.slowest[0]:.2f} s, {run.slowest[1]}")
     for kind, failure in run.wrong.items():

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import one_of
 
-from tests.fuzz import BOTH, CHECKS, application, document_of, fuzz
+from tests.fuzz import BOTH, CHECKS, application, document_of, fuzzing
 from tests.service.calls import SHOES, SPEC, context, key
 
 APP = application(Path(mkdtemp()))
@@ -37,3 +37,10 @@ def test_every_answer_is_as_described(operation: schemathesis.schemas.APIOperati
         case.call_and_validate(checks=CHECKS, headers=headers)
 
     answered()
+
+
+def test_sequences_that_use_earlier_answers_are_answered_as_described(tmp_path: Path) -> None:
+    with fuzzing(tmp_path) as fuzz:
+        fuzz.sequences(0)
+    assert fuzz.wrong == {}
+    assert {200, 202, 204, 404, 409, 422} <= set(fuzz.statuses)
