@@ -14,16 +14,16 @@ from tests.fuzz import BOTH, CHECKS, application, document_of, fuzzing
 from tests.service.calls import SHOES, SPEC, context, key
 
 APP = application(Path(mkdtemp()))
-OPERATIONS = [found.ok() for found in document_of(APP).get_all_operations()]
+KEY = {"Authorization": f"Bearer {key(TestClient(APP))}"}
+OPERATIONS = [found.ok() for found in document_of(APP, KEY).get_all_operations()]
 
 
 @pytest.fixture(scope="module")
 def headers() -> Iterator[dict[str, str]]:
     with TestClient(APP) as client:
-        sent = {"Authorization": f"Bearer {key(client)}"}
-        client.post(SHOES, json=SPEC, headers=sent)
-        client.post(f"{SHOES}/1/cancel", headers=sent)
-        yield sent
+        client.post(SHOES, json=SPEC, headers=KEY)
+        client.post(f"{SHOES}/1/cancel", headers=KEY)
+        yield KEY
         context(client).database.engine.dispose()
 
 
