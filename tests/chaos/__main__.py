@@ -23,7 +23,7 @@ from service.client import Client
 from service.state import api_keys
 from tests.chaos.clients import Tenant
 from tests.chaos.faults import draw, inject
-from tests.chaos.invariants import orphans, violations
+from tests.chaos.invariants import violations
 from tests.chaos.world import World, running
 
 ROUND = 25  # faults, after which everything is checked
@@ -52,7 +52,7 @@ def run_round(world: World, names: list[str], chance: Random, count: int) -> tup
             tenant.recover(client, SETTLING)
     answers: Counter[str] = sum((tenant.answers for tenant in tenants), Counter())
     wrong = [f"{tenant.name} waits for an answer for ever" for tenant in tenants if tenant.is_alive()]
-    return injected, answers, [*wrong, *violations(world, tenants), *orphans(world, tenants)]
+    return injected, answers, [*wrong, *violations(world, tenants)]
 
 
 def torment(folder: Path, faults: int, seed: int, *, workers: int, tenants: int, postgres: bool, s3: bool) -> list[str]:
