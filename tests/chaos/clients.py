@@ -76,7 +76,7 @@ class Tenant(threading.Thread):
             self.answers[f"{name} done"] += 1
         except ServiceError as error:
             self.answers[f"{name} {error.status or 'unanswered'}"] += 1
-            if "damaged" in str(error):
+            if (error.status or 0) >= 500 and error.status != 503:  # 503 says that something is away
                 self.surprises.append(f"{self.name}, {name}: {error}")
 
     def submit(self, client: Client) -> None:
