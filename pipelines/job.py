@@ -4,7 +4,7 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
-from pipelines.backbones.capabilities import check_capabilities
+from pipelines.backbones.capabilities import check_models
 from pipelines.engine.engine import Engine
 from pipelines.engine.open import open_engine
 from pipelines.engine.whole import PipelineEngine
@@ -27,7 +27,6 @@ from pipelines.version.plan import Plan, make_plan, read_plan
 from pipelines.version.refresh import Base, make_refresh, open_base, source_listing, unchanged
 from pipelines.version.shard import rewrite_shard, run_shard
 from pipelines.version.showcase import showcase
-from pipelines.vision.classifier import check_checkpoint
 from pipelines.vision.models import Models
 
 
@@ -102,10 +101,9 @@ class Job:
         )
 
     def check(self) -> None:
-        """Check what the spec requires of source and checkpoints. Raises SpecError, SourceError or ModelError."""
+        """Check what the spec requires of checkpoints and source. Raises SpecError, SourceError or ModelError."""
+        check_models(self.spec)
         requirements.check(self.spec, self.resources.source)
-        check_capabilities(self.spec, self.resources.models.inspect())
-        check_checkpoint(self.spec.classifier.checkpoint)
 
     def learn(self) -> None:
         """Train judges, tokens and LoRAs, or take them from the store; store which source images cannot be used."""

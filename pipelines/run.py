@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pipelines.backbones.capabilities import check_models
 from pipelines.job import Job
 from pipelines.progress import Progress
 from pipelines.spec import Machine, VersionSpec
@@ -45,7 +46,8 @@ def run(spec: VersionSpec, out: Path, progress: Progress, machine: Machine | Non
     Stopped anywhere and run again, it goes on where it was and ends with the same bytes.
     """
     models = Models(spec.models, machine)
-    choose_device(models.machine.device)  # raises before anything is done
+    choose_device(models.machine.device)  # this and the next raise before anything is done
+    check_models(spec)
     store = Store.open(out)
     job = Job(spec, store, progress, models=models)
     clock = Clock(store, job.resources.root)

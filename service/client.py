@@ -254,4 +254,10 @@ def service_error(response: httpx.Response) -> ServiceError:
         detail = response.json()["detail"]
     except (ValueError, KeyError, TypeError):
         detail = response.text[:200]
+    if response.status_code == 401:
+        given = "the key in it is not valid" if "Authorization" in response.request.headers else "is not set"
+        detail = (
+            f"COUNTERPOISE_KEY: {given} at {response.request.url.host}; set it to the key that `counterpoise keys create` "
+            "printed or, of `counterpoise up`, the one in .counterpoise/admin.key"
+        )
     return ServiceError(f"{response.status_code}: {detail}", response.status_code)

@@ -1,12 +1,29 @@
 """What an operator sets, by environment variables COUNTERPOISE_*. The defaults are one machine without anything else."""
 
+import json
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipelines.spec import Device, Machine, Precision
+
+
+def listed(value: Any) -> Any:
+    """A list that is written as one: with commas, /data/a,/data/b, or as JSON, for names with commas in them."""
+    if not isinstance(value, str):
+        return value
+    if not value.startswith("["):
+        return [name.strip() for name in value.split(",") if name.strip()]
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is no JSON list ({error}); write names with commas between them") from None
+
+
+Names = Annotated[list[str], NoDecode, BeforeValidator(listed)]
+Folders = Annotated[list[Path], NoDecode, BeforeValidator(listed)]
 
 
 class Settings(BaseSettings):
@@ -18,11 +35,11 @@ class Settings(BaseSettings):
     )
     broker_url: str = Field("", description="redis://...; empty: an embedded Valkey, started by `counterpoise up`.")
     store_url: str = Field("", description="Folder or s3://bucket/prefix of all versions; empty: in the state folder.")
-    source_roots: list[str] = Field(
-        [], description="Folders and s3://bucket/prefix that sources may be read from, as a JSON list."
+    source_roots: Names = Field(
+        [], description="Folders and s3://bucket/prefix that sources may be read from, with commas between."
     )
-    model_roots: list[Path] = Field([], description="Folders that checkpoints may be loaded from, as a JSON list.")
-    hub_organisations: list[str] = Field(
+    model_roots: Folders = Field([], description="Folders that checkpoints may be loaded from, with commas between.")
+    hub_organisations: Names = Field(
         [], description="Hugging Face organisations whose checkpoints and datasets may be used, likewise."
     )
     device: Device = Field("auto", description=Machine.model_fields["device"].description)

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.checkpoints import build, build_3, build_flux, build_pixart, build_xl
+from tests.single_files import single_file
+
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "diffusers", "transformers", "datasets", "numpy", "PIL", "pyarrow", "obstore")
 PACKAGES = {
@@ -96,11 +99,49 @@ def test_the_top_of_the_domain_stays_small() -> None:
     assert len(list((ROOT / "pipelines").glob("*.py"))) <= 11
 
 
-@pytest.mark.parametrize("module", ["pipelines.spec", "pipelines.errors", "pipelines.store.keys", "service.cli"])
+LIGHT = [
+    "pipelines.spec", "pipelines.errors", "pipelines.store.keys", "service.cli", "pipelines.backbones.capabilities",
+    "pipelines.backbones.description", "pipelines.backbones.families",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("module", LIGHT)
 def test_the_light_modules_load_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; print(*(m for m in {HEAVY} if m in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+VALIDATED = """
+import sys, time
+from pathlib import Path
+from fastapi.testclient import TestClient
+from service.api.app import create_app
+from service.settings import Settings
+
+root, config, *paths = sys.argv[1:]
+app = create_app(Settings(state_dir=Path(root), auth=False, model_roots=[Path(root)]))
+spec = {"name": "a", "source": {"type": "spurious"}, "method": {"type": "text_to_image"}, "amount": {"total": 1}}
+with TestClient(app, base_url="http://localhost") as client:
+    for path in paths:
+        start, models = time.perf_counter(), {"text_to_image": path, "config": config, "resolution": 32}
+        answer = client.post("/v1/specs:validate", json={**spec, "models": models}).json()
+        print(answer["checkpoints"][0]["pipeline"], time.perf_counter() - start)
+print(*[name for name in ("torch", "diffusers", "transformers", "safetensors") if name in sys.modules])
+"""
+
+
+def test_the_api_inspects_checkpoints_without_torch_and_quickly(tmp_path: Path) -> None:
+    """Hundredths of a second each, where to import torch alone takes seconds. Costs eight seconds, with what is built."""
+    paths = [str(made(tmp_path / made.__name__)) for made in (build, build_xl, build_3, build_flux, build_pixart)]
+    paths.append(str(single_file(tmp_path / "build_xl", tmp_path / "xl.safetensors")))
+    command = [sys.executable, "-c", VALIDATED, str(tmp_path), paths[1], *paths]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    *inspected, heavy = [line for line in done.stdout.splitlines() if " request " not in line]
+    expected = ["StableDiffusion", "StableDiffusionXL", "StableDiffusion3", "Flux", "PixArtSigma", "StableDiffusionXL"]
+    assert [line.split()[0].removesuffix("Pipeline") for line in inspected] == expected
+    assert all(float(line.split()[1]) < 0.5 for line in inspected), inspected
+    assert heavy == ""
 
 
 def test_the_same_check_sees_torch_where_it_is() -> None:

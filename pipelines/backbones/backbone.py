@@ -9,14 +9,14 @@ import torch
 from diffusers import SchedulerMixin
 from torch import Tensor
 
-from pipelines.backbones.image_prompts import AdapterFiles, IpAdapter, UnClip
-from pipelines.backbones.layout import Layout
+from pipelines.backbones.adapter_files import AdapterFiles
+from pipelines.backbones.families import Family
+from pipelines.backbones.image_prompts import IpAdapter, UnClip
+from pipelines.backbones.layout import VAE_PIXELS
 from pipelines.backbones.prompt_embeds import PromptEmbeds
 from pipelines.backbones.schedule import Schedule
 from pipelines.backbones.text_encoder import TextEncoder
 from pipelines.errors import ModelError
-
-VAE_PIXELS = 2**22  # encoded or decoded at a time: 16 images at 512 pixels a side, 4 at 1024, all at 64
 
 
 class Backbone(ABC):
@@ -27,11 +27,10 @@ class Backbone(ABC):
     `image_conditioning`, an IP-Adapter or unCLIP's, None where there is neither.
     """
 
+    family: ClassVar[Family]
     component: ClassVar[str]  # diffusers' name of the denoiser; its LoRAs' weights begin with it
-    required: ClassVar[tuple[str, ...]] = ("vae", "scheduler", "text_encoder", "tokenizer")  # beside the denoiser
     lora_targets: ClassVar[tuple[str, ...]] = ("to_q", "to_k", "to_v", "to_out.0")  # the projections of its attention
     classifier_free: ClassVar[bool] = True  # guidance is a second, unconditional prediction
-    limits: ClassVar[Mapping[str, str]] = {}  # of `features`: why this family has it not, and what to do instead
 
     def __init__(self, pipeline: Any, name: str, device: torch.device, dtype: torch.dtype) -> None:
         """`pipeline` is diffusers' of the checkpoint, in `dtype`; `name` is what errors call it. Raises ModelError."""
@@ -43,17 +42,12 @@ class Backbone(ABC):
         self.vae = pipeline.vae.to(device, self.vae_dtype).eval().requires_grad_(False)
         self.text_encoders = self.open_text_encoders(pipeline)
         self.schedule = self.read_schedule(pipeline.scheduler)
-        self.layout = self.read_layout(self.denoiser.config, self.vae.config)
+        self.layout = self.family.layout(self.denoiser.config, self.vae.config)
         self.vae_scale_factor, self.latent_channels = self.layout.vae_scale_factor, self.layout.latent_channels
         self.resolution, self.inpainting = self.layout.resolution, self.layout.inpainting
         self.image_conditioning: IpAdapter | UnClip | None = None
         self.loras: dict[str, str] = {}  # key in the store -> name among the denoiser's adapters
         self.empty: dict[tuple[int, ...], Tensor] = {}  # by size, what `empty_image` gave
-
-    @classmethod
-    @abstractmethod
-    def read_layout(cls, denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> Layout:
-        """The layout that two configurations say. Raises ModelError for a denoiser that takes other inputs."""
 
     @classmethod
     @abstractmethod

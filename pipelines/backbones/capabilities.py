@@ -2,16 +2,30 @@
 
 from collections.abc import Mapping
 
+from pipelines.backbones.checkpoints import Checkpoints, read_checkpoints
 from pipelines.backbones.features import FEATURES
+from pipelines.backbones.inspection import Inspection
 from pipelines.backbones.layout import Layout
-from pipelines.backbones.loading import Inspection
+from pipelines.backbones.vocabulary import check_words
 from pipelines.errors import SpecError
 from pipelines.spec import FromNoise, VersionSpec
+from pipelines.spec.helpers import check_helpers
+
+
+def check_models(spec: VersionSpec) -> Checkpoints:
+    """All that can be refused without an image, by what a spec says and the configurations of its checkpoints.
+    Raises SpecError or ModelError."""
+    check_helpers(spec)
+    checkpoints = read_checkpoints(spec)
+    check_capabilities(spec, checkpoints.inspections)
+    return checkpoints
 
 
 def check_capabilities(spec: VersionSpec, checkpoints: Mapping[str, Inspection]) -> None:
-    """`checkpoints` are the spec's, by field. Raises SpecError."""
-    method, models, base = spec.method, spec.models, checkpoints["models.text_to_image"]
+    """`checkpoints` are the spec's, by field: without one to draw with, nothing is known of it. Raises SpecError."""
+    method, models, base = spec.method, spec.models, checkpoints.get("models.text_to_image")
+    if base is None:
+        return
     name = f"{models.text_to_image!r} is a {base.kind}"
     for key, feature in FEATURES.items():
         if key in base.limits and feature.used(spec):
@@ -30,6 +44,7 @@ def check_capabilities(spec: VersionSpec, checkpoints: Mapping[str, Inspection])
     if isinstance(method, FromNoise):
         check_side("method.width", method.width or resolution, base.layout, name)
         check_side("method.height", method.height or resolution, base.layout, name)
+    check_words(spec, base.folder)
 
 
 def check_side(field: str, side: int, layout: Layout, name: str) -> None:

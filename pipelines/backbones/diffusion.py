@@ -11,7 +11,7 @@ from diffusers import DDIMScheduler, SchedulerMixin
 from torch import Tensor
 
 from pipelines.backbones.schedule import Level, Step
-from pipelines.errors import ModelError
+from pipelines.backbones.scheduler_config import check_diffusion
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,8 @@ class DiffusionSchedule:
     @classmethod
     def of(cls, scheduler: SchedulerMixin) -> "DiffusionSchedule":
         """Read the schedule of a discrete-time scheduler. Raises ModelError for any other, such as flow matching."""
-        if "beta_schedule" not in scheduler.config:
-            raise ModelError(f"{type(scheduler).__name__}: only schedulers with a beta schedule are supported")
+        check_diffusion(type(scheduler).__name__, scheduler.config)
         ddim = DDIMScheduler.from_config(scheduler.config)
-        if ddim.config.prediction_type not in ("epsilon", "v_prediction", "sample"):
-            raise ModelError(f"prediction_type {ddim.config.prediction_type!r} is not epsilon, v_prediction or sample")
         return cls(
             abar=ddim.alphas_cumprod,
             final_abar=ddim.final_alpha_cumprod,

@@ -1,4 +1,7 @@
-"""Which files of a checkpoint are read: those of its parts, weights as safetensors, in one variant of them."""
+"""Which files of a checkpoint are read: those of its parts, weights as safetensors, in one variant of them.
+
+And reading those that say what it is: configurations, and the headers of weights.
+"""
 
 import json
 import re
@@ -9,6 +12,7 @@ from typing import Any
 INDEX = "model_index.json"  # of a diffusers checkpoint: its pipeline, and the classes of its parts
 CONFIG = "config.json"  # of a transformers checkpoint
 TEXTS = (".json", ".txt", ".model")  # suffixes of configurations and tokenizers
+SCHEDULER = "scheduler_config.json"  # of a diffusers checkpoint's scheduler
 UNREAD = ("safety_checker",)  # parts that are never loaded
 DENOISERS = ("unet/", "transformer/")
 SHARD = re.compile(r"-\d{5}-of-\d{5}")
@@ -65,3 +69,24 @@ def files_read(folder: Path, files: list[str]) -> list[str]:
     if index.exists():
         return diffusers_files(files, json.loads(index.read_text(encoding="utf-8")))
     return transformers_files(files)
+
+
+def configuration(file: Path) -> dict[str, Any]:
+    """What a configuration says. Raises OSError, or ValueError for what is no JSON object."""
+    read = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(read, dict):
+        raise ValueError(f"{file.name} holds no JSON object")
+    return read
+
+
+def header(file: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of a safetensors file's weights, by name. Raises OSError, or ValueError for a file of another kind."""
+    with open(file, "rb") as opened:
+        length = int.from_bytes(opened.read(8), "little")
+        if length > file.stat().st_size:
+            raise ValueError("it has no header")
+        try:
+            entries = json.loads(opened.read(length))
+            return {name: tuple(entry["shape"]) for name, entry in entries.items() if name != "__metadata__"}
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f"its header holds no shapes ({error})") from None

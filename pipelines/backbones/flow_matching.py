@@ -9,11 +9,11 @@ from typing import Literal
 
 import numpy as np
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, SchedulerMixin
+from diffusers import SchedulerMixin
 from torch import Tensor
 
 from pipelines.backbones.schedule import Level, Step
-from pipelines.errors import ModelError
+from pipelines.backbones.scheduler_config import check_flow
 
 
 class FlowSchedule:
@@ -27,12 +27,7 @@ class FlowSchedule:
 
     def __init__(self, scheduler: SchedulerMixin, spacing: Literal["linspace", "trailing"]) -> None:
         """Raises ModelError for another solver than Euler's, or a variant that is random or runs backwards."""
-        name = type(scheduler).__name__
-        if not isinstance(scheduler, FlowMatchEulerDiscreteScheduler):
-            raise ModelError(f"{name}: of flow matching, only FlowMatchEulerDiscreteScheduler is supported")
-        for option in ("stochastic_sampling", "invert_sigmas"):
-            if scheduler.config.get(option):
-                raise ModelError(f"{name}: {option} is not supported; set it to false")
+        check_flow(type(scheduler).__name__, scheduler.config)
         self.scheduler, self.spacing = scheduler, spacing
 
     def shift(self, patches: int) -> float | None:

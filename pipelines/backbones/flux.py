@@ -1,22 +1,21 @@
 """Flux: FLUX.1 dev, schnell and their kin (Black Forest Labs 2024)."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from diffusers import SchedulerMixin
 from torch import Tensor
 
+from pipelines.backbones.families import FLUX
 from pipelines.backbones.flow_matching import FlowSchedule
-from pipelines.backbones.layout import Layout
+from pipelines.backbones.layout import FLUX_PATCH as PATCH
 from pipelines.backbones.prompt_embeds import PromptEmbeds
 from pipelines.backbones.t5 import T5Encoder
 from pipelines.backbones.text_encoder import TextEncoder
-from pipelines.backbones.transformer import TransformerBackbone, transformer_layout
-from pipelines.errors import ModelError
+from pipelines.backbones.transformer import TransformerBackbone
 
 T5_LENGTH = 512  # tokens, as in diffusers' pipelines
-PATCH = 2  # latent cells a side, packed into one
 
 
 class Flux(TransformerBackbone):
@@ -26,16 +25,8 @@ class Flux(TransformerBackbone):
     1, dev predicts what it was distilled from without guidance, so that is what LoRAs are trained at.
     """
 
+    family = FLUX
     classifier_free = False
-    limits: ClassVar[Mapping[str, str]] = {
-        **TransformerBackbone.limits,
-        "inversion": "a token's embedding would reach its images by one pooled embedding alone, and its T5 is not "
-        "trained; set inversion to null, and learn a LoRA (method.lora)",
-        "embeddings": "they would reach its images by one pooled embedding alone; leave them out, and give a LoRA "
-        "(models.loras)",
-        "negative_prompt": "its guidance is distilled, without a second prediction that a prompt could say; leave it out",
-        "guidance_rescale": "its guidance is distilled, without a second prediction; leave it out",
-    }
 
     def __init__(self, pipeline: Any, name: str, device: torch.device, dtype: torch.dtype) -> None:
         super().__init__(pipeline, name, device, dtype)
@@ -44,12 +35,6 @@ class Flux(TransformerBackbone):
 
     def offload(self) -> None:
         self.t5.offload = True
-
-    @classmethod
-    def read_layout(cls, denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> Layout:
-        if denoiser["in_channels"] % PATCH**2:
-            raise ModelError(f"its transformer has {denoiser['in_channels']} input channels, and they are not packed")
-        return transformer_layout(int(vae.get("sample_size") or 1024), denoiser["in_channels"] // PATCH**2, vae, PATCH)
 
     @classmethod
     def read_schedule(cls, scheduler: SchedulerMixin) -> FlowSchedule:

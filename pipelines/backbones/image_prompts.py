@@ -6,7 +6,6 @@ For both, an embedding of zeros is the unconditional one of classifier-free guid
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import CLIPImageProcessorPil, CLIPVisionModelWithProjection
 
-from pipelines.backbones.locate import IP_ADAPTER, locate
+from pipelines.backbones.adapter_files import AdapterFiles
 from pipelines.errors import ModelError
 from pipelines.records import Image
 
@@ -55,24 +54,6 @@ class ImageEncoder:
             pixels = self.processor(images=batch, return_tensors="pt").pixel_values
             parts.append(self.model(pixels.to(self.model.device, self.model.dtype)).image_embeds.float().cpu())
         return torch.cat(parts)
-
-
-@dataclass(frozen=True, slots=True)
-class AdapterFiles:
-    """The files of an IP-Adapter: its weights, and the checkpoint of its image encoder."""
-
-    name: str  # in errors
-    weights: Path
-    encoder: Path
-
-
-def adapter_files(checkpoint: str) -> AdapterFiles:
-    """The files of FOLDER/FILE.safetensors with its encoder in FOLDER/image_encoder, by path or of the hub.
-
-    Raises ModelError.
-    """
-    weights = locate("models.adapter", checkpoint, IP_ADAPTER)
-    return AdapterFiles(checkpoint, weights, weights.parent / IP_ADAPTER.beside)
 
 
 def no_adapter(name: str, error: Exception) -> ModelError:

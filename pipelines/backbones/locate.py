@@ -2,14 +2,13 @@
 
 import json
 import os
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import hf_hub_download, is_offline_mode, model_info, snapshot_download
-from huggingface_hub.errors import LocalEntryNotFoundError
-
-from pipelines.backbones.files import CONFIG, INDEX, TEXTS, files_read
+from pipelines.backbones.files import CONFIG, INDEX
 from pipelines.errors import ModelError
 from pipelines.spec.models import WEIGHTS_SUFFIX, split_revision
 
@@ -39,6 +38,25 @@ IP_ADAPTER = Kind(
 )
 
 
+class NotReadError(ModelError):
+    """A checkpoint lies where this process does not look: on the hub, or on a disk of the workers."""
+
+
+# Folders that are on the workers' disks alone, where only what lies here is to be read; None: the hub is asked, too.
+ELSEWHERE: ContextVar[Sequence[Path] | None] = ContextVar("elsewhere", default=None)
+
+
+@contextmanager
+def only_here(elsewhere: Sequence[Path] = ()) -> Iterator[None]:
+    """Inside the block nothing is downloaded: `locate` raises NotReadError for what the hub's cache lacks, and for what lies
+    in folders that are `elsewhere`."""
+    token = ELSEWHERE.set(elsewhere)
+    try:
+        yield
+    finally:
+        ELSEWHERE.reset(token)
+
+
 def locate(field: str, value: str, kind: Kind, *, weights: bool = False) -> Path:
     """The folder of a checkpoint, or its file: a path that exists; else ORGANISATION/NAME of the hub, or a file in it, and
     @REVISION if need be. Of a repository, what the cache lacks is downloaded: configurations, and `weights`.
@@ -47,6 +65,8 @@ def locate(field: str, value: str, kind: Kind, *, weights: bool = False) -> Path
     """
     path, name = Path(os.path.expanduser(value)), split_revision(value)[0]
     if not os.path.exists(path):
+        if any(path.is_relative_to(folder) for folder in ELSEWHERE.get() or ()):
+            raise not_read(field, value, "lies on a disk that only workers have")
         if is_path(name):
             place = "file" if name.endswith(WEIGHTS_SUFFIX) else "folder"
             raise ModelError(f"{field}: there is no {place} {value!r}; give that of {kind.noun}, or a hub id")
@@ -94,14 +114,20 @@ def cached(field: str, value: str, kind: Kind, weights: bool) -> Path:
     name, revision = split_revision(value)
     organisation, repository, *inner = name.split("/")
     identity = f"{organisation}/{repository}"
+    try:  # where no library of it is, there is no cache of it either: in the image of the API
+        from pipelines.backbones import hub
+    except ModuleNotFoundError:
+        raise not_read(field, value, "is of the hub, whose library is not installed here") from None
+    here = ELSEWHERE.get() is not None
+    ask = not (here or hub.is_offline_mode())
     try:
         if inner:
-            return file_of(identity, "/".join(inner), revision, kind.beside)
-        if not is_offline_mode():
-            download(identity, revision, weights)
-        return Path(hf_hub_download(identity, kind.config, revision=revision)).parent
+            return hub.file_of(identity, "/".join(inner), revision, kind.beside, ask=ask)
+        return hub.snapshot(identity, revision, kind.config, weights=weights, ask=ask)
     except (OSError, ValueError) as error:
-        if is_offline_mode():
+        if here:
+            raise not_read(field, value, "is of the hub, and not in its cache here") from None
+        if not ask:
             command = f"HF_HUB_OFFLINE=0 hf download {identity}" + (f" --revision {revision}" if revision else "")
             raise ModelError(
                 f"{field}: {value!r} is neither here nor in the hub's cache, and HF_HUB_OFFLINE=1 forbids a download; run "
@@ -112,32 +138,9 @@ def cached(field: str, value: str, kind: Kind, weights: bool) -> Path:
         ) from None
 
 
-def file_of(identity: str, name: str, revision: str | None, beside: str) -> Path:
-    """A file of a repository in the cache, and the folder beside it that belongs to it."""
-    folder = "/".join([*name.split("/")[:-1], beside])
-    if beside and not is_offline_mode():
-        patterns = [f"{folder}/*{suffix}" for suffix in (*TEXTS, WEIGHTS_SUFFIX)]
-        snapshot_download(identity, revision=revision, allow_patterns=patterns)
-    return Path(hf_hub_download(identity, name, revision=revision))
+def not_read(field: str, value: str, why: str) -> NotReadError:
+    return NotReadError(f"{field}: {value!r} {why}; it was not looked at, and a worker does")
 
 
 def reason(error: Exception) -> str:
     return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
-
-
-def download(identity: str, revision: str | None, weights: bool) -> None:
-    """Put configurations and tokenizers of a repository into the cache, and with `weights` all else that is read of it."""
-    with suppress(LocalEntryNotFoundError):  # no connection: what the cache holds will do
-        folder = Path(snapshot_download(identity, revision=revision, allow_patterns=[f"*{suffix}" for suffix in TEXTS]))
-        if weights:
-            snapshot_download(identity, revision=revision, allow_patterns=files_read(folder, listing(identity, revision)))
-
-
-def listing(identity: str, revision: str | None) -> list[str]:
-    """All files of a repository. Raises LocalEntryNotFoundError where it cannot be reached."""
-    try:
-        return [file.rfilename for file in model_info(identity, revision=revision).siblings or []]
-    except OSError:
-        raise
-    except Exception as error:  # of whichever HTTP library the client is built on
-        raise LocalEntryNotFoundError(str(error)) from None

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
+from pipelines.backbones.families import STABLE_DIFFUSION
 from pipelines.backbones.prompt_embeds import PromptEmbeds
 from pipelines.backbones.text_encoder import TextEncoder
 from pipelines.backbones.unet import UNetBackbone
@@ -12,6 +13,8 @@ from pipelines.backbones.unet import UNetBackbone
 
 class StableDiffusion(UNetBackbone):
     """One text encoder, its last hidden states."""
+
+    family = STABLE_DIFFUSION
 
     def open_text_encoders(self, pipeline: Any) -> tuple[TextEncoder, ...]:
         return (TextEncoder(pipeline.text_encoder, pipeline.tokenizer, self.name, self.device),)

@@ -1,8 +1,7 @@
 """Stable Diffusion 3 and 3.5, with and without their T5 encoder (Esser et al. 2024, arXiv 2403.03206)."""
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,12 +9,12 @@ from diffusers import SchedulerMixin
 from torch import Tensor
 from torch.nn import functional as F
 
+from pipelines.backbones.families import STABLE_DIFFUSION_3
 from pipelines.backbones.flow_matching import FlowSchedule
-from pipelines.backbones.layout import Layout, vae_scale_factor
 from pipelines.backbones.prompt_embeds import PromptEmbeds
 from pipelines.backbones.t5 import T5Encoder
 from pipelines.backbones.text_encoder import TextEncoder
-from pipelines.backbones.transformer import TransformerBackbone, transformer_layout
+from pipelines.backbones.transformer import TransformerBackbone
 from pipelines.prompts import token_names
 
 T5_LENGTH = 256  # tokens, as in diffusers' pipelines
@@ -28,6 +27,8 @@ class StableDiffusion3(TransformerBackbone):
     Tokens are learned in both CLIP encoders. T5 reads prompts without their names, so it sees the superclass word alone.
     """
 
+    family = STABLE_DIFFUSION_3
+
     def __init__(self, pipeline: Any, name: str, device: torch.device, dtype: torch.dtype) -> None:
         super().__init__(pipeline, name, device, dtype)
         t5, tokenizer = pipeline.text_encoder_3, pipeline.tokenizer_3
@@ -37,12 +38,6 @@ class StableDiffusion3(TransformerBackbone):
     def offload(self) -> None:
         if self.t5 is not None:
             self.t5.offload = True
-
-    @classmethod
-    def read_layout(cls, denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> Layout:
-        resolution = int(denoiser["sample_size"]) * vae_scale_factor(vae)
-        layout = transformer_layout(resolution, int(denoiser["in_channels"]), vae, int(denoiser["patch_size"]))
-        return replace(layout, largest=int(denoiser["pos_embed_max_size"]) * layout.multiple)
 
     @classmethod
     def read_schedule(cls, scheduler: SchedulerMixin) -> FlowSchedule:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipelines.backbones.families import STABLE_DIFFUSION_XL
 from pipelines.backbones.prompt_embeds import PromptEmbeds
 from pipelines.backbones.text_encoder import TextEncoder
 from pipelines.backbones.unet import UNetBackbone
@@ -16,6 +17,8 @@ class StableDiffusionXL(UNetBackbone):
 
     The size that the UNet is conditioned on is the image's own, uncropped.
     """
+
+    family = STABLE_DIFFUSION_XL
 
     def __init__(self, pipeline: Any, name: str, device: torch.device, dtype: torch.dtype) -> None:
         super().__init__(pipeline, name, device, dtype)

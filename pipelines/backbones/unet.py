@@ -1,19 +1,17 @@
 """What checkpoints with a UNet share: diffusion, inpainting by further input channels, and image prompts."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from diffusers import SchedulerMixin
 from torch import Tensor
 
+from pipelines.backbones.adapter_files import AdapterFiles
 from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.diffusion import DiffusionSchedule
-from pipelines.backbones.image_prompts import AdapterFiles, IpAdapter, UnClip
-from pipelines.backbones.layout import Layout, inpainting_channels, vae_scale_factor
+from pipelines.backbones.image_prompts import IpAdapter, UnClip
 from pipelines.backbones.prompt_embeds import PromptEmbeds
-from pipelines.errors import ModelError
 
 
 class UNetBackbone(Backbone):
@@ -28,17 +26,6 @@ class UNetBackbone(Backbone):
             self.image_conditioning = UnClip(pipeline, device)
         if device.type == "cpu":
             self.denoiser.to(memory_format=torch.channels_last)
-
-    @classmethod
-    def read_layout(cls, denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> Layout:
-        factor, latents, channels = vae_scale_factor(vae), int(vae["latent_channels"]), int(denoiser["in_channels"])
-        inpainting = channels == inpainting_channels(latents)
-        if not inpainting and channels != latents:
-            raise ModelError(
-                f"its UNet has {channels} input channels, and only latents ({latents}), or those with a mask and a masked "
-                f"image ({inpainting_channels(latents)}), are supported; give a text-to-image or an inpainting checkpoint"
-            )
-        return Layout(int(denoiser["sample_size"]) * factor, factor, latents, inpainting=inpainting)
 
     @classmethod
     def read_schedule(cls, scheduler: SchedulerMixin) -> DiffusionSchedule:

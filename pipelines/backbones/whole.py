@@ -1,13 +1,12 @@
 """A checkpoint that is run whole, as diffusers runs it: of a class that no backbone here takes apart, and that AutoPipeline
 opens (PixArt, Sana, Qwen-Image, Z-Image, Lumina, CogView, ...)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from inspect import signature
 from typing import Any
 
 import PIL.Image
 import torch
-from diffusers import DiffusionPipeline
 from diffusers.pipelines.auto_pipeline import (
     AUTO_IMAGE2IMAGE_PIPELINES_MAPPING,
     AUTO_INPAINT_PIPELINES_MAPPING,
@@ -15,43 +14,13 @@ from diffusers.pipelines.auto_pipeline import (
 )
 from torch import Tensor
 
-from pipelines.backbones.layout import Layout, vae_scale_factor
+from pipelines.backbones.autopipeline import WHOLE
+from pipelines.backbones.layout import Layout
 from pipelines.errors import ModelError
 from pipelines.records import Request
 
-PROMPT = {"prompt", "height", "width", "num_inference_steps", "generator", "output_type"}  # what every call must take
 SCALES = ("true_cfg_scale", "guidance_scale")  # of classifier-free guidance; beside the first, the second is distilled
 FROM_ZERO = ("ZImage", "Krea2")  # beginnings of classes whose scale is counted from 0, no guidance, instead of from 1
-UNREAD = {"safety_checker", "feature_extractor", "image_encoder"}  # parts that may be absent
-WHOLE = "it is run whole, as diffusers runs it"
-LIMITS = {
-    "image_prompts": f"{WHOLE}, without image prompts; use another method, or a checkpoint of Stable Diffusion 1, 2 or XL",
-    "inversion": f"{WHOLE}, and no tokens are learned of it; set inversion to null",
-    "lora": f"{WHOLE}, and no LoRA is learned of it; leave it out",
-    "guidance_rescale": f"{WHOLE}, and its guidance is not rescaled; leave it out",
-    "cross_attention": f"{WHOLE}, and its attention is not read; give a CLIPSeg checkpoint, or a GroundingDINO and a SAM "
-    "one joined by '+'",
-    "inpainting": f"{WHOLE}, and repaints what it can by itself; leave it out",
-    "loras": f"{WHOLE}, and LoRAs are not added to it; leave them out",
-    "embeddings": f"{WHOLE}, and embeddings are not added to it; leave them out",
-    "reencode": f"{WHOLE}, and its autoencoder is not used alone; set it to 0",
-}
-
-
-def whole_class(index: Mapping[str, Any]) -> type[DiffusionPipeline] | None:
-    """The class of a checkpoint, by its `model_index.json`, if it draws an image from a prompt alone; else None.
-
-    Those that need more are none: a control image, frames, a prior or further stages (Kandinsky, Wuerstchen, Cascade and
-    DeepFloyd IF have no autoencoder called `vae`), or a part that the checkpoint lacks.
-    """
-    kind = {each.__name__: each for each in AUTO_TEXT2IMAGE_PIPELINES_MAPPING.values()}.get(index["_class_name"])
-    if kind is None or "Control" in kind.__name__:
-        return None
-    taken, parts = inputs(kind), {part: value for part, value in index.items() if isinstance(value, list)}
-    absent = {part for part, value in parts.items() if value[1] is None}
-    complete = "vae" in parts and absent <= UNREAD
-    draws = taken >= PROMPT and not taken.isdisjoint(SCALES) and "num_frames" not in taken
-    return kind if complete and draws else None
 
 
 def inputs(kind: type) -> set[str]:
@@ -70,26 +39,6 @@ def tasks(kind: type) -> dict[str, type]:
         "text_to_image": kind,
         **{task: other for task, (other, needed) in others.items() if other and inputs(other) >= needed},
     }
-
-
-def whole_limits(kind: type) -> dict[str, str]:
-    """What cannot be done with a checkpoint that is run whole: by feature the reason, and what to do instead."""
-    limits, known = dict(LIMITS), tasks(kind)
-    for task, title in (("image_to_image", "image to image"), ("repainting", "inpainting")):
-        if task not in known:
-            limits[task] = f"{WHOLE}, and has no pipeline for {title} there; use text_to_image, or another checkpoint"
-    if "negative_prompt" not in inputs(kind):
-        limits["negative_prompt"] = f"{WHOLE}, which takes no negative prompt; leave it out"
-    return limits
-
-
-def whole_layout(denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> Layout:
-    """What the configurations say of the size of images; a resolution of 0 where they do not."""
-    factor = 2 ** len(vae["temperal_downsample"]) if "temperal_downsample" in vae else vae_scale_factor(vae)
-    patch, side = denoiser.get("patch_size") or denoiser.get("all_patch_size") or 1, denoiser.get("sample_size")
-    patch = max(patch) if isinstance(patch, Sequence) else patch
-    channels = int(vae.get("latent_channels") or vae.get("z_dim") or 0)
-    return Layout(side * factor if isinstance(side, int) else 0, factor, channels, patch)
 
 
 class WholePipeline:

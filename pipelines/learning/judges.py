@@ -11,7 +11,6 @@ from safetensors.torch import load, save
 
 from pipelines import parallel, spec
 from pipelines.chance import derive
-from pipelines.errors import SourceError
 from pipelines.parallel import Call
 from pipelines.progress import Progress, Stage
 from pipelines.records import Examples, Item
@@ -91,7 +90,7 @@ def isolated_examples(view: SourceView, word: str) -> Examples:
     items = view.source.splits["train"]
     pairs = [(i, m) for i, m in zip(items, view.object_masks(items, word), strict=True) if m is not None]
     if not pairs:
-        raise SourceError(f"method.superclass: no {word!r} was found in any training image; choose another word")
+        raise view.undetected(word, "training image")
     detected = [item for item, _ in pairs]
     objects = [isolate(part.image, part.mask) for part in view.framed(detected, [mask for _, mask in pairs])]
     return Examples(objects, [item.label for item in detected], [item.group for item in detected])

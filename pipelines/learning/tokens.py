@@ -8,7 +8,7 @@ import numpy as np
 
 from pipelines import parallel
 from pipelines.chance import derive
-from pipelines.errors import SourceError, SpecError
+from pipelines.errors import SpecError
 from pipelines.learning.resources import Resources
 from pipelines.learning.textual_inversion import CURVE, TextualInversion, Token, initial_vectors, load_token
 from pipelines.parallel import Call
@@ -147,10 +147,7 @@ class Tokens:
         masks = resources.view.object_masks(items, word) if spec.masked else [None] * len(items)
         pairs = [(i, m) for i, m in zip(items, masks, strict=True) if m is not None or not spec.masked][: spec.images]
         if not pairs:
-            raise SourceError(
-                f"method.superclass: no {word!r} was found in any image of class {label!r}; choose another word, or set "
-                "inversion.masked to false"
-            )
+            raise resources.view.undetected(word, f"image of class {label!r}", ", or set inversion.masked to false")
         return pairs
 
     def reused(self, label: str) -> Artifact | None:

@@ -10,7 +10,6 @@ from functools import cached_property
 
 import numpy as np
 
-from pipelines.errors import SourceError
 from pipelines.learning.concepts import Concepts
 from pipelines.learning.resources import Resources
 from pipelines.records import Item, Mask, PlannedImage, Problem, Request
@@ -31,10 +30,7 @@ class ImageVariationMethod:
         self.concepts.check()
         for label, items in self.pool.items():
             if not items:
-                raise SourceError(
-                    f"method.superclass: no {self.spec.superclass!r} was found in any image of class {label!r}; "
-                    "choose another word, or repaint: whole"
-                )
+                raise self.resources.view.undetected(self.word, f"image of class {label!r}", ", or repaint: whole")
         self.concepts.learn()
 
     @cached_property

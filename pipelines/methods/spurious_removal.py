@@ -15,7 +15,6 @@ import numpy as np
 import PIL.Image
 
 from pipelines.chance import derive
-from pipelines.errors import SourceError
 from pipelines.learning.concepts import Concepts
 from pipelines.learning.resources import Resources
 from pipelines.records import FramedImage, Graft, Image, Item, Mask, PlannedImage, Problem, Request
@@ -59,10 +58,7 @@ class SpuriousRemovalMethod:
         self.concepts.check()
         for label in self.resources.source.classes:
             if not self.majority[label]:
-                raise SourceError(
-                    f"method.superclass: no {self.spec.superclass!r} was found in any image of class {label!r}; "
-                    "choose another word, or region: whole"
-                )
+                raise self.resources.view.undetected(self.word, f"image of class {label!r}", ", or region: whole")
         self.concepts.learn()
 
     @cached_property

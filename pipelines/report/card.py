@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pipelines.report import figures
 from pipelines.report.page import caveats, headline
 from pipelines.report.shortfall import shortfalls
+from pipelines.report.worst import worst_part
 from pipelines.spec import VersionSpec
 from pipelines.spec.base import quantity
 from pipelines.spec.helpers import warnings
@@ -95,7 +96,7 @@ def evaluation(counts: Mapping[str, Any], quality: Mapping[str, Any]) -> str:
         (text(figures.title(arm)), figures.percent(result["worst_group"]), figures.percent(result["average"]))
         for arm, result in ((arm, quality["arms"][arm]) for arm in figures.ordered(quality["arms"]))
     ]
-    lines += ["", table(("trained on", "worst group", "average"), rows)]
+    lines += ["", table(("trained on", worst_part(quality["arms"]), "average"), rows)]
     if (probe := summary["probe_auc"]) is not None:
         lines += ["", f"A probe tells real from generated within one class and group with an AUC of {probe:.2f} (0.5: not)."]
     return "\n".join(lines)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from pipelines.records import Image
+from pipelines.report.worst import worst_part
 from pipelines.spec.arms import ARMS, VERSION
 
 
@@ -165,10 +166,11 @@ def arms(arms: Mapping[str, ArmResult]) -> str:
     plot.set_ylim(3 * len(names) - 1.4, -1.5)
     plot.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100 %"])
     plot.set_yticks([])
-    keys = [Patch(color=STRONG, label="worst group"), Patch(color=SOFT, label="average")]
+    worst = worst_part(arms)
+    keys = [Patch(color=STRONG, label=worst), Patch(color=SOFT, label="average")]
     figure.legend(handles=keys, loc="outside upper left", ncols=2, frameon=False, handlelength=1, handleheight=1)
     says = "; ".join(
-        f"{title(arm)}: worst group {percent(arms[arm]['worst_group'])}, average {percent(arms[arm]['average'])}"
+        f"{title(arm)}: {worst} {percent(arms[arm]['worst_group'])}, average {percent(arms[arm]['average'])}"
         for arm in names
     )
     return svg(figure, "arms", f"Accuracy. {says}" if says else "Not evaluated")

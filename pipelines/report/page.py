@@ -17,10 +17,13 @@ from pipelines.records import Image, Mask
 from pipelines.report import figures
 from pipelines.report.figures import Spread, title
 from pipelines.report.shortfall import shortfalls
+from pipelines.report.worst import worst_part
 from pipelines.spec.arms import BASELINE, PLAIN, VERSION
 from pipelines.spec.base import quantity
 
 LARGEST = 256  # pixels a side; a larger image is shrunk for the page
+LOSSLESS = 96  # pixels a side up to which an image is displayed as it is
+QUALITY = 85  # of larger ones, 0..100
 TINT = np.array([255, 0, 170], dtype=np.uint8)  # a colour that few photographs have
 
 
@@ -78,11 +81,14 @@ def headline(summary: Mapping[str, Any]) -> str:
         kept = quantity(counts["kept"], "image")
         return f"Not evaluated: {kept} kept of {counts['generated']:,} generated{carried(counts)}"
     after: Spread = arms[VERSION]["worst_group"]
+    accuracy = f"{worst_part(arms).replace(' ', '-')} accuracy"
     if BASELINE not in arms:
-        return f"Worst-group accuracy {share(after['mean'])}; training on real data alone was not evaluated"
+        return f"{accuracy.capitalize()} {share(after['mean'])}; training on real data alone was not evaluated"
     before: Spread = arms[BASELINE]["worst_group"]
     change, gap = after["mean"] - before["mean"], summary["gap_closed"]
-    result = f"Worst-group accuracy {share(before['mean'])} → {share(after['mean'])}"
+    result = f"{accuracy.capitalize()} {share(before['mean'])} → {share(after['mean'])}"
+    if change == 0:
+        return f"{result}: no effect"
     if abs(change) <= hypot(before["std"], after["std"]):
         return f"{result}: no clear effect, the seeds differ as much"
     if change < 0:
@@ -90,7 +96,7 @@ def headline(summary: Mapping[str, Any]) -> str:
     if gap is None or gap <= 0:
         return f"{result}: {100 * change:.1f} points better than real data alone"
     closed = "the whole gap" if gap >= 1 else f"{100 * gap:.0f} % of the gap"
-    return f"{result}: {closed} between ERM and the ceiling in worst-group accuracy closed"
+    return f"{result}: {closed} between ERM and the ceiling in {accuracy} closed"
 
 
 def caveats(summary: Mapping[str, Any]) -> list[str]:
@@ -102,7 +108,7 @@ def caveats(summary: Mapping[str, Any]) -> list[str]:
     if version and plain and plain["worst_group"]["mean"] >= version["worst_group"]["mean"]:
         notes.append(
             "Plain text-to-image, by the classes' names, does as well or better: "
-            f"{share(plain['worst_group']['mean'])} in the worst group."
+            f"{share(plain['worst_group']['mean'])} in the {worst_part(arms)}."
         )
     if version and real and version["average"]["mean"] < real["average"]["mean"]:
         before, after = (share(arm["average"]["mean"]) for arm in (real, version))
@@ -154,7 +160,7 @@ def table(arms: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
     order = [arms[arm] for arm in figures.ordered(arms)]
     groups = dict.fromkeys(group for arm in order for group in arm.get("groups", {}))
     return {
-        "Worst group": [cell(arm["worst_group"]) for arm in order],
+        worst_part(arms).capitalize(): [cell(arm["worst_group"]) for arm in order],
         "Average": [cell(arm["average"]) for arm in order],
         **{group: [cell(arm.get("groups", {}).get(group)) for arm in order] for group in groups},
     }
@@ -189,10 +195,13 @@ def solid(text: str) -> str:
 
 
 def uri(image: Image) -> str:
-    """The image as a PNG data URI."""
-    buffer = io.BytesIO()
-    Pillow.fromarray(figures.shrunk(image, LARGEST)).save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    """The image as a data URI: a photograph is compressed, or a hundred would be megabytes."""
+    buffer, small = io.BytesIO(), figures.shrunk(image, LARGEST)
+    if max(small.shape) <= LOSSLESS:
+        Pillow.fromarray(small).save(buffer, "PNG", optimize=True)
+        return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    Pillow.fromarray(small).save(buffer, "WEBP", quality=QUALITY)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 TEMPLATES = Environment(

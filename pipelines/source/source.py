@@ -8,9 +8,10 @@ from pipelines.errors import SourceError
 from pipelines.records import Image, Item, Mask, Problem
 from pipelines.source.checks import Contents
 from pipelines.source.splits import SPLITS
+from pipelines.spec.sources import RealSource
 from pipelines.store.canonical import digest
 
-LISTED = 20  # unusable images in the summary
+LISTED = 20  # reasons in the summary
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Source:
     splits: dict[str, list[Item]]
     read: Callable[[Item], Image] = field(repr=False)
     problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what its user might not expect: sentences
     truth: Callable[[Item], Mask] | None = field(default=None, repr=False)  # exact masks, where they are known
 
     @property
@@ -41,24 +43,57 @@ class Source:
         """Lines for the terminal: how many images there are, and those that cannot be used with their reasons."""
         sizes = ", ".join(f"{sum(groups.values())} {label}" for label, groups in self.counts.items())
         held_out = ", ".join(f"{len(self.splits[split])} for {split}" for split in ("validation", "test"))
-        refused = [f"  {problem.id}: {problem.reason}" for problem in self.problems[:LISTED]]
-        return [f"Real images: {sizes}; {held_out}; {len(self.problems)} cannot be used.", *refused]
+        return [
+            f"Real images: {sizes}; {held_out}; {len(self.problems)} cannot be used.",
+            *self.notes,
+            *grouped(self.problems)[:LISTED],
+        ]
 
 
-def checked(contents: Contents, read: Callable[[Item], Image], where: str, most: float) -> Source:
+def grouped(problems: list[Problem]) -> list[str]:
+    """A line for each reason, with the image that has it or, of several, the first: the most frequent reasons first."""
+    by_reason: dict[str, list[str]] = {}
+    for problem in problems:
+        by_reason.setdefault(problem.reason, []).append(problem.id)
+    lines = sorted(by_reason.items(), key=lambda reason: -len(reason[1]))
+    return [f"  {ids[0]}{f' and {len(ids) - 1} more' if len(ids) > 1 else ''}: {reason}" for reason, ids in lines]
+
+
+def select(splits: dict[str, list[Item]], spec: RealSource, where: str) -> dict[str, list[Item]]:
+    """The images of the classes that the spec names, of each as many training images as its `shots`: those whose hashes
+    are the first. Raises SourceError for a class that is not there."""
+    if spec.classes is not None:
+        there = sorted({item.label for items in splits.values() for item in items})
+        if unknown := [label for label in spec.classes if label not in there]:
+            raise SourceError(f"source.classes: {unknown[0]!r} is no class of {where}, which has {', '.join(there)}")
+        splits = {split: [item for item in items if item.label in spec.classes] for split, items in splits.items()}
+    if spec.shots is not None:
+        taken: Counter[str] = Counter()
+        few = set()
+        for item in sorted(splits["train"], key=lambda item: item.sha256):
+            taken[item.label] += 1
+            if taken[item.label] <= spec.shots:
+                few.add(item.id)
+        splits = {**splits, "train": [item for item in splits["train"] if item.id in few]}
+    return splits
+
+
+def checked(contents: Contents, read: Callable[[Item], Image], where: str, spec: RealSource) -> Source:
     """A source of real images. Raises SourceError unless it has two classes and few enough problems."""
-    splits, problems = contents.splits, contents.problems
+    problems = contents.problems
+    every = sum(map(len, contents.splits.values())) + len(problems)
+    splits = select(contents.splits, spec, where)
     classes = tuple(sorted({item.label for item in splits["train"]}))
     for split, items in splits.items():
         splits[split] = [item for item in items if item.label in classes]
         untaught = [item for item in items if item.label not in classes]
         problems += [Problem(i.id, f"class {i.label!r} has no training images; add some, or remove it") for i in untaught]
-    every = sum(map(len, splits.values())) + len(problems)
     first = "".join(f"; {problem.id}: {problem.reason}" for problem in problems[:5])
     if len(classes) < 2:
         raise SourceError(f"{where} needs at least 2 classes with readable training images, and has {len(classes)}{first}")
-    if len(problems) > most * every:
+    if len(problems) > spec.max_problems * every:
         raise SourceError(
-            f"{where}: {len(problems)} of {every} files cannot be used, more than max_problems = {most:.0%}{first}"
+            f"{where}: {len(problems)} of {every} files cannot be used, more than max_problems = {spec.max_problems:.0%}"
+            f"{first}"
         )
     return Source(classes, splits, read, problems)

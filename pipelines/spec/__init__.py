@@ -25,8 +25,9 @@ from pipelines.spec.methods import (
     SpuriousRemoval,
     TextToImage,
 )
+from pipelines.spec.mistakes import explain, mistake
 from pipelines.spec.models import EmbeddingFile, LoraFile, Models
-from pipelines.spec.parsing import explain, load, mistake, parse
+from pipelines.spec.parsing import load, parse
 from pipelines.spec.sources import (
     FewShotSource,
     FolderSource,

@@ -1,17 +1,19 @@
 """The helper models of a spec: segmenter and CLIP, whose bundled ones know the built-in world alone, and the classifier."""
 
 from pipelines.errors import SpecError
+from pipelines.prompts import placeholders
 from pipelines.spec.arms import ARMS
 from pipelines.spec.filters import AttributionFilter, ClipScoreFilter, LabelAgreementFilter, NearDuplicateFilter
 from pipelines.spec.methods import SpuriousRemoval
-from pipelines.spec.models import BUILTIN, BUNDLED
+from pipelines.spec.models import BUILTIN, BUNDLED, CROSS_ATTENTION, WEIGHTS_SUFFIX, split_revision
 from pipelines.spec.sources import FewShotSource, LongTailSource, SpuriousSource
 from pipelines.spec.version import VersionSpec
 
-SEGMENTERS = (
-    "'cross-attention', which needs no second model, a CLIPSeg checkpoint such as CIDAS/clipseg-rd64-refined, or a "
-    "GroundingDINO and a SAM one joined by '+', such as IDEA-Research/grounding-dino-tiny+facebook/sam-vit-base"
+SEGMENTATION_MODELS = (
+    "a CLIPSeg checkpoint such as CIDAS/clipseg-rd64-refined, or a GroundingDINO and a SAM one joined by '+', such as "
+    "IDEA-Research/grounding-dino-tiny+facebook/sam-vit-base"
 )
+SEGMENTERS = f"'{CROSS_ATTENTION}', which needs no second model, {SEGMENTATION_MODELS}"
 CLIPS = "a CLIP checkpoint such as openai/clip-vit-base-patch32"
 FROM_SCRATCH = (
     "classifier: a small ResNet from scratch knows too little of photographs to judge them; name a checkpoint such as "
@@ -88,4 +90,27 @@ def uses_classifier(spec: VersionSpec) -> bool:
 def warnings(spec: VersionSpec) -> list[str]:
     """What a valid spec will do badly, and the remedy: sentences."""
     photographs = spec.models.text_to_image not in BUNDLED and not rendered(spec)
-    return [FROM_SCRATCH] if photographs and spec.classifier.checkpoint is None and uses_classifier(spec) else []
+    scratch = photographs and spec.classifier.checkpoint is None and uses_classifier(spec)
+    return [*([FROM_SCRATCH] if scratch else []), *unused(spec)]
+
+
+def unused(spec: VersionSpec) -> list[str]:
+    """Of what a spec names and nothing uses, sentences."""
+    models, method, lines = spec.models, spec.method, []
+    files = [name for name in (models.text_to_image, models.inpainting or "") if is_file(name)]
+    if models.config is not None and not files:
+        lines.append(
+            f"models.config: {models.config!r} is not used: it goes with checkpoints in a single {WEIGHTS_SUFFIX} file, and "
+            "those of a folder have configurations of their own; leave it out."
+        )
+    named = {name for template in method.templates for name in placeholders(template)}
+    return lines + [
+        f"method.words.{word}: it is not used: no template has {{{word}}}; write it in method.templates, or leave it out."
+        for word in method.words
+        if word not in named
+    ]
+
+
+def is_file(checkpoint: str) -> bool:
+    """Whether a checkpoint is named as a single file."""
+    return split_revision(checkpoint)[0].endswith(WEIGHTS_SUFFIX)

@@ -9,6 +9,7 @@ from pipelines.spec.base import Strict
 BUILTIN = "builtin"  # what a spec calls the bundled checkpoints
 WEIGHTS_SUFFIX = ".safetensors"
 BUILTIN_INPAINTING = "builtin-inpainting"  # the inpainting twin of the bundled text-to-image model
+CROSS_ATTENTION = "cross-attention"  # what it calls the text-to-image model's own segmentation
 BUNDLED = (BUILTIN, BUILTIN_INPAINTING)
 
 
@@ -69,12 +70,13 @@ class Models(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def no_device(cls, document: Any) -> Any:
-        if isinstance(document, dict) and "device" in document:
-            raise ValueError(
-                "device is a setting of the machine, no longer of the spec; leave it out, and use run --device, or "
-                "COUNTERPOISE_DEVICE of a worker"
-            )
+    def no_machine(cls, document: Any) -> Any:
+        for name in ("device", "precision"):
+            if isinstance(document, dict) and name in document:
+                raise ValueError(
+                    f"{name} is a setting of the machine, no longer of the spec; leave it out, and use run --{name}, or "
+                    f"COUNTERPOISE_{name.upper()} of a worker"
+                )
         return document
 
     @model_validator(mode="after")

@@ -1,8 +1,6 @@
-"""Parsing a spec: from YAML or JSON to the checked model, or to errors that name the field, the value and the remedy."""
+"""Parsing a spec: from YAML or JSON to the checked model, or to errors (`mistakes`)."""
 
 import json
-import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,39 +8,9 @@ import yaml
 from pydantic import ValidationError
 
 from pipelines.errors import SpecError
+from pipelines.spec.mistakes import explain
 from pipelines.spec.sources import anchored
 from pipelines.spec.version import VersionSpec
-
-FIELD = re.compile(r"([a-z_]+(?:\.[a-z_]+)*): ")  # with which a message about several fields begins
-CHOICES = {"source": 1, "method": 1, "filters": 2, "encoding": 1}  # how far behind its name pydantic puts the type
-
-
-def written(place: Sequence[int | str]) -> str:
-    """Where a mistake is, as the spec's author wrote it: without the types that pydantic puts in."""
-    parts = [str(part) for part in place]
-    for name, behind in CHOICES.items():
-        if name in parts:
-            del parts[parts.index(name) + behind : parts.index(name) + behind + 1]
-    return ".".join(parts)
-
-
-def mistake(error: Mapping[str, Any]) -> tuple[str, str]:
-    """One of pydantic's errors as the field, and what is wrong with the value that was given."""
-    unknown = error["type"] == "extra_forbidden"
-    message = "no such field; correct its name, or remove it" if unknown else str(error["msg"]).removeprefix("Value error, ")
-    if error["type"] == "union_tag_not_found":
-        message = "does not say its type; add one (`counterpoise schema` lists them)"
-    if error["type"] == "value_error" and isinstance(error["input"], dict):  # of several fields: the message names them
-        inner = FIELD.match(message)
-        field = written([*error["loc"], inner[1]]) if inner else written(error["loc"])
-        return field, message[inner.end() :] if inner else message
-    given = "" if error["type"] == "missing" else f" (given: {error['input']!r:.80})"
-    return written(error["loc"]), message + given
-
-
-def explain(error: ValidationError) -> str:
-    """One line a mistake."""
-    return "\n".join(f"{field or 'spec'}: {message}" for field, message in map(mistake, error.errors()))
 
 
 def parse(value: Any) -> VersionSpec:

@@ -44,24 +44,34 @@ def dataset(identity: str) -> str:
 
 
 Location = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(location)]
-MaxProblems = Annotated[Share, Field(description="Share of unusable images above which the source is refused.")]
 AllowSynthetic = Annotated[bool, Field(description="Accept images marked as generated as real ones.")]
 ImageColumn = Annotated[str, Field(description="Column of the images: bytes, or Hugging Face's image.")]
 LabelColumn = Annotated[str, Field(description="Column of the classes: names, or a ClassLabel's integers.")]
 GroupColumn = Annotated[str | None, Field(description="Column of the groups; none: `group`, if there is one.")]
 
 
-class FolderSource(Strict):
+class RealSource(Strict):
+    """What all sources of one's own images have: which of them are used."""
+
+    classes: Annotated[tuple[str, ...], AfterValidator(distinct)] | None = Field(
+        None, min_length=2, description="Classes to use; none: all."
+    )
+    shots: int | None = Field(
+        None, ge=1, description="Training images to use of each class, chosen by their content; none: all."
+    )
+    max_problems: Share = Field(0.1, description="Share of unusable images above which the source is refused.")
+
+
+class FolderSource(RealSource):
     """An image folder: `train/<class>/*.png`, optionally `validation/` and `test/`, each optionally with a
     `metadata.csv` of `file_name` and `group` columns."""
 
     type: Literal["folder"]
     path: Location = Field(description="Folder of the images, or s3://bucket/prefix.")
-    max_problems: MaxProblems = 0.1
     allow_synthetic: AllowSynthetic = False
 
 
-class ParquetSource(Strict):
+class ParquetSource(RealSource):
     """Parquet files with an image and a label in each row. Splits come from a column, or the files' names."""
 
     type: Literal["parquet"]
@@ -70,21 +80,19 @@ class ParquetSource(Strict):
     label: LabelColumn = "label"
     group: GroupColumn = None
     split: str | None = Field(None, description="Column of the splits; none: `split`, if there is one.")
-    max_problems: MaxProblems = 0.1
     allow_synthetic: AllowSynthetic = False
 
 
-class WebDatasetSource(Strict):
+class WebDatasetSource(RealSource):
     """Uncompressed tar shards of `key.png` with `key.cls` (the class) or `key.json` (`label` and `group`). Splits come
     from the shards' names."""
 
     type: Literal["webdataset"]
     path: Location = Field(description="Folder of *.tar, or a pattern in one, also on s3://: shoes/train-*.tar")
-    max_problems: MaxProblems = 0.1
     allow_synthetic: AllowSynthetic = False
 
 
-class HubSource(Strict):
+class HubSource(RealSource):
     """A dataset of the Hugging Face hub that is kept as Parquet."""
 
     type: Literal["hub"]
@@ -96,11 +104,10 @@ class HubSource(Strict):
     image: ImageColumn = "image"
     label: LabelColumn = "label"
     group: GroupColumn = None
-    max_problems: MaxProblems = 0.1
     allow_synthetic: AllowSynthetic = False
 
 
-class UploadedSource(Strict):
+class UploadedSource(RealSource):
     """Images that were sent to the service as a tar, zip or Parquet file: `PUT /v1/sources/{name}`."""
 
     type: Literal["uploaded"]
@@ -108,7 +115,6 @@ class UploadedSource(Strict):
     digest: str | None = Field(
         None, pattern=r"^[0-9a-f]{16}$", description="Digest of its state; none: the newest when the version is created."
     )
-    max_problems: MaxProblems = 0.1
 
 
 class SpuriousSource(Strict):

@@ -1,6 +1,7 @@
 """The plan: a spec and a source, turned into numbered images and shards of them. Pure: same input, same bytes."""
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -102,6 +103,14 @@ class Plan:
     def planned(self) -> int:
         """How many images are to be generated."""
         return sum(quota.count for quota in self.quotas)
+
+    @property
+    def per_class(self) -> dict[str, int]:
+        """How many images are to be generated of each class."""
+        counts: Counter[str] = Counter()
+        for quota in self.quotas:
+            counts[quota.label] += quota.count
+        return dict(counts)
 
     @cached_property
     def generated_shards(self) -> int:

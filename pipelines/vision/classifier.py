@@ -93,12 +93,6 @@ class Classifier(nn.Module):
         return torch.cat(parts) if parts else torch.zeros(0, len(self.classes))
 
 
-def check_checkpoint(checkpoint: str | None) -> None:
-    """Raises ModelError for a checkpoint that is not there."""
-    if checkpoint is not None:
-        locate(FIELD, checkpoint, CLASSIFIER)
-
-
 def probabilities(logits: Tensor) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
     """Softmax in double precision, so that confident rows still differ."""
     return logits.double().softmax(dim=1).numpy()

@@ -7,7 +7,7 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipelines.backbones.backbone import VAE_PIXELS
+from pipelines.backbones.layout import VAE_PIXELS
 from pipelines.backbones.prompt_embeds import PromptEmbeds
 from pipelines.backbones.schedule import Levels, add_noise
 from pipelines.backbones.unet import UNetBackbone

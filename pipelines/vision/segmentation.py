@@ -20,18 +20,18 @@ from transformers import (
 )
 
 from pipelines.backbones.backbone import Backbone
-from pipelines.backbones.locate import CLIPSEG, DETECTOR, SAM, Kind, locate
+from pipelines.backbones.locate import CLIPSEG, DETECTOR, SAM, locate
 from pipelines.backbones.unet import UNetBackbone
 from pipelines.errors import ModelError
 from pipelines.prompts import fill
 from pipelines.records import Image, Mask
+from pipelines.spec.models import CROSS_ATTENTION
 from pipelines.tensors import choose_device, tensor
 from pipelines.vision.cross_attention import word_attention
 
 MIN_AREA = 0.01  # share of the image below which a mask is no detection
 SPECK = 0.2  # share of the largest component below which another is dropped
 PROMPT = "a photo of a {}"
-CROSS_ATTENTION = "cross-attention"  # what a spec calls the backbone's own
 
 
 class Segmenter(Protocol):
@@ -139,10 +139,3 @@ def open_segmenter(checkpoint: str, backbone: Callable[[], Backbone], device: st
         detector, sam = checkpoint.split("+", 1)
         return GroundedSam(detector, sam, device)
     return ClipSeg(checkpoint, device)
-
-
-def segmenter_parts(checkpoint: str) -> list[tuple[str, Kind]]:
-    """The checkpoints of a segmenter, and what each must be: 'detector+sam', or one."""
-    if "+" in checkpoint:
-        return list(zip(checkpoint.split("+", 1), (DETECTOR, SAM), strict=True))
-    return [(checkpoint, CLIPSEG)]

@@ -11,10 +11,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.errors import SourceError
 from pipelines.records import Candidate, Examples, Frame, FramedImage, Image, Item, Mask, Problem
 from pipelines.source.frames import around, centre, cut, enclosing, inside, moved, put_back, within
 from pipelines.source.source import Source
 from pipelines.spec import Framing
+from pipelines.spec.helpers import SEGMENTATION_MODELS, SEGMENTERS
+from pipelines.spec.models import BUILTIN, CROSS_ATTENTION
 from pipelines.vision.models import Models
 
 BATCH = 64  # images segmented at a time
@@ -115,6 +118,15 @@ class SourceView:
         """The part of an overview's mask that lies in the image, eight pixels a byte; None where nothing does."""
         mask = mask & inside(self.overview(image), image.shape[0], image.shape[1], len(mask))
         return np.packbits(mask) if mask.any() else None
+
+    def undetected(self, word: str | None, where: str, remedy: str = "") -> SourceError:
+        """The error where a word is detected in no image: it names the segmenter that looked, and others."""
+        segmenter = self.models.spec.segmenter
+        others = SEGMENTATION_MODELS if segmenter == CROSS_ATTENTION else SEGMENTERS
+        other = "" if segmenter == BUILTIN else f", or another models.segmenter: {others}"
+        return SourceError(
+            f"method.superclass: no {word!r} was found in any {where} by {segmenter!r}; choose another word{remedy}{other}"
+        )
 
     def with_object(self, items: Sequence[Item], word: str | None) -> tuple[list[Item], list[Problem]]:
         """The items in which `word` is detected, and a problem for each of the others."""

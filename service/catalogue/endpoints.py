@@ -1,17 +1,21 @@
 """What a spec may name: methods, filters, checkpoints and learned concepts; and whether a spec is valid."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from pipelines.backbones.capabilities import check_models
+from pipelines.backbones.description import describe, needs
+from pipelines.backbones.locate import only_here
 from pipelines.spec import FILTER_SPECS, METHOD_SPECS, VersionSpec
-from pipelines.spec.helpers import check_helpers, warnings
+from pipelines.spec.helpers import warnings
 from pipelines.spec.models import BUNDLED, WEIGHTS_SUFFIX
 from pipelines.store.object_store import Store
 from service.api.dependencies import Context, ReadAccess
 from service.api.problems import documented
-from service.catalogue.schemas import CheckedSpec, CheckpointView, ComponentView, ConceptView
+from service.catalogue.schemas import CheckedSpec, CheckpointFacts, CheckpointView, ComponentView, ConceptView, MemoryView
 from service.limits import check
 
 router = APIRouter(prefix="/v1", tags=["catalogue"], responses=documented(401, 403))
@@ -78,7 +82,15 @@ def list_models(context: Context, _caller: ReadAccess) -> list[CheckpointView]:
 
 @router.post("/specs:validate", responses=documented(400, 422))
 def validate_spec(context: Context, _caller: ReadAccess, spec: VersionSpec) -> CheckedSpec:
-    """Check a spec; the answer has every default filled in, and what the spec will do badly."""
+    """Check a spec and the configurations of its checkpoints, as far as they lie here. The answer has every default filled
+    in, what the checkpoints are and need, and what the spec will do badly."""
     check(spec, context.settings)
-    check_helpers(spec)
-    return CheckedSpec(**dict(spec), warnings=warnings(spec))
+    with only_here(elsewhere=[root for root in context.settings.model_roots if not root.is_dir()]):
+        checkpoints = check_models(spec)
+        memory = needs(spec.method, checkpoints, context.settings.capacity)
+    return CheckedSpec(
+        **dict(spec),
+        warnings=[*warnings(spec), *checkpoints.not_read],
+        checkpoints=[CheckpointFacts(**asdict(one), text=one.text) for one in describe(checkpoints)],
+        memory=None if memory is None else MemoryView(**asdict(memory), text=memory.text),
+    )

@@ -7,9 +7,6 @@ from service.cli.output import console
 
 def families() -> None:
     """Print which methods and features each family of checkpoints can do, and why not."""
-    from pipelines.progress import quiet
-
-    quiet()  # first: the libraries talk while they are imported
     from pipelines.backbones.families import FAMILIES
     from pipelines.backbones.features import FEATURES
 

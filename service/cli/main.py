@@ -7,10 +7,11 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from pipelines.errors import CounterpoiseError
-from service.cli import local, operate, remote, specs
+from service.cli import browse, local, operate, remote, specs
 from service.cli.api_keys import keys_app
 from service.cli.demo import demo
 from service.cli.families import families
+from service.cli.init import init
 from service.cli.supervisor import up
 
 
@@ -25,7 +26,7 @@ class Commands(TyperGroup):
         except ValueError as error:  # pydantic's, of the settings
             if type(error).__name__ not in ("SettingsError", "ValidationError"):
                 raise
-            raise exit_with(f"settings (COUNTERPOISE_*, lists as JSON): {error}") from None
+            raise exit_with(f"settings (COUNTERPOISE_*): {error}") from None
 
 
 def exit_with(message: str) -> typer.Exit:
@@ -37,6 +38,7 @@ app = typer.Typer(
     help="Makes the training images a dataset lacks.", no_args_is_help=True, add_completion=False, cls=Commands
 )
 app.command()(specs.example)
+app.command()(init)
 app.command()(local.run)
 app.command()(local.ablate)
 app.command()(specs.validate)
@@ -57,6 +59,8 @@ app.command()(remote.schedule)
 app.command()(remote.unschedule)
 app.command()(remote.status)
 app.command()(remote.pull)
+app.command()(browse.samples)
+app.command()(browse.files)
 app.command("list")(remote.list_versions)
 app.command("datasets")(remote.list_datasets)
 app.command()(remote.cancel)

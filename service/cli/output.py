@@ -8,6 +8,7 @@ from rich.table import Table
 
 from pipelines.errors import CounterpoiseError
 from pipelines.report.shortfall import shortfalls
+from pipelines.report.worst import worst_part
 from pipelines.spec.arms import ARMS
 
 console = Console(highlight=False)
@@ -16,14 +17,16 @@ console = Console(highlight=False)
 def print_summary(summary: dict[str, Any], report: Path) -> None:
     """A version's accuracies and counts, and where its report lies."""
     if summary["arms"]:
-        table = Table("trained on", "average", "worst group", title=f"Accuracy on real test images: {summary['name']}")
+        title = f"Accuracy on real test images: {summary['name']}"
+        table = Table("trained on", "average", worst_part(summary["arms"]), title=title)
         for arm in (arm for arm in ARMS if arm in summary["arms"]):
             results = summary["arms"][arm]
             table.add_row(ARMS[arm].title, *(f"{percent(results[name])} %" for name in ("average", "worst_group")))
         console.print(table)
     if summary["gap_closed"] is not None:
         console.print(
-            f"{summary['gap_closed']:.0%} of the gap between ERM and the ceiling in worst-group accuracy is closed."
+            f"{summary['gap_closed']:.0%} of the gap between ERM and the ceiling in accuracy in the "
+            f"{worst_part(summary['arms'])} is closed."
         )
     counts = summary["counts"]
     console.print(f"{counts['kept']} of {counts['generated']} generated images kept; {summary['seconds']['total']:.0f} s.")

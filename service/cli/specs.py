@@ -1,7 +1,6 @@
 """Commands on specs alone: examples, validation, the JSON Schema."""
 
 import json
-import math
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +14,7 @@ from pipelines.spec.helpers import check_helpers, warnings
 from service.cli.output import write_json
 
 if TYPE_CHECKING:
-    from pipelines.backbones.memory import Memory
+    from pipelines.backbones.checkpoints import Checkpoints
 
 EXAMPLES = ("spurious", "few-shot", "long-tail")
 
@@ -38,10 +37,12 @@ def validate(
         write_json(json_, checked.model_dump_json(exclude_unset=True, indent=2) + "\n")
     for line in warnings(checked):
         typer.echo(f"Warning: {line}")
+    checkpoints = check_checkpoints(checked)  # before the images, which are many
     title = f"{checked.name}: {checked.method.type}, {checked.amount}."
     if isinstance(checked.source, UploadedSource):
         typer.echo(f"{title} The spec is valid; its images lie with a service, and were not looked at.")
         return
+    from pipelines.backbones.duration import duration
     from pipelines.source import requirements
     from pipelines.source.open import open_source
     from pipelines.version.plan import make_plan
@@ -51,50 +52,28 @@ def validate(
         typer.echo(line)
     plan = make_plan(checked, "", "", source.counts)
     requirements.check(checked, source)
-    print_checkpoints(checked)
     typer.echo(f"{title} The spec is valid.")
-    typer.echo(f"To be made: {quantity(plan.planned, 'image')} in {quantity(plan.shards, 'shard')}.")
+    classes = ", ".join(f"{count:,} {label}" for label, count in plan.per_class.items())
+    typer.echo(f"To be made: {quantity(plan.planned, 'image')} in {quantity(plan.shards, 'shard')}: {classes}.")
+    if line := duration(checked, plan.planned, checkpoints.painter):
+        typer.echo(line)
 
 
-def print_checkpoints(spec: VersionSpec) -> None:
-    """Say what the spec's own checkpoints are. Raises ModelError or SpecError for those that cannot be used."""
-    if spec.models.bundled and spec.classifier.checkpoint is None:
-        return
-    from pipelines.progress import quiet
-
-    quiet()  # first: the libraries talk while they are imported
+def check_checkpoints(spec: VersionSpec) -> "Checkpoints":
+    """Say what the spec's own checkpoints are, and need. Raises ModelError or SpecError for those, or bundled ones, that
+    cannot be used."""
     from pipelines.backbones.capabilities import check_capabilities
-    from pipelines.backbones.features import FEATURES
-    from pipelines.vision.classifier import check_checkpoint
-    from pipelines.vision.models import Models
+    from pipelines.backbones.checkpoints import read_checkpoints
+    from pipelines.backbones.description import describe, needs
 
-    check_checkpoint(spec.classifier.checkpoint)
-    models = Models(spec.models)
-    checkpoints = models.inspect()
-    for field, inspection in checkpoints.items():
-        painting = ", for inpainting" if inspection.layout.inpainting else ""
-        distilled = "" if inspection.most_steps is None else f", distilled to {inspection.most_steps} steps at most"
-        side = f"{inspection.layout.resolution} pixels a side" if inspection.layout.resolution else "of no size of its own"
-        typer.echo(f"{field}: a {inspection.kind}{painting}, {side}{distilled}.")
-        if inspection.family is None:
-            unavailable = [feature.title for key, feature in FEATURES.items() if key in inspection.limits]
-            typer.echo(f"  Run whole, as diffusers runs it: no step-level batching, and no {', '.join(unavailable)}.")
-    check_capabilities(spec, checkpoints)
-    memory = models.memory(checkpoints)
-    if memory is not None:
-        typer.echo(memory_line(spec, memory))
-
-
-def memory_line(spec: VersionSpec, memory: "Memory") -> str:
-    """About how much GPU memory a spec needs."""
-    from pipelines.backbones.memory import INVERSION, LORA
-
-    needs = {"to generate": memory.generating(Machine().capacity)}
-    if spec.method.inversion is not None:
-        needs["to learn tokens"] = memory.learning(spec.method.inversion.batch, INVERSION)
-    if spec.method.lora is not None:
-        needs["to learn a LoRA"] = memory.learning(spec.method.lora.batch, LORA)
-    return f"GPU memory, in half precision about: {', '.join(f'{math.ceil(gib)} GiB {aim}' for aim, gib in needs.items())}."
+    checkpoints = read_checkpoints(spec)
+    own = not spec.models.bundled
+    for description in describe(checkpoints) if own else ():
+        typer.echo(description.text)
+    check_capabilities(spec, checkpoints.inspections)
+    if own and (memory := needs(spec.method, checkpoints, Machine().capacity)):
+        typer.echo(memory.text)
+    return checkpoints
 
 
 def schema() -> None:

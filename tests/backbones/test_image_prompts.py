@@ -11,7 +11,8 @@ from diffusers import StableDiffusionPipeline, StableUnCLIPImg2ImgPipeline
 from safetensors.torch import save_file
 
 from pipelines import spec
-from pipelines.backbones.image_prompts import ImageEncoder, adapter_files
+from pipelines.backbones.adapter_files import adapter_files
+from pipelines.backbones.image_prompts import ImageEncoder
 from pipelines.backbones.loading import open_backbone
 from pipelines.builtin.train.adapter import exported, install
 from pipelines.engine.engine import Engine

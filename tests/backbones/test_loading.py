@@ -10,12 +10,11 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from pipelines.backbones.backbone import Backbone
-from pipelines.backbones.flux import Flux
+from pipelines.backbones.families import FLUX, STABLE_DIFFUSION_3, STABLE_DIFFUSION_XL, Family
+from pipelines.backbones.inspection import inspect
 from pipelines.backbones.layout import Layout
-from pipelines.backbones.loading import inspect, open_backbone
+from pipelines.backbones.loading import open_backbone
 from pipelines.backbones.stable_diffusion import StableDiffusion
-from pipelines.backbones.stable_diffusion_3 import StableDiffusion3
 from pipelines.backbones.stable_diffusion_xl import StableDiffusionXL
 from pipelines.errors import ModelError
 from pipelines.spec import Machine, Precision
@@ -43,16 +42,16 @@ def test_the_family_follows_from_the_checkpoint(tiny_checkpoint: Path, xl: Path)
 
 def test_the_configuration_alone_says_what_it_is(tiny_inpainting_checkpoint: Path, xl: Path, tmp_path: Path) -> None:
     found = inspect(str(changed(xl, tmp_path / "copy", "model_index.json")))
-    assert (found.family, found.layout.resolution, found.layout.inpainting) == (StableDiffusionXL, 32, False)
+    assert (found.family, found.layout.resolution, found.layout.inpainting) == (STABLE_DIFFUSION_XL, 32, False)
     assert inspect(str(tiny_inpainting_checkpoint)).layout.inpainting
 
 
 @pytest.mark.parametrize(
     ("build", "family", "kind", "largest"),
-    [(build_3, StableDiffusion3, "StableDiffusion3Pipeline", 64), (build_flux, Flux, "FluxPipeline", None)],
+    [(build_3, STABLE_DIFFUSION_3, "StableDiffusion3Pipeline", 64), (build_flux, FLUX, "FluxPipeline", None)],
 )
 def test_so_it_does_of_a_transformer(
-    build: Callable[[Path], Path], family: type[Backbone], kind: str, largest: int | None, tmp_path: Path
+    build: Callable[[Path], Path], family: Family, kind: str, largest: int | None, tmp_path: Path
 ) -> None:
     found = inspect(str(changed(build(tmp_path / "whole"), tmp_path / "copy", "model_index.json")))
     assert (found.family, found.kind, found.layout) == (family, kind, Layout(32, 4, 16, patch_size=2, largest=largest))

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from pipelines.backbones.image_prompts import adapter_files
-from pipelines.backbones.loading import inspect, open_backbone
+from pipelines.backbones.adapter_files import adapter_files
+from pipelines.backbones.inspection import inspect
+from pipelines.backbones.loading import open_backbone
 from pipelines.backbones.locate import CLIP, DIFFUSERS, locate
 from pipelines.backbones.revision import revision_of
 from pipelines.builtin.checkpoints import resolve

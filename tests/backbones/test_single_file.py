@@ -10,18 +10,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers.loaders.single_file_utils import DIFFUSERS_DEFAULT_PIPELINE_PATHS, infer_diffusers_model_type
 from safetensors.torch import load_file, save_file
 
 from pipelines import spec
-from pipelines.backbones.loading import inspect, open_backbone
-from pipelines.backbones.stable_diffusion import StableDiffusion
-from pipelines.backbones.stable_diffusion_xl import StableDiffusionXL
+from pipelines.backbones.checkpoints import read_models
+from pipelines.backbones.families import STABLE_DIFFUSION, STABLE_DIFFUSION_XL
+from pipelines.backbones.files import header
+from pipelines.backbones.inspection import inspect
+from pipelines.backbones.loading import open_backbone
+from pipelines.backbones.single_file import DEFAULTS, OTHERS, V2, XL, kind_of
 from pipelines.errors import ModelError
 from pipelines.vision.models import Models
 from tests.builders import CPU
 from tests.checkpoints import build, build_xl
 from tests.contracts.families import ours, plain
 from tests.single_files import single_file
+
+WIDE = torch.zeros(8, 1024)  # what tells the second Stable Diffusion
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +61,7 @@ def test_it_draws_what_the_folder_draws(
     """With the configurations of the plain checkpoint, of whatever kind the file is."""
     config = without_weights(folders[family.removesuffix(" inpainting")], tmp_path / "config")
     found = inspect(str(files[family]), config=config)
-    assert found.family is (StableDiffusionXL if "XL" in family else StableDiffusion)
+    assert found.family is (STABLE_DIFFUSION_XL if "XL" in family else STABLE_DIFFUSION)
     assert (found.layout.resolution, found.layout.inpainting) == (32, "inpainting" in family)
     single = open_backbone(str(files[family]), CPU, config=config)
     folder = open_backbone(str(folders[family]), CPU)
@@ -69,7 +75,7 @@ def test_it_is_opened_as_a_spec_names_it_and_its_revision_is_of_both(
     config = without_weights(folders["SD"], tmp_path / "config")
     named = {"text_to_image": str(files["SD"]), "inpainting": str(files["SD inpainting"])}
     models = Models(spec.Models(**named, config=config))
-    assert [found.layout.inpainting for found in models.inspect().values()] == [False, True]
+    assert [found.layout.inpainting for found in read_models(models.spec).inspections.values()] == [False, True]
     assert models.painter.inpainting
     assert models.revision != models.painter_revision
     with open(Path(config, "scheduler/scheduler_config.json"), "a") as file:
@@ -140,3 +146,34 @@ def test_what_a_file_lacks_is_named(part: str, folders: dict[str, Path], files: 
     save_file(weights, tmp_path / "part.safetensors")
     with pytest.raises(ModelError, match=r"^models\.text_to_image: '.*' cannot be loaded \(.*\); give a file with UNet,"):
         open_backbone(str(tmp_path / "part.safetensors"), CPU, config=str(folders["SD"]))
+
+
+def test_what_a_header_says_is_what_safetensors_and_diffusers_say_of_it(files: dict[str, Path]) -> None:
+    """With the weights that tell further families, too; each of the kinds that are loaded is among them."""
+    assert {kind: DIFFUSERS_DEFAULT_PIPELINE_PATHS[kind]["pretrained_model_name_or_path"] for kind in DEFAULTS} == DEFAULTS
+    kinds = set()
+    for file in files.values():
+        weights = {name: weight.to("meta") for name, weight in load_file(file).items()}
+        assert header(file) == {name: tuple(weight.shape) for name, weight in weights.items()}
+        for further in ({}, {XL: torch.zeros(1)}, *({name: torch.zeros(1)} for name in OTHERS.values()), {V2: WIDE}):
+            for extra in (further, {**further, XL: torch.zeros(1)}):
+                together = {**weights, **extra}
+                kind = kind_of({name: tuple(weight.shape) for name, weight in together.items()})
+                assert kind == infer_diffusers_model_type(together), extra.keys()
+                kinds.add(kind)
+    assert kinds >= DEFAULTS.keys() | OTHERS.keys()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"x" * 8, (2).to_bytes(8, "little") + b"[]", (9).to_bytes(8, "little") + b'{"a": {}}']
+)
+def test_a_header_that_is_none_is_a_value_error(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "file.safetensors").write_bytes(content)
+    with pytest.raises(ValueError, match=r"header|JSON|Expecting"):
+        header(tmp_path / "file.safetensors")
+
+
+def test_a_configuration_without_a_unet_is_named(files: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"^models\.config: '.*' has no configuration of a UNet \(.*\); give a diffusers"):
+        inspect(str(files["SD"]), config=str(tmp_path))

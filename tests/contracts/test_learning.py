@@ -10,8 +10,8 @@ from diffusers import AutoPipelineForInpainting
 from safetensors.torch import load, save_file
 from torch import Tensor
 
+from pipelines.backbones.adapter_files import adapter_files
 from pipelines.backbones.backbone import Backbone
-from pipelines.backbones.image_prompts import adapter_files
 from pipelines.backbones.stable_diffusion_3 import StableDiffusion3
 from pipelines.builtin.train.adapter import exported, install
 from pipelines.learning.lora import LoraTraining

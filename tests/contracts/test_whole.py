@@ -10,12 +10,16 @@ import PIL.Image
 import pytest
 import torch
 from diffusers import DiffusionPipeline, ZImageImg2ImgPipeline, ZImageInpaintPipeline, ZImagePipeline
+from diffusers.pipelines.auto_pipeline import AUTO_TEXT2IMAGE_PIPELINES_MAPPING
 
+from pipelines.backbones.autopipeline import CLASSES, NO_NEGATIVE, draws_alone
 from pipelines.backbones.capabilities import check_capabilities
+from pipelines.backbones.families import STABLE_DIFFUSION, family_of
 from pipelines.backbones.features import FEATURES
-from pipelines.backbones.loading import family_of, inspect, open_backbone, open_checkpoint
-from pipelines.backbones.stable_diffusion import StableDiffusion
-from pipelines.backbones.whole import WholePipeline, whole_class, whole_layout
+from pipelines.backbones.inspection import inspect
+from pipelines.backbones.layout import whole_layout
+from pipelines.backbones.loading import open_backbone, open_checkpoint
+from pipelines.backbones.whole import WholePipeline, inputs, tasks
 from pipelines.engine.engine import NOT_FINITE
 from pipelines.engine.whole import AHEAD, PipelineEngine
 from pipelines.errors import ModelError, SpecError
@@ -219,7 +223,7 @@ def test_the_configurations_say_for_which_size_it_is_made(
 
 def test_one_language_model_or_another_tells_kolors_from_stable_diffusion(tiny_checkpoint: Path) -> None:
     index = json.loads((tiny_checkpoint / "model_index.json").read_text())
-    assert family_of(index) is StableDiffusion
+    assert family_of(index) is STABLE_DIFFUSION
     assert family_of({**index, "_class_name": "KolorsPipeline", "text_encoder": ["kolors", "ChatGLMModel"]}) is None
 
 
@@ -242,4 +246,23 @@ def test_one_language_model_or_another_tells_kolors_from_stable_diffusion(tiny_c
 )
 def test_which_classes_draw_from_a_prompt_alone(index: dict[str, Any], whole: bool) -> None:
     parts = {"vae": ["diffusers", "AutoencoderKL"], "text_encoder": ["transformers", "T5EncoderModel"]}
-    assert (whole_class({**parts, **index}) is not None) == whole
+    assert draws_alone({**parts, **index}) == whole
+
+
+def test_the_table_of_classes_is_that_of_diffusers() -> None:
+    """Those that take a prompt, a scale and a size, and neither a control image nor frames."""
+    prompt = {"prompt", "height", "width", "num_inference_steps", "generator", "output_type"}
+    drawing = {
+        kind.__name__: kind
+        for kind in AUTO_TEXT2IMAGE_PIPELINES_MAPPING.values()
+        if "Control" not in kind.__name__
+        and inputs(kind) >= prompt
+        and inputs(kind) & {"true_cfg_scale", "guidance_scale"}
+        and "num_frames" not in inputs(kind)
+    }
+    assert CLASSES.keys() - drawing.keys() <= {"KolorsPipeline"}, "which needs sentencepiece"
+    assert {name: set(CLASSES[name]) | {"text_to_image"} for name in drawing} == {
+        name: tasks(kind).keys() for name, kind in drawing.items()
+    }
+    without = {name for name, kind in drawing.items() if "negative_prompt" not in inputs(kind)}
+    assert without == NO_NEGATIVE

@@ -137,7 +137,7 @@ def test_the_demo_goes_through_a_service_that_is_named(service: Service, tmp_pat
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"shown", "summary.json", "report.html", "samples.png"}
 
 
-def test_the_client_is_told_everything_in_order(service: Service) -> None:
+def test_the_client_is_told_everything_in_order(service: Service, tmp_path: Path) -> None:
     with Client(service.url, service.key) as client:
         version = client.submit(parse({**SMALL, "name": "again"}))
         told = list(client.events("again", version.number))
@@ -147,6 +147,10 @@ def test_the_client_is_told_everything_in_order(service: Service) -> None:
         assert finished.counts["planned"] == 4
         assert finished.counts["kept"] + finished.counts["dropped"] == finished.counts["generated"]
         assert next(v.dataset for v in client.versions()) == "again"
+    listing = service.command("samples", "again", 1, "--verdict", "kept", "--out", tmp_path).stdout
+    assert len(list(tmp_path.glob("kept/*/*.png"))) == finished.counts["kept"] > 0
+    assert f"{finished.counts['kept']} images in {tmp_path}" in listing
+    assert "data/train-00000-of-" in service.command("files", "again", 1).stdout
 
 
 def test_a_preview_is_answered_in_seconds_and_leaves_nothing(service: Service) -> None:
@@ -306,7 +310,10 @@ def test_what_is_wrong_is_said_in_one_line(service: Service, tmp_path: Path) -> 
     assert (done.returncode, done.stdout) == (2, "")
     assert "422: models.text_to_image: '/etc' is not allowed here" in done.stderr
     assert "404: dataset 'shoes' has no version 77" in service.command("status", "shoes", 77).stderr
-    with pytest.raises(ServiceError, match="401: no valid API key"), Client(service.url, "cp_guess") as client:
+    with (
+        pytest.raises(ServiceError, match="401: COUNTERPOISE_KEY: the key in it is not valid"),
+        Client(service.url, "cp_guess") as client,
+    ):
         client.version("shoes", 1)
     with pytest.raises(ServiceError, match="does not answer"), Client("http://127.0.0.1:1", patience=1) as client:
         client.version("shoes", 1)

@@ -103,7 +103,9 @@ def test_an_object_that_is_nowhere_found_asks_for_another_word(
 ) -> None:
     resources = few(tmp_path, tiny_checkpoint, repaint="object")
     monkeypatch.setattr(resources.view, "object_masks", lambda items, word: [None] * len(items))
-    with pytest.raises(SourceError, match=r"no 'shoe' was found in any image of class 'sandal'; choose another word, or"):
+    with pytest.raises(
+        SourceError, match=r"no 'shoe' was found in any image of class 'sandal' by 'cross-attention'; choose"
+    ):
         open_method(resources).learn()
 
 

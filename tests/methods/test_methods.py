@@ -185,7 +185,8 @@ def test_where_nothing_is_found_at_all_another_word_is_asked_for(
     resources = segmented(tmp_path, tiny_checkpoint)
     monkeypatch.setattr(resources.view, "object_masks", lambda items, word: [None] * len(items))
     with pytest.raises(
-        SourceError, match=r"no 'shoe' was found in any image of class 'boot'; choose another word, or region"
+        SourceError,
+        match=r"no 'shoe' was found in any image of class 'boot' by 'cross-attention'; choose another word, or region",
     ):
         open_method(resources).learn()
 

@@ -28,6 +28,12 @@ def arm(*worst: float, average: float = 0.8) -> dict[str, Any]:
     return {"average": spread(average, average), "worst_group": spread(*worst), "groups": {"boot on grass": spread(*worst)}}
 
 
+def by_class(*worst: float) -> dict[str, Any]:
+    """Of images without groups."""
+    accuracy = {"boot": spread(*worst), "sneaker": spread(0.9)}
+    return {**arm(*worst), "groups": accuracy, "classes": accuracy}
+
+
 def summary(**changes: Any) -> dict[str, Any]:
     return {
         "name": "shoes",
@@ -100,7 +106,7 @@ def test_page_asks_the_network_for_nothing() -> None:
         assert tag not in ("script", "link", "iframe", "object", "base")
         for key, value in attributes.items():
             if key.endswith("href") or key in ("src", "srcset", "action", "poster"):
-                assert value.startswith(("#", "data:image/png;base64,")), (tag, key, value)
+                assert value.startswith(("#", "data:image/png;base64,", "data:image/webp;base64,")), (tag, key, value)
     assert not re.search(r"@import|url\(\s*['\"]?(?!#)", html)
     assert html.count("http") == html.count("http://www.w3.org/") + html.count("http-equiv")
 
@@ -191,6 +197,11 @@ def test_same_page_same_bytes() -> None:
             ": 20.0 points worse than real data alone",
         ),
         ({"arms": {"erm": arm(0.4, 0.6), "counterpoise": arm(0.5, 0.6)}}, ": no clear effect, the seeds differ as much"),
+        ({"arms": {"erm": arm(0.5), "counterpoise": arm(0.5)}}, "50.0 % → 50.0 %: no effect"),
+        (
+            {"arms": {"erm": by_class(0.4), "counterpoise": by_class(0.5)}, "gap_closed": None},
+            "Worst-class accuracy 40.0 % → 50.0 %: 10.0 points better than real data alone",
+        ),
         ({"arms": {"counterpoise": arm(0.5)}}, "Worst-group accuracy 50.0 %; training on real data alone was not evaluated"),
         (
             {"counts": {"kept": 0, "generated": 24}},
@@ -233,3 +244,17 @@ def test_durations(seconds: float, said: str) -> None:
 def test_reports_need_no_torch() -> None:
     check = "import sys, pipelines.report.card, pipelines.report.page; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def test_a_page_of_photographs_is_small() -> None:
+    """Seventy-five at 512 pixels, each with its source and region."""
+    side, rows = 512, np.linspace(0, 1, 512)
+    scene = np.stack([np.outer(rows, rows), np.outer(rows, 1 - rows), np.outer(1 - rows, rows)], axis=2)
+    grain = np.random.default_rng(0).normal(0, 0.02, (side, side, 3))
+    photograph = ((scene + grain).clip(0, 1) * 255).astype(np.uint8)
+    mask = np.zeros((side, side), bool)
+    mask[100:300, 100:300] = True
+    sample = replace(page().samples[0], source=photograph, mask=mask, generated=photograph, kept=True, reason=None)
+    html = render(replace(page(), samples=[sample] * 75))
+    assert len(html) < 4 * 2**20
+    assert html.count("data:image/webp") == 225

@@ -351,3 +351,40 @@ def test_a_row_of_metadata_that_names_no_file_is_a_problem(folder: Path) -> None
     assert [(p.id, p.reason.split(";")[0]) for p in source.problems] == [
         ("train/boot/nope.png", "is named in metadata.csv, and not there")
     ]
+
+
+# --- what is used ---------------------------------------------------------------------------------------------------
+
+
+def test_shots_takes_as_many_training_images_of_a_class_by_their_content(tmp_path: Path) -> None:
+    root = fill(tmp_path / "shoes", "train/boot", "train/sneaker", "validation/boot", "validation/sneaker", each=6)
+    everything, few = opened(root), opened(root, shots=2)
+    assert few.counts == {"boot": {None: 2}, "sneaker": {None: 2}}
+    assert few.splits["validation"] == everything.splits["validation"]
+    first = sorted(everything.of("boot"), key=lambda item: item.sha256)[:2]
+    assert {item.id for item in few.of("boot")} == {item.id for item in first}
+    assert opened(root, shots=9).fingerprint == everything.fingerprint != few.fingerprint
+
+
+def test_classes_are_those_that_are_named(tmp_path: Path) -> None:
+    root = fill(tmp_path / "shoes", "boot", "sandal", "sneaker")
+    assert opened(root, classes=("sandal", "boot")).classes == ("boot", "sandal")
+    with pytest.raises(SourceError, match=r"source.classes: 'boots' is no class of .*, which has boot, sandal, sneaker"):
+        opened(root, classes=("sandal", "boots"))
+
+
+def test_like_problems_are_one_line_of_the_summary(folder: Path) -> None:
+    for number in range(16):
+        (folder / "train" / "boot" / f"{number}.heic").write_bytes(b"ftypheic")
+    (folder / "train" / "boot" / "cut.png").write_bytes(encoded(noise(1, side=6))[:60])
+    _, most, single = opened(folder, max_problems=1).summary
+    assert most.startswith("  train/boot/0.heic and 15 more: suffix '.heic' is not one of ")
+    assert single.startswith("  train/boot/cut.png: ")
+
+
+def test_a_path_that_ends_in_a_split_says_that_it_is_split_again(tmp_path: Path) -> None:
+    root = fill(tmp_path / "shoes", "train/boot", "train/sneaker", "test/boot", "test/sneaker")
+    assert opened(root).notes == []
+    (note,) = opened(root / "train").notes
+    assert note.startswith("Its path ends in 'train', and these images are split again")
+    assert note in opened(root / "train").summary

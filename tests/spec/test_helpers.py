@@ -111,3 +111,14 @@ def test_the_bundled_helpers_fit_the_bundled_models() -> None:
         checked(method, {"text_to_image": name}, filters=[{"type": "clip_score"}])
     with pytest.raises(SpecError, match=r"models\.segmenter: 'builtin' knows"):
         checked(method, {"inpainting": "builtin-inpainting"})
+
+
+def test_what_nothing_uses_is_warned_of() -> None:
+    method = {"type": "text_to_image", "templates": ["a {} {place}"], "words": {"place": ["on ice"], "scene": ["at sea"]}}
+    assert warnings(spec(method=method)) == [
+        "method.words.scene: it is not used: no template has {scene}; write it in method.templates, or leave it out."
+    ]
+    (line,) = warnings(spec(models={"config": "/models/sd"}))
+    assert line.startswith("models.config: '/models/sd' is not used: it goes with checkpoints in a single .safetensors file")
+    for file in ("/models/a.safetensors", "org/name/a.safetensors@v1"):
+        assert warnings(spec(models={"config": "/models/sd", "text_to_image": file})) == []

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pipelines import spec as specs
+from pipelines.backbones.checkpoints import read_models
 from pipelines.backbones.revision import revision_of
 from pipelines.errors import ModelError, SpecError
 from pipelines.job import Job
@@ -85,12 +86,16 @@ def test_the_wrong_twin_is_refused_before_a_weight_is_read(base: Path, twin: Pat
             weights.rename(weights.with_suffix(".away"))
     try:
         with pytest.raises(ModelError, match=r"models\.inpainting: .* is no inpainting checkpoint"):
-            Models(specs.Models(**models(base, inpainting=str(base)))).inspect()
+            read_models(specs.Models(**models(base, inpainting=str(base))))
         with pytest.raises(
             ModelError, match=r"is a StableDiffusionXLInpaintPipeline, and .* a StableDiffusionPipeline; give"
         ):
-            Models(specs.Models(**models(base, inpainting=str(other)))).inspect()
-        assert Models(specs.Models(**models(base, inpainting=str(twin)))).inspect()["models.inpainting"].layout.inpainting
+            read_models(specs.Models(**models(base, inpainting=str(other))))
+        assert (
+            read_models(specs.Models(**models(base, inpainting=str(twin))))
+            .inspections["models.inpainting"]
+            .layout.inpainting
+        )
     finally:
         for weights in base.rglob("unet/*.away"):
             weights.rename(weights.with_suffix(".safetensors"))

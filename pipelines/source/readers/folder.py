@@ -8,7 +8,7 @@ from pipelines.source.checks import METADATA, Entry, check_suffix, collect, hidd
 from pipelines.source.decode import BadImage, decode
 from pipelines.source.location import Location, open_location, prefetch
 from pipelines.source.source import Source, checked
-from pipelines.source.splits import SPLITS
+from pipelines.source.splits import SPLITS, split_in
 from pipelines.spec import FolderSource
 
 
@@ -41,4 +41,9 @@ def open_folder(spec: FolderSource) -> Source:
     def read(item: Item) -> Image:
         return decode(place.get(item.id), allow_synthetic=True)
 
-    return checked(contents, read, where, spec.max_problems)
+    source = checked(contents, read, where, spec)
+    last = PurePosixPath(spec.path).name
+    if split_in(last) and not place.glob("train/*/*"):
+        again = f"Its path ends in {last!r}, and these images are split again, by content"
+        source.notes.append(f"{again}; name the folder above to keep its splits.")
+    return source

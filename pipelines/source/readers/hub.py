@@ -102,4 +102,4 @@ def open_hub(spec: HubSource) -> Source:
         return decode(splits[split][number][spec.image]["bytes"], allow_synthetic=True)
 
     contents = collect(entries(), keep, allow_synthetic=spec.allow_synthetic, where=where)
-    return checked(contents, read, where, spec.max_problems)
+    return checked(contents, read, where, spec)

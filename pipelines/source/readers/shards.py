@@ -83,6 +83,4 @@ def open_shards(spec: ParquetSource | WebDatasetSource) -> Source:
         return decode(bytes_of(item), allow_synthetic=True)
 
     where = f"source.path: {spec.path}"
-    return checked(
-        collect(entries(), keep, allow_synthetic=spec.allow_synthetic, where=where), read, where, spec.max_problems
-    )
+    return checked(collect(entries(), keep, allow_synthetic=spec.allow_synthetic, where=where), read, where, spec)

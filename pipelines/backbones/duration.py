@@ -1,0 +1,52 @@
+"""About how long the denoising of a version takes, from the speed of the engine where it was measured."""
+
+from dataclasses import dataclass
+
+from pipelines.backbones.families import STABLE_DIFFUSION, STABLE_DIFFUSION_XL
+from pipelines.backbones.inspection import Inspection
+from pipelines.spec import ImageVariation, SpuriousRemoval, VersionSpec
+from pipelines.spec.models import BUNDLED
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """A measured speed of the engine."""
+
+    seconds: float  # of one row of the denoiser: an image's step, of which guidance makes two
+    side: int  # pixels of the images
+    machine: str
+
+
+# The guide "Real checkpoints": `python -m tests.benchmarks.gpu OUT --speed`, in bf16.
+H100 = "an NVIDIA H100"
+PACES = ((STABLE_DIFFUSION_XL, Pace(0.0193, 1024, H100)), (STABLE_DIFFUSION, Pace(0.0033, 512, H100)))
+BUNDLED_PACE = Pace(0.0033, 64, "two CPU cores")
+
+
+def pace_of(name: str, inspection: Inspection) -> Pace | None:
+    """None for a family that was not measured."""
+    if name in BUNDLED:
+        return BUNDLED_PACE
+    return next((pace for family, pace in PACES if family is inspection.family), None)
+
+
+def rows_per_image(spec: VersionSpec) -> float:
+    """Rows of the denoiser that an image takes: its share of the steps, twice with guidance."""
+    method, share = spec.method, 1.0
+    if isinstance(method, SpuriousRemoval):
+        share = method.strength
+    elif isinstance(method, ImageVariation):
+        share = sum(method.strengths) / len(method.strengths)
+    return method.steps * share * (2 if method.guidance > 1 else 1)
+
+
+def duration(spec: VersionSpec, planned: int, inspection: Inspection) -> str | None:
+    """In words, for so many images, each made once; None where it is unknown."""
+    name = spec.models.inpainting or spec.models.text_to_image
+    pace, side = pace_of(name, inspection), spec.models.resolution or inspection.layout.resolution
+    if pace is None or not side:
+        return None
+    hours = planned * rows_per_image(spec) * pace.seconds * (side / pace.side) ** 2 / 3600
+    minutes = 60 * hours
+    time = f"{hours:,.1f} hours" if hours >= 1 else f"{minutes:.0f} minutes" if minutes >= 1.5 else "a minute"
+    return f"Denoising takes about {time} on {pace.machine}, and as long again for what filters drop."
