@@ -90,14 +90,19 @@ class Fuzz:
         try:
             case.validate_response(response, checks=CHECKS, headers=self.headers)
         except Exception as failure:  # a FailureGroup of as many as there are
-            self.wrong.setdefault(f"{label} {response.status_code} {type(failure).__name__}", str(failure)[:2000])
+            parts = "; ".join(f"{type(part).__name__}: {part}" for part in getattr(failure, "exceptions", (failure,)))
+            self.blame(f"{label} {response.status_code}", f"{parts}\n{case.as_curl_command()}")
         if case.operation.path == STREAM:
             return
         self.slowest = max(self.slowest, (response.elapsed, label))
         if response.elapsed > SLOWEST and (again := case.call(headers=self.headers).elapsed) > SLOWEST:
-            self.wrong.setdefault(
-                f"{label} slow", f"{response.elapsed:.1f} s, and again {again:.1f}: {case.as_curl_command()}"
-            )
+            self.blame(f"{label} slow", f"{response.elapsed:.1f} s, and again {again:.1f} s: {case.as_curl_command()}")
+
+    def blame(self, kind: str, failure: str) -> None:
+        """Keep and print the first failure of a kind."""
+        if kind not in self.wrong:
+            self.wrong[kind] = failure
+            print(f"WRONG  {kind}\n{failure}", flush=True)
 
     def alone(self, operation: APIOperation, number: int) -> None:
         """Requests of one operation."""
@@ -182,8 +187,6 @@ def main(
             print(f"{run.statuses.total()} requests, {seconds:.0f} s, {len(run.wrong)} wrong", flush=True)
     print("answers: " + ", ".join(f"{count} with {status}" for status, count in sorted(run.statuses.items())))
     print(f"slowest: {run.slowest[0]:.2f} s, {run.slowest[1]}")
-    for kind, failure in run.wrong.items():
-        print(f"WRONG  {kind}\n{failure}")
     raise typer.Exit(bool(run.wrong))
 
 

@@ -24,6 +24,17 @@ def worker_killed(world: World, chance: Random) -> Iterator[None]:
 
 
 @contextmanager
+def worker_parent_killed(world: World, chance: Random) -> Iterator[None]:
+    """Its child is left alone, and must not go on beside the parent's successor."""
+    name = chance.choice(world.worker_names)
+    with suppress(ProcessLookupError):
+        world.processes[name].kill()
+    world.processes[name].wait()
+    yield
+    world.start(name)
+
+
+@contextmanager
 def worker_child_killed(world: World, chance: Random) -> Iterator[None]:
     """The process that works; its parent starts another."""
     for child in world.children(chance.choice(world.worker_names)):
@@ -134,7 +145,7 @@ def store_slow(world: World, chance: Random) -> Iterator[None]:
 
 
 EVERYWHERE: tuple[Fault, ...] = (
-    worker_killed, worker_child_killed, worker_terminated, worker_frozen,
+    worker_killed, worker_parent_killed, worker_child_killed, worker_terminated, worker_frozen,
     broker_killed, broker_flushed, api_killed, scheduler_killed, scheduler_doubled, disk_full,
 )  # fmt: skip
 

@@ -6,4 +6,4 @@ from tests.chaos.__main__ import torment
 
 
 def test_after_faults_everything_is_as_promised(tmp_path: Path) -> None:
-    assert torment(tmp_path, faults=5, seed=2880, workers=1, tenants=2, postgres=False, s3=False) == []
+    assert torment(tmp_path, faults=5, seed=5543, workers=1, tenants=2, postgres=False, s3=False) == []
