@@ -26,12 +26,14 @@ from pipelines.source.pack import pack
 from pipelines.spec import FolderSource, UploadedSource, VersionSpec
 from pipelines.spec.sources import remote
 from service.datasets.schemas import DatasetPage, DatasetView
+from service.previews.schemas import PreviewView
 from service.schedules.schemas import ScheduleView
 from service.sources.schemas import SourceView
 from service.versions.schemas import VersionEvent, VersionPage, VersionView
 
 CHUNK = 2**20  # bytes of an upload that are sent at a time
 PATIENCE = 60.0  # seconds for which a service that does not answer is tried again
+PREVIEW_WAIT = 10  # seconds that the service holds an answer back until a preview is done
 
 
 class ServiceError(CounterpoiseError):
@@ -43,9 +45,10 @@ class ServiceError(CounterpoiseError):
 
 
 def transient(error: BaseException) -> bool:
-    """Whether a request that failed so may succeed when it is sent again."""
+    """Whether a request that failed so may succeed when it is sent again: not at a cap that does not say when."""
     if isinstance(error, httpx.HTTPStatusError):
-        return error.response.status_code in (429, 502, 503, 504)
+        status, headers = error.response.status_code, error.response.headers
+        return status in (502, 503, 504) or (status == 429 and "Retry-After" in headers)
     return isinstance(error, httpx.TransportError)
 
 
@@ -170,6 +173,16 @@ class Client:
         body = {"spec": None if spec is None else self.upload_folder(spec)[0].model_dump(mode="json")}
         options = {"json": body, "headers": {"Idempotency-Key": key or str(uuid.uuid4())}}
         return VersionView.model_validate(self.call("POST", f"/v1/datasets/{name}:refresh", **options))
+
+    def preview(self, spec: VersionSpec, count: int = 8) -> PreviewView:
+        """Up to 16 images of a spec; a folder of images is uploaded first. Raises ServiceError when there are none."""
+        body = {"spec": self.upload_folder(spec)[0].model_dump(mode="json"), "count": count}
+        view = PreviewView.model_validate(self.call("POST", "/v1/previews", json=body))
+        while view.state == "pending":
+            view = PreviewView.model_validate(self.call("GET", f"/v1/previews/{view.id}", params={"wait": PREVIEW_WAIT}))
+        if view.problem is not None:
+            raise ServiceError(f"{view.problem.status}: {view.problem.detail}", view.problem.status)
+        return view
 
     def promote(self, dataset: str, number: int) -> DatasetView:
         """Make a version the latest: one that was held, or an older one again."""

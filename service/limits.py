@@ -4,6 +4,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from sqlalchemy import make_url
+
 from pipelines.errors import SpecError
 from pipelines.spec import HubSource, SourceSpec, VersionSpec
 from pipelines.spec.models import BUNDLED, WEIGHTS_SUFFIX, split_revision
@@ -23,6 +25,33 @@ def inside(path: str, roots: Sequence[str | Path]) -> bool:
     return any(real.is_relative_to(Path(root).resolve()) for root in roots if not remote(str(root)))
 
 
+def own_place(path: str, settings: Settings) -> str | None:
+    """The setting of what a path would open up: the state folder, the database or the store that it holds, or lies in."""
+    store, path = settings.store.removeprefix("file://"), path.removeprefix("file://")
+    places = {"COUNTERPOISE_STORE_URL": store, "COUNTERPOISE_STATE_DIR": str(settings.state_dir)}
+    if settings.database.startswith("sqlite"):
+        places["COUNTERPOISE_DATABASE_URL"] = make_url(settings.database).database or ":memory:"
+    held = (setting for setting, place in places.items() if inside(place, [path]))
+    return next(held, "COUNTERPOISE_STORE_URL" if inside(path, [store]) else None)
+
+
+def check_roots(settings: Settings) -> None:
+    """Raises SpecError for a root through which one tenant could read another's data, or the database."""
+    sources = [("COUNTERPOISE_SOURCE_ROOTS", root) for root in settings.source_roots]
+    models = [("COUNTERPOISE_MODEL_ROOTS", str(root)) for root in settings.model_roots]
+    for variable, root in sources + models:
+        if own := own_place(root, settings):
+            raise SpecError(
+                f"{variable}: {root!r} holds, or lies in, what the service keeps for all ({own}), so that one tenant could "
+                "read what is another's; name folders beside it, or move that elsewhere"
+            )
+
+
+def allowed(path: str, roots: Sequence[str | Path], settings: Settings) -> bool:
+    """Whether a path lies in one of the roots, and is none of the service's own."""
+    return inside(path, roots) and own_place(path, settings) is None
+
+
 def on_hub(identity: str, settings: Settings, *, file: bool = False) -> bool:
     """Whether it is a repository of an allowed organisation; or, with `file`, a file in one. Either may have @REVISION."""
     name, revision = split_revision(identity)
@@ -32,8 +61,8 @@ def on_hub(identity: str, settings: Settings, *, file: bool = False) -> bool:
 
 
 def refusal(field: str, value: str, roots: Sequence[str | Path], variable: str) -> SpecError:
-    allowed = ", ".join(map(str, roots)) or "nothing"
-    return SpecError(f"{field}: {value!r} is not allowed here; the operator allows {allowed} ({variable})")
+    names = ", ".join(map(str, roots)) or "nothing"
+    return SpecError(f"{field}: {value!r} is not allowed here; the operator allows {names} ({variable})")
 
 
 def check_size(images: int, shard_size: int, settings: Settings) -> None:
@@ -53,11 +82,11 @@ def check_size(images: int, shard_size: int, settings: Settings) -> None:
 def check_source(source: SourceSpec, settings: Settings) -> None:
     """Raises SpecError for images that the operator does not allow to be read."""
     roots, variable = settings.source_roots, "COUNTERPOISE_SOURCE_ROOTS"
-    if isinstance(source, PathSource) and not inside(source.path, roots):
+    if isinstance(source, PathSource) and not allowed(source.path, roots, settings):
         refused = refusal("source.path", source.path, roots, variable)
         raise SpecError(f"{refused}. Or send the images to /v1/sources/NAME, and name them: {{type: uploaded, name: NAME}}")
     if isinstance(source, HubSource):
-        if local(source.id) and not inside(source.id, roots):
+        if local(source.id) and not allowed(source.id, roots, settings):
             raise refusal("source.id", source.id, roots, variable)
         if not local(source.id) and not on_hub(source.id, settings):
             raise refusal("source.id", source.id, settings.hub_organisations, "COUNTERPOISE_HUB_ORGANISATIONS")
@@ -84,5 +113,5 @@ def check(spec: VersionSpec, settings: Settings) -> None:
             # A path that exists is read, whatever it looks like.
             file = field == "models.adapter" or split_revision(value)[0].endswith(WEIGHTS_SUFFIX)
             hub = on_hub(value, settings, file=file) and not os.path.exists(value)
-            if not (builtin or hub or inside(value, settings.model_roots)):
+            if not (builtin or hub or allowed(value, settings.model_roots, settings)):
                 raise refusal(field, value, settings.model_roots, "COUNTERPOISE_MODEL_ROOTS, COUNTERPOISE_HUB_ORGANISATIONS")

@@ -1,4 +1,4 @@
-"""/metrics and /healthz of a process that answers nothing else: a worker or the scheduler."""
+"""/metrics and /healthz of a process on a port that clients cannot reach: worker, scheduler and API."""
 
 import json
 import time
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import structlog
-from prometheus_client import disable_created_metrics, make_wsgi_app
+from prometheus_client import REGISTRY, CollectorRegistry, disable_created_metrics, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
 if TYPE_CHECKING:
@@ -19,18 +19,20 @@ RETRY_SECONDS = 10  # before a port that is taken is tried again
 
 
 class QuietHandler(WSGIRequestHandler):
+    timeout = 10  # seconds that a client may be silent
+
     def log_message(self, *_: object) -> None: ...
 
 
-def serve(port: int, failure: Callable[[], str | None]) -> None:
+def serve(port: int, failure: Callable[[], str | None], registry: CollectorRegistry = REGISTRY) -> None:
     """Serve from now on, in the background; not at all on port 0. `failure`: why the process needs a restart, if it does."""
     if port:
-        Thread(target=serve_forever, args=(port, failure), daemon=True).start()
+        Thread(target=serve_forever, args=(port, failure, registry), daemon=True).start()
 
 
-def serve_forever(port: int, failure: Callable[[], str | None]) -> None:
+def serve_forever(port: int, failure: Callable[[], str | None], registry: CollectorRegistry) -> None:
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a gauge beside every counter, which nobody needs
-    metrics = make_wsgi_app()
+    metrics = make_wsgi_app(registry)
 
     def app(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         if environ["PATH_INFO"] != "/healthz":

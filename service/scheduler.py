@@ -13,11 +13,11 @@ from service.settings import Settings
 from service.state import transitions
 from service.state.database import Database
 from service.state.lifecycle import WORKER_KINDS
-from service.webhooks.delivery import deliver_forever
+from service.webhooks.sender import Sender
 
 log = structlog.get_logger()
 SWEEPS = Counter("counterpoise_scheduler_sweeps", "Looks for work that nobody was told of.", ["outcome"])
-SENT = Counter("counterpoise_scheduler_units_sent", "Units found in line, of which workers were told again.", ["kind"])
+SENT = Counter("counterpoise_scheduler_units_sent", "Messages sent for units that nobody was told of.", ["kind"])
 SWEPT = Gauge("counterpoise_scheduler_swept_timestamp_seconds", "When the last sweep went well.")
 HANG_SECONDS = 60  # beyond ten sweeps without a turn, after which the scheduler is taken to hang
 WEBHOOK_SECONDS = 1.0  # between looks for deliveries
@@ -36,10 +36,11 @@ def run_scheduler(settings: Settings, database: Database) -> None:
     for kind in WORKER_KINDS:
         SENT.labels(kind)
     monitor.serve(settings.metrics_port, failure)
-    Thread(target=deliver_forever, args=(database, settings.private_webhooks, WEBHOOK_SECONDS), daemon=True).start()
+    sender = Sender(database, settings.private_webhooks)
+    Thread(target=sender.run_forever, args=(WEBHOOK_SECONDS,), daemon=True).start()
     while True:
         try:
-            for kind, count in sweep(broker, database, settings.sweep_seconds).items():
+            for kind, count in sweep(broker, database, running_cap=settings.max_running_units).items():
                 SENT.labels(kind).inc(count)
             transitions.settle_cancelling(database)
             fire_due(database, settings)

@@ -54,19 +54,29 @@ class Settings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged: this and worse.")
     metrics_port: int = Field(
-        0, ge=0, lt=2**16, description="Port of worker and scheduler for /metrics and /healthz; 0: none."
+        0, ge=0, lt=2**16, description="Port of API, worker and scheduler for /metrics and /healthz; 0: none."
     )
 
     auth: bool = Field(True, description="Whether an API key is asked for. Without, the API listens on loopback alone.")
     private_webhooks: bool = Field(
         False, description="Whether webhooks may go to private, loopback and link-local addresses."
     )
+    max_body_bytes: int = Field(2**20, gt=0, description="Largest body of a request, but for uploads.")
+    max_previews: int = Field(4, gt=0, description="Most previews of a tenant that wait or are being made.")
     max_upload_bytes: int = Field(
         2 * 2**30, gt=0, description="Largest upload of a source, packed; unpacked four times that."
     )
     max_images: int = Field(10_000_000, gt=0, description="Most images of one version.")
     max_shards: int = Field(100_000, gt=0, description="Most shards of one version.")
     max_upload_images: int = Field(100_000, gt=0, description="Most images of an uploaded source.")
+    max_versions_in_flight: int = Field(1000, ge=0, description="Most versions of a tenant that have not ended; 0: any.")
+    max_running_units: int = Field(0, ge=0, description="Most units of a tenant that are worked on at a time; 0: any.")
+    max_bytes_stored: int = Field(
+        0, ge=0, description="Bytes of a tenant's published versions above which no more is taken in; 0: any."
+    )
+    max_streams: int = Field(100, ge=0, description="Most streams of events that a tenant has open, by API process; 0: any.")
+    max_webhooks: int = Field(100, ge=0, description="Most webhooks of a tenant; 0: any.")
+    max_requests_per_second: float = Field(1000.0, ge=0, description="Most requests of a key, by API process; 0: any.")
 
     @property
     def machine(self) -> Machine:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 NAME = "counterpoise"
-UNTRACED = "healthz,readyz,metrics"
+UNTRACED = "healthz,readyz"
 
 
 @cache

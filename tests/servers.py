@@ -114,6 +114,15 @@ def s3(folder: Path) -> Iterator[int]:
         process.wait()
 
 
+@contextmanager
+def black_hole() -> Iterator[int]:
+    """A port that takes every connection, and never answers."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(1000)
+        yield listening.getsockname()[1]
+
+
 def answers(port: int) -> bool:
     try:
         with closing(HTTPConnection("127.0.0.1", port, timeout=1)) as connection:
@@ -213,6 +222,14 @@ def faulty(port: int, every: int) -> Iterator[Proxy]:
         yield proxy
 
 
+def webhook_request(connection: socket.socket) -> bytes:
+    """A whole request of a webhook: who closes with a part of it unread breaks the connection before the answer is read."""
+    request = b""
+    while not request.endswith(b"}}") and (part := connection.recv(65_536)):
+        request += part
+    return request
+
+
 @dataclass
 class Receiver:
     """An HTTP server that keeps what it is sent, and answers as it is told."""
@@ -220,6 +237,7 @@ class Receiver:
     statuses: list[int]
     got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     port: int = 0
+    headers: dict[str, str] = field(default_factory=dict)  # of every answer
 
 
 @contextmanager
@@ -231,7 +249,8 @@ def receiving() -> Iterator[Receiver]:
             body = self.rfile.read(int(self.headers["content-length"]))
             made.got.append(({k.lower(): v for k, v in self.headers.items()}, body))
             self.send_response(made.statuses.pop(0) if made.statuses else 204)
-            self.send_header("content-length", "0")
+            for name, value in {"content-length": "0", **made.headers}.items():
+                self.send_header(name, value)
             self.end_headers()
 
         def log_message(self, *_: object) -> None: ...

@@ -15,10 +15,10 @@ from celery.signals import setup_logging, worker_process_init, worker_process_sh
 from celery.utils.log import get_multiprocessing_logger
 
 from service import logs, monitor, tracing
-from service.broker import LOOK, open_broker, send_look
+from service.broker import LOOK, PREVIEWS, open_broker, sweep
 from service.previews.messages import PREVIEW, PreviewAnswers
 from service.settings import Settings
-from service.state.lifecycle import WORKER_KINDS, WorkerKind
+from service.state.lifecycle import WorkerKind
 from workers import metrics
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def start_process(**_: Any) -> None:
     tracing.begin("worker")
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"  # a container that starts anew has the same ones
     worker = Worker(settings, Database.open(settings.database), name, stopping.is_set)
-    metrics.initialize(app.amqp.queues.consume_from)
+    metrics.initialize(kind for kind in app.amqp.queues.consume_from if kind != PREVIEWS)
     monitor.serve(settings.metrics_port, metrics.failure)
 
 
@@ -67,19 +67,21 @@ def shut_down(**_: Any) -> None:
 
 @app.task(name=LOOK)
 def look(kind: WorkerKind) -> None:
-    """Run one unit that a worker of this kind may take, then look again: there may be more, or the next stage's."""
+    """Run one unit that a worker of this kind may take, then wake whoever has work now: there may be more, or the next
+    stage's. A worker that has found nothing looks again when a message comes, and not before."""
     assert worker is not None
     if worker.run_next(kind) and not stopping.is_set():
-        for woken in WORKER_KINDS:
-            send_look(app, woken, settings.sweep_seconds)
+        sweep(app, worker.database, running_cap=settings.max_running_units)
 
 
 @app.task(name=PREVIEW)
 def preview(preview_id: str, tenant: str, spec: dict[str, Any], count: int, origin: dict[str, str]) -> None:
-    """Make a preview, and put its answer where the API waits for it."""
+    """Make a preview, and put its answer where the API looks for it."""
     from workers.preview import answer_preview
 
     with tracing.span("preview", origin, tenant=tenant), metrics.measure("preview") as count_outcome:
+        answers = PreviewAnswers(settings.broker_url)
+        answers.begin(tenant, preview_id)
         answer = answer_preview(settings, tenant, spec, count)
         count_outcome("failed" if "error" in answer else "done")
-        PreviewAnswers(settings.broker_url).put(preview_id, answer)
+        answers.put(tenant, preview_id, answer)

@@ -16,7 +16,6 @@ from pipelines.errors import CounterpoiseError
 from pipelines.job import Job
 from pipelines.spec import parse
 from pipelines.store import keys
-from pipelines.store.object_store import Store
 from pipelines.version.diff import worst_group_drop
 from pipelines.vision.models import Models
 from service import tracing
@@ -27,6 +26,7 @@ from service.state.database import Database
 from service.state.leases import Lease, LeaseLost
 from service.state.lifecycle import WorkerKind, stages_of
 from service.state.tables import Version
+from service.tenants import open_store
 from workers import metrics
 from workers.heartbeat import Heartbeat, Stopping
 from workers.metrics import Outcome
@@ -53,7 +53,7 @@ class Worker:
             return self.last[1]
         spec = parse(version.spec)
         check(spec, self.settings)
-        store = Store.open(f"{self.settings.store}/{version.tenant}")
+        store = open_store(self.settings, version.tenant)
         models = Models(spec.models, self.settings.machine)
         if self.last is not None and self.last[1].spec.models == spec.models:
             models = self.last[1].resources.models
@@ -63,8 +63,9 @@ class Worker:
 
     def run_next(self, kind: WorkerKind) -> bool:
         """Run the first unit of the queue that can be leased. Returns whether there was one."""
-        for unit, _ in queue.next_units(self.database, stages_of(kind)):
-            if lease := leases.acquire(self.database, unit, self.name, self.settings.lease_seconds):
+        cap = self.settings.max_running_units
+        for unit, _ in queue.next_units(self.database, stages_of(kind), running_cap=cap):
+            if lease := leases.acquire(self.database, unit, self.name, self.settings.lease_seconds, cap):
                 self.run(lease)
                 return True
         return False
@@ -86,7 +87,9 @@ class Worker:
             case "generate":
                 return job.generate(lease.number), None
             case "finalize":
-                return job.finalize()["counts"], None
+                manifest = job.finalize()
+                own = [file["size"] for file in manifest["files"] if "key" not in file]  # others lie with earlier versions
+                return {**manifest["counts"], "bytes": sum(own)}, None
             case "evaluate":
                 return self.evaluate(job, lease), None
             case _:

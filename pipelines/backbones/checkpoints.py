@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from pipelines.backbones.adapter_files import adapter_files
 from pipelines.backbones.addition_files import check as check_additions
+from pipelines.backbones.files import INDEX, PICKLES, configuration, is_weights
 from pipelines.backbones.inspection import Inspection, inspect
 from pipelines.backbones.locate import CLASSIFIER, CLIP, CLIPSEG, DETECTOR, SAM, Kind, NotReadError, locate
 from pipelines.builtin.checkpoints import resolve
@@ -13,6 +15,7 @@ from pipelines.errors import ModelError
 from pipelines.spec import Models, VersionSpec
 from pipelines.spec.models import BUILTIN, CROSS_ATTENTION
 
+WEIGHED = ("unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3")  # parts that have weights
 BASE, PAINTER = "models.text_to_image", "models.inpainting"
 
 
@@ -58,6 +61,7 @@ def read_models(models: Models) -> Checkpoints:
     for field_name, name in names(models).items():
         with checkpoints.reading():
             found = inspect(resolve(name, "model"), name, field_name, models.config)
+            check_weights(field_name, name, found.folder)
             checkpoints.inspections[field_name] = found
     base, painter = (checkpoints.inspections.get(field_name) for field_name in (BASE, PAINTER))
     if base is not None and painter is not None:
@@ -74,6 +78,23 @@ def read_models(models: Models) -> Checkpoints:
         with checkpoints.reading():
             adapter_files(models.adapter)
     return checkpoints
+
+
+def check_weights(field_name: str, name: str, folder: Path) -> None:
+    """Raises ModelError for a folder with a part whose weights are not there, or are pickles."""
+    if not Path(name).is_dir():  # of the hub only what was looked at lies here
+        return
+    parts = [part for part, value in configuration(folder / INDEX).items() if isinstance(value, list) and part in WEIGHED]
+    for part in parts:
+        files = [file.name for file in (folder / part).glob("*")]
+        if any(map(is_weights, files)):
+            continue
+        if any(file.endswith(PICKLES) for file in files):
+            raise ModelError(
+                f"{field_name}: the weights of {name!r} are pickles ({part}), which can run code when they are read; make "
+                f"safetensors of them by `counterpoise convert {name} --out FOLDER`"
+            )
+        raise ModelError(f"{field_name}: {name!r} has no weights in {part}/; download all of it")
 
 
 def check_twin(models: Models, base: Inspection, painter: Inspection) -> None:

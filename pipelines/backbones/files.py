@@ -11,6 +11,7 @@ from typing import Any
 
 INDEX = "model_index.json"  # of a diffusers checkpoint: its pipeline, and the classes of its parts
 CONFIG = "config.json"  # of a transformers checkpoint
+PICKLES = (".bin", ".ckpt", ".pt", ".pth")  # suffixes of what PyTorch writes: they can run code when they are read
 TEXTS = (".json", ".txt", ".model")  # suffixes of configurations and tokenizers
 SCHEDULER = "scheduler_config.json"  # of a diffusers checkpoint's scheduler
 UNREAD = ("safety_checker",)  # parts that are never loaded

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.backbones.files import CONFIG, INDEX
+from pipelines.backbones.files import CONFIG, INDEX, PICKLES
 from pipelines.errors import ModelError
 from pipelines.spec.models import WEIGHTS_SUFFIX, split_revision
 
@@ -84,10 +84,10 @@ def is_path(name: str) -> bool:
 def check(field: str, value: str, kind: Kind, path: Path) -> None:
     """Raises ModelError for a folder or a file of another kind."""
     if path.is_file():
-        if path.suffix != WEIGHTS_SUFFIX and (kind.file or path.suffix in (".ckpt", ".bin", ".pt", ".pth")):
+        if path.suffix != WEIGHTS_SUFFIX and (kind.file or path.suffix in PICKLES):
             raise ModelError(
-                f"{field}: {value!r} is no safetensors file, and pickles can run code when they are read; convert it, or "
-                f"give {kind.noun} as safetensors"
+                f"{field}: {value!r} is no safetensors file, and pickles can run code when they are read; convert it by "
+                f"`counterpoise convert {value} --out FILE.safetensors`, or give {kind.noun} as safetensors"
             )
         if not kind.file:
             raise ModelError(f"{field}: {value!r} is a single file; give the folder of {kind.noun}, or a hub id")

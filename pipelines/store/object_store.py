@@ -5,36 +5,49 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, GenericError, NotFoundError
 from obstore.store import LocalStore, ObjectStore, from_url
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_random_exponential
 
 from pipelines.errors import StoreError
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig
 
 T = TypeVar("T")
 
 
-@retry(
-    retry=retry_if_exception_type(GenericError),
-    stop=stop_after_attempt(6),
-    wait=wait_random_exponential(0.1, 5),
-    reraise=True,
-)
-def retried(call: Callable[[], T]) -> T:
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a remote store is waited for."""
+
+    connect: timedelta
+    attempt: timedelta  # of one request, its data included
+    retries: int  # of a request, by the client, while `seconds` are not over
+    seconds: float  # after which a call that failed is not tried again
+
+
+WORK = Patience(timedelta(seconds=5), timedelta(seconds=60), retries=5, seconds=180)
+
+
+def retried(call: Callable[[], T], seconds: float = WORK.seconds) -> T:
     """Call, with exponential backoff after failures of the store: every write of ours is idempotent."""
-    return call()
+    stop = stop_after_attempt(6) | stop_after_delay(seconds)
+    wait = wait_random_exponential(0.1, 5)
+    return Retrying(retry=retry_if_exception_type(GenericError), stop=stop, wait=wait, reraise=True)(call)
 
 
 class ObjectReader(io.RawIOBase):
     """An object as a seekable file: only the ranges that are read are fetched."""
 
-    def __init__(self, objects: ObjectStore, key: str) -> None:
-        self.objects, self.key, self.position = objects, key, 0
-        self.size = int(retried(lambda: obstore.head(objects, key))["size"])
+    def __init__(self, objects: ObjectStore, key: str, seconds: float = WORK.seconds) -> None:
+        self.objects, self.key, self.position, self.seconds = objects, key, 0, seconds
+        self.size = int(retried(lambda: obstore.head(objects, key), seconds)["size"])
 
     def readable(self) -> bool:
         return True
@@ -53,7 +66,8 @@ class ObjectReader(io.RawIOBase):
         count = max(0, min(len(buffer), self.size - self.position))
         if count:
             start = self.position
-            buffer[:count] = bytes(retried(lambda: obstore.get_range(self.objects, self.key, start=start, length=count)))
+            data = retried(lambda: obstore.get_range(self.objects, self.key, start=start, length=count), self.seconds)
+            buffer[:count] = bytes(data)
             self.position += count
         return count
 
@@ -61,25 +75,31 @@ class ObjectReader(io.RawIOBase):
 @dataclass(frozen=True, slots=True)
 class Store:
     objects: ObjectStore
+    patience: Patience = WORK
 
     @classmethod
-    def open(cls, url: str | Path) -> "Store":
+    def open(cls, url: str | Path, patience: Patience = WORK) -> "Store":
         """Open a folder (made if missing) or a URL such as s3://bucket/prefix."""
         if "://" in str(url):
-            return cls(from_url(str(url)))
+            timeouts: ClientConfig = {"connect_timeout": patience.connect, "timeout": patience.attempt}
+            retry: RetryConfig = {"max_retries": patience.retries, "retry_timeout": timedelta(seconds=patience.seconds)}
+            return cls(from_url(str(url), client_options=timeouts, retry_config=retry), patience)
         try:
             Path(url).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{url}: cannot be a folder ({error}); name another") from None
-        return cls(LocalStore(Path(url).resolve()))
+        return cls(LocalStore(Path(url).resolve()), patience)
+
+    def retried(self, call: Callable[[], T]) -> T:
+        return retried(call, self.patience.seconds)
 
     def put(self, key: str, data: bytes) -> None:
-        retried(lambda: obstore.put(self.objects, key, data))
+        self.retried(lambda: obstore.put(self.objects, key, data))
 
     def create(self, key: str, data: bytes) -> None:
         """Put if absent. The same bytes again are fine; other bytes raise StoreError: nothing is ever overwritten."""
         try:
-            retried(lambda: obstore.put(self.objects, key, data, mode="create"))
+            self.retried(lambda: obstore.put(self.objects, key, data, mode="create"))
         except AlreadyExistsError:
             if self.get(key) != data:
                 raise StoreError(
@@ -90,7 +110,7 @@ class Store:
     def put_first(self, key: str, data: bytes) -> bytes:
         """Put if absent, and return what the object holds: the first writer wins, later ones take what is there."""
         try:
-            retried(lambda: obstore.put(self.objects, key, data, mode="create"))
+            self.retried(lambda: obstore.put(self.objects, key, data, mode="create"))
         except AlreadyExistsError:
             return self.get(key)
         return data
@@ -98,20 +118,20 @@ class Store:
     def get(self, key: str) -> bytes:
         """Raises StoreError when there is no such object."""
         try:
-            return retried(lambda: bytes(obstore.get(self.objects, key).bytes()))
+            return self.retried(lambda: bytes(obstore.get(self.objects, key).bytes()))
         except (NotFoundError, FileNotFoundError):
             raise StoreError(f"{key}: no such object") from None
 
     def file(self, key: str) -> ObjectReader | None:
         """The object as a file; None when there is no such object."""
         try:
-            return ObjectReader(self.objects, key)
+            return ObjectReader(self.objects, key, self.patience.seconds)
         except (NotFoundError, FileNotFoundError):
             return None
 
     def exists(self, key: str) -> bool:
         try:
-            retried(lambda: obstore.head(self.objects, key))
+            self.retried(lambda: obstore.head(self.objects, key))
         except (NotFoundError, FileNotFoundError):
             return False
         return True
@@ -119,14 +139,14 @@ class Store:
     def delete(self, key: str) -> None:
         """Gone afterwards, whether it was there or not."""
         with contextlib.suppress(NotFoundError, FileNotFoundError):
-            retried(lambda: obstore.delete(self.objects, key))
+            self.retried(lambda: obstore.delete(self.objects, key))
 
     def json(self, key: str) -> Any:
         return json.loads(self.get(key))
 
     def folders(self, prefix: str) -> list[str]:
         """The names right below a prefix that have keys below them, sorted."""
-        listing = retried(lambda: obstore.list_with_delimiter(self.objects, prefix))
+        listing = self.retried(lambda: obstore.list_with_delimiter(self.objects, prefix))
         return sorted(str(path).rstrip("/").rsplit("/", 1)[-1] for path in listing["common_prefixes"])
 
     def keys(self, prefix: str) -> list[str]:

@@ -1,39 +1,80 @@
 """The HTTP application: `uvicorn --factory service.api.app:create_app`. It never imports torch."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from fastapi import FastAPI
 
 import service.catalogue.endpoints as catalogue
 import service.datasets.endpoints as datasets
 import service.health.endpoints as health
+import service.keys.endpoints as keys
 import service.previews.endpoints as previews
 import service.samples.endpoints as samples
 import service.schedules.endpoints as schedules
 import service.sources.endpoints as sources
 import service.versions.endpoints as versions
 import service.webhooks.endpoints as webhooks
-from service import tracing
-from service.api import problems
+from service import monitor, tracing
+from service.api import docs, problems
 from service.api.dependencies import AppContext
+from service.api.guard import Guard
 from service.api.middleware import RequestMiddleware
-from service.broker import open_broker
+from service.broker import Waker, open_broker
 from service.health import metrics
+from service.health.readiness import Readiness
+from service.limits import check_roots
+from service.previews.messages import PreviewBroker
 from service.settings import Settings
 from service.state.database import Database
 from service.versions import events, files
 
 RESOURCES = (
-    datasets, schedules, versions, events, files, samples, sources, previews, webhooks, catalogue, health, metrics,
+    datasets, schedules, versions, events, files, samples, sources, previews, webhooks, keys, catalogue, health, docs,
 )  # fmt: skip
+DATABASE_PATIENCE = 5.0  # seconds of a statement, and that a writer waits for another
+
+
+def migrated(url: str) -> None:
+    """Bring the database up to date, which may take longer than a request."""
+    database = Database.open(url)
+    database.create()
+    database.engine.dispose()
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    await app.state.context.previews.client.aclose()
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
-    database = Database.open(settings.database)
-    database.create()
-    app = FastAPI(title="Counterpoise", summary="Makes the training images a dataset lacks.", version="1")
-    app.state.context = AppContext(settings, database, open_broker(settings.broker_url))
+    check_roots(settings)
+    migrated(settings.database)
+    database, broker = Database.open(settings.database, DATABASE_PATIENCE), open_broker(settings.broker_url)
+    app = FastAPI(
+        title="Counterpoise",
+        summary="Makes the training images a dataset lacks.",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    registry, latency = metrics.collect(database)
+    app.state.context = AppContext(
+        settings,
+        database,
+        broker,
+        Waker(broker),
+        Readiness.of(settings, database),
+        PreviewBroker(settings.broker_url),
+        registry,
+    )
     problems.install(app)
-    app.add_middleware(RequestMiddleware, latency=metrics.install(app, database))
+    app.add_middleware(Guard)
+    app.add_middleware(RequestMiddleware, latency=latency)  # added last, so outermost
+    monitor.serve(settings.metrics_port, lambda: None, registry)
     tracing.instrument(app)
     for resource in RESOURCES:
         app.include_router(resource.router)

@@ -1,18 +1,28 @@
 """What endpoints depend on: settings, database, broker, store, and the caller with the scope that is needed."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Annotated
 
 from celery import Celery
 from fastapi import Depends, HTTPException, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPBearer
+from prometheus_client import CollectorRegistry
 
-from pipelines.store.object_store import Store
+from pipelines.store.object_store import Patience, Store
+from service.api.pools import Pools
+from service.broker import Waker
+from service.caps import Caps, OpenStreams, TokenBuckets
+from service.health.readiness import Readiness
+from service.previews.messages import PreviewBroker
 from service.settings import Settings
-from service.state import api_keys
 from service.state.api_keys import Caller, Scope
 from service.state.database import Database
+from service.tenants import open_store
+
+# Of a request: a client waits for the answer, and the store's threads are few.
+REQUEST_PATIENCE = Patience(timedelta(seconds=2), timedelta(seconds=8), retries=1, seconds=10)
 
 
 @dataclass(frozen=True)
@@ -22,41 +32,52 @@ class AppContext:
     settings: Settings
     database: Database
     broker: Celery
+    waker: Waker
+    readiness: Readiness
+    previews: PreviewBroker
+    registry: CollectorRegistry  # of metrics
+    pools: Pools = field(default_factory=Pools)
+    streams: OpenStreams = field(default_factory=OpenStreams)
+    requests: TokenBuckets = field(default_factory=TokenBuckets)
+
+
+class AppContextWithStore(AppContext):
+    """The context of an endpoint that may wait for the object store: it runs in the store's threads."""
 
     def store(self, caller: Caller) -> Store:
         """The caller's tenant's part of the object store: no other can be reached from it."""
-        return Store.open(f"{self.settings.store}/{caller.tenant}")
+        return open_store(self.settings, caller.tenant, REQUEST_PATIENCE)
+
+    def patient_store(self, caller: Caller) -> Store:
+        """The same, for files of any size: calls that hold none of the store's threads."""
+        return open_store(self.settings, caller.tenant)
 
 
-def app_context(request: Request) -> AppContext:
+async def app_context(request: Request) -> AppContext:
     context: AppContext = request.app.state.context
     return context
 
 
+async def app_context_with_store(request: Request) -> AppContextWithStore:
+    return AppContextWithStore(**vars(request.app.state.context))
+
+
 Context = Annotated[AppContext, Depends(app_context)]
-Bearer = Annotated[
-    HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False, description="An API key: cp_..."))
-]
+StoreContext = Annotated[AppContextWithStore, Depends(app_context_with_store)]
 
 
-def authenticated(context: Context, bearer: Bearer) -> Caller:
-    """The caller by the request's API key. Raises 401."""
-    if not context.settings.auth:
-        return Caller("default", api_keys.SCOPES)
-    caller = None if bearer is None else api_keys.authenticate(context.database, bearer.credentials)
-    if caller is None:
-        raise HTTPException(
-            401,
-            "no valid API key; send one as 'Authorization: Bearer cp_...', made by 'counterpoise keys create'",
-            {"WWW-Authenticate": "Bearer"},
-        )
+async def authenticated(
+    request: Request, _: Annotated[object, Depends(HTTPBearer(auto_error=False, description="An API key: cp_..."))]
+) -> Caller:
+    """The caller, whom `service/api/guard.py` knows before the body is read. The parameter is for the description."""
+    caller: Caller = request.state.caller
     return caller
 
 
-def require(scope: Scope) -> Callable[[Caller], Caller]:
+def require(scope: Scope) -> Callable[[Caller], Awaitable[Caller]]:
     """A dependency: the caller, whose key has this scope. Raises 403."""
 
-    def authorized(caller: Annotated[Caller, Depends(authenticated)]) -> Caller:
+    async def authorized(caller: Annotated[Caller, Depends(authenticated)]) -> Caller:
         if not caller.may(scope):
             scopes = ", ".join(caller.scopes)
             raise HTTPException(403, f"this key has no scope {scope!r}; it has {scopes}. Use another key")
@@ -65,5 +86,12 @@ def require(scope: Scope) -> Callable[[Caller], Caller]:
     return authorized
 
 
+async def counted_stream(context: Context, caller: Annotated[Caller, Depends(authenticated)]) -> AsyncIterator[None]:
+    """A dependency: the response is a stream, one of so many that the tenant may have open. Raises CapReached."""
+    with context.streams.hold(caller.tenant, Caps.of(context.settings, caller.limits).streams):
+        yield
+
+
 ReadAccess = Annotated[Caller, Depends(require("read"))]
 SubmitAccess = Annotated[Caller, Depends(require("submit"))]
+AdminAccess = Annotated[Caller, Depends(require("admin"))]

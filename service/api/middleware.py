@@ -10,13 +10,14 @@ from prometheus_client import Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api.headers import secure
 from service.api.problems import problem_response
 
 log = structlog.get_logger()
 HEADER = "X-Request-ID"
 WELL_FORMED = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-QUIET = ("/healthz", "/readyz", "/metrics")  # requested every few seconds: logged only when they fail
+QUIET = ("/healthz", "/readyz")  # requested every few seconds: logged only when they fail
 
 
 class RequestMiddleware:
@@ -28,7 +29,8 @@ class RequestMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        sent = Headers(scope=scope).get(HEADER, "")
+        headers = Headers(scope=scope)
+        sent = headers.get(HEADER, "")
         request_id = sent if WELL_FORMED.fullmatch(sent) else uuid.uuid4().hex
         start, status = time.perf_counter(), 0
 
@@ -36,7 +38,9 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[HEADER] = request_id
+                answered = MutableHeaders(scope=message)
+                answered[HEADER] = request_id
+                secure(answered, with_key="authorization" in headers)
                 method = scope["method"] if scope["method"] in METHODS else "other"
                 route = getattr(scope.get("route"), "path", "none")
                 self.latency.labels(method, route, str(status)).observe(time.perf_counter() - start)

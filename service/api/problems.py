@@ -4,16 +4,23 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from obstore.exceptions import GenericError
 from pydantic import BaseModel, Field
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from structlog.contextvars import get_contextvars
 
 from pipelines.errors import CounterpoiseError
 from pipelines.spec import mistake
+from service.api.pools import RETRY_AFTER
+from service.caps import CapReached
 
+log = structlog.get_logger()
 TYPE = "application/problem+json"
 FIELD = re.compile(r"[a-z_]+(\.[a-z_0-9]+)*")  # what our own errors begin with: models.segmenter
 
@@ -43,6 +50,7 @@ TITLES = {
     409: "Conflict",
     413: "Content Too Large",
     422: "Unprocessable Content",
+    429: "Too Many Requests",
     500: "Internal Server Error",
     503: "Service Unavailable",
 }
@@ -51,6 +59,7 @@ TITLES = {
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The error responses of an endpoint, for its OpenAPI description."""
     schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    statuses = (*statuses, 429) if 401 in statuses else statuses  # whoever has a key has caps
     return {status: {"description": TITLES[status], "content": {TYPE: schema}} for status in statuses}
 
 
@@ -61,6 +70,9 @@ def problem_response(
     title = TITLES.get(status, "Error")
     problem = Problem(title=title, status=status, detail=detail, errors=list(errors), request_id=request_id)
     return JSONResponse(problem.model_dump(), status, headers, media_type=TYPE)
+
+
+AWAY = {OperationalError: "database", PoolTimeout: "database", GenericError: "object store"}
 
 
 def field_errors(error: RequestValidationError) -> list[FieldError]:
@@ -83,6 +95,10 @@ def install(app: FastAPI) -> None:
         document = plain()
         schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         document["components"]["schemas"] |= {**schema.pop("$defs"), "Problem": schema}
+        for operation in (operation for path in document["paths"].values() for operation in path.values()):
+            statuses = (413, 503) if "requestBody" in operation else (503,)
+            if "security" in operation:
+                operation["responses"] |= {str(status): answer for status, answer in documented(*statuses).items()}
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
@@ -99,6 +115,19 @@ def install(app: FastAPI) -> None:
             422, str(error), [FieldError(field=field, message=message)] if FIELD.fullmatch(field) else []
         )
 
+    @app.exception_handler(CapReached)
+    async def capped(_request: Request, error: CapReached) -> JSONResponse:
+        headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+        return problem_response(429, str(error), headers=headers)
+
     @app.exception_handler(HTTPException)
     async def http(_request: Request, error: HTTPException) -> JSONResponse:
         return problem_response(error.status_code, str(error.detail), headers=dict(error.headers or {}))
+
+    async def away(_request: Request, error: Exception) -> JSONResponse:
+        part = next(part for kind, part in AWAY.items() if isinstance(error, kind))
+        log.warning(f"the {part} does not answer", error=f"{type(error).__name__}: {error}")
+        return problem_response(503, f"the {part} does not answer; try again later", headers=RETRY_AFTER)
+
+    for kind in AWAY:
+        app.add_exception_handler(kind, away)

@@ -13,12 +13,13 @@ from pipelines.spec import FILTER_SPECS, METHOD_SPECS, VersionSpec
 from pipelines.spec.helpers import warnings
 from pipelines.spec.models import BUNDLED, WEIGHTS_SUFFIX
 from pipelines.store.object_store import Store
-from service.api.dependencies import Context, ReadAccess
+from service.api.dependencies import Context, ReadAccess, StoreContext
 from service.api.problems import documented
+from service.api.routes import Route
 from service.catalogue.schemas import CheckedSpec, CheckpointFacts, CheckpointView, ComponentView, ConceptView, MemoryView
 from service.limits import check
 
-router = APIRouter(prefix="/v1", tags=["catalogue"], responses=documented(401, 403))
+router = APIRouter(route_class=Route, prefix="/v1", tags=["catalogue"], responses=documented(401, 403))
 
 
 def component_view(model: type[BaseModel]) -> ComponentView:
@@ -55,7 +56,7 @@ def concept_view(store: Store, key: str) -> ConceptView:
 
 
 @router.get("/concepts")
-def list_concepts(context: Context, caller: ReadAccess) -> list[ConceptView]:
+def list_concepts(context: StoreContext, caller: ReadAccess) -> list[ConceptView]:
     """The learned tokens, of all versions."""
     store = context.store(caller)
     return [concept_view(store, key) for key in store.keys("concepts/token") if key.endswith("/curve.json")]
@@ -81,7 +82,7 @@ def list_models(context: Context, _caller: ReadAccess) -> list[CheckpointView]:
 
 
 @router.post("/specs:validate", responses=documented(400, 422))
-def validate_spec(context: Context, _caller: ReadAccess, spec: VersionSpec) -> CheckedSpec:
+def validate_spec(context: StoreContext, _caller: ReadAccess, spec: VersionSpec) -> CheckedSpec:
     """Check a spec and the configurations of its checkpoints, as far as they lie here. The answer has every default filled
     in, what the checkpoints are and need, and what the spec will do badly."""
     check(spec, context.settings)

@@ -1,8 +1,10 @@
-"""Commands on API keys: create, list, revoke."""
+"""Commands on API keys: create, list, rotate, revoke."""
 
 import os
+import re
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -10,7 +12,34 @@ from rich.table import Table
 from service.cli.operate import open_migrated_database
 from service.cli.output import console
 
-keys_app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from service.state.tables import ApiKey
+
+keys_app = typer.Typer(help="Make, list, rotate and revoke API keys.", no_args_is_help=True)
+UNITS = {"m": 60.0, "h": 3600.0, "d": 86_400.0}
+Lifetime = Annotated[str | None, typer.Option("--expires", help="How long it is valid: 90d, 12h, 30m; none: for ever.")]
+
+
+def seconds(duration: str) -> float:
+    """Of a duration: 90d, 24h, 30m."""
+    parts = re.fullmatch(r"(\d{1,5})([mhd])", duration)
+    if not parts:
+        raise typer.BadParameter(f"{duration!r} is no duration; give days, hours or minutes: 90d, 24h, 30m")
+    return int(parts[1]) * UNITS[parts[2]]
+
+
+def limit(setting: str) -> tuple[str, float]:
+    """A limit and its value: running_units=4."""
+    from service.state.api_keys import LIMITS
+
+    name, _, value = setting.partition("=")
+    if name not in LIMITS or not re.fullmatch(r"\d+(\.\d+)?" if name == "requests_per_second" else r"\d+", value):
+        raise typer.BadParameter(f"{setting!r} is no limit; give NAME=NUMBER, with one of {', '.join(LIMITS)}")
+    return name, float(value) if "." in value else int(value)
+
+
+def day(time: float | None) -> str:
+    return "" if time is None else datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def write_admin_key(state_dir: Path) -> Path:
@@ -31,6 +60,10 @@ def create_key(
     name: Annotated[str, typer.Argument(help="What the key is for.")],
     tenant: Annotated[str, typer.Option(help="Whose datasets it opens.")] = "default",
     scopes: Annotated[str, typer.Option(help="Of read, submit, admin; comma-separated.")] = "read,submit",
+    expires: Lifetime = None,
+    limits: Annotated[
+        list[str], typer.Option("--limit", help="In place of the service's: running_units=4. May be repeated.")
+    ] = [],  # noqa: B006  (typer's way)
 ) -> None:
     """Make a key and print it. It is not stored, and cannot be shown again."""
     from service.state import api_keys
@@ -38,18 +71,46 @@ def create_key(
     valid = [scope for scope in api_keys.SCOPES if scope in scopes.split(",")]
     if len(valid) != len(scopes.split(",")):
         raise typer.BadParameter(f"{scopes!r}: a key has scopes of {', '.join(api_keys.SCOPES)}")
-    typer.echo(api_keys.create(open_migrated_database(), name, tenant, valid))
+    lifetime, own = seconds(expires) if expires else None, dict(map(limit, limits))
+    typer.echo(api_keys.issue(open_migrated_database(), name, tenant, valid, lifetime, own)[1])
 
 
 @keys_app.command("list")
 def list_keys() -> None:
-    """All keys, those revoked included."""
+    """All keys, those revoked and expired included. Times are UTC."""
     from service.state import api_keys
 
-    table = Table("id", "name", "tenant", "scopes", "in force")
+    table = Table("id", "name", "tenant", "scopes", "limits", "created", "expires", "last used", "revoked")
     for key in api_keys.list_all(open_migrated_database()):
-        table.add_row(str(key.id), key.name, key.tenant, ", ".join(key.scopes), "yes" if key.revoked is None else "revoked")
+        own = " ".join(f"{name}={value}" for name, value in key.limits.items())
+        times = map(day, (key.created, key.expires, key.last_used, key.revoked))
+        table.add_row(str(key.id), key.name, key.tenant, ", ".join(key.scopes), own, *times)
     console.print(table)
+
+
+@keys_app.command("rotate")
+def rotate_key(
+    key_id: Annotated[int, typer.Argument(help="As `keys list` shows it.")],
+    grace: Annotated[str, typer.Option(help="How long the old key is valid still.")] = "24h",
+    expires: Lifetime = None,
+) -> None:
+    """Make a key with the tenant, scopes and limits of another, and print it; the other one expires after the grace.
+
+    The new key is valid for as long as the old one was, unless --expires says otherwise.
+    """
+    from service.state import api_keys
+
+    lifetime = seconds(expires) if expires else None
+    rotated = api_keys.rotate(open_migrated_database(), key_id, seconds(grace), lifetime)
+    if rotated is None:
+        raise typer.BadParameter(f"there is no key {key_id}, or it was revoked; make one by `keys create`")
+    new, key = rotated
+    typer.echo(f"key {new.id} {validity(new)}; key {key_id} is valid for {grace} at most", err=True)
+    typer.echo(key)
+
+
+def validity(key: "ApiKey") -> str:
+    return f"expires on {day(key.expires)} UTC" if key.expires else "does not expire"
 
 
 @keys_app.command("revoke")

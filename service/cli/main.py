@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 from pipelines.errors import CounterpoiseError
 from service.cli import browse, local, operate, remote, specs
 from service.cli.api_keys import keys_app
+from service.cli.convert import convert
 from service.cli.demo import demo
 from service.cli.families import families
 from service.cli.init import init
@@ -44,6 +45,7 @@ app.command()(local.ablate)
 app.command()(specs.validate)
 app.command()(specs.schema)
 app.command()(families)
+app.command()(convert)
 app.command()(demo)
 app.command()(up)
 app.command()(operate.api)
@@ -53,6 +55,7 @@ app.command()(operate.migrate)
 app.add_typer(keys_app, name="keys")
 app.add_typer(local.bench_app, name="bench")
 app.command()(remote.submit)
+app.command()(remote.preview)
 app.command()(remote.refresh)
 app.command()(remote.promote)
 app.command()(remote.schedule)

@@ -11,6 +11,7 @@ import typer
 from pipelines.errors import SpecError
 
 if TYPE_CHECKING:
+    from service.settings import Settings
     from service.state.database import Database
 
 
@@ -43,6 +44,16 @@ def open_migrated_database(state_dir: Path | None = None) -> "Database":
     return database
 
 
+def checked_settings() -> "Settings":
+    """What the operator has set. Raises SpecError for roots that would open up what is the service's own."""
+    from service.limits import check_roots
+    from service.settings import Settings
+
+    settings = Settings()
+    check_roots(settings)
+    return settings
+
+
 def migrate(
     to: Annotated[str, typer.Option(help="Revision to go to, up or down; 'base' removes everything.")] = "head",
 ) -> None:
@@ -60,9 +71,8 @@ def api(
     import uvicorn
 
     from service import logs
-    from service.settings import Settings
 
-    settings = Settings()
+    settings = checked_settings()
     if not settings.auth and not is_loopback(host):
         raise SpecError(
             f"--host: {host} can be reached from elsewhere, and COUNTERPOISE_AUTH is off; turn it on, or use 127.0.0.1"
@@ -72,13 +82,19 @@ def api(
 
 
 def worker(
-    queues: Annotated[str, typer.Option(help="Kinds of work to do: cpu, gpu, or both.")] = "cpu,gpu",
+    queues: Annotated[
+        str, typer.Option(help="Kinds of work to do: cpu, gpu, or both; gpu makes previews, too.")
+    ] = "cpu,gpu",
 ) -> None:
     """Do the work. Run one on each GPU."""
     from service import tracing
+    from service.broker import PREVIEWS
 
     tracing.enabled()  # what is wrong with it fails here, in a line
+    checked_settings()
     open_migrated_database().engine.dispose()
+    if "gpu" in queues.split(","):  # in a queue of their own, so that no row of units stands before them
+        queues = f"{queues},{PREVIEWS}"
     command = [sys.executable, "-m", "celery", "-q", "-A", "workers.app", "worker", "-Q", queues]
     os.execv(sys.executable, command)
 
@@ -87,8 +103,7 @@ def scheduler() -> None:
     """Fire schedules, and wake workers for units that are due. One is enough; several do no harm."""
     from service import logs
     from service.scheduler import run_scheduler
-    from service.settings import Settings
 
-    settings = Settings()
+    settings = checked_settings()
     logs.configure(settings.log_level)
     run_scheduler(settings, open_migrated_database())

@@ -1,6 +1,7 @@
 """Commands of a client: the service is the one that COUNTERPOISE_URL names, with the key COUNTERPOISE_KEY."""
 
 import time
+from base64 import b64decode
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -60,6 +61,22 @@ def submit(spec: Spec, follow: Follow = False) -> None:
     checked = load(spec)
     with Client() as client:
         report(client, client.submit(upload_folder(client, checked)), follow)
+
+
+def preview(
+    spec: Spec,
+    count: Annotated[int, typer.Option(help="Images.", min=1, max=16)] = 8,
+    out: Annotated[Path, typer.Option(help="Folder to put them in.")] = Path("preview"),
+) -> None:
+    """A few images of a spec, in seconds. Nothing is learned, judged or stored. A folder of images is uploaded first."""
+    checked = load(spec)
+    with Client(patience=PATIENCE) as client:
+        view = client.preview(upload_folder(client, checked), count)
+    out.mkdir(parents=True, exist_ok=True)
+    for number, image in enumerate(view.images):
+        file = out / f"{number:02}-{image.label.replace('/', '-')}.png"
+        file.write_bytes(b64decode(image.image.partition(",")[2]))
+        console.print(f"{file}: {image.prompt}", markup=False, soft_wrap=True)
 
 
 def refresh(

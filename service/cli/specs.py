@@ -55,8 +55,8 @@ def validate(
     typer.echo(f"{title} The spec is valid.")
     classes = ", ".join(f"{count:,} {label}" for label, count in plan.per_class.items())
     typer.echo(f"To be made: {quantity(plan.planned, 'image')} in {quantity(plan.shards, 'shard')}: {classes}.")
-    if line := duration(checked, plan.planned, checkpoints.painter):
-        typer.echo(line)
+    if time := duration(checked, plan.planned, checkpoints.painter):
+        typer.echo(time)
 
 
 def check_checkpoints(spec: VersionSpec) -> "Checkpoints":

@@ -111,9 +111,9 @@ class Supervisor:
             **{name: ["worker"] for name in names},
             "scheduler": ["scheduler"],
         }
-        # The first worker serves metrics on the port that is set, the scheduler on the next, further workers on those after.
+        # The first worker serves metrics on the port that is set, scheduler, API and further workers on those after.
         first = Settings().metrics_port
-        served = [names[0], "scheduler", *names[1:]]
+        served = [names[0], "scheduler", "api", *names[1:]]
         self.metrics_ports = {name: first + number for number, name in enumerate(served)} if first else {}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.started_at: dict[str, float] = {}

@@ -5,9 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Body, HTTPException, Query, Response
 
 from pipelines.spec import Name
-from service.api.dependencies import Context, ReadAccess, SubmitAccess
+from service.api.dependencies import Context, ReadAccess, StoreContext, SubmitAccess
 from service.api.parameters import CURSOR, DatasetName, IdempotencyKey, PageSize, VersionNumber
 from service.api.problems import documented
+from service.api.routes import Route
 from service.datasets.lookups import default_spec, find_dataset
 from service.datasets.schemas import DatasetPage, DatasetView, RefreshRequest
 from service.datasets.views import dataset_view
@@ -18,7 +19,7 @@ from service.versions.lookups import find_version, require_name
 from service.versions.schemas import VersionView
 from service.versions.submission import admit, unpin
 
-router = APIRouter(prefix="/v1/datasets", tags=["datasets"], responses=documented(401, 403, 422))
+router = APIRouter(route_class=Route, prefix="/v1/datasets", tags=["datasets"], responses=documented(401, 403, 422))
 
 
 @router.get("")
@@ -42,7 +43,7 @@ def get_dataset(context: Context, caller: ReadAccess, name: DatasetName) -> Data
 
 @router.post("/{name}:refresh", status_code=202, responses=documented(400, 404, 409))
 def refresh_dataset(
-    context: Context,
+    context: StoreContext,
     caller: SubmitAccess,
     name: DatasetName,
     response: Response,

@@ -1,52 +1,41 @@
-"""/healthz: this process lives. /readyz: database, broker and object store can really be used."""
+"""/healthz: this process lives. /readyz: the database can really be used; and whether broker and object store can."""
 
-from collections.abc import Callable
-
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from sqlalchemy import select
 
-from pipelines.store.object_store import Store
 from service.api.dependencies import AppContext, Context
+from service.api.guard import identify
 from service.api.problems import documented, problem_response
-from service.state.tables import Version
+from service.api.routes import Route
 
-router = APIRouter(tags=["health"])
-
-
-def check_database(context: AppContext) -> None:
-    with context.database.read() as session:
-        session.execute(select(Version.id).limit(1))
-
-
-def check_broker(context: AppContext) -> None:
-    with context.broker.connection_for_read(connect_timeout=2) as connection:
-        connection.ensure_connection(max_retries=1, timeout=2)
-
-
-def check_store(context: AppContext) -> None:
-    store = Store.open(context.settings.store)
-    store.put("healthz", b"ok")
-    store.get("healthz")
-
-
-CHECKS: dict[str, Callable[[AppContext], None]] = {
-    "database": check_database,
-    "broker": check_broker,
-    "store": check_store,
-}
+router = APIRouter(route_class=Route, tags=["health"])
 
 
 @router.get("/healthz")
-def healthz() -> dict[str, str]:
+async def healthz() -> dict[str, str]:
+    """Nothing is touched."""
     return {"status": "ok"}
 
 
 @router.get("/readyz", response_model=dict[str, str], responses=documented(503))
-def readyz(context: Context) -> JSONResponse | dict[str, str]:
-    for name, check in CHECKS.items():
-        try:
-            check(context)
-        except Exception as error:
-            return problem_response(503, f"{name}: {type(error).__name__}: {error}")
-    return dict.fromkeys(CHECKS, "ok")
+async def readyz(context: Context, request: Request) -> JSONResponse | dict[str, str]:
+    """Down without the database alone: what needs broker or store says so itself. A key with scope admin sees why."""
+    failures = await context.readiness.failures()
+    down = failures["database"] is not None
+    explained = await may_see_why(context, request, down=down)
+    states = {name: state(failure, explained=explained) for name, failure in failures.items()}
+    if down:
+        return problem_response(503, "; ".join(f"{name}: {text}" for name, text in states.items()))
+    return states
+
+
+async def may_see_why(context: AppContext, request: Request, *, down: bool) -> bool:
+    """Whether the caller may read the errors; nobody's key is known while the database is down."""
+    if down:
+        return not context.settings.auth
+    caller = await identify(context, request.headers, request.url.path)
+    return caller is not None and caller.may("admin")
+
+
+def state(failure: str | None, *, explained: bool) -> str:
+    return "ok" if failure is None else f"away: {failure}" if explained else "away"

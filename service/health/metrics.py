@@ -1,9 +1,8 @@
-"""/metrics for Prometheus: the queue of units and the versions, by the database, and how long requests took."""
+"""The API's metrics, for Prometheus: the queue of units and the versions, by the database, and how long requests took."""
 
 from collections.abc import Iterable
 
-from fastapi import APIRouter, FastAPI, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -11,7 +10,6 @@ from service.state import events, queue, versions
 from service.state.database import Database
 from service.state.lifecycle import WORKER_KIND_OF
 
-router = APIRouter(tags=["health"])
 WINDOW = 900.0  # seconds over which rates are taken
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -54,16 +52,12 @@ def rates(reports: list[dict[str, float]]) -> Iterable[Metric]:
         yield GaugeMetricFamily("counterpoise_seconds_per_kept_image", "Worker seconds for a kept image.", seconds / kept)
 
 
-def install(app: FastAPI, database: Database) -> Histogram:
-    """Serve these; return that of the requests: by route, so that addresses with names in them count as one."""
+def collect(database: Database) -> tuple[CollectorRegistry, Histogram]:
+    """All of these; and that of the requests: by route, so that addresses with names in them count as one."""
     registry = CollectorRegistry()
     registry.register(DatabaseCollector(database))
-    app.state.registry = registry
     labels = ["method", "route", "status"]
-    return Histogram("counterpoise_request_seconds", "How long requests took.", labels, registry=registry, buckets=BUCKETS)
-
-
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}, "description": "Metrics."}})
-def get_metrics(request: Request) -> Response:
-    """For Prometheus."""
-    return Response(generate_latest(request.app.state.registry), media_type=CONTENT_TYPE_LATEST)
+    latency = Histogram(
+        "counterpoise_request_seconds", "How long requests took.", labels, registry=registry, buckets=BUCKETS
+    )
+    return registry, latency

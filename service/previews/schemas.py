@@ -1,4 +1,6 @@
-"""Request and response models of previews."""
+"""Request and response models of previews; server and client share them."""
+
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
@@ -20,8 +22,22 @@ class PreviewImage(BaseModel):
     source: str | None = Field(description="data: URL of the source image, if there is one.")
 
 
+class PreviewFailure(BaseModel):
+    """Why there are no images: a problem of RFC 9457."""
+
+    type: str = "about:blank"
+    title: str
+    status: int = Field(description="422: the spec; 503: no worker was free in time; 500: the preview itself.")
+    detail: str
+
+
 class PreviewView(BaseModel):
-    learned: bool = Field(
-        description="Whether tokens of an earlier version were used. If not, classes are prompted by name."
+    """A preview, which is there for some minutes."""
+
+    id: str
+    state: Literal["pending", "done", "failed"]
+    learned: bool | None = Field(
+        None, description="Whether tokens of an earlier version were used. If not, classes are prompted by name."
     )
-    images: list[PreviewImage]
+    images: list[PreviewImage] = Field([], description="Once it is done.")
+    problem: PreviewFailure | None = Field(None, description="Why it failed.")

@@ -8,21 +8,22 @@ from fastapi import APIRouter, HTTPException, Path, Query, Response
 from pipelines.source.decode import media_type
 from pipelines.store import keys
 from pipelines.version import browse
-from service.api.dependencies import Context, ReadAccess
+from service.api.dependencies import ReadAccess, StoreContext
 from service.api.parameters import CURSOR, DatasetName, PageSize, VersionNumber
 from service.api.problems import documented
+from service.api.routes import Route
 from service.samples.schemas import SamplePage, SampleView
 from service.versions.lookups import find_version
 from service.versions.views import version_url
 
-router = APIRouter(prefix="/v1", tags=["samples"], responses=documented(401, 403, 404, 422))
+router = APIRouter(route_class=Route, prefix="/v1", tags=["samples"], responses=documented(401, 403, 404, 422))
 SAMPLE_ID = r"^[0-9]{1,12}-[0-9]{1,6}$"
 SampleId = Annotated[str, Path(pattern=SAMPLE_ID, description="Id of the sample.", examples=["17-0"])]
 
 
 @router.get("/datasets/{name}/versions/{number}/samples", responses=documented(400))
 def list_samples(
-    context: Context,
+    context: StoreContext,
     caller: ReadAccess,
     name: DatasetName,
     number: VersionNumber,
@@ -50,7 +51,9 @@ def list_samples(
     response_class=Response,
     responses={200: {"content": {f"image/{name}": {} for name in ("png", "webp", "jpeg")}, "description": "The image."}},
 )
-def get_image(context: Context, caller: ReadAccess, name: DatasetName, number: VersionNumber, sample: SampleId) -> Response:
+def get_image(
+    context: StoreContext, caller: ReadAccess, name: DatasetName, number: VersionNumber, sample: SampleId
+) -> Response:
     """One sample's image, as it is stored."""
     find_version(context, caller, name, number)
     index, attempt = map(int, sample.split("-"))

@@ -4,9 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, HTTPException
 
-from service.api.dependencies import Context, ReadAccess, SubmitAccess
+from service.api.dependencies import Context, ReadAccess, StoreContext, SubmitAccess
 from service.api.parameters import DatasetName
 from service.api.problems import documented
+from service.api.routes import Route
 from service.schedules.schemas import ScheduleRequest, ScheduleView
 from service.schedules.views import schedule_view
 from service.state import schedules
@@ -14,13 +15,15 @@ from service.versions.lookups import require_name
 from service.versions.schemas import EXAMPLE_SPEC
 from service.versions.submission import admit, unpin
 
-router = APIRouter(prefix="/v1/datasets/{name}/schedule", tags=["datasets"], responses=documented(401, 403, 422))
+router = APIRouter(
+    route_class=Route, prefix="/v1/datasets/{name}/schedule", tags=["datasets"], responses=documented(401, 403, 422)
+)
 WEEKLY = {"cron": "0 3 * * 1", "time_zone": "Europe/Berlin", "spec": EXAMPLE_SPEC}
 
 
 @router.put("", responses=documented(400, 409))
 def put_schedule(
-    context: Context,
+    context: StoreContext,
     caller: SubmitAccess,
     name: DatasetName,
     request: Annotated[ScheduleRequest, Body(openapi_examples={"weekly": {"value": WEEKLY}})],

@@ -7,10 +7,11 @@ import structlog
 
 from pipelines.errors import CounterpoiseError
 from pipelines.spec import parse
-from pipelines.store.object_store import Store
+from service.caps import Caps
 from service.settings import Settings
 from service.state import schedules
 from service.state.database import Database
+from service.tenants import open_store
 from service.versions.submission import admit, unpin
 
 log = structlog.get_logger()
@@ -20,8 +21,9 @@ def fire_due(database: Database, settings: Settings) -> None:
     """Fire all schedules that are due. Safe to run anywhere, by several."""
     for schedule in schedules.due(database):
         try:
-            store = Store.open(f"{settings.store}/{schedule.tenant}")
-            schedules.fire(database, schedule, admit(unpin(parse(schedule.spec)), settings, store))
+            store = open_store(settings, schedule.tenant)
+            spec = admit(unpin(parse(schedule.spec)), settings, store)
+            schedules.fire(database, schedule, spec, Caps.of(settings, {}))
         except CounterpoiseError as error:
             log.warning("schedule not fired", tenant=schedule.tenant, dataset=schedule.dataset, error=str(error))
             schedules.skip(database, schedule, str(error))

@@ -11,11 +11,14 @@ from pipelines.source.archives import members
 from pipelines.source.limits import Limits
 from pipelines.spec import Name
 from pipelines.store import keys
-from service.api.dependencies import Context, ReadAccess, SubmitAccess
+from service.api.dependencies import AppContext, ReadAccess, StoreContext, SubmitAccess
 from service.api.problems import documented
+from service.api.routes import Route
+from service.caps import Caps
 from service.sources.schemas import SourceView
+from service.state.api_keys import Caller
 
-router = APIRouter(prefix="/v1/sources", tags=["sources"], responses=documented(401, 403, 422))
+router = APIRouter(route_class=Route, prefix="/v1/sources", tags=["sources"], responses=documented(401, 403, 422))
 SourceName = Annotated[Name, Path(description="Name of the source.", examples=["birds"])]
 IN_MEMORY = 8 * 2**20  # bytes of an upload above which it waits on disk
 REFUSED_LISTED = 1000  # refused images that are listed
@@ -30,7 +33,7 @@ def source_view(index: dict[str, Any]) -> SourceView:
 
 @router.put("/{name}", openapi_extra={"requestBody": BODY}, responses=documented(413))
 async def put_source(
-    context: Context,
+    context: StoreContext,
     caller: SubmitAccess,
     name: SourceName,
     request: Request,
@@ -40,6 +43,7 @@ async def put_source(
 
     They replace the images of the source; versions that were created before keep theirs.
     """
+    await run_in_threadpool(check_bytes, context, caller)
     max_bytes = context.settings.max_upload_bytes
     with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as file:
         size = 0
@@ -50,19 +54,25 @@ async def put_source(
             await run_in_threadpool(file.write, chunk)
         file.seek(0)
         limits = Limits(UNPACKED_RATIO * max_bytes, context.settings.max_upload_images)
-        store = context.store(caller)
+        store = context.patient_store(caller)
         index = await run_in_threadpool(upload.take_in, store, name, members(file), limits, allow_synthetic=allow_synthetic)
     return source_view(index)
 
 
+def check_bytes(context: AppContext, caller: Caller) -> None:
+    """Raises CapReached."""
+    with context.database.read() as session:
+        Caps.of(context.settings, caller.limits).check_bytes(session, caller.tenant)
+
+
 @router.get("")
-def list_sources(context: Context, caller: ReadAccess) -> list[str]:
+def list_sources(context: StoreContext, caller: ReadAccess) -> list[str]:
     """The names of all sources."""
     return context.store(caller).folders("sources")
 
 
 @router.get("/{name}", responses=documented(404))
-def get_source(context: Context, caller: ReadAccess, name: SourceName) -> SourceView:
+def get_source(context: StoreContext, caller: ReadAccess, name: SourceName) -> SourceView:
     """What the newest state of a source holds, and what was refused."""
     store = context.store(caller)
     key = upload.newest(store, name)

@@ -11,7 +11,7 @@ def add_report(counts: dict[str, Any], stage: Stage, report: dict[str, Any]) -> 
     if stage == "plan":
         return {"planned": report.get("planned", 0), **({"carried": report["carried"]} if report.get("carried") else {})}
     if stage == "finalize":
-        return report
+        return {name: value for name, value in report.items() if name != "bytes"}
     if stage != "generate":
         return counts
     total = dict(counts)

@@ -11,10 +11,11 @@ from typing import Any
 from sqlalchemy import and_, select, update
 from sqlalchemy.orm import Session
 
+from service.caps import lock_tenant
 from service.state import counts, events, transitions
 from service.state.database import Database
 from service.state.lifecycle import Stage
-from service.state.queue import available, version_active
+from service.state.queue import available, count_running, version_active
 from service.state.tables import Unit, now
 
 ATTEMPTS = 5  # leases of a unit, after which its version fails
@@ -39,8 +40,9 @@ class Lease:
         return f"{self.stage} {self.number}"
 
 
-def acquire(database: Database, unit: int, owner: str, seconds: float) -> Lease | None:
-    """Lease a unit for so many seconds; None if it is not available. A unit that was leased too often fails its version."""
+def acquire(database: Database, unit: int, owner: str, seconds: float, running_cap: int = 0) -> Lease | None:
+    """Lease a unit for so many seconds; None if it is not available, or if its tenant has `running_cap` running units (0: no
+    cap). A unit that was leased too often fails its version."""
     values = {
         "state": "leased",
         "owner": owner,
@@ -54,6 +56,8 @@ def acquire(database: Database, unit: int, owner: str, seconds: float) -> Lease 
         if version_id is None:
             return None
         version = transitions.lock(session, version_id)
+        if running_cap and not below_cap(session, version.tenant, running_cap):
+            return None
         statement = update(Unit).where(Unit.id == unit, available()).values(values).returning(*columns)
         row = session.execute(statement).one_or_none()
         if row is None:
@@ -64,6 +68,11 @@ def acquire(database: Database, unit: int, owner: str, seconds: float) -> Lease 
             return None
         transitions.start(session, version, lease.stage)
         return lease
+
+
+def below_cap(session: Session, tenant: str, running_cap: int) -> bool:
+    lock_tenant(session, tenant)
+    return count_running(session, Unit.tenant == tenant)[tenant] < running_cap
 
 
 def in_force(lease: Lease) -> Any:
@@ -99,6 +108,7 @@ def complete(
         end_lease(session, lease, state="done", report=report, error=None)
         if unit_counts is not None:
             version.unit_counts = dict(unit_counts)
+        version.size = report.get("bytes", version.size)
         version.counts = counts.add_report(version.counts, lease.stage, report)
         data = {"stage": lease.stage, "number": lease.number, "report": {**report, "seconds": round(seconds, 1)}}
         events.append(session, lease.version, "unit", data)

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from service.caps import NO_CAPS, Caps
 from service.schedules.cron import next_tick
 from service.state.database import Database, clock
 from service.state.datasets import lock
@@ -61,9 +62,9 @@ def due(database: Database) -> list[Schedule]:
         return list(session.scalars(select(Schedule).where(Schedule.next_tick <= now()).order_by(Schedule.next_tick)))
 
 
-def fire(database: Database, schedule: Schedule, spec: dict[str, Any]) -> bool:
+def fire(database: Database, schedule: Schedule, spec: dict[str, Any], caps: Caps = NO_CAPS) -> bool:
     """Create the version of a tick. False if another scheduler was first, or a version of the dataset has not ended:
-    then the tick is skipped or, if `busy` is "queue", stays due until that version has ended."""
+    then the tick is skipped or, if `busy` is "queue", stays due until that version has ended. Raises CapReached."""
     with database.write() as session:
         dataset = lock(session, schedule.tenant, schedule.dataset)
         number = running(session, schedule.tenant, schedule.dataset)
@@ -72,7 +73,7 @@ def fire(database: Database, schedule: Schedule, spec: dict[str, Any]) -> bool:
         if number:
             record(session, schedule, f"skipped: version {number} was on its way")
             return False
-        insert_version(session, schedule.tenant, schedule.dataset, spec, refresh=True)
+        insert_version(session, schedule.tenant, schedule.dataset, spec, refresh=True, caps=caps)
         record(session, schedule, f"version {dataset.last} was asked for")
         return True
 

@@ -48,6 +48,7 @@ class Version(Base):
     __table_args__ = (
         UniqueConstraint("tenant", "dataset", "number"),
         Index("versions_of_tenant", "tenant", "id"),
+        Index("versions_of_state", "state"),
         Base.__table_args__,
     )
 

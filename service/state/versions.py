@@ -7,6 +7,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from service import tracing
+from service.caps import NO_CAPS, Caps
 from service.state import datasets, events, idempotency, transitions
 from service.state.database import Database, clock
 from service.state.idempotency import IdempotentRequest
@@ -26,18 +27,21 @@ def create(
     request: IdempotentRequest | None = None,
     *,
     refresh: bool = False,
+    caps: Caps = NO_CAPS,
+    priority: int = 0,
 ) -> int:
     """Create the next version of a dataset, with its first unit in the queue; return its id.
 
-    The same idempotent request again gives the version that it created before. Raises KeyReused, and VersionRunning for a
-    refresh while a version of the dataset has not ended.
+    The same idempotent request again gives the version that it created before, whatever the caps. Raises KeyReused,
+    CapReached, and VersionRunning for a refresh while a version of the dataset has not ended.
     """
+    options: dict[str, Any] = {"refresh": refresh, "caps": caps, "priority": priority}
     try:
         with database.write() as session:
-            return insert_version(session, tenant, dataset, spec, request, refresh=refresh)
+            return insert_version(session, tenant, dataset, spec, request, **options)
     except IntegrityError:  # another request has used the key meanwhile, for another dataset
         with database.write() as session:
-            return insert_version(session, tenant, dataset, spec, request, refresh=refresh)
+            return insert_version(session, tenant, dataset, spec, request, **options)
 
 
 def insert_version(
@@ -48,6 +52,8 @@ def insert_version(
     request: IdempotentRequest | None = None,
     *,
     refresh: bool = False,
+    caps: Caps = NO_CAPS,
+    priority: int = 0,
 ) -> int:
     """`create` within a transaction."""
     row = datasets.lock(session, tenant, dataset)
@@ -55,6 +61,7 @@ def insert_version(
         return earlier
     if refresh and (number := running(session, tenant, dataset)):
         raise VersionRunning(number)
+    caps.check_versions(session, tenant)
     of_dataset = Version.tenant == tenant, Version.dataset == dataset
     previous = select(func.max(Version.number)).where(*of_dataset, Version.state.in_(PUBLISHED))
     # A refresh that ended as unchanged holds nothing: its number is free again.
@@ -68,6 +75,7 @@ def insert_version(
         state="queued",
         entered={"queued": clock(session)},
         spec=spec,
+        priority=priority,
         previous=session.scalar(previous) if refresh else None,
     )
     session.add(version)

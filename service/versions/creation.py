@@ -1,13 +1,11 @@
 """Creating a version over HTTP, new or as a refresh: insert its row, wake a worker, answer with its URL."""
 
-import contextlib
 from typing import Any
 
 from fastapi import HTTPException, Response
-from kombu.exceptions import OperationalError
 
 from service.api.dependencies import AppContext
-from service.broker import send_look
+from service.caps import Caps
 from service.state import versions
 from service.state.api_keys import Caller
 from service.state.idempotency import IdempotentRequest, KeyReused
@@ -26,9 +24,12 @@ def create_and_wake(
     *,
     refresh: bool = False,
 ) -> VersionView:
-    """Create a version, wake a worker and answer with its address. Raises 409."""
+    """Create a version, wake a worker and answer with its address. Raises 409, and CapReached."""
+    caps, priority = Caps.of(context.settings, caller.limits), caller.limits.get("priority") or 0
     try:
-        version_id = versions.create(context.database, caller.tenant, name, document, request, refresh=refresh)
+        version_id = versions.create(
+            context.database, caller.tenant, name, document, request, refresh=refresh, caps=caps, priority=priority
+        )
     except KeyReused:
         raise HTTPException(409, "Idempotency-Key: was used for another request; use a new one") from None
     except VersionRunning as running:
@@ -41,6 +42,5 @@ def create_and_wake(
 
 
 def wake_worker(context: AppContext) -> None:
-    """Wake a worker, if the broker can be reached. If not, the scheduler does later: the units are in the database."""
-    with contextlib.suppress(OperationalError, OSError):
-        send_look(context.broker, "cpu", context.settings.sweep_seconds)
+    """Wake a worker, after the answer if the broker is slow. If it is away, the scheduler does later."""
+    context.waker.wake("cpu")

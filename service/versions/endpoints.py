@@ -6,9 +6,10 @@ from fastapi import APIRouter, Body, HTTPException, Query, Response
 
 from pipelines.spec import Name, VersionSpec
 from pipelines.version.refresh import discard
-from service.api.dependencies import Context, ReadAccess, SubmitAccess
+from service.api.dependencies import Context, ReadAccess, StoreContext, SubmitAccess
 from service.api.parameters import CURSOR, DatasetName, IdempotencyKey, PageSize, VersionNumber
 from service.api.problems import documented
+from service.api.routes import Route
 from service.state import transitions, versions
 from service.state.idempotency import IdempotentRequest
 from service.state.lifecycle import ENDED, State
@@ -18,12 +19,12 @@ from service.versions.schemas import EXAMPLE_SPEC, VersionPage, VersionView
 from service.versions.submission import admit
 from service.versions.views import version_view
 
-router = APIRouter(prefix="/v1", tags=["versions"], responses=documented(401, 403, 422))
+router = APIRouter(route_class=Route, prefix="/v1", tags=["versions"], responses=documented(401, 403, 422))
 
 
 @router.post("/datasets/{name}/versions", status_code=202, responses=documented(400, 409))
 def create_version(
-    context: Context,
+    context: StoreContext,
     caller: SubmitAccess,
     name: DatasetName,
     spec: Annotated[VersionSpec, Body(openapi_examples={"spurious": {"value": EXAMPLE_SPEC}})],
@@ -82,7 +83,7 @@ def retry_version(context: Context, caller: SubmitAccess, name: DatasetName, num
 
 
 @router.delete("/datasets/{name}/versions/{number}", status_code=204, responses=documented(404, 409))
-def delete_version(context: Context, caller: SubmitAccess, name: DatasetName, number: VersionNumber) -> None:
+def delete_version(context: StoreContext, caller: SubmitAccess, name: DatasetName, number: VersionNumber) -> None:
     """Remove a version that has ended, with its files, but for those that a later version holds, too.
 
     Its number is not given again; learned tokens and LoRAs stay.

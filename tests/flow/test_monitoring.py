@@ -86,7 +86,8 @@ def answers(url: str) -> bool:
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     folder, port, at = tmp_path_factory.mktemp("seen"), free_port(), free_port()
-    urls = {"api": f"http://127.0.0.1:{port}", "worker": f"http://127.0.0.1:{at}", "scheduler": f"http://127.0.0.1:{at + 1}"}
+    url = f"http://127.0.0.1:{port}"
+    urls = {name: f"http://127.0.0.1:{at + number}" for number, name in enumerate(("worker", "scheduler", "api"))}
     with receiving() as collector, receiving() as hook, (folder / "log").open("w") as log:
         environment = {
             **os.environ,
@@ -98,11 +99,11 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         command = [sys.executable, "-m", "service.cli", "up", "--port", str(port), "--state-dir", str(folder)]
         up = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=log)
         try:
-            until(lambda: all(answers(f"{url}/healthz") for url in urls.values()))
+            until(lambda: all(answers(f"{served}/healthz") for served in (url, *urls.values())))
             hook.statuses.append(500)
-            with Client(urls["api"], (folder / "admin.key").read_text().strip()) as client:
+            with Client(url, (folder / "admin.key").read_text().strip()) as client:
                 use(client, hook)
-            pages = [httpx.get(f"{url}/metrics").text for url in urls.values()]
+            pages = [httpx.get(f"{served}/metrics").text for served in urls.values()]
             until(lambda: any(span.name == "evaluate" for span in exported(collector)))  # spans are sent every few seconds
             (pool,) = (inner for outer in children(up.pid) for inner in children(outer))
             os.kill(pool, signal.SIGKILL)
@@ -126,7 +127,8 @@ def use(client: Client, hook: Receiver) -> None:
     with pytest.raises(ServiceError, match="404"):
         client.call("GET", "/v1/datasets/shoes/versions/9", headers={"X-Request-ID": "refused-1"})
     few = {"spec": {**SPEC, "evaluation": None}, "count": 1}
-    client.call("POST", "/v1/previews", json=few, headers={"X-Request-ID": "glance-1"}, timeout=60)
+    glance = client.call("POST", "/v1/previews", json=few, headers={"X-Request-ID": "glance-1"})
+    until(lambda: client.call("GET", f"/v1/previews/{glance['id']}", params={"wait": 10})["state"] == "done")
     wrong = {**SPEC, "name": "wrong", "method": {**SPEC["method"], "superclass": "submarine"}}
     for name, document in (("wrong", wrong), ("shoes", SPEC)):
         document = parse(document).model_dump(mode="json")

@@ -157,22 +157,26 @@ def test_a_preview_is_answered_in_seconds_and_leaves_nothing(service: Service) -
     before = sorted(path for path in (service.folder / "store").rglob("*") if path.is_file())
     with Client(service.url, service.key) as client:
         began = time.monotonic()
-        spec = {**SPEC, "name": "glance", "seed": 5}
-        found = client.call("POST", "/v1/previews", json={"spec": spec, "count": 5}, timeout=60)
+        view = client.preview(parse({**SPEC, "name": "glance", "seed": 5}), 5)
         seconds = time.monotonic() - began
-        assert found["learned"] is False
-        assert {(each["origin"], each["label"]) for each in found["images"]} == {
+        assert view.learned is False
+        assert {(image.origin, image.label) for image in view.images} == {
             (a, b) for a in ("boot", "sneaker") for b in ("boot", "sneaker")
         }
-        for each in found["images"]:
-            picture = PIL.Image.open(io.BytesIO(base64.b64decode(each["image"].removeprefix("data:image/png;base64,"))))
+        for image in view.images:
+            picture = PIL.Image.open(io.BytesIO(base64.b64decode(image.image.removeprefix("data:image/png;base64,"))))
             assert picture.size == (64, 64)
-        again = client.call("POST", "/v1/previews", json={"spec": {**SPEC, "evaluation": None}, "count": 2}, timeout=60)
-        assert again["learned"] is True  # the tokens that version 1 learned
+        again = client.preview(parse({**SPEC, "evaluation": None}), 2)
+        assert again.learned is True  # the tokens that version 1 learned
         wrong = {**SPEC, "method": {**SPEC["method"], "superclass": "shoe", "inversion": {"initializer": "two words"}}}
         with pytest.raises(ServiceError, match=r"method\.inversion\.initializer: 'two words' is"):
-            client.call("POST", "/v1/previews", json={"spec": wrong, "count": 1}, timeout=60)
+            client.preview(parse(wrong), 1)
     assert seconds < 20
+    (service.folder / "glance.yaml").write_text(yaml.safe_dump({**SPEC, "evaluation": None}))
+    done = service.command("preview", service.folder / "glance.yaml", "--count", "2", "--out", service.folder / "glance")
+    assert done.returncode == 0, done.stderr
+    made = [PIL.Image.open(io.BytesIO(file.read_bytes())) for file in (service.folder / "glance").glob("*.png")]
+    assert [picture.size for picture in made] == [(64, 64)] * 2
     assert sorted(path for path in (service.folder / "store").rglob("*") if path.is_file()) == before
 
 

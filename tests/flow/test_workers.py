@@ -19,7 +19,7 @@ from pipelines.store.object_store import Store
 from pipelines.version.plan import read_plan
 from pipelines.version.rows import read_shards
 from service.api.app import create_app
-from service.broker import open_broker, send_look
+from service.broker import LOOK, open_broker
 from service.client import Client
 from service.state import api_keys, events, leases, queue, versions
 from service.state.lifecycle import WORKER_KINDS
@@ -72,6 +72,11 @@ def test_a_flushed_broker_loses_nothing(deployment: Deployment) -> None:
     deployment.watch(version, lambda state: state == "generating")
     deployment.broker.client().flushall()  # type: ignore[no-untyped-call]
     assert deployment.watch(version, ended) == "completed"
+    completed = versions.get(deployment.database, version)
+    assert completed is not None
+    manifest = Store.open(f"{deployment.settings.store}/team").json(keys.manifest(keys.version("shoes", 1)))
+    assert completed.size == sum(file["size"] for file in manifest["files"]) > 0
+    assert completed.counts == manifest["counts"]
 
 
 def test_a_worker_that_is_asked_to_end_gives_its_unit_back(deployment: Deployment) -> None:
@@ -108,7 +113,7 @@ def test_messages_that_come_many_times_do_no_harm(deployment: Deployment) -> Non
         while not over.wait(0.5):
             for _ in range(30):
                 for kind in WORKER_KINDS:
-                    send_look(broker, kind, 60)
+                    broker.send_task(LOOK, args=(kind,), queue=kind)
 
     thread = threading.Thread(target=flood)
     thread.start()

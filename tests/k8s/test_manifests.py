@@ -177,5 +177,12 @@ def test_who_answers_nothing_else_is_probed_where_its_image_makes_it_listen(name
     assert any({"port": int(port), "protocol": "TCP"} in rule["ports"] for rule in ingress("metrics"))
 
 
+def test_the_api_s_metrics_are_where_clients_are_not_let_in() -> None:
+    (container,) = template(named("base", "Deployment", "api"))["spec"]["containers"]
+    assert {port["name"]: port["containerPort"] for port in container["ports"]} == {"http": 8000, "metrics": 9464}
+    assert "api" in named("base", "NetworkPolicy", "metrics")["spec"]["podSelector"]["matchExpressions"][0]["values"]
+    assert [rule["ports"] for rule in ingress("from-clients")] == [[{"port": 8000, "protocol": "TCP"}]]
+
+
 def ingress(policy: str) -> list[dict[str, Any]]:
     return list(named("base", "NetworkPolicy", policy)["spec"]["ingress"])

@@ -46,4 +46,4 @@ def operated(client: TestClient, **changes: Any) -> None:
 
 
 def store(client: TestClient, tenant: str = "team") -> Store:
-    return context(client).store(api_keys.Caller(tenant, ()))
+    return Store.open(f"{context(client).settings.store}/{tenant}")

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from pipelines.errors import SpecError
-from service.limits import check
+from service.api.app import create_app
+from service.limits import check, check_roots
 from service.settings import Settings
 from tests.builders import spec
 
@@ -72,3 +73,60 @@ def test_the_operator_draws_the_line(tmp_path: Path) -> None:
     check(asked, Settings(state_dir=tmp_path, max_images=50))
     with pytest.raises(SpecError, match=r"^amount: 50 images are more than the 49"):
         check(asked, Settings(state_dir=tmp_path, max_images=49))
+
+
+PLACES = {
+    "store_url": "/data/store",
+    "state_dir": "/data/state",
+    "database_url": "sqlite:////data/db/state.db",
+}
+
+
+@pytest.mark.parametrize(
+    "root",
+    [
+        "/",
+        "/data",
+        "/data/store",
+        "/data/store/team",
+        "/data/state",
+        "/data/db",
+        "/data/x/../store",
+    ],
+)
+def test_a_root_that_covers_what_is_the_services_own_is_refused(root: str) -> None:
+    with pytest.raises(SpecError, match=r"^COUNTERPOISE_SOURCE_ROOTS: .* \(COUNTERPOISE_(STORE|STATE|DATABASE)_.*beside it"):
+        check_roots(Settings(**PLACES, source_roots=["/photos", root]))
+    with pytest.raises(SpecError, match=r"^COUNTERPOISE_MODEL_ROOTS: "):
+        check_roots(Settings(**PLACES, model_roots=[root]))
+
+
+def test_roots_beside_it_are_allowed() -> None:
+    check_roots(Settings(**PLACES, source_roots=["/data/stores", "s3://bucket/data"], model_roots=["/data/state/models"]))
+
+
+@pytest.mark.parametrize("root", ["s3://bucket", "s3://bucket/", "s3://bucket/versions", "s3://bucket/versions/team/"])
+def test_a_root_on_s3_that_covers_the_store_is_refused(root: str, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"^COUNTERPOISE_SOURCE_ROOTS: .*COUNTERPOISE_STORE_URL"):
+        check_roots(Settings(state_dir=tmp_path, store_url="s3://bucket/versions/", source_roots=[root]))
+    check_roots(
+        Settings(state_dir=tmp_path, store_url="s3://bucket/versions", source_roots=["s3://bucket/version", "s3://b"])
+    )
+
+
+def test_links_are_followed_and_the_application_does_not_start(tmp_path: Path) -> None:
+    (tmp_path / "state/store").mkdir(parents=True)
+    (tmp_path / "photos").symlink_to(tmp_path / "state/store")
+    with pytest.raises(SpecError, match=r"^COUNTERPOISE_SOURCE_ROOTS: .*photos"):
+        create_app(Settings(state_dir=tmp_path / "state", source_roots=[str(tmp_path / "photos")]))
+
+
+def test_nothing_of_the_store_is_a_source_whatever_the_roots(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path / "state", source_roots=[str(tmp_path)], model_roots=[tmp_path])
+    (tmp_path / "link").symlink_to(tmp_path / "state")
+    for path in ("state/store/others", "state", "link/store", "."):
+        with pytest.raises(SpecError, match=r"^source.path: .* is not allowed here"):
+            check(spec(source={"type": "folder", "path": f"{tmp_path}/{path}"}), settings)
+    with pytest.raises(SpecError, match=r"^models.clip: .* is not allowed here"):
+        check(spec(models={"clip": f"{tmp_path}/state/store/others/clip"}), settings)
+    check(spec(source={"type": "folder", "path": f"{tmp_path}/birds"}), settings)

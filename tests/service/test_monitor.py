@@ -2,11 +2,15 @@
 
 import socket
 import time
+from pathlib import Path
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 
 from service import monitor
+from service.api.app import create_app
+from service.settings import Settings
 from tests.servers import free_port
 
 
@@ -28,6 +32,13 @@ def test_health_is_told_with_the_reason() -> None:
     wrong.append("no step for 2000 s")
     assert (asked(port, "/healthz").status_code, asked(port, "/healthz").json()) == (503, {"status": "no step for 2000 s"})
     assert "counterpoise_webhook_attempts_total" in asked(port, "/metrics").text
+
+
+def test_the_api_serves_its_metrics_apart_from_what_clients_reach(tmp_path: Path) -> None:
+    port = free_port()
+    with TestClient(create_app(Settings(state_dir=tmp_path, metrics_port=port, auth=False))) as client:
+        assert "counterpoise_queue_age_seconds" in asked(port, "/metrics").text
+        assert client.get("/metrics").status_code == 404
 
 
 def test_a_port_that_is_taken_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,6 +53,17 @@ def test_a_list_in_a_setting_is_names_with_commas_or_json(monkeypatch: pytest.Mo
     assert Settings().model_roots == [Path("/models"), Path("/more")]
 
 
+@pytest.mark.parametrize("command", ["api", "worker", "scheduler"])
+def test_no_process_starts_with_a_root_that_covers_the_state(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COUNTERPOISE_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("COUNTERPOISE_SOURCE_ROOTS", f'["{tmp_path}"]')
+    done = call(command)
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"COUNTERPOISE_SOURCE_ROOTS: '{tmp_path}' holds, or lies in,")
+
+
 def test_a_setting_that_cannot_be_read_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COUNTERPOISE_SOURCE_ROOTS", "[/x")
     found = call("keys", "list")

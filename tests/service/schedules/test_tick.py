@@ -69,6 +69,17 @@ def test_a_tick_that_was_missed_for_days_fires_once_late(database: Database, set
     assert len(found(database)) == 1
 
 
+def test_a_tick_beyond_a_cap_is_skipped_with_its_reason(database: Database, settings: Settings) -> None:
+    versions.create(database, "team", "hats", document())
+    scheduled(database, 5)
+    fire_due(database, settings.model_copy(update={"max_versions_in_flight": 1}))
+    assert found(database) == []
+    outcome = row(database).outcome
+    assert outcome is not None
+    assert outcome.startswith("1 versions are on their way, of 1 that you may have")
+    assert schedules.due(database) == []
+
+
 def test_of_many_schedulers_at_once_one_fires(database: Database, settings: Settings) -> None:
     scheduled(database, 5)
     seen = schedules.due(database)

@@ -61,6 +61,7 @@ def upgrade() -> None:
         for column in columns:
             op.add_column(table, column)
     op.execute("UPDATE units SET tenant = (SELECT tenant FROM versions WHERE versions.id = units.version_id)")
+    op.create_index("versions_of_state", "versions", ["state"])
     op.create_index("units_of_version", "units", ["version_id", "state", "not_before"])
     op.create_index("ix_units_upload_id", "units", ["upload_id"])
     with op.batch_alter_table("units") as units:
@@ -77,6 +78,7 @@ def downgrade() -> None:
         units.alter_column("version_id", nullable=False)
     op.drop_index("ix_units_upload_id", "units")
     op.drop_index("units_of_version", "units")
+    op.drop_index("versions_of_state", "versions")
     for table, columns in ADDED.items():
         for column in columns:
             op.drop_column(table, column.name)
