@@ -197,9 +197,13 @@ class Client:
         """Refresh a dataset by the clock no more."""
         self.call("DELETE", f"/v1/datasets/{dataset}/schedule")
 
-    def delete(self, dataset: str, number: int) -> None:
-        """Remove a version that has ended, with its files."""
-        self.call("DELETE", f"/v1/datasets/{dataset}/versions/{number}")
+    def delete(self, dataset: str, number: int) -> VersionView:
+        """Remove a version that has ended, with its files: it is `deleting`, and then not there."""
+        return VersionView.model_validate(self.call("DELETE", f"/v1/datasets/{dataset}/versions/{number}"))
+
+    def delete_dataset(self, name: str) -> DatasetView:
+        """Remove a dataset with its schedule and all versions: they are `deleting`, and then not there."""
+        return DatasetView.model_validate(self.call("DELETE", f"/v1/datasets/{name}"))
 
     def pull(self, dataset: str, number: int, folder: Path) -> Iterator[Path]:
         """Download a published version; yield each file as it is there. What is there already, and right, is left alone.

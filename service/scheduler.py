@@ -1,4 +1,4 @@
-"""The scheduler's loop: sweep the queue of units, fire the schedules that are due, and deliver webhooks beside it."""
+"""The scheduler's loop: sweep the queue of units and fire the schedules that are due; webhooks and the janitor beside it."""
 
 import time
 from threading import Thread
@@ -8,6 +8,7 @@ from prometheus_client import Counter, Gauge
 
 from service import monitor
 from service.broker import open_broker, sweep
+from service.janitor import clean_forever
 from service.schedules.tick import fire_due
 from service.settings import Settings
 from service.state import transitions
@@ -38,6 +39,8 @@ def run_scheduler(settings: Settings, database: Database) -> None:
     monitor.serve(settings.metrics_port, failure)
     sender = Sender(database, settings.private_webhooks)
     Thread(target=sender.run_forever, args=(WEBHOOK_SECONDS,), daemon=True).start()
+    if settings.janitor_seconds:
+        Thread(target=clean_forever, args=(settings, database), daemon=True).start()
     while True:
         try:
             for kind, count in sweep(broker, database, running_cap=settings.max_running_units).items():

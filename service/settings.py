@@ -52,6 +52,25 @@ class Settings(BaseSettings):
     )
     sweep_seconds: float = Field(5.0, gt=0, description="How often the scheduler looks for work that nobody was told of.")
 
+    janitor_seconds: float = Field(
+        3600.0, ge=0, description="How often the scheduler removes what nobody needs any more; 0: never."
+    )
+    orphan_hours: float = Field(
+        24.0, ge=1, description="Hours for which a file that nothing refers to stays: something may just begin to."
+    )
+    keep_events_days: float = Field(
+        90.0,
+        ge=0,
+        description="Days for which events of versions that have ended stay, and ended uploads; 0: for ever.",
+    )
+    keep_deliveries_days: float = Field(
+        30.0, ge=0, description="Days for which deliveries of webhooks stay that were made or abandoned; 0: for ever."
+    )
+    keep_idempotency_days: float = Field(7.0, ge=0, description="Days for which idempotency keys count; 0: for ever.")
+    keep_artifacts_days: float = Field(
+        90.0, ge=0, description="Days without use after which what was learned goes that no version names; 0: for ever."
+    )
+
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged: this and worse.")
     metrics_port: int = Field(
         0, ge=0, lt=2**16, description="Port of API, worker and scheduler for /metrics and /healthz; 0: none."

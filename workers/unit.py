@@ -6,10 +6,11 @@ queue -> lease -> job.plan | learn | generate | finalize | evaluate -> report; a
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import NoResultFound, OperationalError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from pipelines.errors import CounterpoiseError
@@ -21,13 +22,14 @@ from pipelines.vision.models import Models
 from service import tracing
 from service.limits import check, check_size
 from service.settings import Settings
-from service.state import datasets, events, leases, queue, versions
+from service.state import datasets, deletions, events, leases, queue, versions
 from service.state.database import Database
 from service.state.leases import Lease, LeaseLost
 from service.state.lifecycle import WorkerKind, stages_of
 from service.state.tables import Version
 from service.tenants import open_store
 from workers import metrics
+from workers.deletion import delete_files
 from workers.heartbeat import Heartbeat, Stopping
 from workers.metrics import Outcome
 
@@ -83,7 +85,9 @@ class Worker:
                 return {"planned": plan.planned, "shards": plan.written_shards, "carried": plan.carried_samples}, unit_counts
             case "learn":
                 job.learn()
-                return {"tokens": sorted(token.name for token in job.method.concepts.tokens.learned.values())}, None
+                concepts = job.method.concepts
+                tokens = sorted(token.name for token in concepts.tokens.learned.values())
+                return {"tokens": tokens, "artifacts": concepts.artifacts}, None
             case "generate":
                 return job.generate(lease.number), None
             case "finalize":
@@ -125,17 +129,24 @@ class Worker:
             count(self.attempt(lease))
         metrics.MODELS.set(len(self.last[1].resources.loaded) if self.last else 0)
 
+    def work(self, lease: Lease, heartbeat: Heartbeat) -> Callable[[], None]:
+        """Do the work of a unit; return the call that completes it."""
+        if lease.stage == "delete":
+            delete_files(self.settings, self.database, lease.version, heartbeat.check)
+            return partial(deletions.complete, self.database, lease)
+        job = self.job(lease.version, heartbeat)
+        start = time.monotonic()
+        report, unit_counts = self.run_stage(job, lease)
+        return partial(leases.complete, self.database, lease, report, unit_counts, time.monotonic() - start)
+
     def attempt(self, lease: Lease) -> Outcome:
         """Run it under a heartbeat, and end its lease: whatever happens, the database knows, or the lease expires."""
         heartbeat = Heartbeat(self.database, lease, self.settings.lease_seconds, self.stopping)
         try:
             with heartbeat.running():
-                job = self.job(lease.version, heartbeat)
                 start = time.monotonic()
-                report, unit_counts = self.run_stage(job, lease)
-                seconds = time.monotonic() - start
-                ended = self.end(lambda: leases.complete(self.database, lease, report, unit_counts, seconds=seconds))
-            log.info("done" if ended else "lost to another worker", seconds=round(seconds, 1))
+                ended = self.end(self.work(lease, heartbeat))
+            log.info("done" if ended else "lost to another worker", seconds=round(time.monotonic() - start, 1))
             return "done" if ended else "lost"
         except LeaseLost:  # cancelled: then the lease is in force, and the version waits for its end
             self.last = None
@@ -164,7 +175,7 @@ class Worker:
         away = retry_if_exception_type(OperationalError)
         try:
             Retrying(retry=away, stop=lasting, wait=wait_random_exponential(0.1, 2), reraise=True)(call)
-        except LeaseLost:
+        except (LeaseLost, NoResultFound):  # another worker has the unit, or the version is gone
             return False
         except OperationalError as error:
             log.error("lease not ended", error=str(error.orig))

@@ -28,6 +28,11 @@ class Concepts:
         self.tokens.learned  # noqa: B018  (learned on first use)
         self.loras.learned  # noqa: B018
 
+    @property
+    def artifacts(self) -> list[str]:
+        """The keys of all that is learned, one of each artifact."""
+        return sorted({*(token.key for token in self.tokens.learned.values()), *self.loras.learned.values()})
+
     def seed(self, planned: PlannedImage, attempt: int) -> int:
         """The seed of one image's noise and random choices."""
         return derive(self.resources.spec.seed, "image", planned.index, attempt)

@@ -5,7 +5,7 @@ No group label plays a part in their training.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from safetensors.torch import load, save
 
@@ -16,13 +16,14 @@ from pipelines.progress import Progress, Stage
 from pipelines.records import Examples, Item
 from pipelines.regions import isolate
 from pipelines.store.artifacts import Artifact, Artifacts
+from pipelines.store.canonical import canonical
 from pipelines.tensors import choose_device
 from pipelines.training.batches import Feed
 from pipelines.training.fit import fit
 from pipelines.vision.classifier import Classifier, probabilities
 from pipelines.vision.source_view import SourceView
 
-FILE = "model.safetensors"
+FILE, FACTS = "model.safetensors", "facts.json"
 View = Literal["image", "object"]  # what a judge sees
 
 
@@ -42,14 +43,15 @@ class JudgeTraining:
         segmenter, so that the background is no evidence for a class.
         """
         prepared = {view: self.prepare(view, word, artifacts) for view, word in words.items()}
-        pending = [(artifact, call) for artifact, call in prepared.values() if not artifact.complete]
-        results = parallel.run([call for _, call in pending], choose_device(self.device).type, progress)
-        for (artifact, _), files in zip(pending, results, strict=True):
-            artifact.publish(files)
-        return {view: self.load(artifact) for view, (artifact, _) in prepared.items()}
+        pending = [(artifact, facts, call) for artifact, facts, call in prepared.values() if not artifact.complete]
+        results = parallel.run([call for *_, call in pending], choose_device(self.device).type, progress)
+        images = sorted(item.sha256 for item in self.view.source.splits["train"])
+        for (artifact, facts, _), files in zip(pending, results, strict=True):
+            artifact.publish({**files, FACTS: canonical({**facts, "images": images})})
+        return {view: self.load(artifact) for view, (artifact, *_) in prepared.items()}
 
-    def prepare(self, view: View, word: str | None, artifacts: Artifacts) -> tuple[Artifact, Call]:
-        """The artifact of a judge, and the call that trains it."""
+    def prepare(self, view: View, word: str | None, artifacts: Artifacts) -> tuple[Artifact, dict[str, Any], Call]:
+        """The artifact of a judge, the facts that determine it, and the call that trains it."""
         facts = {
             "source": self.view.source.fingerprint,
             "view": view,
@@ -66,7 +68,7 @@ class JudgeTraining:
             return self.classifier, self.view.source.classes, examples, derive(self.seed, "judge", view) % 2**31, self.device
 
         call = Call(train_judge, arguments, f"learn: judge of the {view}", self.classifier.steps)
-        return artifacts.find("classifier", facts, FILE), call
+        return artifacts.find("classifier", facts, FILE), facts, call
 
     def load(self, artifact: Artifact) -> Classifier:
         """A trained judge from the store."""

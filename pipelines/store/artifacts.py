@@ -1,14 +1,18 @@
 """Artifacts: what is computed from a source once and stored by content address, for every version that needs the same."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipelines.store import keys
 from pipelines.store.canonical import digest
 from pipelines.store.object_store import Store
+from pipelines.store.removal import Removed
 
+FACTS = ("curve.json", "facts.json")  # files that hold what an artifact was made from
 CHECKPOINT = "progress.safetensors"  # of work that has not finished
+RENEWED = timedelta(days=1)  # age from which a file that is read is written again
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +32,12 @@ class Artifact:
         return keys.concept(self.kind, self.digest, file)
 
     def get(self, file: str) -> bytes:
-        """Raises StoreError when there is no such file."""
-        return self.store.get(self.key(file))
+        """A file, to be used: so that the age of an artifact is the time since it was used, an old file is written again.
+        Raises StoreError when there is no such file."""
+        data = self.store.get(self.key(file))
+        if datetime.now(UTC) - self.store.modified(self.key(file)) > RENEWED:
+            self.store.put(self.key(file), data)
+        return data
 
     def load_checkpoint(self) -> bytes | None:
         """The state of unfinished work, if any was saved."""
@@ -68,3 +76,48 @@ class Artifacts:
         if not artifact.complete:
             artifact.publish(make(artifact))
         return artifact
+
+
+def remove_unused(store: Store, used: Collection[str], before: datetime) -> Removed:
+    """Delete the artifacts that were last used before this time, but for those of which a file is among the keys `used`.
+    Whoever needs one again makes it again."""
+    files: dict[str, dict[str, int]] = {}  # sizes by key of each artifact
+    newest: dict[str, datetime] = {}
+    for batch in store.scan("concepts"):
+        for meta in batch:
+            key = str(meta["path"])
+            folder = key.rpartition("/")[0]
+            files.setdefault(folder, {})[key] = int(meta["size"])
+            newest[folder] = max(newest.get(folder, meta["last_modified"]), meta["last_modified"])
+    needed = {key.rpartition("/")[0] for key in used}
+    removed = Removed()
+    for folder, sizes in files.items():
+        if newest[folder] < before and folder not in needed:
+            store.delete_all(list(sizes))
+            removed += Removed(len(sizes), sum(sizes.values()))
+    return removed
+
+
+def facts_of(store: Store, folder: str) -> dict[str, Any] | None:
+    """What an artifact was made from; None where that is not known: it is unfinished, or of an older release."""
+    key = next((f"{folder}/{file}" for file in FACTS if store.exists(f"{folder}/{file}")), None)
+    return None if key is None else dict(store.json(key))
+
+
+def learned_from(store: Store, images: Collection[str]) -> list[str]:
+    """The folders of the artifacts that were learned from any of these images (SHA-256), or with a token that was; and of
+    those of which that is not known."""
+    folders = [
+        f"concepts/{kind}/{address}" for kind in store.folders("concepts") for address in store.folders(f"concepts/{kind}")
+    ]
+    facts = {folder: facts_of(store, folder) for folder in folders if next(store.scan(f"{folder}/"), None)}
+    learned = {f for f, known in facts.items() if known is None or not set(images).isdisjoint(known.get("images", images))}
+    for folder, known in facts.items():
+        tokens = {str(key).rpartition("/")[0] for key in (known or {}).get("concepts", [])}
+        learned |= set() if tokens.isdisjoint(learned) else {folder}
+    return sorted(learned)
+
+
+def remove(store: Store, folder: str) -> None:
+    """Delete an artifact: whoever needs it makes it again."""
+    store.delete_all(store.keys(f"{folder}/"))

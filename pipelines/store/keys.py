@@ -55,6 +55,11 @@ def manifest(root: str) -> str:
     return f"{root}/manifest.json"
 
 
+def after_manifest(root: str) -> tuple[str, ...]:
+    """The manifest, and prefixes of what is derived from a version once it is published."""
+    return f"{root}/evaluation", f"{root}/report/", manifest(root), seconds(root), diff(root)
+
+
 def evaluation(root: str) -> str:
     return f"{root}/evaluation.json"
 

@@ -3,9 +3,9 @@
 import contextlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,9 +17,11 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop
 from pipelines.errors import StoreError
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
     from obstore.store import ClientConfig, RetryConfig
 
 T = TypeVar("T")
+BULK = 1000  # objects in a step of listing or deleting: as many as S3 takes in one request
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +138,27 @@ class Store:
             return False
         return True
 
+    def modified(self, key: str) -> datetime:
+        """When the object was last written, by the store's clock. Raises StoreError when there is no such object."""
+        try:
+            return retried(lambda: obstore.head(self.objects, key))["last_modified"]
+        except (NotFoundError, FileNotFoundError):
+            raise StoreError(f"{key}: no such object") from None
+
     def delete(self, key: str) -> None:
         """Gone afterwards, whether it was there or not."""
         with contextlib.suppress(NotFoundError, FileNotFoundError):
             self.retried(lambda: obstore.delete(self.objects, key))
+
+    def delete_all(self, keys: Sequence[str]) -> None:
+        """Gone afterwards, whether they were there or not. In bulk where the store can."""
+        for start in range(0, len(keys), BULK):
+            part = list(keys[start : start + BULK])
+            try:
+                self.retried(lambda part=part: obstore.delete(self.objects, part))  # type: ignore[misc]
+            except (NotFoundError, FileNotFoundError):  # a folder stops at the first that is not there
+                for key in part:
+                    self.delete(key)
 
     def json(self, key: str) -> Any:
         return json.loads(self.get(key))
@@ -148,6 +167,11 @@ class Store:
         """The names right below a prefix that have keys below them, sorted."""
         listing = self.retried(lambda: obstore.list_with_delimiter(self.objects, prefix))
         return sorted(str(path).rstrip("/").rsplit("/", 1)[-1] for path in listing["common_prefixes"])
+
+    def scan(self, prefix: str) -> "Iterator[Sequence[ObjectMeta]]":
+        """All objects under a prefix with key (`path`), `size` and `last_modified`, BULK at a time: each step is listed when
+        it is reached."""
+        return iter(obstore.list(self.objects, prefix, chunk_size=BULK))
 
     def keys(self, prefix: str) -> list[str]:
         """All keys under a prefix, sorted."""

@@ -5,6 +5,7 @@ filters and encoding. Pure, as every plan: same spec, source and earlier version
 """
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -31,6 +32,13 @@ def source_listing(source: Source) -> dict[str, Any]:
     """What a source holds, as it is kept with a version."""
     names = ("id", "sha256", "label", "group")
     return {split: [{name: getattr(item, name) for name in names} for item in source.splits[split]] for split in SPLITS}
+
+
+def made_from(store: Store, root: str, images: Collection[str]) -> bool:
+    """Whether the source of a version held any of these images (SHA-256)."""
+    key = keys.source(root)
+    listing = store.json(key) if store.exists(key) else {}
+    return any(row["sha256"] in images for items in listing.values() for row in items)
 
 
 @dataclass(frozen=True)
@@ -157,28 +165,3 @@ def make_refresh(spec: VersionSpec, digest: str, source: Source, base: Base) -> 
         },
     )
     return replace(plan, removed=samples - plan.carried_samples)
-
-
-def discard(store: Store, name: str, number: int) -> None:
-    """Delete a version's objects, except what other versions carry; and what it alone carried of deleted versions."""
-    root = keys.version(name, number)
-    others = [
-        keys.version(name, int(folder[1:])) for folder in store.folders(f"datasets/{name}") if folder[1:] != str(number)
-    ]
-    held = {
-        part.key
-        for other in others
-        if (plan := read_plan(store, other))
-        for part in plan.carried
-        if part.whole or not store.exists(keys.manifest(other))
-    }
-    plan = read_plan(store, root)
-    alone = [
-        part.key
-        for part in (plan.carried if plan else ())
-        if part.whole and not store.exists(keys.manifest(part.key.partition("/data/")[0]))
-    ]
-    manifest = keys.manifest(root)
-    for key in [manifest, *(key for key in store.keys(root + "/") if key != manifest), *alone]:  # first it is no version
-        if key not in held:
-            store.delete(key)

@@ -13,6 +13,7 @@ import service.previews.endpoints as previews
 import service.samples.endpoints as samples
 import service.schedules.endpoints as schedules
 import service.sources.endpoints as sources
+import service.sources.erasure as erasure
 import service.versions.endpoints as versions
 import service.webhooks.endpoints as webhooks
 from service import monitor, tracing
@@ -30,7 +31,8 @@ from service.state.database import Database
 from service.versions import events, files
 
 RESOURCES = (
-    datasets, schedules, versions, events, files, samples, sources, previews, webhooks, keys, catalogue, health, docs,
+    datasets, schedules, versions, events, files, samples, sources, erasure, previews, webhooks, keys, catalogue,
+    health, docs,
 )  # fmt: skip
 DATABASE_PATIENCE = 5.0  # seconds of a statement, and that a writer waits for another
 

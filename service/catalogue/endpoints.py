@@ -2,8 +2,10 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, HTTPException
+from fastapi import Path as InPath
 from pydantic import BaseModel
 
 from pipelines.backbones.capabilities import check_models
@@ -12,14 +14,19 @@ from pipelines.backbones.locate import only_here
 from pipelines.spec import FILTER_SPECS, METHOD_SPECS, VersionSpec
 from pipelines.spec.helpers import warnings
 from pipelines.spec.models import BUNDLED, WEIGHTS_SUFFIX
+from pipelines.store import keys
+from pipelines.store.artifacts import remove
 from pipelines.store.object_store import Store
-from service.api.dependencies import Context, ReadAccess, StoreContext
+from service.api.dependencies import Context, ReadAccess, StoreContext, SubmitAccess
 from service.api.problems import documented
 from service.api.routes import Route
 from service.catalogue.schemas import CheckedSpec, CheckpointFacts, CheckpointView, ComponentView, ConceptView, MemoryView
 from service.limits import check
+from service.state import references
 
 router = APIRouter(route_class=Route, prefix="/v1", tags=["catalogue"], responses=documented(401, 403))
+ConceptKind = Annotated[Literal["token", "lora", "classifier"], InPath(description="What it is; a classifier is a judge.")]
+ConceptAddress = Annotated[str, InPath(pattern="^[0-9a-f]{16}$", description="The folder in its key.")]
 
 
 def component_view(model: type[BaseModel]) -> ComponentView:
@@ -60,6 +67,17 @@ def list_concepts(context: StoreContext, caller: ReadAccess) -> list[ConceptView
     """The learned tokens, of all versions."""
     store = context.store(caller)
     return [concept_view(store, key) for key in store.keys("concepts/token") if key.endswith("/curve.json")]
+
+
+@router.delete("/concepts/{kind}/{address}", status_code=204, responses=documented(404, 409, 422))
+def delete_concept(context: StoreContext, caller: SubmitAccess, kind: ConceptKind, address: ConceptAddress) -> None:
+    """Delete what was learned: a token, a LoRA or a judge. A version that needs it learns it again."""
+    store, folder = context.store(caller), keys.concept(kind, address, "").rstrip("/")
+    if not store.keys(f"{folder}/"):
+        raise HTTPException(404, f"there is no {kind} {address!r}; the keys of the list of concepts name those there are")
+    if (version := references.learning(context.database, caller.tenant, folder)) is not None:
+        raise HTTPException(409, f"version {version.number} of {version.dataset!r} uses it; wait for its end, or cancel it")
+    remove(store, folder)
 
 
 def near(root: Path, name: str) -> list[Path]:

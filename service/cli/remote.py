@@ -178,11 +178,20 @@ def retry(dataset: Dataset, number: Number) -> None:
         console.print(version_line(client.retry(dataset, number)))
 
 
-def delete(dataset: Dataset, number: Number) -> None:
-    """Remove a version that has ended, with its files."""
+def delete(
+    dataset: Dataset,
+    number: Annotated[int | None, typer.Argument(help="Number of the version.")] = None,
+    all_versions: Annotated[bool, typer.Option("--all", help="Remove the dataset: all versions, and its schedule.")] = False,
+) -> None:
+    """Remove a version that has ended, with its files; or a whole dataset."""
+    if (number is None) != all_versions:
+        raise CounterpoiseError("give either the number of a version, or --all")
     with Client(patience=PATIENCE) as client:
-        client.delete(dataset, number)
-    console.print(f"{dataset} {number} is removed")
+        if number is None:
+            client.delete_dataset(dataset)
+        else:
+            client.delete(dataset, number)
+    console.print(f"{dataset}{'' if number is None else f' {number}'} is being removed")
 
 
 def list_versions(dataset: Annotated[str | None, typer.Option(help="Of this dataset alone.")] = None) -> None:

@@ -12,9 +12,10 @@ from service.api.routes import Route
 from service.datasets.lookups import default_spec, find_dataset
 from service.datasets.schemas import DatasetPage, DatasetView, RefreshRequest
 from service.datasets.views import dataset_view
-from service.state import datasets
+from service.state import datasets, deletions
 from service.state.idempotency import IdempotentRequest
-from service.versions.creation import create_and_wake
+from service.state.versions import VersionRunning
+from service.versions.creation import create_and_wake, wake_worker
 from service.versions.lookups import find_version, require_name
 from service.versions.schemas import VersionView
 from service.versions.submission import admit, unpin
@@ -39,6 +40,21 @@ def list_datasets(
 def get_dataset(context: Context, caller: ReadAccess, name: DatasetName) -> DatasetView:
     """A dataset: its latest version, its newest versions and its schedule."""
     return dataset_view(find_dataset(context, caller, name))
+
+
+@router.delete("/{name}", status_code=202, responses=documented(404, 409))
+def delete_dataset(context: Context, caller: SubmitAccess, name: DatasetName) -> DatasetView:
+    """Remove a dataset: its schedule at once, its versions as workers remove their files. Then it is not there.
+
+    A version of the same name is a new dataset, whose numbers go on.
+    """
+    dataset = find_dataset(context, caller, name)
+    try:
+        deletions.begin_all(context.database, caller.tenant, name)
+    except VersionRunning as running:
+        raise HTTPException(409, f"version {running} of {name!r} is on its way; cancel it first") from None
+    wake_worker(context)
+    return dataset_view(datasets.find(context.database, caller.tenant, name) or dataset)
 
 
 @router.post("/{name}:refresh", status_code=202, responses=documented(400, 404, 409))

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import exists, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -32,17 +33,24 @@ def lock(session: Session, tenant: str, name: str) -> Dataset:
     return session.get_one(Dataset, (tenant, name), with_for_update=True)
 
 
+def not_empty() -> Any:
+    """Condition: the dataset has a version or a schedule. The row of one that had stays, for the number given last."""
+    of_version = Version.tenant == Dataset.tenant, Version.dataset == Dataset.name
+    of_schedule = Schedule.tenant == Dataset.tenant, Schedule.dataset == Dataset.name
+    return or_(exists().where(*of_version), exists().where(*of_schedule))
+
+
 def page(database: Database, tenant: str, *, after: str, limit: int) -> list[DatasetSummary]:
     """A tenant's datasets by name, those after `after`."""
-    query = select(Dataset).where(Dataset.tenant == tenant, Dataset.name > after).order_by(Dataset.name).limit(limit)
+    query = select(Dataset).where(Dataset.tenant == tenant, Dataset.name > after, not_empty())
     with database.read() as session:
-        rows = session.scalars(query).all()
+        rows = session.scalars(query.order_by(Dataset.name).limit(limit)).all()
     return [summary(database, row) for row in rows]
 
 
 def find(database: Database, tenant: str, name: str) -> DatasetSummary | None:
     with database.read() as session:
-        row = session.get(Dataset, (tenant, name))
+        row = session.scalar(select(Dataset).where(Dataset.tenant == tenant, Dataset.name == name, not_empty()))
     return None if row is None else summary(database, row)
 
 

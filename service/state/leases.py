@@ -16,10 +16,11 @@ from service.state import counts, events, transitions
 from service.state.database import Database
 from service.state.lifecycle import Stage
 from service.state.queue import available, count_running, version_active
-from service.state.tables import Unit, now
+from service.state.tables import Unit, Version, now
 
 ATTEMPTS = 5  # leases of a unit, after which its version fails
 BACKOFF = 2.0  # seconds before the second attempt; doubled for each that follows
+LONGEST_BACKOFF = 600.0  # seconds
 
 
 class LeaseLost(Exception):
@@ -39,6 +40,11 @@ class Lease:
     def __str__(self) -> str:
         return f"{self.stage} {self.number}"
 
+    @property
+    def endless(self) -> bool:
+        """Whether the unit is tried until it succeeds: what is being removed can be nothing else."""
+        return self.stage == "delete"
+
 
 def acquire(database: Database, unit: int, owner: str, seconds: float, running_cap: int = 0) -> Lease | None:
     """Lease a unit for so many seconds; None if it is not available, or if its tenant has `running_cap` running units (0: no
@@ -55,7 +61,9 @@ def acquire(database: Database, unit: int, owner: str, seconds: float, running_c
         version_id = session.scalar(select(Unit.version_id).where(Unit.id == unit))
         if version_id is None:
             return None
-        version = transitions.lock(session, version_id)
+        version = session.get(Version, version_id, with_for_update=True)
+        if version is None:  # its removal was completed meanwhile
+            return None
         if running_cap and not below_cap(session, version.tenant, running_cap):
             return None
         statement = update(Unit).where(Unit.id == unit, available()).values(values).returning(*columns)
@@ -63,7 +71,7 @@ def acquire(database: Database, unit: int, owner: str, seconds: float, running_c
         if row is None:
             return None
         lease = Lease(unit, version_id, *row.tuple(), owner=owner)
-        if lease.attempts > ATTEMPTS:
+        if lease.attempts > ATTEMPTS and not lease.endless:
             fail_version(session, lease, f"{lease}: its worker died {ATTEMPTS} times")
             return None
         transitions.start(session, version, lease.stage)
@@ -130,8 +138,8 @@ def fail(database: Database, lease: Lease, error: str, *, again: bool) -> None:
     """The unit failed: it is tried again after a backoff, or fails its version. Raises LeaseLost."""
     with database.write() as session:
         transitions.lock(session, lease.version)
-        if again and lease.attempts < ATTEMPTS:
-            backoff = BACKOFF * 2 ** (lease.attempts - 1)
+        if lease.endless or (again and lease.attempts < ATTEMPTS):
+            backoff = min(BACKOFF * 2 ** min(lease.attempts - 1, 32), LONGEST_BACKOFF)
             end_lease(session, lease, state="ready", not_before=now() + backoff, error=error)
         else:
             fail_version(session, lease, error)

@@ -20,7 +20,7 @@ def set_state(session: Session, version: Version, state: State) -> bool:
     if changed.one_or_none() is None:
         return False
     events.append(session, version.id, "state", {"state": state})
-    if state in ENDED:
+    if state in ENDED and state != "deleting":
         data = {"dataset": version.dataset, "version": version.number, "state": state, "counts": version.counts}
         deliveries.enqueue(session, version.tenant, f"version.{state}", data)
     session.refresh(version)
@@ -83,7 +83,8 @@ def stop(session: Session, version_id: int, state: State, error: str | None = No
 def cancel(database: Database, version_id: int) -> bool:
     """Cancel: at once if no unit is leased, else when their workers have noticed. False if the version has ended."""
     with database.write() as session:
-        if lock(session, version_id).state in ENDED:
+        version = session.get(Version, version_id, with_for_update=True)
+        if version is None or version.state in ENDED:
             return False
         stop(session, version_id, "cancelling")
         finish_cancelling(session, version_id)
@@ -111,8 +112,8 @@ def settle_cancelling(database: Database) -> None:
 def retry(database: Database, version_id: int) -> bool:
     """Put a failed or cancelled version back where it stopped; False if it is in another state. Done units stay done."""
     with database.write() as session:
-        version = lock(session, version_id)
-        if version.state not in ("failed", "cancelled"):
+        version = session.get(Version, version_id, with_for_update=True)
+        if version is None or version.state not in ("failed", "cancelled"):
             return False
         units = session.execute(select(Unit.stage, Unit.state).where(Unit.version_id == version_id).distinct()).all()
         undone = [stage for stage in STAGES if any(s == stage and state != "done" for s, state in units)]

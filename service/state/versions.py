@@ -1,4 +1,4 @@
-"""Versions: created, listed, looked up and removed. How they move from state to state: `transitions`."""
+"""Versions: created, listed and looked up. How they move from state to state: `transitions`; how they go: `deletions`."""
 
 from typing import Any
 
@@ -93,25 +93,18 @@ def running(session: Session, tenant: str, dataset: str) -> int | None:
     return session.scalar(select(func.max(Version.number)).where(*unfinished))
 
 
-def running_refresh(database: Database, version: Version) -> int | None:
+def refresh_of(session: Session, version: Version) -> int | None:
     """The number of a version that has not ended and refreshes this one."""
     of_dataset = Version.tenant == version.tenant, Version.dataset == version.dataset
     refresh = *of_dataset, Version.previous == version.number, ~Version.state.in_(ENDED)
+    return session.scalar(select(Version.number).where(*refresh).limit(1))
+
+
+def staying(database: Database, version: Version) -> list[int]:
+    """The numbers of the versions of its dataset that are not being removed."""
+    of_dataset = Version.tenant == version.tenant, Version.dataset == version.dataset
     with database.read() as session:
-        return session.scalar(select(Version.number).where(*refresh).limit(1))
-
-
-def remove(database: Database, version: Version) -> bool:
-    """Delete a version that has ended; False if it has not. If it was the latest, the newest completed one is."""
-    with database.write() as session:
-        ended = delete(Version).where(Version.id == version.id, Version.state.in_(ENDED)).returning(Version.id)
-        if session.scalar(ended) is None:
-            return False
-        row = datasets.lock(session, version.tenant, version.dataset)
-        if row.latest == version.number:
-            completed = Version.tenant == row.tenant, Version.dataset == row.name, Version.state == "completed"
-            row.latest = session.scalar(select(func.max(Version.number)).where(*completed))
-        return True
+        return list(session.scalars(select(Version.number).where(*of_dataset, Version.state != "deleting")))
 
 
 def get(database: Database, version_id: int) -> Version | None:

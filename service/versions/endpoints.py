@@ -5,14 +5,15 @@ from typing import Annotated
 from fastapi import APIRouter, Body, HTTPException, Query, Response
 
 from pipelines.spec import Name, VersionSpec
-from pipelines.version.refresh import discard
 from service.api.dependencies import Context, ReadAccess, StoreContext, SubmitAccess
 from service.api.parameters import CURSOR, DatasetName, IdempotencyKey, PageSize, VersionNumber
 from service.api.problems import documented
 from service.api.routes import Route
-from service.state import transitions, versions
+from service.state import deletions, transitions, versions
+from service.state.deletions import VersionRefreshed
 from service.state.idempotency import IdempotentRequest
-from service.state.lifecycle import ENDED, State
+from service.state.lifecycle import State
+from service.state.versions import VersionRunning
 from service.versions.creation import create_and_wake, wake_worker
 from service.versions.lookups import find_version, require_name
 from service.versions.schemas import EXAMPLE_SPEC, VersionPage, VersionView
@@ -82,17 +83,21 @@ def retry_version(context: Context, caller: SubmitAccess, name: DatasetName, num
     return version_view(context, find_version(context, caller, name, number))
 
 
-@router.delete("/datasets/{name}/versions/{number}", status_code=204, responses=documented(404, 409))
-def delete_version(context: StoreContext, caller: SubmitAccess, name: DatasetName, number: VersionNumber) -> None:
+@router.delete("/datasets/{name}/versions/{number}", status_code=202, responses=documented(404, 409))
+def delete_version(context: Context, caller: SubmitAccess, name: DatasetName, number: VersionNumber) -> VersionView:
     """Remove a version that has ended, with its files, but for those that a later version holds, too.
 
-    Its number is not given again; learned tokens and LoRAs stay.
+    It is `deleting` until a worker has removed the files, and then not there; to ask again is fine. Its number is not given
+    again; learned tokens and LoRAs stay.
     """
     version = find_version(context, caller, name, number)
-    if version.state not in ENDED:
-        raise HTTPException(409, f"version {number} of {name!r} is {version.state}; cancel it first")
-    if (refresh := versions.running_refresh(context.database, version)) is not None:
-        raise HTTPException(409, f"version {refresh} of {name!r} is being made from {number}; wait for it, or cancel it")
-    discard(context.store(caller), name, number)
-    if not versions.remove(context.database, version):
-        raise HTTPException(409, f"version {number} of {name!r} was tried again meanwhile; cancel it first")
+    try:
+        deletions.begin(context.database, version.id)
+    except VersionRunning:
+        raise HTTPException(409, f"version {number} of {name!r} is {version.state}; cancel it first") from None
+    except VersionRefreshed as refresh:
+        raise HTTPException(
+            409, f"version {refresh} of {name!r} is being made from {number}; wait for it, or cancel it"
+        ) from None
+    wake_worker(context)
+    return version_view(context, versions.get(context.database, version.id) or version)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,14 @@ class Shoes:
         assert found is not None
         self.deployment.watch(found.id, lambda state: VersionView.model_construct(state=state).ended, 600)
         return self.client.version("shoes", version.number)
+
+    def removed(self, number: int) -> None:
+        """Wait until a version that is being deleted is gone: its worker was woken."""
+        for _ in range(300):
+            if versions.find(self.deployment.database, "team", "shoes", number) is None:
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"version {number} is there still")
 
     def pulled(self, number: int) -> list[dict[str, object]]:
         """The rows of a version as a user loads them."""
@@ -124,6 +133,8 @@ def test_what_changes_is_made_again_what_falls_is_held_and_nothing_that_is_held_
     assert client.promote("shoes", 2).latest == 2
     assert client.version("shoes", 2).state == "completed"
     client.delete("shoes", 1)
+    shoes.removed(1)
     assert {row["index"]: row for row in shoes.pulled(2)} == rows
     client.delete("shoes", 2)
+    shoes.removed(2)
     assert shoes.store.keys("datasets") == []

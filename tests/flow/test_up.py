@@ -197,6 +197,10 @@ def test_a_folder_is_sent_along_and_can_be_removed(service: Service, tmp_path: P
         assert client.source("own").refused[0].id == "train/boot/bad.png"
         assert client.version("own", 1).counts["planned"] == 4
     assert service.command("delete", "own", 1).returncode == 0
+    for _ in range(100):
+        if "404" in service.command("status", "own", 1).stderr:
+            break
+        time.sleep(0.2)
     assert "404" in service.command("status", "own", 1).stderr
     assert [path for path in (service.folder / "store/default/datasets/own").rglob("*") if path.is_file()] == []
 

@@ -10,6 +10,7 @@ from pipelines.errors import SourceError
 from pipelines.learning.resources import Resources
 from pipelines.progress import Silent, Stage
 from pipelines.regions import isolate
+from pipelines.store.artifacts import learned_from
 from tests.builders import noise, open_resources
 
 
@@ -41,6 +42,15 @@ def test_the_judge_is_learned_once_and_then_found(tmp_path: Path) -> None:
     assert first.models.loaded == second.models.loaded == [], "the judge loads no diffusion model"
 
 
+def test_what_a_judge_was_learned_from_is_known(tmp_path: Path) -> None:
+    first = open_resources(tmp_path)
+    first.judge  # noqa: B018  (learned on first use)
+    (folder,) = {key.rpartition("/")[0] for key in first.store.keys("concepts")}
+    sha256 = first.source.splits["train"][0].sha256
+    assert learned_from(first.store, [sha256]) == [folder]
+    assert learned_from(first.store, [first.source.splits["test"][0].sha256]) == []
+
+
 @pytest.mark.parametrize(
     "change",
     [{"seed": 1}, {"classifier": {"steps": 4, "batch": 8}}, {"source": {"type": "spurious", "train": 42, "validation": 8}}],
@@ -53,14 +63,14 @@ def test_another_seed_classifier_or_source_has_another_judge(tmp_path: Path, cha
     other.progress = progress
     other.judge  # noqa: B018
     assert [name for name, _ in progress.stages] == ["learn: judge of the image"]
-    assert len(other.store.keys("concepts/classifier")) == 2
+    assert len(other.store.folders("concepts/classifier")) == 2
 
 
 def test_the_judge_does_not_depend_on_what_is_made_of_it(tmp_path: Path) -> None:
     first = open_resources(tmp_path, name="a", amount={"per_class": 1})
     first.judge  # noqa: B018
     open_resources(tmp_path, name="b", amount={"per_class": 9}, filters=[{"type": "quality"}]).judge  # noqa: B018
-    assert len(first.store.keys("concepts/classifier")) == 1
+    assert len(first.store.folders("concepts/classifier")) == 1
 
 
 def test_the_ranking_holds_every_training_image_once_the_most_typical_first(tmp_path: Path) -> None:
@@ -101,7 +111,7 @@ def test_both_judges_are_kept_apart(tmp_path: Path, tiny_checkpoint: Path) -> No
     )
     pictures = resources.view.images(resources.source.splits["test"])
     assert not torch.equal(resources.judge.scores(pictures), resources.object_judge.scores(pictures))
-    assert len(resources.store.keys("concepts/classifier")) == 2
+    assert len(resources.store.folders("concepts/classifier")) == 2
     second, progress = again(resources)
     assert torch.equal(second.object_judge.scores(pictures), resources.object_judge.scores(pictures))
     assert progress.stages == []

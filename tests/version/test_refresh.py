@@ -20,8 +20,8 @@ from pipelines.store.canonical import canonical
 from pipelines.store.object_store import Store
 from pipelines.version import browse, rows
 from pipelines.version.diff import compare, worst_group_drop
+from pipelines.version.discard import discard
 from pipelines.version.plan import Plan, read_plan
-from pipelines.version.refresh import discard
 from tests.builders import noise
 
 SPEC: dict[str, Any] = {
@@ -304,14 +304,14 @@ def test_a_version_that_is_removed_leaves_what_others_hold(folder: Path) -> None
     gone(folder)
     plan = made(job(folder, 2, 1))
     expected, hashes = samples(folder, V2), tree(folder, V2)
-    discard(store(folder), "shoes", 1)
+    discard(store(folder), "shoes", 1, lambda: [2])
     assert store(folder).keys(V1 + "/") == sorted(part.key for part in plan.carried if part.whole)
     assert samples(folder, V2) == expected
     assert tree(folder, V2) == hashes
     made(job(folder, 3, 2, amount={"per_class": 13}))
-    discard(store(folder), "shoes", 2)
+    discard(store(folder), "shoes", 2, lambda: [3])
     assert {row["index"] for row in samples(folder, V3)} > {row["index"] for row in expected}
-    discard(store(folder), "shoes", 3)
+    discard(store(folder), "shoes", 3, list)
     assert store(folder).keys("datasets") == []
 
 

@@ -3,7 +3,7 @@
 from fastapi.testclient import TestClient
 
 from pipelines.store import keys
-from service.state import leases, queue
+from service.state import deletions, leases, queue
 from tests.service.calls import SHOES, SPEC, as_, context, problem, store
 
 DATASET = "/v1/datasets/shoes"
@@ -17,6 +17,16 @@ def ended(client: TestClient, ends: str = "completed") -> None:
     lease = leases.acquire(database, unit, "w", 60)
     assert lease is not None
     leases.complete(database, lease, {"ends": ends}, {})
+
+
+def removed(client: TestClient) -> None:
+    """Remove the first version in line, as a worker would."""
+    database = context(client).database
+    unit, stage = queue.next_units(database)[0]
+    lease = leases.acquire(database, unit, "w", 60)
+    assert lease is not None
+    assert stage == "delete"
+    deletions.complete(database, lease)
 
 
 def latest(client: TestClient) -> int | None:
@@ -107,8 +117,10 @@ def test_when_the_latest_is_removed_the_newest_that_completed_is(client: TestCli
         client.post(SHOES, json=SPEC)
         ended(client, ends)
     for number, then in ((2, 1), (1, None)):
-        assert client.delete(f"{SHOES}/{number}").status_code == 204
+        assert client.delete(f"{SHOES}/{number}").status_code == 202
         assert latest(client) == then
+        assert client.delete(f"{SHOES}/{number}").json()["state"] == "deleting"
+        assert "only published" in problem(client.post(f"{SHOES}/{number}/promote"), 409)["detail"]
 
 
 def test_a_version_is_not_removed_while_another_is_made_from_it(client: TestClient) -> None:
@@ -119,4 +131,28 @@ def test_a_version_is_not_removed_while_another_is_made_from_it(client: TestClie
     assert "version 2 of 'shoes' is being made from 1" in problem(client.delete(f"{SHOES}/1"), 409)["detail"]
     assert store(client).exists(keys.manifest(keys.version("shoes", 1)))
     client.post(f"{SHOES}/2/cancel")
-    assert client.delete(f"{SHOES}/1").status_code == 204
+    assert client.delete(f"{SHOES}/1").json()["state"] == "deleting"
+    assert "only failed and cancelled" in problem(client.post(f"{SHOES}/1/retry"), 409)["detail"]
+    assert "there is nothing to cancel" in problem(client.post(f"{SHOES}/1/cancel"), 409)["detail"]
+    assert "send one" in problem(client.post(f"{DATASET}:refresh"), 409)["detail"]
+    assert client.post(f"{DATASET}:refresh", json={"spec": SPEC}).json()["previous"] is None
+
+
+def test_a_dataset_is_removed_with_its_schedule_unless_a_version_is_on_its_way(client: TestClient) -> None:
+    client.post(SHOES, json=SPEC)
+    ended(client)
+    client.put(f"{DATASET}/schedule", json=SCHEDULE)
+    client.post(SHOES, json=SPEC)
+    assert "version 2 of 'shoes' is on its way; cancel" in problem(client.delete(DATASET), 409)["detail"]
+    problem(client.delete(DATASET, headers=as_(client, "others")), 404)
+    problem(client.delete(DATASET, headers=as_(client, "team", "read")), 403)
+    client.post(f"{SHOES}/2/cancel")
+    answer = client.delete(DATASET)
+    assert (answer.status_code, answer.json()["latest"], answer.json()["schedule"]) == (202, None, None)
+    assert {version["state"] for version in answer.json()["versions"]} == {"deleting"}
+    problem(client.get(f"{DATASET}/schedule"), 404)
+    for _ in range(2):
+        removed(client)
+    problem(client.get(DATASET), 404)
+    assert client.get("/v1/datasets").json()["items"] == []
+    assert client.post(SHOES, json=SPEC).json()["number"] == 3

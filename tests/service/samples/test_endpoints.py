@@ -19,6 +19,7 @@ from pipelines.version.plan import read_plan
 from pipelines.version.rows import read_shards
 from tests.service.calls import SHOES, SPEC, as_, context, operated, problem, store
 from tests.test_run import SPEC as SMALL
+from workers.unit import Worker
 
 ROOT = keys.version("shoes", 1)
 
@@ -126,7 +127,10 @@ def test_a_removed_version_leaves_nothing_and_its_number_is_not_given_again(clie
     assert "cancel it first" in problem(client.delete(f"{SHOES}/1"), 409)["detail"]
     client.post(f"{SHOES}/1/cancel")
     problem(client.delete(f"{SHOES}/1", headers=as_(client, "others")), 404)
-    assert client.delete(f"{SHOES}/1").status_code == 204
+    assert client.delete(f"{SHOES}/1").json()["state"] == "deleting"
+    here = context(client)
+    assert Worker(here.settings, here.database, "w", lambda: False).run_next("cpu")
     problem(client.get(f"{SHOES}/1"), 404)
+    problem(client.delete(f"{SHOES}/1"), 404)
     assert Store.open(context(client).settings.store).keys("team/datasets") == ["team/datasets/shoes/v10/manifest.json"]
     assert client.post(SHOES, json=SPEC).json()["number"] == 2

@@ -9,10 +9,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
-from service.state import api_keys, events, versions
+from service.state import api_keys, deletions, events, versions
 from service.state.database import Database
 from service.state.migrations import SchemaError, current_revision, migrate
 from service.state.tables import Base
+from service.state.versions import VersionRunning
 
 
 @pytest.fixture
@@ -77,9 +78,8 @@ def test_no_id_is_given_twice_and_what_refers_to_a_row_still_does(database: Data
     ran(database, "DELETE FROM versions WHERE id = 2")
     assert ran(database, "SELECT version_id FROM events") == [(1,)]
     newest = versions.create(database, "team", "shoes", {})
-    version = versions.get(database, newest)
-    assert version is not None
-    assert versions.remove(database, version) is False  # it has not ended
+    with pytest.raises(VersionRunning):
+        deletions.begin(database, newest)
     ran(database, f"DELETE FROM versions WHERE id = {newest}")
     assert versions.create(database, "team", "hats", {}) > newest
 

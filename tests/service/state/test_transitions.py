@@ -85,7 +85,7 @@ def test_tried_again_after_its_last_unit_was_done_it_goes_on(database: Database,
 def test_a_version_that_is_cancelled_at_work_is_cancelled_once_its_worker_notices_or_is_dead(
     database: Database, version: int, noticed: bool
 ) -> None:
-    lease = take(database, seconds=60 if noticed else 0.05)
+    lease = take(database, seconds=60 if noticed else 0.5)
     assert transitions.cancel(database, version)
     assert state(database, version) == "cancelling"
     with pytest.raises(LeaseLost):
@@ -95,7 +95,7 @@ def test_a_version_that_is_cancelled_at_work_is_cancelled_once_its_worker_notice
         assert state(database, version) == "cancelling"  # the worker is at it
         leases.release(database, lease)
     else:
-        time.sleep(0.1)
+        time.sleep(0.6)
         transitions.settle_cancelling(database)
     assert state(database, version) == "cancelled"
     assert transitions.retry(database, version)
