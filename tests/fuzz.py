@@ -65,12 +65,18 @@ def document_of(app: FastAPI, headers: dict[str, str]) -> schemathesis.schemas.B
 class Fuzz:
     """Sends requests and judges their answers; goes on after one that is wrong."""
 
-    def __init__(self, document: schemathesis.schemas.BaseSchema, headers: dict[str, str]) -> None:
-        self.document, self.headers, self.chance = document, headers, Random(0)
+    def __init__(self, client: TestClient) -> None:
+        self.client, self.chance = client, Random(0)
+        self.new_key()
+        self.document = document_of(client.app, self.headers)  # type: ignore[arg-type]
         self.accepted = 1  # versions of the dataset, about
         self.statuses: Counter[int] = Counter()
         self.slowest: tuple[float, str] = (0.0, "")
         self.wrong: dict[str, str] = {}  # by operation and kind of failure: the first one
+
+    def new_key(self) -> None:
+        """Requests may revoke the key that they are sent with."""
+        self.headers = {"Authorization": f"Bearer {key(self.client, 'team', 'admin')}"}
 
     def aim(self, case: schemathesis.Case) -> None:
         """Every other request is for a dataset that there is, with a good spec: by chance alone hardly any would be."""
@@ -106,6 +112,7 @@ class Fuzz:
 
     def alone(self, operation: APIOperation, number: int) -> None:
         """Requests of one operation."""
+        self.new_key()
         modes = [operation.as_strategy(generation_mode=mode) for mode in BOTH]
 
         @seed(number)
@@ -119,6 +126,7 @@ class Fuzz:
 
     def sequences(self, number: int) -> None:
         """Requests that take what they need from earlier answers."""
+        self.new_key()
         fuzz = self
 
         class Sequence(self.document.as_state_machine()):  # type: ignore[misc]
@@ -156,14 +164,13 @@ def cancel_all(database: Database, over: Event) -> None:
 @contextmanager
 def fuzzing(folder: Path) -> Iterator[Fuzz]:
     """A fuzz of an application with a broker and a dataset, while an operator cancels its versions."""
-    with valkey() as broker, TestClient(app := application(folder, broker.connection_url)) as client:
-        database, over = context(client).database, Event()
-        headers = {"Authorization": f"Bearer {key(client, 'team', 'admin')}"}
-        client.post(SHOES, json=SPEC, headers=headers)
+    with valkey() as broker, TestClient(application(folder, broker.connection_url)) as client:
+        database, over, run = context(client).database, Event(), Fuzz(client)
+        client.post(SHOES, json=SPEC, headers=run.headers)
         thread = Thread(target=cancel_all, args=(database, over))
         thread.start()
         try:
-            yield Fuzz(document_of(app, headers), headers)
+            yield run
         finally:
             over.set()
             thread.join()

@@ -5,8 +5,6 @@ import io
 import time
 from collections import Counter
 from collections.abc import Iterator
-from importlib import import_module
-from importlib.util import find_spec
 from itertools import pairwise
 
 import pyarrow.parquet as pq
@@ -15,6 +13,7 @@ from sqlalchemy import select
 from pipelines.store import keys
 from pipelines.store.object_store import Store
 from pipelines.version.plan import read_plan
+from service.janitor import Janitor
 from service.state import events, queue
 from service.state.lifecycle import ENDED, PUBLISHED, STAGE_OF, STATE_OF, WORKER_KINDS
 from service.state.tables import Unit, Version, now
@@ -133,9 +132,6 @@ def foreign(store: Store, tenant: str) -> Iterator[str]:
 
 def orphans(world: World, tenants: list[Tenant]) -> Iterator[str]:
     """Files that nothing refers to, once the janitor was there: of versions that are gone, and beside published ones."""
-    if find_spec("service.janitor") is None:
-        print("  NOT CHECKED: what lost workers left in the store; there is no janitor that would remove it", flush=True)
-        return
     clean(world)
     with world.deployment.database.read() as session:
         versions = session.scalars(select(Version)).all()
@@ -160,7 +156,7 @@ def named_keys(store: Store, root: str, *, published: bool) -> Iterator[str]:
 def clean(world: World) -> None:
     """The janitor's work, with nothing too young for it."""
     settings = world.deployment.settings.model_copy(update={"orphan_hours": 0})
-    import_module("service.janitor").Janitor(settings, world.deployment.database).run()
+    Janitor(settings, world.deployment.database).run()
 
 
 def messages(world: World, seconds: float = 30) -> Iterator[str]:
