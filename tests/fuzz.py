@@ -1,6 +1,6 @@
 """Requests at random against the API, valid and broken, alone and in sequences that use each other's answers.
 
-python -m tests.fuzz --requests 100000        # half an hour on one core
+python -m tests.fuzz --requests 100000        # forty minutes on one core
 
 None may get a 5xx or an answer that the OpenAPI document does not describe, and none may take a second. Ends with status 1
 if any did; the same seed sends the same requests to the same code.

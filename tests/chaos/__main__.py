@@ -1,6 +1,6 @@
 """A service of real processes under faults at random, while tenants use it; then everything must be as it was promised.
 
-python -m tests.chaos --faults 1000 --seed 0                  # SQLite and a local store; about 6 seconds a fault
+python -m tests.chaos --faults 1000 --seed 0                  # SQLite and a local store; about 4 seconds a fault
 python -m tests.chaos --faults 1000 --seed 0 --postgres --s3  # PostgreSQL, and an S3 server behind a faulty proxy
 
 The same seed draws the same faults in the same order. Ends with status 1 at the first round that left anything wrong; the

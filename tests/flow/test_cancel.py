@@ -95,9 +95,9 @@ def test_cancelled_in_every_stage_and_by_a_worker_that_dies_a_version_goes_on_an
 
     assert client.refresh("shoes").number == 3  # what was cancelled is in nobody's way
     client.cancel("shoes", 3)
+    deployment.start()
     shoes.gone(3)
     client.retry("shoes", 2)
-    deployment.start()
     assert shoes.ended(2, 120).state in ("completed", "held")
     for number in (1, 2):
         for file in client.pull("shoes", number, deployment.folder / f"pulled-{number}"):
