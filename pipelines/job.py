@@ -8,6 +8,7 @@ from pipelines.backbones.capabilities import check_models
 from pipelines.engine.engine import Engine
 from pipelines.engine.open import open_engine
 from pipelines.engine.whole import PipelineEngine
+from pipelines.errors import SourceError
 from pipelines.evaluation.evaluator import Evaluator, evaluate
 from pipelines.filters import Panel
 from pipelines.learning.resources import Resources
@@ -59,26 +60,41 @@ class Job:
 
     @cached_property
     def plan(self) -> Plan:
-        """The plan, put into the store with spec and source. Raises SourceError when the source cannot be read."""
-        document, source, root = self.spec.model_dump(mode="json"), self.resources.source, self.resources.root
+        """The plan, put into the store with spec and source. Raises SourceError when the source cannot be read.
+
+        By a lease the first plan wins, and SourceError is raised when the source has changed since. In one process spec and
+        source can still be corrected until a report is stored.
+        """
+        source, root = self.resources.source, self.resources.root
         stored = read_plan(self.store, root)
         # Compared as specs, not by digest: an older one lacks fields that have their default now.
         same_source = stored is not None and stored.source == source.fingerprint
         if stored is not None and same_source and parse(self.store.json(keys.spec(root))) == self.spec:
             return stored
-        if self.base is None:
-            plan = make_plan(self.spec, digest(document), source.fingerprint, source.counts)
-        else:
-            plan = make_refresh(self.spec, digest(document), source, self.base)
-        # Until a report is stored, a spec can still be corrected; from then on it is fixed.
+        document, listing = canonical(self.spec.model_dump(mode="json")), canonical(source_listing(source))
+        if self.resources.fence is not None:
+            if stored is not None or self.store.put_first(keys.source(root), listing) != listing:
+                raise SourceError("source: it has changed since this version was planned; ask for a new version")
+            self.store.put_first(keys.spec(root), document)
+            plan = self.new_plan()
+            self.store.put_first(keys.plan(root), canonical(plan.as_json()))
+            return plan
+        plan = self.new_plan()
         fixed = bool(self.store.keys(keys.reports(root)))
         write = self.store.create if fixed else self.store.put
-        write(keys.spec(root), canonical(document))
-        write(keys.source(root), canonical(source_listing(source)))
+        write(keys.spec(root), document)
+        write(keys.source(root), listing)
         if not fixed:
             self.store.delete(keys.skipped(root))  # by another spec, other images were
         write(keys.plan(root), canonical(plan.as_json()))
         return plan
+
+    def new_plan(self) -> Plan:
+        """The plan of spec and source. Raises SpecError when the amount means nothing for this source."""
+        source, spec = self.resources.source, digest(self.spec.model_dump(mode="json"))
+        if self.base is None:
+            return make_plan(self.spec, spec, source.fingerprint, source.counts)
+        return make_refresh(self.spec, spec, source, self.base)
 
     @cached_property
     def method(self) -> Method:

@@ -1,12 +1,67 @@
-"""Progress of the work: bars or lines in a terminal; a service writes it as events of its version."""
+"""Progress of the work: bars or lines in a terminal; a service writes it as events of its version.
 
-from collections.abc import Iterator
+Beside the stages that a user sees there are steps: `step()` is called in every loop whose turns take time, by whatever does
+the work, and with every call of a store. It costs a microsecond, and does nothing unless somebody watches.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from contextvars import ContextVar
+from typing import Protocol, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
+
+T = TypeVar("T")
+POLL = 0.5  # seconds between two steps of a call that makes none
+
+
+def unwatched() -> None:
+    """Nobody watches."""
+
+
+watcher: ContextVar[Callable[[], None]] = ContextVar("watcher", default=unwatched)  # called at every step
+
+
+def step() -> None:
+    """The work goes on. Raises what whoever watches it raises: the work is to end."""
+    watcher.get()()
+
+
+@contextmanager
+def watched(check: Callable[[], None]) -> Iterator[None]:
+    """Have `check` called at every step that this thread makes inside the block."""
+    token = watcher.set(check)
+    try:
+        yield
+    finally:
+        watcher.reset(token)
+
+
+def with_steps(call: Callable[[], T]) -> T:
+    """A library's call that may take minutes and makes no steps, in a thread of its own: steps are made here meanwhile.
+
+    When a step raises, the call is left to itself.
+    """
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(call())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        step()
+        thread.join(POLL)
+    if errors:
+        raise errors[0]
+    return results[0]
 
 
 class Stage(Protocol):

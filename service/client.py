@@ -9,7 +9,6 @@ with Client("http://127.0.0.1:8000", key) as client:
 
 import json
 import os
-import tempfile
 import uuid
 from collections.abc import Iterator
 from hashlib import sha256
@@ -22,16 +21,15 @@ import httpx
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
 from pipelines.errors import CounterpoiseError
-from pipelines.source.pack import pack
 from pipelines.spec import FolderSource, UploadedSource, VersionSpec
 from pipelines.spec.sources import remote
 from service.datasets.schemas import DatasetPage, DatasetView
 from service.previews.schemas import PreviewView
 from service.schedules.schemas import ScheduleView
+from service.sending import Report, send, wait
 from service.sources.schemas import SourceView
 from service.versions.schemas import VersionEvent, VersionPage, VersionView
 
-CHUNK = 2**20  # bytes of an upload that are sent at a time
 PATIENCE = 60.0  # seconds for which a service that does not answer is tried again
 PREVIEW_WAIT = 10  # seconds that the service holds an answer back until a preview is done
 
@@ -105,29 +103,23 @@ class Client:
         options = {"json": spec.model_dump(mode="json"), "headers": {"Idempotency-Key": key or str(uuid.uuid4())}}
         return VersionView.model_validate(self.call("POST", f"/v1/datasets/{spec.name}/versions", **options))
 
-    def upload(self, name: str, folder: Path, *, allow_synthetic: bool = False) -> SourceView:
-        """Send the images of a folder as source `name`. Raises ServiceError when nothing in it is usable."""
-        with tempfile.TemporaryFile() as file:
-            pack(folder, file)
-            size = file.tell()
-            headers = {"Content-Type": "application/x-tar", "Content-Length": str(size)}
+    def upload(
+        self, name: str, folder: Path, *, allow_synthetic: bool = False, report: Report = lambda upload: None
+    ) -> SourceView:
+        """Send the images of a folder as source `name`, and wait until they are read. Raises ServiceError if none can be."""
+        upload = wait(self.call, send(self.call, name, folder, allow_synthetic=allow_synthetic), report)
+        if upload.result is None:
+            raise ServiceError(upload.error or f"upload {upload.id} is {upload.state}")
+        return upload.result
 
-            def chunks() -> Iterator[bytes]:
-                file.seek(0)
-                while chunk := file.read(CHUNK):
-                    yield chunk
-
-            # A generator is used up by an attempt: `call` is given a fresh one each time.
-            params = {"allow_synthetic": allow_synthetic}
-            options = {"content": chunks, "headers": headers, "params": params, "timeout": 600}
-            return SourceView.model_validate(self.call("PUT", f"/v1/sources/{name}", **options))
-
-    def upload_folder(self, spec: VersionSpec) -> tuple[VersionSpec, SourceView | None]:
+    def upload_folder(
+        self, spec: VersionSpec, report: Report = lambda upload: None
+    ) -> tuple[VersionSpec, SourceView | None]:
         """Upload the images of the spec's folder under the dataset's name; return the spec of the uploaded source."""
         source = spec.source
         if not isinstance(source, FolderSource) or remote(source.path):
             return spec, None
-        view = self.upload(spec.name, Path(source.path), allow_synthetic=source.allow_synthetic)
+        view = self.upload(spec.name, Path(source.path), allow_synthetic=source.allow_synthetic, report=report)
         uploaded = UploadedSource(type="uploaded", name=spec.name, digest=view.digest, max_problems=source.max_problems)
         return spec.model_copy(update={"source": uploaded}), view
 

@@ -26,7 +26,7 @@ WEBHOOK_SECONDS = 1.0  # between looks for deliveries
 
 def run_scheduler(settings: Settings, database: Database) -> None:
     """For ever."""
-    broker, last_turn = open_broker(settings.broker_url), time.monotonic()
+    broker, last_turn = open_broker(settings.broker), time.monotonic()
 
     def failure() -> str | None:
         silence = time.monotonic() - last_turn

@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         60.0, gt=0, description="After so long without a sign of life a worker's unit is another's."
     )
+    unit_seconds: float = Field(21600.0, gt=0, description="A unit that takes longer is given up, and its version fails.")
     sweep_seconds: float = Field(5.0, gt=0, description="How often the scheduler looks for work that nobody was told of.")
 
     janitor_seconds: float = Field(
@@ -85,6 +86,9 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(
         2 * 2**30, gt=0, description="Largest upload of a source, packed; unpacked four times that."
     )
+    ingest_memory: int = Field(
+        2**30, ge=2**28, description="Bytes of memory in which a worker must be able to read an upload."
+    )
     max_images: int = Field(10_000_000, gt=0, description="Most images of one version.")
     max_shards: int = Field(100_000, gt=0, description="Most shards of one version.")
     max_upload_images: int = Field(100_000, gt=0, description="Most images of an uploaded source.")
@@ -105,6 +109,10 @@ class Settings(BaseSettings):
     @property
     def database(self) -> str:
         return self.database_url or f"sqlite:///{self.state_dir.resolve() / 'state.db'}"
+
+    @property
+    def broker(self) -> str:
+        return self.broker_url or "redis://127.0.0.1:6379"
 
     @property
     def store(self) -> str:

@@ -150,6 +150,13 @@ def test_the_same_check_sees_torch_where_it_is() -> None:
     assert done.stdout.strip() == "True"
 
 
+@pytest.mark.parametrize("module", ["service.api.app", "workers.ingest"])
+def test_what_takes_in_uploads_loads_no_torch(module: str) -> None:
+    code = f"import sys, {module}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
 def test_only_one_file_loads_a_diffusers_checkpoint() -> None:
     users = [f for f in (ROOT / "pipelines").rglob("*.py") if "DiffusionPipeline.from_pretrained" in f.read_text()]
     product = [file.relative_to(ROOT).as_posix() for file in users if "train" not in file.parts]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from workers.unit import Worker
 
 settings = Settings()
-app = open_broker(settings.broker_url)
+app = open_broker(settings.broker)
 stopping = multiprocessing.Event()  # set in the parent, read by its children
 worker: "Worker | None" = None
 warnings.filterwarnings("ignore", "You're running the worker with superuser privileges")  # it never unpickles
@@ -80,7 +80,7 @@ def preview(preview_id: str, tenant: str, spec: dict[str, Any], count: int, orig
     from workers.preview import answer_preview
 
     with tracing.span("preview", origin, tenant=tenant), metrics.measure("preview") as count_outcome:
-        answers = PreviewAnswers(settings.broker_url)
+        answers = PreviewAnswers(settings.broker)
         answers.begin(tenant, preview_id)
         answer = answer_preview(settings, tenant, spec, count)
         count_outcome("failed" if "error" in answer else "done")

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from pipelines.progress import watched
 from service.state.lifecycle import ALL_STAGES
 
 Outcome = Literal["done", "failed", "lost", "released"]
@@ -18,10 +19,13 @@ SECONDS = Histogram(
 BUSY = Gauge("counterpoise_worker_busy", "Whether it is at work now, for each kind of work that it takes.", ["kind"])
 STEP = Gauge("counterpoise_worker_step_timestamp_seconds", "When its work last made a step.")
 MODELS = Gauge("counterpoise_worker_models", "Models that it has in memory.")
-HANG_SECONDS = 1800  # without a step after which work is taken to hang; its lease is renewed all the while
+HANG_SECONDS = 1800  # without a step after which work is taken to hang: its lease is not renewed any more
+RESTART_SECONDS = 300  # later, its process is to be started anew: by then the unit is another worker's
 
 kinds: tuple[str, ...] = ()  # of work that this worker takes
 last_step: float | None = None  # of the work at hand, by the monotonic clock; None: it has no work
+last_step_time = time.time()  # of this work or the last, by the clock on the wall
+STEP.set_function(lambda: last_step_time)
 
 
 def initialize(queues: Iterable[str]) -> None:
@@ -34,14 +38,17 @@ def initialize(queues: Iterable[str]) -> None:
             UNITS.labels(stage, outcome)
     for kind in kinds:
         BUSY.labels(kind)
-    STEP.set_to_current_time()
 
 
 def step() -> None:
-    """The work goes on: reported by its own thread, not by the one that renews its lease."""
-    global last_step
-    last_step = time.monotonic()
-    STEP.set_to_current_time()
+    """The work goes on: noted by its own thread, not by the one that renews its lease. Takes no lock: there are many."""
+    global last_step, last_step_time
+    last_step, last_step_time = time.monotonic(), time.time()
+
+
+def silence() -> float:
+    """Seconds since the work at hand made a step; 0 without work."""
+    return 0.0 if last_step is None else time.monotonic() - last_step
 
 
 @contextmanager
@@ -53,7 +60,8 @@ def measure(stage: str) -> Iterator[Callable[[Outcome], None]]:
     for kind in kinds:
         BUSY.labels(kind).set(1)
     try:
-        yield lambda outcome: UNITS.labels(stage, outcome).inc()
+        with watched(step):
+            yield lambda outcome: UNITS.labels(stage, outcome).inc()
     finally:
         SECONDS.labels(stage).observe(time.monotonic() - start)
         for kind in kinds:
@@ -64,5 +72,5 @@ def measure(stage: str) -> Iterator[Callable[[Outcome], None]]:
 
 def failure() -> str | None:
     """Why this process needs a restart, if it does."""
-    silence = 0.0 if last_step is None else time.monotonic() - last_step
-    return f"no step for {silence:.0f} s" if silence > HANG_SECONDS else None
+    seconds = silence()
+    return f"no step for {seconds:.0f} s" if seconds > HANG_SECONDS + RESTART_SECONDS else None

@@ -1,6 +1,7 @@
 """One unit of a version's work, from its lease to its report. The file to read first.
 
 queue -> lease -> job.plan | learn | generate | finalize | evaluate -> report; after a stage's last, the next stage's units
+An upload has one unit alone: queue -> lease -> ingest.read -> report
 """
 
 import time
@@ -10,11 +11,12 @@ from functools import partial
 from typing import Any
 
 import structlog
-from sqlalchemy.exc import NoResultFound, OperationalError
+from sqlalchemy.exc import OperationalError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from pipelines.errors import CounterpoiseError
 from pipelines.job import Job
+from pipelines.source.upload import make_newest
 from pipelines.spec import parse
 from pipelines.store import keys
 from pipelines.version.diff import worst_group_drop
@@ -22,13 +24,13 @@ from pipelines.vision.models import Models
 from service import tracing
 from service.limits import check, check_size
 from service.settings import Settings
-from service.state import datasets, deletions, events, leases, queue, versions
+from service.state import datasets, deletions, events, leases, queue, uploads, versions
 from service.state.database import Database
 from service.state.leases import Lease, LeaseLost
 from service.state.lifecycle import WorkerKind, stages_of
 from service.state.tables import Version
 from service.tenants import open_store
-from workers import metrics
+from workers import ingest, metrics
 from workers.deletion import delete_files
 from workers.heartbeat import Heartbeat, Stopping
 from workers.metrics import Outcome
@@ -51,7 +53,7 @@ class Worker:
         assert version is not None
         identity = version.id, version.entered["queued"]  # SQLite gives the id of a version that was removed again
         if self.last is not None and self.last[0] == identity:
-            self.last[1].resources.progress = heartbeat
+            self.last[1].resources.progress, self.last[1].resources.fence = heartbeat, heartbeat.lease.fence
             return self.last[1]
         spec = parse(version.spec)
         check(spec, self.settings)
@@ -60,6 +62,7 @@ class Worker:
         if self.last is not None and self.last[1].spec.models == spec.models:
             models = self.last[1].resources.models
         job = Job(spec, store, heartbeat, version.number, version.previous, models)
+        job.resources.fence = heartbeat.lease.fence
         self.last = identity, job
         return job
 
@@ -78,9 +81,9 @@ class Worker:
             case "plan":
                 if job.unchanged:
                     return {"planned": 0, "ends": "unchanged"}, {}
+                job.check()  # first: a source can be mended until it is planned
                 plan = job.plan
                 check_size(plan.planned, plan.shard_size, self.settings)
-                job.check()
                 unit_counts = {"learn": int(plan.planned > 0), "generate": plan.written_shards, "finalize": 1, "evaluate": 1}
                 return {"planned": plan.planned, "shards": plan.written_shards, "carried": plan.carried_samples}, unit_counts
             case "learn":
@@ -100,13 +103,14 @@ class Worker:
                 raise AssertionError(f"{lease.stage} is no stage of making a version")
 
     def evaluate(self, job: Job, lease: Lease) -> dict[str, Any]:
-        """Evaluate the version, and write evaluation, report and diff beside it."""
+        """Evaluate the version, and write evaluation, report and diff beside it. Of each object the first writer wins."""
+        assert lease.version is not None
         version = versions.get(self.database, lease.version)
         assert version is not None
         evaluation = job.evaluate()
         _, files = job.report(evaluation, stage_seconds(version.entered))
         for name, data in files.items():
-            job.store.put(keys.report_file(job.resources.root, name), data)
+            job.store.put_first(keys.report_file(job.resources.root, name), data)
         job.compare()
         report = {"gap_closed": evaluation["gap_closed"], "probe_auc": evaluation["probe_auc"]}
         return {**report, "ends": "held"} if self.is_worse(job, version) else report
@@ -119,18 +123,10 @@ class Worker:
         margin, latest = job.spec.evaluation.margin, keys.version(version.dataset, dataset.latest)
         return margin is not None and worst_group_drop(job.store, job.resources.root, latest) > margin
 
-    def run(self, lease: Lease) -> None:
-        """Run a leased unit, with a span of its trace, its lines in the log and its metrics."""
-        version, origin = versions.get(self.database, lease.version), events.origin(self.database, lease.version)
-        attributes: dict[str, str | int] = {"stage": lease.stage, "unit": lease.number, "attempt": lease.attempts}
-        if version is not None:
-            attributes |= {"tenant": version.tenant, "dataset": version.dataset, "version": version.number}
-        with tracing.span(lease.stage, origin, **attributes), metrics.measure(lease.stage) as count:
-            count(self.attempt(lease))
-        metrics.MODELS.set(len(self.last[1].resources.loaded) if self.last else 0)
-
     def work(self, lease: Lease, heartbeat: Heartbeat) -> Callable[[], None]:
-        """Do the work of a unit; return the call that completes it."""
+        """Do the work of a unit; return the call that completes its lease."""
+        if lease.version is None:
+            return self.read_upload(lease, heartbeat)
         if lease.stage == "delete":
             delete_files(self.settings, self.database, lease.version, heartbeat.check)
             return partial(deletions.complete, self.database, lease)
@@ -139,9 +135,37 @@ class Worker:
         report, unit_counts = self.run_stage(job, lease)
         return partial(leases.complete, self.database, lease, report, unit_counts, time.monotonic() - start)
 
+    def read_upload(self, lease: Lease, heartbeat: Heartbeat) -> Callable[[], None]:
+        assert lease.upload is not None
+        upload = uploads.get(self.database, lease.upload)
+        assert upload is not None
+        report = ingest.read(ingest.Task.of(upload, self.settings), heartbeat)
+        newest = partial(make_newest, open_store(self.settings, upload.tenant), upload.source, report["digest"])
+        return lambda: leases.complete_upload(self.database, lease, report, newest)
+
+    def discard_archive(self, upload_id: int) -> None:
+        """Remove what was sent, once it is read or has failed for good."""
+        upload = uploads.get(self.database, upload_id)
+        if upload is not None and upload.ended is not None:
+            open_store(self.settings, upload.tenant).delete(upload.key)
+
+    def run(self, lease: Lease) -> None:
+        """Run a leased unit, with a span of its trace, its lines in the log and its metrics."""
+        attributes: dict[str, str | int] = {"stage": lease.stage, "unit": lease.number, "attempt": lease.attempts}
+        origin: dict[str, str] = {}
+        if lease.version is not None and (version := versions.get(self.database, lease.version)) is not None:
+            origin = events.origin(self.database, lease.version)
+            attributes |= {"tenant": version.tenant, "dataset": version.dataset, "version": version.number}
+        with tracing.span(lease.stage, origin, **attributes), metrics.measure(lease.stage) as count:
+            count(self.attempt(lease))
+            if lease.upload is not None:
+                self.discard_archive(lease.upload)
+        metrics.MODELS.set(len(self.last[1].resources.loaded) if self.last else 0)
+
     def attempt(self, lease: Lease) -> Outcome:
         """Run it under a heartbeat, and end its lease: whatever happens, the database knows, or the lease expires."""
-        heartbeat = Heartbeat(self.database, lease, self.settings.lease_seconds, self.stopping)
+        settings = self.settings
+        heartbeat = Heartbeat(self.database, lease, settings.lease_seconds, self.stopping, settings.unit_seconds)
         try:
             with heartbeat.running():
                 start = time.monotonic()
@@ -175,7 +199,7 @@ class Worker:
         away = retry_if_exception_type(OperationalError)
         try:
             Retrying(retry=away, stop=lasting, wait=wait_random_exponential(0.1, 2), reraise=True)(call)
-        except (LeaseLost, NoResultFound):  # another worker has the unit, or the version is gone
+        except LeaseLost:
             return False
         except OperationalError as error:
             log.error("lease not ended", error=str(error.orig))

@@ -5,6 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from pipelines.backbones.files import files_read, is_weights, names
+from pipelines.progress import with_steps
 from pipelines.store.canonical import digest
 
 
@@ -31,4 +32,4 @@ def sha256(file: Path) -> str:
 @lru_cache(maxsize=4096)
 def sha256_of(path: str, _size: int, _mtime_ns: int) -> str:
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return with_steps(lambda: hashlib.file_digest(file, "sha256").hexdigest())

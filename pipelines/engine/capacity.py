@@ -6,13 +6,15 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from pipelines.progress import step
 from pipelines.tensors import out_of_memory
 
 R = TypeVar("R")
 
 
 class Capacity:
-    """`rows` at a time; halved when memory runs out, and then the work is done again."""
+    """`rows` at a time; halved when memory runs out, and then the work is done again. So the engine makes a step of the work
+    with each forward of the denoiser, and whenever it encodes or decodes."""
 
     def __init__(self, rows: int) -> None:
         self.rows = rows
@@ -22,6 +24,7 @@ class Capacity:
         results: list[Tensor] = []
         start = 0
         while start < len(rows):
+            step()
             part = list(rows[start : start + self.rows])
             try:
                 results.append(work(part))

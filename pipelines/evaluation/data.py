@@ -10,6 +10,7 @@ import torch
 from pipelines.backbones.loading import taken_apart
 from pipelines.learning.resources import Resources
 from pipelines.methods import Method
+from pipelines.progress import step
 from pipelines.records import Examples, Image
 from pipelines.regions import paste
 from pipelines.source.decode import decode
@@ -52,8 +53,13 @@ class EvaluationData:
         """Images, once through the generator's autoencoder."""
         backbone = taken_apart(self.resources.painter)
         with torch.inference_mode():
-            parts = [backbone.encode_images(tensor(pixels[i : i + BATCH])) for i in range(0, len(pixels), BATCH)]
-            return [image for part in parts for image in images(backbone.decode_latents(part))]
+            twins: list[Image] = []
+            for start in range(0, len(pixels), BATCH):
+                latents = backbone.encode_images(tensor(pixels[start : start + BATCH]))
+                step()
+                twins += images(backbone.decode_latents(latents))
+                step()
+            return twins
 
     @cached_property
     def reencoded(self) -> list[Image]:
@@ -84,5 +90,8 @@ class EvaluationData:
     def examples(self, samples: Sequence[Row]) -> Examples:
         """Samples, labelled."""
         names = self.resources.source.classes
-        pixels = [self.resources.view.fit(decode(row["image"], allow_synthetic=True)) for row in samples]
+        pixels = []
+        for row in samples:
+            step()
+            pixels.append(self.resources.view.fit(decode(row["image"], allow_synthetic=True)))
         return Examples(pixels, [names[row["label"]] for row in samples], [row["group"] for row in samples])

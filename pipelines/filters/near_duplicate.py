@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pipelines.filters.calibration import exclusive_lower_threshold, share_of_each, upper_threshold, validation_candidates
 from pipelines.learning.resources import Resources
+from pipelines.progress import step
 from pipelines.records import Candidate, Image, Verdict
 from pipelines.regions import crop
 from pipelines.spec import NearDuplicateFilter
@@ -60,7 +61,10 @@ class NearDuplicate:
         return distance, similarity
 
     def fingerprints(self, images: Sequence[Image]) -> Fingerprints:
-        bits = [imagehash.phash(PIL.Image.fromarray(image)).hash.reshape(-1) for image in images]
+        bits = []
+        for image in images:
+            step()
+            bits.append(imagehash.phash(PIL.Image.fromarray(image)).hash.reshape(-1))
         embeddings = np.zeros((len(images), 0), np.float32)
         if self.spec.similarity is not None and len(images) > 0:
             embeddings = self.resources.models.clip.embed_images(images).numpy()

@@ -26,6 +26,7 @@ class Resources:
         self, spec: VersionSpec, store: Store, progress: Progress, number: int = 1, models: Models | None = None
     ) -> None:
         """`models` that are loaded already, of the same `spec.models`."""
+        self.fence: int | None = None  # of the lease that the work at hand is done by; None: by none, in one process
         self.spec, self.store, self.progress, self.number = spec, store, progress, number
         self.root = keys.version(spec.name, number)
         self.artifacts = Artifacts(store)

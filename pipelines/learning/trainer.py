@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.schedule import Levels, add_noise, target
-from pipelines.progress import Stage
+from pipelines.progress import Stage, step
 from pipelines.store.artifacts import Artifact
 from pipelines.tensors import out_of_memory
 
@@ -108,6 +108,7 @@ class Trainer:
         self.optimizer.zero_grad()
         total = 0.0
         for loss in self.batch_losses(generator, self.parts):
+            step()
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             total += loss.item()
         return total

@@ -4,18 +4,21 @@ import csv
 import hashlib
 import io
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
 from pipelines.errors import SourceError
+from pipelines.progress import step
 from pipelines.records import Item, Problem
-from pipelines.source.decode import MAX_FILE, BadImage, decode
+from pipelines.source.decode import MAX_FILE, BadImage, load
 from pipelines.source.splits import SPLITS, split_loose
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 METADATA = "metadata.csv"
+MAX_NAME = 100  # characters of a class or a group
+MAX_PATH = 1000  # characters of a path
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +38,20 @@ class Entry:
         return f"{self.shard}/{self.path}" if self.shard else self.path
 
 
+Entries = Iterator[Entry | Problem]
+
+
 @dataclass
 class Contents:
     """The usable images of a source by split, and the problems of all others."""
 
     splits: dict[str, list[Item]]
     problems: list[Problem]
+
+
+def readable(name: str) -> str:
+    """A name as valid Unicode, without "./": bytes that are no UTF-8 come out of an archive as lone surrogates."""
+    return PurePosixPath(name.encode("utf-8", "replace").decode()).as_posix()
 
 
 def hidden(path: str) -> bool:
@@ -60,8 +71,14 @@ def check_suffix(path: str) -> None:
 def class_name(label: str) -> str:
     """The label, if it is a valid class name. Raises BadImage."""
     if not re.fullmatch(r"[^\x00-\x1f/]{1,100}", label) or label in SPLITS:
-        raise BadImage(f"{label!r} is no name of a class; put the image into class/ or train/class/")
+        raise BadImage(f"{label[:MAX_NAME]!r} is no name of a class; put the image into class/ or train/class/")
     return label
+
+
+def check_group(group: str | None) -> None:
+    """Raises BadImage for a group whose name is no name."""
+    if group is not None and len(group) > MAX_NAME:
+        raise BadImage(f"its group has {len(group)} characters, more than {MAX_NAME}; shorten it")
 
 
 def split_and_class(path: str) -> tuple[str | None, str]:
@@ -82,9 +99,10 @@ def check_entry(entry: Entry, seen: dict[str, tuple[str, str]], allow_synthetic:
     split, label = split_and_class(path) if entry.label is None else (None, class_name(entry.label))
     if entry.label is None:
         check_suffix(path)
+    check_group(entry.group)
     if len(entry.data) > MAX_FILE:
         raise BadImage(f"larger than {MAX_FILE // 2**20} MiB; scale it down")
-    decode(entry.data, allow_synthetic=allow_synthetic)
+    load(entry.data, allow_synthetic=allow_synthetic)
     sha256 = hashlib.sha256(entry.data).hexdigest()
     if sha256 in seen:
         twin, other = seen[sha256]
@@ -103,8 +121,11 @@ def read_groups(data: bytes, where: str) -> dict[str, str]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise SourceError(f"{where}: cannot be read ({error}); save it as CSV in UTF-8") from None
     if rows and not {"file_name", "group"} <= rows[0].keys():
-        raise SourceError(f"{where}: needs the columns file_name and group, has {', '.join(map(str, rows[0]))}")
-    return {row["file_name"]: row["group"] for row in rows if row["file_name"]}
+        raise SourceError(f"{where}: needs the columns file_name and group, has {', '.join(map(str, rows[0]))[:300]}")
+    groups = {row["file_name"]: row["group"] for row in rows if row["file_name"]}
+    if long := [group for group in groups.values() if group and len(group) > MAX_NAME]:
+        raise SourceError(f"{where}: the group {long[0][:MAX_NAME]!r}... is longer than {MAX_NAME} characters; shorten it")
+    return groups
 
 
 def collect(
@@ -117,7 +138,11 @@ def collect(
     seen: dict[str, tuple[str, str]] = {}
     group_of: dict[str, str] = {}
     for entry in entries:
+        step()
         if hidden(entry.id if isinstance(entry, Problem) else entry.path):
+            continue
+        if len(entry.id) > MAX_PATH:
+            problems.append(Problem(entry.id[:MAX_NAME] + "...", f"its path has {len(entry.id)} characters; shorten it"))
             continue
         if isinstance(entry, Problem):
             problems.append(entry)

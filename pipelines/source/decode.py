@@ -24,8 +24,8 @@ def media_type(data: bytes) -> str:
         return str(image.get_format_mimetype())
 
 
-def decode(data: bytes, *, allow_synthetic: bool = False) -> Image:
-    """Decode one image of an allowed format, upright and in RGB. Raises BadImage."""
+def load(data: bytes, *, allow_synthetic: bool) -> PIL.Image.Image:
+    """An image of an allowed format, upright and in RGB, its header checked before a pixel is decoded. Raises BadImage."""
     try:
         with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -37,12 +37,20 @@ def decode(data: bytes, *, allow_synthetic: bool = False) -> Image:
                 raise BadImage(
                     "marked as generated: models that eat their own images collapse; remove it, or allow_synthetic"
                 )
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            ImageOps.exif_transpose(image, in_place=True)  # in place: no copy of an image that is upright
+            return image if image.mode == "RGB" else image.convert("RGB")
     except BadImage:
         raise
+    except MemoryError:
+        raise BadImage("needs more memory than there is; scale it down") from None
     except PIL.Image.DecompressionBombError:
         raise BadImage(f"more than {MAX_PIXELS} pixels; scale it down") from None
     except PIL.UnidentifiedImageError:
         raise BadImage(f"not a readable {', '.join(FORMATS)} image; convert it") from None
     except Exception as error:  # a decoder may raise anything on damaged bytes
         raise BadImage(f"damaged image ({error}); replace it") from None
+
+
+def decode(data: bytes, *, allow_synthetic: bool = False) -> Image:
+    """The pixels of one image. Raises BadImage."""
+    return np.asarray(load(data, allow_synthetic=allow_synthetic))

@@ -1,5 +1,6 @@
-"""Limits of an upload: how many images its archive may hold, and how many bytes they may unpack to."""
+"""Limits of an archive that a client sent: how many files it may hold, and how many bytes they may unpack to."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -10,8 +11,21 @@ from pipelines.source.checks import Entry
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    unpacked: int  # bytes of all images together
-    images: int
+    unpacked: int = sys.maxsize  # bytes of all files together
+    images: int = sys.maxsize
+
+    def check_unpacked(self, size: int) -> None:
+        """Raises SourceError for so many bytes."""
+        if size > self.unpacked:
+            raise SourceError(f"source: more than {self.unpacked} bytes unpacked; send fewer or smaller images")
+
+    def check_files(self, count: int) -> None:
+        """Raises SourceError for so many files."""
+        if count > self.images:
+            raise SourceError(f"source: more than {self.images} files; send fewer")
+
+
+UNLIMITED = Limits()
 
 
 def bounded(entries: Iterable[Entry | Problem], limits: Limits) -> Iterator[Entry | Problem]:
@@ -19,8 +33,6 @@ def bounded(entries: Iterable[Entry | Problem], limits: Limits) -> Iterator[Entr
     size = 0
     for count, entry in enumerate(entries, start=1):
         size += 0 if isinstance(entry, Problem) else len(entry.data)
-        if size > limits.unpacked:
-            raise SourceError(f"source: more than {limits.unpacked} bytes unpacked; send fewer or smaller images")
-        if count > limits.images:
-            raise SourceError(f"source: more than {limits.images} files; send fewer")
+        limits.check_unpacked(size)
+        limits.check_files(count)
         yield entry

@@ -16,13 +16,13 @@ from pipelines.store import keys
 from pipelines.store.canonical import canonical, digest
 from pipelines.store.object_store import Store
 
+REFUSED_LISTED = 1000  # refused images in a summary
 
-def take_in(
-    store: Store, name: str, entries: Iterable[Entry | Problem], limits: Limits, *, allow_synthetic: bool
-) -> dict[str, Any]:
-    """Keep every usable image and make them the newest state of source `name`; return its index.
 
-    Raises SourceError when a limit is passed or nothing usable was sent; then the source stays as it was.
+def take_in(store: Store, name: str, entries: Iterable[Entry | Problem], limits: Limits, *, allow_synthetic: bool) -> str:
+    """Keep every usable image, and index them as a state of source `name`; return its digest.
+
+    Raises SourceError when a limit is passed or nothing usable was sent.
     """
 
     def keep(item: Item, entry: Entry) -> None:
@@ -41,12 +41,17 @@ def take_in(
     index = {"name": name, "items": rows, "problems": [{"id": p.id, "reason": p.reason} for p in problems]}
     key = digest(index)
     store.create(keys.index(name, key), canonical(index))
+    store.put(keys.summary(name, key), canonical(describe(index, key)))
+    return key
+
+
+def make_newest(store: Store, name: str, key: str) -> None:
+    """From now on the source is in the state of this digest."""
     store.put(keys.newest(name), canonical({"digest": key}))
-    return describe(index, key)
 
 
 def describe(index: dict[str, Any], key: str) -> dict[str, Any]:
-    """An index in numbers: images of each class, group and split, and what was refused."""
+    """An index in numbers: images of each class, group and split, and what was refused first."""
     rows = index["items"]
     return {
         "name": index["name"],
@@ -55,8 +60,14 @@ def describe(index: dict[str, Any], key: str) -> dict[str, Any]:
         "classes": dict(sorted(Counter(row["label"] for row in rows).items())),
         "groups": dict(sorted(Counter(row["group"] for row in rows if row["group"]).items())),
         "splits": dict(Counter(row["split"] for row in rows)),
-        "refused": index["problems"],
+        "refused": index["problems"][:REFUSED_LISTED],
     }
+
+
+def summary(store: Store, name: str, key: str) -> dict[str, Any]:
+    """A state of a source in numbers; of one that was indexed by an older release, from its index."""
+    place = keys.summary(name, key)
+    return store.json(place) if store.exists(place) else describe(store.json(keys.index(name, key)), key)
 
 
 def newest(store: Store, name: str) -> str | None:

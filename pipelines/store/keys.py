@@ -23,12 +23,27 @@ def skipped(root: str) -> str:
     return f"{root}/skipped.json"
 
 
-def data(root: str, shard: int, shards: int) -> str:
-    return f"{root}/data/train-{shard:05d}-of-{shards:05d}.parquet"
+def shard_file(shard: int, shards: int, fence: int | None) -> str:
+    """With the fence of the lease that it is written by: another worker writes another file."""
+    return f"train-{shard:05d}-of-{shards:05d}{'' if fence is None else f'-f{fence}'}.parquet"
 
 
-def rejected(root: str, shard: int, shards: int) -> str:
-    return f"{root}/rejected/train-{shard:05d}-of-{shards:05d}.parquet"
+def data_folder(root: str) -> str:
+    return f"{root}/data"
+
+
+def rejected_folder(root: str) -> str:
+    return f"{root}/rejected"
+
+
+def data(root: str, shard: int, shards: int, fence: int | None = None) -> str:
+    """Where a shard's samples are written. To read them, ask `version.files`: the shard's report names the file."""
+    return f"{data_folder(root)}/{shard_file(shard, shards, fence)}"
+
+
+def rejected(root: str, shard: int, shards: int, fence: int | None = None) -> str:
+    """As `data`, of the dropped candidates."""
+    return f"{rejected_folder(root)}/{shard_file(shard, shards, fence)}"
 
 
 def reports(root: str) -> str:
@@ -104,3 +119,13 @@ def index(source: str, digest: str) -> str:
 
 def newest(source: str) -> str:
     return f"sources/{source}/newest.json"
+
+
+def summary(source: str, digest: str) -> str:
+    """The same in numbers, with the first images that were refused: small, however large the source."""
+    return f"sources/{source}/{digest}.summary.json"
+
+
+def archive(token: str) -> str:
+    """An upload as it was sent, until it is read."""
+    return f"uploads/{token}"

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from obstore.store import LocalStore, ObjectStore, from_url
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_random_exponential
 
 from pipelines.errors import StoreError
+from pipelines.progress import step
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -38,10 +40,18 @@ WORK = Patience(timedelta(seconds=5), timedelta(seconds=60), retries=5, seconds=
 
 
 def retried(call: Callable[[], T], seconds: float = WORK.seconds) -> T:
-    """Call, with exponential backoff after failures of the store: every write of ours is idempotent."""
+    """Call, with exponential backoff after failures of the store: every write of ours is idempotent.
+
+    Each try is a step, so that whoever has lost the work by then writes nothing.
+    """
+
+    def attempt() -> T:
+        step()
+        return call()
+
     stop = stop_after_attempt(6) | stop_after_delay(seconds)
     wait = wait_random_exponential(0.1, 5)
-    return Retrying(retry=retry_if_exception_type(GenericError), stop=stop, wait=wait, reraise=True)(call)
+    return Retrying(retry=retry_if_exception_type(GenericError), stop=stop, wait=wait, reraise=True)(attempt)
 
 
 class ObjectReader(io.RawIOBase):
@@ -83,9 +93,11 @@ class Store:
     def open(cls, url: str | Path, patience: Patience = WORK) -> "Store":
         """Open a folder (made if missing) or a URL such as s3://bucket/prefix."""
         if "://" in str(url):
-            timeouts: ClientConfig = {"connect_timeout": patience.connect, "timeout": patience.attempt}
+            # A client that is given any options takes none from the environment.
+            plain = os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true")
+            options: ClientConfig = {"connect_timeout": patience.connect, "timeout": patience.attempt, "allow_http": plain}
             retry: RetryConfig = {"max_retries": patience.retries, "retry_timeout": timedelta(seconds=patience.seconds)}
-            return cls(from_url(str(url), client_options=timeouts, retry_config=retry), patience)
+            return cls(from_url(str(url), client_options=options, retry_config=retry), patience)
         try:
             Path(url).mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -96,6 +108,7 @@ class Store:
         return retried(call, self.patience.seconds)
 
     def put(self, key: str, data: bytes) -> None:
+        """Write, whatever is there."""
         self.retried(lambda: obstore.put(self.objects, key, data))
 
     def create(self, key: str, data: bytes) -> None:

@@ -5,6 +5,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
+from pipelines.progress import step
+
 Array = NDArray[np.float64]
 
 
@@ -20,6 +22,7 @@ def l1_logistic(x: Array, targets: NDArray[np.int64], classes: int, c: float) ->
         return (variables[:size] - variables[size : 2 * size]).reshape(classes, -1), variables[2 * size :]
 
     def objective(variables: Array) -> tuple[float, Array]:
+        step()
         weights, bias = parts(variables)
         log_shares = log_softmax(x @ weights.T + bias, axis=1)
         residual = c * (np.exp(log_shares) - truth)

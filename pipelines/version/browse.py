@@ -9,9 +9,11 @@ import pyarrow.parquet as pq
 
 from pipelines.source.class_labels import class_names
 from pipelines.store.object_store import Store
+from pipelines.version.files import Kind, stored
 from pipelines.version.plan import Plan, read_plan
 
 Verdict = Literal["kept", "dropped"]
+KINDS: dict[Verdict, Kind] = {"kept": "data", "dropped": "rejected"}
 FILES = 50  # Parquet files read for one page, at most
 # All but the image, in the order of display.
 COLUMNS = ("index", "attempt", "label", "group", "origin", "source_id", "source_sha256", "object_id", "object_sha256",
@@ -34,7 +36,7 @@ class SampleFilter:
 
 
 def open_samples(store: Store, key: str) -> pq.ParquetFile | None:
-    """A data file; None while its shard is not generated."""
+    """A data file; None where there is none (any more)."""
     file = store.file(key)
     return None if file is None else pq.ParquetFile(file)
 
@@ -49,15 +51,14 @@ def rows(file: pq.ParquetFile) -> list[dict[str, Any]]:
     return [{**row, "label": classes[row["label"]]} for row in file.read(columns=columns).to_pylist()]
 
 
-def files(root: str, plan: Plan, only: SampleFilter) -> list[tuple[str, Verdict]]:
-    """Keys of the data files that may hold samples of the filter, shard by shard."""
-    rejected = plan.rejected_files(root)
-    chosen: list[tuple[str, Verdict]] = []
-    for number, key in enumerate(plan.data_files(root)):
+def files(plan: Plan, only: SampleFilter) -> list[tuple[int, Verdict]]:
+    """The data files that may hold samples of the filter, by the number of their shard."""
+    chosen: list[tuple[int, Verdict]] = []
+    for number in range(plan.shards):
         if only.verdict != "dropped" and only.reason is None:
-            chosen.append((key, "kept"))
+            chosen.append((number, "kept"))
         if only.verdict != "kept" and number < plan.generated_shards:
-            chosen.append((rejected[number], "dropped"))
+            chosen.append((number, "dropped"))
     return chosen
 
 
@@ -69,33 +70,34 @@ def page(
     A page may hold fewer than `limit`, even none, though more follow: it reads a bounded number of files.
     """
     plan = read_plan(store, root)
-    keys = files(root, plan, only) if plan else []
+    if plan is None:
+        return [], None
+    places = files(plan, only)
     samples: list[dict[str, Any]] = []
     first, offset = start
-    for number in range(first, min(first + FILES, len(keys))):
-        key, verdict = keys[number]
-        file = open_samples(store, key)
+    for number in range(first, min(first + FILES, len(places))):
+        shard, verdict = places[number]
+        key = (stored(store, root, plan, shard) or {}).get(KINDS[verdict])  # None while it is not done
+        file = None if key is None else open_samples(store, key)
         for row, values in enumerate([] if file is None else rows(file)):
             if (number, row) < (first, offset) or not only.accepts(values):
                 continue
             if len(samples) == limit:
                 return samples, (number, row)
             samples.append(sample(values, verdict))
-    return samples, (first + FILES, 0) if first + FILES < len(keys) else None
+    return samples, (first + FILES, 0) if first + FILES < len(places) else None
 
 
-def files_of(root: str, plan: Plan, index: int) -> Iterator[str]:
+def files_of(store: Store, root: str, plan: Plan, index: int) -> Iterator[str]:
     """The files that may hold sample `index`: indices are dealt to shards in turn."""
     for number in (n for n in range(plan.shards) if index in plan.indices(n)):
-        yield plan.data_file(root, number)
-        if number < plan.generated_shards:
-            yield plan.rejected_files(root)[number]
+        yield from (stored(store, root, plan, number) or {}).values()
 
 
 def image(store: Store, root: str, index: int, attempt: int) -> bytes | None:
     """The encoded image of one sample; None if there is no such sample."""
     plan = read_plan(store, root)
-    for key in files_of(root, plan, index) if plan else ():
+    for key in files_of(store, root, plan, index) if plan else ():
         if (file := open_samples(store, key)) is None:
             continue
         table = file.read(columns=["index", "attempt"])

@@ -1,5 +1,6 @@
 """A refreshed version against the one before it."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -41,8 +42,8 @@ def composition(base: Base) -> dict[str, Any]:
     """Training images and samples of a version by class and by group, and its evaluation."""
     real = [(item.label, item.group) for item in base.splits["train"]]
     generated: Counter[tuple[str, str | None]] = Counter()
-    for key in base.plan.data_files(base.root):
-        if file := browse.open_samples(base.store, key):
+    for files in base.files:
+        if file := browse.open_samples(base.store, files["data"]):
             generated.update((row["label"], row["group"]) for row in browse.rows(file))
     result: dict[str, Any] = {"evaluation": accuracies(base.store, base.root)}
     for place, kind in enumerate(("classes", "groups")):
@@ -53,7 +54,7 @@ def composition(base: Base) -> dict[str, Any]:
 
 
 def compare(store: Store, name: str, number: int, previous: int) -> dict[str, Any]:
-    """The diff of a published version against the one before it; stored as diff.json."""
+    """The diff of a published version against the one before it; stored as diff.json, where the first writer wins."""
     after, before = open_base(store, name, number), open_base(store, name, previous)
     counts = store.json(keys.manifest(after.root))["counts"]
     result = {
@@ -64,5 +65,4 @@ def compare(store: Store, name: str, number: int, previous: int) -> dict[str, An
         "before": composition(before),
         "after": composition(after),
     }
-    store.create(keys.diff(after.root), canonical(result))
-    return result
+    return dict(json.loads(store.put_first(keys.diff(after.root), canonical(result))))

@@ -1,12 +1,14 @@
 """Turning finished shards into a version: counts, quality, card, figures, and the manifest, last.
 
-A version exists when its manifest is in the store; a manifest names only what is there.
+A version exists when its manifest is in the store; a manifest names only what is there. Of several workers that finalize,
+the first to write an object wins, and sizes and hashes are those of what is in the store: one that was thought dead changes
+nothing. No model is loaded, and no checkpoint has to be there.
 """
 
-import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from pipelines.errors import StoreError
@@ -20,6 +22,7 @@ from pipelines.store import keys
 from pipelines.store.canonical import canonical
 from pipelines.store.object_store import Store
 from pipelines.version import rows
+from pipelines.version.files import Files, data_entries, description, remove_unnamed, reported
 from pipelines.version.plan import Plan
 from pipelines.version.shard import carried_report
 
@@ -83,7 +86,7 @@ def mean_scores(store: Store, files: Sequence[str]) -> dict[str, float]:
     sums: Counter[str] = Counter()
     counts: Counter[str] = Counter()
     for key in files:
-        for scores in rows.column(store.get(key), "scores"):
+        for scores in rows.column(store, key, "scores"):
             values = json.loads(scores)
             sums.update(values)
             counts.update(values.keys())
@@ -111,41 +114,38 @@ def quality(counts: dict[str, Any], scores: dict[str, float], problems: Sequence
     }
 
 
-def manifest(store: Store, root: str, plan: Plan, facts: dict[str, Any]) -> dict[str, Any]:
-    """Name every object of the version with its size and sha256, except what is derived from the version later.
+def other_entries(store: Store, root: str) -> list[dict[str, Any]]:
+    """Every object of the version with its size and sha256, but data files and what is derived from the version later."""
+    data = (f"{keys.data_folder(root)}/", f"{keys.rejected_folder(root)}/")
+    listed = [key for key in store.keys(root) if not key.startswith((*data, *keys.after_manifest(root)))]
+    return [description(key.removeprefix(f"{root}/"), store.get(key)) for key in listed]
 
-    A file that lies with an earlier version has its `key`, too; its `path` is where it belongs in this one.
-    """
-    later = (f"{root}/evaluation", f"{root}/report/", keys.manifest(root), keys.seconds(root), keys.diff(root))
-    places = {key.removeprefix(f"{root}/"): key for key in store.keys(root) if not key.startswith(later)}
-    places |= {
-        keys.data(root, number, plan.shards).removeprefix(f"{root}/"): part.key
-        for number, part in enumerate(plan.carried, plan.generated_shards)
-        if part.whole
-    }
-    files = []
-    for path, key in sorted(places.items()):
-        data = store.get(key)
-        elsewhere = {} if key.startswith(f"{root}/") else {"key": key}
-        files.append({"path": path, **elsewhere, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()})
-    return {**facts, "files": files}
+
+def painter_revision(resources: Resources, shards: Sequence[Files]) -> str:
+    """The revision of what generated the images, as the first of them says; without any, of the checkpoint's files here."""
+    files = [file for shard in shards for file in shard.values()]
+    revisions = (revision for key in files for revision in rows.column(resources.store, key, "revision") if revision)
+    return next(revisions, None) or resources.painter_revision
 
 
 def finalize(resources: Resources, plan: Plan) -> dict[str, Any]:
-    """Publish the version; return its manifest. Published before: the manifest that is there."""
-    store, root, spec, classes = resources.store, resources.root, resources.spec, resources.source.classes
+    """Publish the version; return its manifest. Published before, by whomever: the manifest that is there."""
+    store, root, spec = resources.store, resources.root, resources.spec
     if not store.exists(keys.manifest(root)):
-        shards, skipped, files = reports(store, root, plan), skipped_images(store, root), plan.data_files(root)
+        shards, skipped, classes = reports(store, root, plan), skipped_images(store, root), resources.source.classes
+        places = [reported(root, plan, number, report) for number, report in enumerate(shards)]
+        files = [place["data"] for place in places]
         counts = {**totals(shards, skipped), "shortfall": shortfall(plan, shards)}
         summary = quality(counts, mean_scores(store, files), [*resources.source.problems, *skipped])
-        store.create(keys.quality(root), canonical(summary))
-        revision = resources.painter_revision
+        store.put_first(keys.quality(root), canonical(summary))
+        revision = painter_revision(resources, places)
         text = card(spec, counts, summary, classes, version=resources.number, revision=revision)
-        store.create(keys.card(root), text.encode())
+        store.put_first(keys.card(root), text.encode())
         if images := first_images(store, files, SHEET):
-            store.create(keys.figure(root, "samples.png"), contact_sheet(images, columns=8))
-        data = [f for f in manifest(store, root, plan, {})["files"] if f["path"].startswith(("data/", "rejected/"))]
-        store.create(keys.croissant(root), croissant(spec, classes, data, version=resources.number))
+            store.put_first(keys.figure(root, "samples.png"), contact_sheet(images, columns=8))
+        data = data_entries(store, root, plan, shards)
+        remove_unnamed(store, root, data)
+        store.put_first(keys.croissant(root), croissant(spec, classes, data, version=resources.number))
         facts = {
             "name": spec.name,
             "version": resources.number,
@@ -153,6 +153,7 @@ def finalize(resources: Resources, plan: Plan) -> dict[str, Any]:
             "spec": plan.spec,
             "source": plan.source,
             "counts": counts,
+            "files": sorted([*data, *other_entries(store, root)], key=itemgetter("path")),
         }
-        store.create(keys.manifest(root), canonical(manifest(store, root, plan, facts)))
+        store.put_first(keys.manifest(root), canonical(facts))
     return dict(store.json(keys.manifest(root)))

@@ -151,19 +151,6 @@ class Plan:
         """The planned images of a shard that is generated."""
         return [self.image(index) for index in self.indices(number)]
 
-    def data_file(self, root: str, number: int) -> str:
-        """Where a shard's samples lie: with the version, or with the earlier one that they are carried from."""
-        part = self.carried_part(number)
-        return part.key if part and part.whole else keys.data(root, number, self.shards)
-
-    def data_files(self, root: str) -> list[str]:
-        """Where the samples of all shards lie, in their order."""
-        return [self.data_file(root, number) for number in range(self.shards)]
-
-    def rejected_files(self, root: str) -> list[str]:
-        """Where the dropped candidates of the generated shards lie, in their order."""
-        return [keys.rejected(root, number, self.shards) for number in range(self.generated_shards)]
-
     def as_json(self) -> dict[str, Any]:
         """As stored, where quotas are called `cells` and a carried file's indices `slots`."""
         document = asdict(self)

@@ -19,6 +19,7 @@ from pipelines.spec import VersionSpec, parse
 from pipelines.store import keys
 from pipelines.store.object_store import Store
 from pipelines.version import browse
+from pipelines.version.files import Files, all_stored
 from pipelines.version.plan import Carried, Plan, quotas, read_plan
 
 Content = tuple[str, str, str | None]  # sha256, label, group: what an image is, whatever it is called
@@ -57,6 +58,11 @@ class Base:
         key = keys.source(self.root)
         listing = self.store.json(key) if self.store.exists(key) else {}
         return {split: [Item(**item) for item in listing.get(split, [])] for split in SPLITS}
+
+    @cached_property
+    def files(self) -> list[Files]:
+        """Where its shards lie, as their reports say."""
+        return all_stored(self.store, self.root, self.plan)
 
     def contents(self, label: str) -> Counter[Content]:
         return Counter(content(item) for item in self.splits["train"] if item.label == label)
@@ -112,7 +118,7 @@ class OpenQuotas:
 
 def carry(base: Base, number: int, quotas: OpenQuotas, classes: tuple[str, ...]) -> tuple[Carried, list[dict[str, Any]]]:
     """One shard of the earlier version: what is carried of it, and all its rows."""
-    key, indices = base.plan.data_file(base.root, number), base.plan.indices(number)
+    key, indices = base.files[number]["data"], base.plan.indices(number)
     file = browse.open_samples(base.store, key)
     if file is None:
         raise StoreError(f"{key}: no such object, though version {base.number} names it; ask for a whole version")

@@ -12,11 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Features, Image, Value
 
+from pipelines.errors import StoreError
 from pipelines.learning.resources import Resources
+from pipelines.progress import step
 from pipelines.records import Sample
 from pipelines.source.class_labels import class_names
 from pipelines.source.encode import encode as encode_image
 from pipelines.store.object_store import Store
+from pipelines.version.files import Kind, all_stored
 from pipelines.version.plan import Plan
 
 THREADS = min(8, os.cpu_count() or 1)  # and images in memory at a time
@@ -93,6 +96,7 @@ def encoded_images(samples: Sequence[Sample], resources: Resources) -> Iterator[
     """The images as they are stored, a few at a time in threads: a large one takes longer to compress than to generate."""
     with ThreadPoolExecutor(THREADS) as pool:
         for start in range(0, len(samples), THREADS):
+            step()
             part = [resources.view.finished(sample.candidate) for sample in samples[start : start + THREADS]]
             yield from pool.map(partial(encode_image, encoding=resources.spec.encoding), part)
 
@@ -120,13 +124,16 @@ def read(data: bytes) -> list[dict[str, Any]]:
     return [{**row, "image": row["image"]["bytes"]} for row in rows]
 
 
-def column(data: bytes, name: str) -> list[Any]:
-    """One column of such a file."""
-    values: list[Any] = pq.read_table(io.BytesIO(data), columns=[name]).column(name).to_pylist()
+def column(store: Store, key: str, name: str) -> list[Any]:
+    """One column of such a file, whose other columns are not fetched. Raises StoreError when there is none."""
+    file = store.file(key)
+    if file is None:
+        raise StoreError(f"{key}: no such object, though a report names it")
+    values: list[Any] = pq.ParquetFile(file).read(columns=[name]).column(name).to_pylist()
     return values
 
 
 def read_shards(store: Store, root: str, plan: Plan, *, rejected: bool = False) -> list[dict[str, Any]]:
     """The kept, or else the rejected, rows of all shards of a version, in their order."""
-    files = plan.rejected_files(root) if rejected else plan.data_files(root)
-    return [row for key in files for row in read(store.get(key))]
+    kind: Kind = "rejected" if rejected else "data"
+    return [row for files in all_stored(store, root, plan) if kind in files for row in read(store.get(files[kind]))]

@@ -7,10 +7,12 @@ import yaml
 
 from pipelines.learning.resources import Resources
 from pipelines.methods import Method
+from pipelines.progress import step
 from pipelines.report.page import DisplayedSample, Page
 from pipelines.source.decode import decode
 from pipelines.source.frames import cut
 from pipelines.version import rows
+from pipelines.version.files import all_stored
 from pipelines.version.plan import Plan
 
 SAMPLES = 12  # of the kept, and of each reason
@@ -38,6 +40,7 @@ def displayed(resources: Resources, method: Method, rows: list[dict[str, Any]]) 
     parts = {item.id: part for (item, _), part in zip(regions, framed, strict=True)}
     samples = []
     for row in rows:
+        step()
         image, part = decode(row["image"], allow_synthetic=True), parts.get(row["source_id"])
         if part is not None and view.framing == "pad":
             image = view.fit(image)
@@ -60,8 +63,10 @@ def displayed(resources: Resources, method: Method, rows: list[dict[str, Any]]) 
 
 
 def showcase(resources: Resources, plan: Plan, method: Method, summary: dict[str, Any]) -> Page:
-    files = plan.data_files(resources.root)[:SHARDS] + plan.rejected_files(resources.root)[:SHARDS]
-    every = [row for key in files for row in rows.read(resources.store.get(key))]
+    files = all_stored(resources.store, resources.root, plan)
+    kept = [shard["data"] for shard in files[:SHARDS]]
+    dropped = [shard["rejected"] for shard in files[:SHARDS] if "rejected" in shard]
+    every = [row for key in kept + dropped for row in rows.read(resources.store.get(key))]
     tokens = method.concepts.tokens.learned if plan.planned else {}  # where all was carried, none was needed
     return Page(
         title=f"{resources.spec.name}, version {summary['version']}",

@@ -11,6 +11,7 @@ from transformers import ResNetConfig, ResNetForImageClassification
 
 from pipelines.backbones.locate import CLASSIFIER, locate
 from pipelines.errors import ModelError
+from pipelines.progress import step
 from pipelines.records import Image
 from pipelines.tensors import tensor
 
@@ -47,7 +48,8 @@ class Classifier(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """float32 (n, 3, h, w) in -1..1 to logits (n, classes)."""
+        """float32 (n, 3, h, w) in -1..1 to logits (n, classes). Every call is a step of the work."""
+        step()
         if self.side and pictures.shape[-1] != self.side:
             pictures = F.interpolate(pictures, (self.side, self.side), mode="bilinear", antialias=True)
         normal = (((pictures + 1) / 2 - self.mean) / self.std).contiguous(memory_format=torch.channels_last)

@@ -10,6 +10,7 @@ from transformers import CLIPModel, CLIPProcessor
 
 from pipelines.backbones.locate import CLIP, locate
 from pipelines.errors import ModelError
+from pipelines.progress import step
 from pipelines.prompts import TEMPLATES, fill
 from pipelines.records import Image
 from pipelines.tensors import choose_device
@@ -33,6 +34,7 @@ class Clip:
         """One embedding an image."""
         parts = []
         for start in range(0, len(images), BATCH):
+            step()
             batch = [PIL.Image.fromarray(image) for image in images[start : start + BATCH]]
             inputs = self.processor(images=batch, return_tensors="pt").to(self.device)
             parts.append(F.normalize(self.model.get_image_features(**inputs).pooler_output, dim=1).cpu())

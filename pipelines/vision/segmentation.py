@@ -23,6 +23,7 @@ from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.locate import CLIPSEG, DETECTOR, SAM, locate
 from pipelines.backbones.unet import UNetBackbone
 from pipelines.errors import ModelError
+from pipelines.progress import step
 from pipelines.prompts import fill
 from pipelines.records import Image, Mask
 from pipelines.spec.models import CROSS_ATTENTION
@@ -115,6 +116,7 @@ class GroundedSam:
         return [self.one(image, word) for image in images]
 
     def one(self, image: Image, word: str) -> Mask | None:
+        step()
         inputs = self.detector_processor(images=image, text=f"{word}.", return_tensors="pt").to(self.device)
         detected = self.detector_processor.post_process_grounded_object_detection(
             self.detector(**inputs), inputs.input_ids, threshold=self.threshold, target_sizes=[image.shape[:2]]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import SourceError
+from pipelines.progress import step
 from pipelines.records import Candidate, Examples, Frame, FramedImage, Image, Item, Mask, Problem
 from pipelines.source.frames import around, centre, cut, enclosing, inside, moved, put_back, within
 from pipelines.source.source import Source
@@ -34,6 +35,11 @@ class SourceView:
     def resolution(self) -> int:
         return self.models.resolution
 
+    def read(self, item: Item) -> Image:
+        """The pixels of an image of the source."""
+        step()
+        return self.source.read(item)
+
     def overview(self, image: Image) -> Frame:
         """What classifiers and segmenters see of an image of any size."""
         return (centre if self.framing == "crop" else enclosing)(*image.shape[:2])
@@ -44,11 +50,11 @@ class SourceView:
 
     def images(self, items: Sequence[Item]) -> list[Image]:
         """The overview of each image."""
-        return [self.fit(self.source.read(item)) for item in items]
+        return [self.fit(self.read(item)) for item in items]
 
     def framed(self, items: Sequence[Item], regions: Sequence[Mask]) -> list[FramedImage]:
         """What is painted of each image, for the region in its overview."""
-        return [self.frame(self.source.read(item), mask) for item, mask in zip(items, regions, strict=True)]
+        return [self.frame(self.read(item), mask) for item, mask in zip(items, regions, strict=True)]
 
     def frame(self, image: Image, mask: Mask) -> FramedImage:
         """What is painted of an image, for the region in its overview."""
@@ -60,7 +66,7 @@ class SourceView:
         """A painted frame as it is stored: in its image, which keeps its size; by `crop` and `pad` the frame alone."""
         if self.framing == "crop":
             return painted
-        image = self.source.read(item)
+        image = self.read(item)
         if self.framing == "pad":
             return within(painted, frame, *image.shape[:2])
         return put_back(image, painted, frame, mask)
@@ -77,7 +83,7 @@ class SourceView:
         request = candidate.request
         if request.source is None or request.frame is None or request.mask is None:
             return replace(candidate, image=self.fit(candidate.image))
-        image = self.source.read(request.source)
+        image = self.read(request.source)
         overview = self.overview(image)
         if request.frame == overview:
             return candidate
@@ -97,8 +103,11 @@ class SourceView:
 
     def segment(self, images: Sequence[Image], word: str) -> list[Mask | None]:
         """The mask of what `word` names in each image, None where it is not detected."""
-        batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
-        return [mask for batch in batches for mask in self.models.segmenter.segment(batch, word)]
+        masks: list[Mask | None] = []
+        for start in range(0, len(images), BATCH):
+            step()
+            masks += self.models.segmenter.segment(images[start : start + BATCH], word)
+        return masks
 
     def object_masks(self, items: Sequence[Item], word: str | None) -> list[Mask | None]:
         """Masks of `word` in overviews, each segmented once; without a word, masks of all of them."""
@@ -108,7 +117,7 @@ class SourceView:
         new = [item for item in items if (item.id, word) not in self.masks]
         for start in range(0, len(new), BATCH):
             batch = new[start : start + BATCH]
-            images = [self.source.read(item) for item in batch]
+            images = [self.read(item) for item in batch]
             for item, image, mask in zip(batch, images, self.segment(list(map(self.fit, images)), word), strict=True):
                 self.masks[item.id, word] = None if mask is None else self.packed(mask, image)
         packed = [self.masks[item.id, word] for item in items]

@@ -54,7 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     check_roots(settings)
     migrated(settings.database)
-    database, broker = Database.open(settings.database, DATABASE_PATIENCE), open_broker(settings.broker_url)
+    database, broker = Database.open(settings.database, DATABASE_PATIENCE), open_broker(settings.broker)
     app = FastAPI(
         title="Counterpoise",
         summary="Makes the training images a dataset lacks.",
@@ -70,7 +70,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         broker,
         Waker(broker),
         Readiness.of(settings, database),
-        PreviewBroker(settings.broker_url),
+        PreviewBroker(settings.broker),
         registry,
     )
     problems.install(app)

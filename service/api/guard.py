@@ -35,7 +35,7 @@ def key_of(headers: Headers, path: str) -> str | None:
 
 
 async def identify(context: AppContext, headers: Headers, path: str) -> Caller:
-    """The caller by the request's API key; anybody may do everything where none is needed. Raises 401 without a valid one,
+    """The caller by the request's API key; anybody may do everything where no key is needed. Raises 401 without a valid one,
     and CapReached for too many requests."""
     if not context.settings.auth:
         return Caller("default", api_keys.SCOPES)

@@ -18,6 +18,7 @@ from service.cli.watch import watch
 from service.client import Client
 from service.schedules.cron import next_tick
 from service.schedules.schemas import ScheduleView
+from service.sources.schemas import UploadView
 from service.versions.schemas import VersionView
 
 REFUSED_LISTED = 20  # refused images that are printed
@@ -34,9 +35,15 @@ def version_line(version: VersionView) -> str:
     return f"{version.dataset} {version.number}: {version.state}" + (f" ({counts})" if counts else "")
 
 
+def upload_line(upload: UploadView) -> str:
+    size = f"upload {upload.id} to {upload.source}, {upload.size / 2**20:.1f} MiB"
+    return f"{size}: waiting for a worker of the service" if upload.state == "waiting" else f"{size}: {upload.state}"
+
+
 def upload_folder(client: Client, spec: VersionSpec) -> VersionSpec:
-    """The spec of the uploaded source, once the images of its folder are sent; those refused are printed."""
-    uploaded, source = client.upload_folder(spec)
+    """The spec of the uploaded source, once the images of its folder are sent and read; those refused are printed."""
+    with console.status("sending the images") as progress:
+        uploaded, source = client.upload_folder(spec, lambda upload: progress.update(upload_line(upload)))
     if source is not None:
         console.print(f"{quantity(source.images, 'image')} sent, {len(source.refused)} refused")
         for image in source.refused[:REFUSED_LISTED]:

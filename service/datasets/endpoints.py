@@ -18,7 +18,7 @@ from service.state.versions import VersionRunning
 from service.versions.creation import create_and_wake, wake_worker
 from service.versions.lookups import find_version, require_name
 from service.versions.schemas import VersionView
-from service.versions.submission import admit, unpin
+from service.versions.submission import admit, require_read, unpin
 
 router = APIRouter(route_class=Route, prefix="/v1/datasets", tags=["datasets"], responses=documented(401, 403, 422))
 
@@ -68,6 +68,7 @@ def refresh_dataset(
 ) -> VersionView:
     """Create the next version from what has changed in the source; if nothing has, it ends as unchanged."""
     spec = require_name(request.spec or default_spec(context, caller, name), name)
+    require_read(unpin(spec), context.database, caller.tenant)
     document = admit(unpin(spec), context.settings, context.store(caller))
     idempotent = IdempotentRequest.of(idempotency_key, [f"{name}:refresh", request.model_dump(mode="json")])
     return create_and_wake(context, caller, name, document, idempotent, response, refresh=True)

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from service.api.dependencies import AppContext, Context
 from service.api.guard import identify
@@ -33,8 +34,10 @@ async def may_see_why(context: AppContext, request: Request, *, down: bool) -> b
     """Whether the caller may read the errors; nobody's key is known while the database is down."""
     if down:
         return not context.settings.auth
-    caller = await identify(context, request.headers, request.url.path)
-    return caller is not None and caller.may("admin")
+    try:
+        return (await identify(context, request.headers, request.url.path)).may("admin")
+    except HTTPException:
+        return False
 
 
 def state(failure: str | None, *, explained: bool) -> str:

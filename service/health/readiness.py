@@ -55,7 +55,7 @@ class Readiness:
         return cls(
             {
                 "database": partial(check_database, database),
-                "broker": partial(check_broker, settings.broker_url),
+                "broker": partial(check_broker, settings.broker),
                 "store": partial(check_store, settings.store),
             }
         )

@@ -13,7 +13,7 @@ from service.schedules.views import schedule_view
 from service.state import schedules
 from service.versions.lookups import require_name
 from service.versions.schemas import EXAMPLE_SPEC
-from service.versions.submission import admit, unpin
+from service.versions.submission import admit, require_read, unpin
 
 router = APIRouter(
     route_class=Route, prefix="/v1/datasets/{name}/schedule", tags=["datasets"], responses=documented(401, 403, 422)
@@ -30,6 +30,7 @@ def put_schedule(
 ) -> ScheduleView:
     """Refresh a dataset by the clock. Replaces the schedule that it has."""
     spec = unpin(require_name(request.spec, name))
+    require_read(spec, context.database, caller.tenant)
     admit(spec, context.settings, context.store(caller))
     row = schedules.put(
         context.database, caller.tenant, name, cron=request.cron, time_zone=request.time_zone,

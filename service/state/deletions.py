@@ -65,8 +65,7 @@ def forget_latest(session: Session, dataset: Dataset) -> None:
 
 def complete(database: Database, lease: Lease) -> None:
     """All files of the version are gone: now its row is, with its units, events and idempotency keys. Raises LeaseLost."""
-    assert lease.version is not None
     with database.write() as session:
-        transitions.lock(session, lease.version)
+        leases.lock(session, lease.version, None)
         leases.end_lease(session, lease, state="done")
         session.execute(delete(Version).where(Version.id == lease.version))

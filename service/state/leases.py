@@ -2,9 +2,10 @@
 
 A lease has an owner and a fence, a number that goes up with each lease of the unit: a worker with a lower one has lost the
 unit, and nothing that it writes here counts. A heartbeat renews the lease; one that is not renewed expires, and the unit is
-available again. Every transaction locks the version before its units.
+available again. Every transaction locks the version, or the upload, before its units.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +13,11 @@ from sqlalchemy import and_, select, update
 from sqlalchemy.orm import Session
 
 from service.caps import lock_tenant
-from service.state import counts, events, transitions
+from service.state import counts, events, transitions, uploads
 from service.state.database import Database
 from service.state.lifecycle import Stage
 from service.state.queue import available, count_running, version_active
-from service.state.tables import Unit, Version, now
+from service.state.tables import Unit, Upload, Version, now
 
 ATTEMPTS = 5  # leases of a unit, after which its version fails
 BACKOFF = 2.0  # seconds before the second attempt; doubled for each that follows
@@ -24,13 +25,14 @@ LONGEST_BACKOFF = 600.0  # seconds
 
 
 class LeaseLost(Exception):
-    """Another worker holds the unit, or its version was cancelled: stop, and write nothing."""
+    """Another worker holds the unit, or its version was cancelled or removed: stop, and write nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
     unit: int  # id of the row
-    version: int  # id of the row
+    version: int | None  # id of the row; None: it is an upload's unit
+    upload: int | None  # likewise
     stage: Stage
     number: int  # of the unit in its stage, from 0
     fence: int
@@ -48,7 +50,7 @@ class Lease:
 
 def acquire(database: Database, unit: int, owner: str, seconds: float, running_cap: int = 0) -> Lease | None:
     """Lease a unit for so many seconds; None if it is not available, or if its tenant has `running_cap` running units (0: no
-    cap). A unit that was leased too often fails its version."""
+    cap). A unit that was leased too often fails its version or upload."""
     values = {
         "state": "leased",
         "owner": owner,
@@ -58,29 +60,46 @@ def acquire(database: Database, unit: int, owner: str, seconds: float, running_c
     }
     columns = Unit.stage, Unit.number, Unit.fence, Unit.attempts
     with database.write() as session:
-        version_id = session.scalar(select(Unit.version_id).where(Unit.id == unit))
-        if version_id is None:
+        owners = session.execute(select(Unit.version_id, Unit.upload_id).where(Unit.id == unit)).one_or_none()
+        if owners is None:
             return None
-        version = session.get(Version, version_id, with_for_update=True)
-        if version is None:  # its removal was completed meanwhile
+        version_id, upload_id = owners.tuple()
+        try:
+            locked = lock(session, version_id, upload_id)
+        except LeaseLost:
             return None
-        if running_cap and not below_cap(session, version.tenant, running_cap):
+        if running_cap and not below_cap(session, locked.tenant, running_cap):
             return None
         statement = update(Unit).where(Unit.id == unit, available()).values(values).returning(*columns)
         row = session.execute(statement).one_or_none()
         if row is None:
             return None
-        lease = Lease(unit, version_id, *row.tuple(), owner=owner)
+        lease = Lease(unit, version_id, upload_id, *row.tuple(), owner=owner)
         if lease.attempts > ATTEMPTS and not lease.endless:
-            fail_version(session, lease, f"{lease}: its worker died {ATTEMPTS} times")
+            fail_whole(session, lease, f"{lease}: its worker died {ATTEMPTS} times")
             return None
-        transitions.start(session, version, lease.stage)
+        if isinstance(locked, Version):
+            transitions.start(session, locked, lease.stage)
+        else:
+            locked.state = "reading"
         return lease
 
 
 def below_cap(session: Session, tenant: str, running_cap: int) -> bool:
     lock_tenant(session, tenant)
     return count_running(session, Unit.tenant == tenant)[tenant] < running_cap
+
+
+def lock(session: Session, version_id: int | None, upload_id: int | None) -> Version | Upload:
+    """The row that a unit works for, locked until the transaction ends. Raises LeaseLost when it is gone."""
+    row: Version | Upload | None
+    if version_id is not None:
+        row = session.get(Version, version_id, with_for_update=True)
+    else:
+        row = session.get(Upload, upload_id, with_for_update=True)
+    if row is None:
+        raise LeaseLost("what the unit works for is gone")
+    return row
 
 
 def in_force(lease: Lease) -> Any:
@@ -110,9 +129,12 @@ def complete(
     unit_counts: dict[str, int] | None = None,
     seconds: float = 0.0,
 ) -> None:
-    """The unit is done, in so many seconds; `unit_counts`, from planning alone: units of each stage. Raises LeaseLost."""
+    """A version's unit is done, in so many seconds; `unit_counts`, from planning alone: units of each stage. Raises
+    LeaseLost."""
+    assert lease.version is not None
     with database.write() as session:
-        version = transitions.lock(session, lease.version)
+        version = lock(session, lease.version, None)
+        assert isinstance(version, Version)
         end_lease(session, lease, state="done", report=report, error=None)
         if unit_counts is not None:
             version.unit_counts = dict(unit_counts)
@@ -125,27 +147,51 @@ def complete(
         transitions.finish_cancelling(session, lease.version)
 
 
+def complete_upload(database: Database, lease: Lease, report: dict[str, Any], make_newest: Callable[[], None]) -> None:
+    """An upload is read, as the state of its `report["digest"]`; `make_newest` makes that the newest of its source, and is
+    called unless a later upload has ended. Raises LeaseLost."""
+    assert lease.upload is not None
+    with database.write() as session:
+        upload = lock(session, None, lease.upload)
+        assert isinstance(upload, Upload)
+        end_lease(session, lease, state="done", report=report, error=None)
+        uploads.publish(session, upload, report["digest"], make_newest)
+
+
 def release(database: Database, lease: Lease) -> None:
     """Give a unit back unfinished, available at once; the attempt does not count. A version that is being cancelled may be
     cancelled by it. Raises LeaseLost."""
     with database.write() as session:
-        transitions.lock(session, lease.version)
+        locked = lock(session, lease.version, lease.upload)
         end_lease(session, lease, state="ready", not_before=now(), attempts=Unit.attempts - 1)
-        transitions.finish_cancelling(session, lease.version)
+        give_back(session, locked)
 
 
 def fail(database: Database, lease: Lease, error: str, *, again: bool) -> None:
-    """The unit failed: it is tried again after a backoff, or fails its version. Raises LeaseLost."""
+    """The unit failed: it is tried again after a backoff, or fails its version or upload. Raises LeaseLost."""
     with database.write() as session:
-        transitions.lock(session, lease.version)
+        locked = lock(session, lease.version, lease.upload)
         if lease.endless or (again and lease.attempts < ATTEMPTS):
             backoff = min(BACKOFF * 2 ** min(lease.attempts - 1, 32), LONGEST_BACKOFF)
             end_lease(session, lease, state="ready", not_before=now() + backoff, error=error)
+            give_back(session, locked)
         else:
-            fail_version(session, lease, error)
-        transitions.finish_cancelling(session, lease.version)
+            fail_whole(session, lease, error)
 
 
-def fail_version(session: Session, lease: Lease, error: str) -> None:
+def give_back(session: Session, locked: Version | Upload) -> None:
+    """A unit is ready again: a version that is being cancelled may be cancelled by it, an upload waits."""
+    if isinstance(locked, Version):
+        transitions.finish_cancelling(session, locked.id)
+    else:
+        locked.state = "waiting"
+
+
+def fail_whole(session: Session, lease: Lease, error: str) -> None:
+    """The unit failed for good, and with it its version or upload."""
     end_lease(session, lease, state="failed", error=error)
-    transitions.stop(session, lease.version, "failed", error)
+    if lease.version is not None:
+        transitions.stop(session, lease.version, "failed", error)
+        transitions.finish_cancelling(session, lease.version)
+    elif lease.upload is not None:
+        uploads.end(session, uploads.lock(session, lease.upload), error)

@@ -17,7 +17,7 @@ from service.state.versions import VersionRunning
 from service.versions.creation import create_and_wake, wake_worker
 from service.versions.lookups import find_version, require_name
 from service.versions.schemas import EXAMPLE_SPEC, VersionPage, VersionView
-from service.versions.submission import admit
+from service.versions.submission import admit, require_read
 from service.versions.views import version_view
 
 router = APIRouter(route_class=Route, prefix="/v1", tags=["versions"], responses=documented(401, 403, 422))
@@ -33,6 +33,7 @@ def create_version(
     idempotency_key: IdempotencyKey = None,
 ) -> VersionView:
     """Create a version of a dataset from a spec."""
+    require_read(spec, context.database, caller.tenant)
     document = admit(require_name(spec, name), context.settings, context.store(caller))
     request = IdempotentRequest.of(idempotency_key, [name, spec.model_dump(mode="json")])
     return create_and_wake(context, caller, name, document, request, response)

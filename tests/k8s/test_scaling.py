@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text, update
 
-from service.state import leases, queue, transitions, versions
+from service.state import leases, queue, transitions, uploads, versions
 from service.state.database import Database
 from service.state.lifecycle import STAGE_OF, WORKER_KIND_OF, WORKER_KINDS, WorkerKind, stages_of
 from service.state.tables import Unit, Version
@@ -113,6 +113,15 @@ def test_a_version_that_is_completed_wants_none(database: Database) -> None:
         done(database)
     with database.read() as session:
         assert session.scalars(select(Version.state)).all() == ["completed"]
+    assert workers(database) == {"cpu": 0, "gpu": 0}
+
+
+def test_an_upload_wants_a_worker_until_it_is_read(database: Database) -> None:
+    uploads.create(database, "team", "birds", key="uploads/a", size=1, allow_synthetic=False)
+    assert workers(database) == {"cpu": 1, "gpu": 0}
+    lease = leased(database)
+    assert workers(database) == {"cpu": 1, "gpu": 0}
+    leases.complete_upload(database, lease, {"digest": "d"}, lambda: None)
     assert workers(database) == {"cpu": 0, "gpu": 0}
 
 

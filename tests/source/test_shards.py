@@ -256,7 +256,7 @@ def test_a_file_that_is_a_link_out_of_the_folder_is_refused(folder: Path, tmp_pa
 
 
 def test_a_file_too_large_in_a_tar_is_passed_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.source.archives.MAX_FILE", 2000)
+    monkeypatch.setattr("pipelines.source.tars.MAX_FILE", 2000)
     (folder / "a.tar").write_bytes(tar({**samples(), "film.mp4": bytes(3000)}))
     (problem,) = unpacked(folder).problems
     assert problem.id == "a.tar/film.mp4"

@@ -166,9 +166,9 @@ class Recorded(Store):
         super().put(key, data)
         self.written.append(key)
 
-    def create(self, key: str, data: bytes) -> None:
-        super().create(key, data)
+    def put_first(self, key: str, data: bytes) -> bytes:
         self.written.append(key)
+        return super().put_first(key, data)
 
 
 def test_the_report_is_written_last(resources: Resources) -> None:

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import SourceError, UnreachableError
+from pipelines.progress import with_steps
 from pipelines.records import Image, Item, Problem
-from pipelines.source.archives import Columns
 from pipelines.source.checks import Entry, collect
 from pipelines.source.decode import decode
 from pipelines.source.source import Source, checked
 from pipelines.source.splits import splits_of
+from pipelines.source.tables import Columns
 from pipelines.spec import HubSource
 from pipelines.spec.sources import local
 
@@ -31,9 +32,9 @@ def prepared(spec: HubSource) -> dict[str, Any]:
             else f"source.id: {spec.id} is a folder here, too; write ./{spec.id} for it, or work elsewhere"
         )
     try:
-        builder = datasets.load_dataset_builder(spec.id, spec.config, revision=spec.revision)
+        builder = with_steps(lambda: datasets.load_dataset_builder(spec.id, spec.config, revision=spec.revision))
         check(builder, spec.id)
-        builder.download_and_prepare()
+        with_steps(builder.download_and_prepare)
         return dict(builder.as_dataset())
     except SourceError:
         raise

@@ -8,12 +8,14 @@ from typing import IO, Any
 
 from pipelines.errors import SourceError
 from pipelines.records import Image, Item, Problem
-from pipelines.source.archives import Columns, Entries, damage, entries_of_parquet, entries_of_tar
-from pipelines.source.checks import Entry, collect
+from pipelines.source.archives import damage
+from pipelines.source.checks import Entries, Entry, collect
 from pipelines.source.decode import decode
 from pipelines.source.location import Location, open_location
 from pipelines.source.source import Source, checked
 from pipelines.source.splits import splits_of
+from pipelines.source.tables import Columns, entries_of_parquet
+from pipelines.source.tars import entries_of_tar
 from pipelines.spec import ParquetSource, WebDatasetSource
 
 

@@ -1,5 +1,6 @@
 """The commands on API keys."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,10 @@ def test_a_key_expires_has_limits_and_is_rotated(state: Database, monkeypatch: p
     limits = ("--limit", "running_units=4", "--limit", "requests_per_second=0.5")
     secret = call("keys", "create", "ci", "--tenant", "shop", "--expires", "90d", *limits).stdout.strip()
     caller = api_keys.authenticate(state, secret)
-    assert caller == api_keys.Caller("shop", ("read", "submit"), {"running_units": 4, "requests_per_second": 0.5})
+    assert caller == api_keys.Caller("shop", ("read", "submit"), 1, {"running_units": 4, "requests_per_second": 0.5})
     rotated = call("keys", "rotate", 1, "--grace", "0m")
     assert "key 2 expires on 20" in rotated.stderr
-    assert api_keys.authenticate(state, rotated.stdout.strip()) == caller
+    assert api_keys.authenticate(state, rotated.stdout.strip()) == replace(caller, key=2)
     with pytest.raises(api_keys.KeyExpired):
         api_keys.authenticate(state, secret)
     (first, second) = api_keys.list_all(state)
