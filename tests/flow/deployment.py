@@ -68,23 +68,10 @@ class Deployment:
         return self.spawn(f"worker-{len(self.workers)}", *worker)
 
     def api(self, port: int) -> subprocess.Popen[bytes]:
-<<<<<<< HEAD
         return self.spawn("api", "service.cli", "api", "--port", str(port))
 
     def scheduler(self) -> subprocess.Popen[bytes]:
         return self.spawn("scheduler", "service.cli", "scheduler")
-=======
-        environment = {
-            **os.environ,
-            **self.environment,
-            "COUNTERPOISE_STATE_DIR": str(self.settings.state_dir),
-            "COUNTERPOISE_BROKER_URL": self.settings.broker,
-        }
-        command = [sys.executable, "-m", "service.cli", "api", "--port", str(port)]
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
-        self.workers.append(process)
-        return process
->>>>>>> main
 
     def caught(self, version: int, state: str, seconds: float = 120) -> None:
         """Return as soon as the version is in this state, however short: to strike there."""
