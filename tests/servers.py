@@ -217,6 +217,7 @@ def faulty(port: int, every: int) -> Iterator[Proxy]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that are killed leave their connections
     proxy.port = server.server_port
     with serving(server):
         yield proxy
