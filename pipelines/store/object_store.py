@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -92,9 +93,11 @@ class Store:
     def open(cls, url: str | Path, patience: Patience = WORK) -> "Store":
         """Open a folder (made if missing) or a URL such as s3://bucket/prefix."""
         if "://" in str(url):
-            timeouts: ClientConfig = {"connect_timeout": patience.connect, "timeout": patience.attempt}
+            # A client that is given any options takes none from the environment.
+            plain = os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true")
+            options: ClientConfig = {"connect_timeout": patience.connect, "timeout": patience.attempt, "allow_http": plain}
             retry: RetryConfig = {"max_retries": patience.retries, "retry_timeout": timedelta(seconds=patience.seconds)}
-            return cls(from_url(str(url), client_options=timeouts, retry_config=retry), patience)
+            return cls(from_url(str(url), client_options=options, retry_config=retry), patience)
         try:
             Path(url).mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -44,36 +44,34 @@ class Deployment:
     settings: Settings
     database: Database
     environment: dict[str, str] = field(default_factory=dict)  # of the workers, beside the settings
-    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)  # all processes that were started
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def spawn(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start `python -m ...` with the settings, in a group of its own; what it prints is added to its log."""
         names = ("state_dir", "broker_url", "database_url", "store_url", "lease_seconds", "sweep_seconds")
         environment = {f"COUNTERPOISE_{n.upper()}": str(getattr(self.settings, n)) for n in names}
-        command = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", "cpu,gpu", "-l", "info"]
-        log = (self.folder / f"worker-{len(self.workers)}.log").open("wb")
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, **environment, **self.environment},
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        log.close()
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *arguments],
+                cwd=ROOT,
+                env={**os.environ, **environment, **self.environment},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         self.workers.append(process)
         return process
 
+    def start(self) -> subprocess.Popen[bytes]:
+        """A worker of both kinds of work."""
+        worker = ("celery", "-A", "workers.app", "worker", "-Q", "cpu,gpu", "-l", "info")
+        return self.spawn(f"worker-{len(self.workers)}", *worker)
+
     def api(self, port: int) -> subprocess.Popen[bytes]:
-        environment = {
-            **os.environ,
-            **self.environment,
-            "COUNTERPOISE_STATE_DIR": str(self.settings.state_dir),
-            "COUNTERPOISE_BROKER_URL": self.settings.broker,
-        }
-        command = [sys.executable, "-m", "service.cli", "api", "--port", str(port)]
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
-        self.workers.append(process)
-        return process
+        return self.spawn("api", "service.cli", "api", "--port", str(port))
+
+    def scheduler(self) -> subprocess.Popen[bytes]:
+        return self.spawn("scheduler", "service.cli", "scheduler")
 
     def caught(self, version: int, state: str, seconds: float = 120) -> None:
         """Return as soon as the version is in this state, however short: to strike there."""

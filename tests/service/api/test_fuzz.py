@@ -9,30 +9,13 @@ import schemathesis
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import one_of
-from schemathesis import GenerationMode
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 
-from service.api.app import create_app
-from service.settings import Settings
+from tests.fuzz import BOTH, CHECKS, application, document_of, fuzzing
 from tests.service.calls import SHOES, SPEC, context, key
 
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-# No broker: versions must be accepted all the same. Previews and /readyz would truly be unavailable.
-APP = create_app(Settings(state_dir=Path(mkdtemp()), broker_url="redis://127.0.0.1:1/0"))
+APP = application(Path(mkdtemp()))
 KEY = {"Authorization": f"Bearer {key(TestClient(APP))}"}
-DOCUMENT = schemathesis.openapi.from_asgi("/openapi.json", APP, headers=KEY)
-LEFT_OUT = ("/v1/previews", "/v1/previews/{preview_id}", "/readyz")
-OPERATIONS = [found.ok() for found in DOCUMENT.get_all_operations() if found.ok().path not in LEFT_OUT]
-
-
-@schemathesis.serializer("application/x-tar", "application/zip", "application/vnd.apache.parquet")
-def archive(_context: schemathesis.SerializationContext, value: object) -> bytes:
-    return value if isinstance(value, bytes) else str(value).encode()
+OPERATIONS = [found.ok() for found in document_of(APP, KEY).get_all_operations()]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +29,7 @@ def headers() -> Iterator[dict[str, str]]:
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: f"{operation.method.upper()} {operation.path}")
 def test_every_answer_is_as_described(operation: schemathesis.schemas.APIOperation, headers: dict[str, str]) -> None:
-    modes = [operation.as_strategy(generation_mode=mode) for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)]
+    modes = [operation.as_strategy(generation_mode=mode) for mode in BOTH]
 
     @settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(one_of(modes))
@@ -54,3 +37,10 @@ def test_every_answer_is_as_described(operation: schemathesis.schemas.APIOperati
         case.call_and_validate(checks=CHECKS, headers=headers)
 
     answered()
+
+
+def test_sequences_that_use_earlier_answers_are_answered_as_described(tmp_path: Path) -> None:
+    with fuzzing(tmp_path) as fuzz:
+        fuzz.sequences(0)
+    assert fuzz.wrong == {}
+    assert {200, 202, 204, 404, 409, 422} <= set(fuzz.statuses)
