@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from pipelines.errors import SourceError
-from pipelines.source.upload import newest
+from pipelines.source.upload import describe, newest
 from pipelines.store import keys
 from pipelines.store.canonical import canonical, digest
 from pipelines.store.object_store import Store
@@ -59,6 +59,7 @@ def publish_without(store: Store, name: str, images: Collection[str]) -> str:
         index = {**index, "items": rows}
         key = digest(index)
         store.put(keys.index(name, key), canonical(index))
+        store.put(keys.summary(name, key), canonical(describe(index, key)))
         store.put(keys.newest(name), canonical({"digest": key}))
     return key
 
@@ -73,4 +74,4 @@ def drop_states(store: Store, name: str, images: Collection[str] | None) -> None
     gone = {row["sha256"] for state in doomed for row in own[state]}
     gone -= {row["sha256"] for state, rows in own.items() if state not in doomed for row in rows}
     store.delete_all([keys.blob(sha256) for sha256 in gone - held_by_others(store, name)])
-    store.delete_all([key for state in doomed for key in (keys.index(name, state), f"sources/{name}/{state}.summary.json")])
+    store.delete_all([key for state in doomed for key in (keys.index(name, state), keys.summary(name, state))])

@@ -15,7 +15,7 @@ from sqlalchemy import update
 from service.caps import CapReached, Caps, TokenBuckets
 from service.client import transient
 from service.settings import Settings
-from service.state import leases, queue, transitions, versions
+from service.state import deletions, leases, queue, transitions, versions
 from service.state.database import Database
 from service.state.tables import ApiKey
 from tests.servers import free_port
@@ -90,6 +90,11 @@ def test_a_finalized_version_has_its_size_and_beyond_the_cap_nothing_is_taken_in
         assert "1000 bytes are stored, of 1000 that you may have; delete versions" in problem(refused, 429)["detail"]
     transitions.cancel(database, version.id)
     assert client.delete(f"{SHOES}/1").status_code == 202
+    problem(client.post(SHOES, json=SPEC), 429)  # until its files are gone
+    ((unit, _),) = queue.next_units(database)
+    lease = leases.acquire(database, unit, "w", 60)
+    assert lease is not None
+    deletions.complete(database, lease)
     assert client.post(SHOES, json=SPEC).status_code == 202
 
 

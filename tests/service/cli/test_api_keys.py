@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from service.cli.output import console
 from service.settings import Settings
 from service.state import api_keys
 from service.state.database import Database
@@ -18,7 +19,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
 
 
 def test_a_key_expires_has_limits_and_is_rotated(state: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(console, "_width", 200)
     limits = ("--limit", "running_units=4", "--limit", "requests_per_second=0.5")
     secret = call("keys", "create", "ci", "--tenant", "shop", "--expires", "90d", *limits).stdout.strip()
     caller = api_keys.authenticate(state, secret)

@@ -7,6 +7,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import insert
 
 import service.sources.erasure as erasure
+from pipelines.source.upload import describe
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
 from service.state import leases, versions
@@ -24,8 +25,9 @@ def sent(client: TestClient, name: str, digest: str, images: dict[str, str]) -> 
     rows = [{"id": i, "sha256": sha256, "label": "boot", "group": None, "split": "train"} for i, sha256 in images.items()]
     for sha256 in images.values():
         store(client).put(keys.blob(sha256), b"image")
-    store(client).put(keys.index(name, digest), canonical({"name": name, "items": rows, "problems": []}))
-    store(client).put(f"sources/{name}/{digest}.summary.json", b"{}")
+    index = {"name": name, "items": rows, "problems": []}
+    store(client).put(keys.index(name, digest), canonical(index))
+    store(client).put(keys.summary(name, digest), canonical(describe(index, digest)))
     store(client).put(keys.newest(name), canonical({"digest": digest}))
 
 
