@@ -27,3 +27,7 @@ class ModelError(CounterpoiseError):
 
 class StoreError(CounterpoiseError):
     """The object store refused, or holds something else than what is being written."""
+
+
+class EvaluationError(CounterpoiseError):
+    """A version is published, and its evaluation failed."""

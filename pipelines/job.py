@@ -143,8 +143,12 @@ class Job:
     def evaluate(self) -> dict[str, Any]:
         """Train the classifiers of every arm and seed; return the evaluation."""
         if self.evaluator is None:
-            return {"arms": {}, "gap_closed": None, "probe_auc": None, "notes": warnings(self.spec)}
+            return self.unevaluated()
         return evaluate(self.evaluator)
+
+    def unevaluated(self, *notes: str) -> dict[str, Any]:
+        """In place of an evaluation: why there is none, if one was asked for."""
+        return {"arms": {}, "gap_closed": None, "probe_auc": None, "notes": [*notes, *warnings(self.spec)]}
 
     def compare(self) -> dict[str, Any] | None:
         """The diff against the version that it refreshes; None if it refreshes none."""

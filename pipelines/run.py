@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.backbones.capabilities import check_models
+from pipelines.errors import CounterpoiseError, EvaluationError, SpecError
 from pipelines.job import Job
 from pipelines.progress import Progress
-from pipelines.spec import Machine, VersionSpec
+from pipelines.spec import Machine, VersionSpec, parse
 from pipelines.spec.helpers import warnings
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
@@ -41,15 +42,19 @@ class Clock:
 
 
 def run(spec: VersionSpec, out: Path, progress: Progress, machine: Machine | None = None) -> dict[str, Any]:
-    """Make version 1 of `spec.name` in the folder `out`, evaluate it and report on it; return the summary.
+    """Make a version of `spec.name` in the folder `out`, evaluate it and report on it; return the summary.
 
-    Stopped anywhere and run again, it goes on where it was and ends with the same bytes.
+    Stopped anywhere and run again, it goes on where it was and ends with the same bytes. A version of another spec that lies
+    there with shards already stays, and the next number is taken: what was learned is used again where it still fits.
+    Raises EvaluationError once the version is published and reported on without its evaluation.
     """
     models = Models(spec.models, machine)
     choose_device(models.machine.device)  # this and the next raise before anything is done
     check_models(spec)
     store = Store.open(out)
-    job = Job(spec, store, progress, models=models)
+    job = Job(spec, store, progress, number := version_number(store, spec), models=models)
+    if number > 1:
+        progress.say(f"Version {number}: those before it were made by other specs, and stay.")
     clock = Clock(store, job.resources.root)
     with clock.time("plan"):
         plan = job.plan
@@ -62,8 +67,38 @@ def run(spec: VersionSpec, out: Path, progress: Progress, machine: Machine | Non
         for number in range(plan.written_shards):
             job.generate(number)
         job.finalize()
-    with clock.time("train"):
-        evaluation = job.evaluate()
+    try:
+        with clock.time("train"):
+            evaluation = job.evaluate()
+    except Exception as error:
+        reason = str(error) if isinstance(error, CounterpoiseError) else f"{type(error).__name__}: {error}"
+        write_report(job, out, job.unevaluated(f"The evaluation failed: {reason}"), clock)
+        raise EvaluationError(
+            f"the version is published in {out}, but not evaluated: {reason}. The same command tries it again"
+        ) from error
+    return write_report(job, out, evaluation, clock)
+
+
+def version_number(store: Store, spec: VersionSpec) -> int:
+    """The first number that is free, or has this spec, or has one that can still be corrected."""
+    number = 1
+    while is_of_another(store, keys.version(spec.name, number), spec):
+        number += 1
+    return number
+
+
+def is_of_another(store: Store, root: str, spec: VersionSpec) -> bool:
+    """Whether a version has shards that were made by another spec."""
+    if not store.keys(keys.reports(root)):
+        return False
+    try:
+        return parse(store.json(keys.spec(root))) != spec
+    except SpecError:  # of another release
+        return True
+
+
+def write_report(job: Job, out: Path, evaluation: dict[str, Any], clock: Clock) -> dict[str, Any]:
+    """Write the report files into the folder; return the summary."""
     summary, files = job.report(evaluation, clock.seconds)
     for name, data in files.items():
         (out / name).write_bytes(data)

@@ -7,95 +7,30 @@ with Client("http://127.0.0.1:8000", key) as client:
     for event in client.events(version.dataset, version.number): ...
 """
 
-import json
-import os
 import uuid
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
 import httpx
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
-from pipelines.errors import CounterpoiseError
 from pipelines.spec import FolderSource, UploadedSource, VersionSpec
-from pipelines.spec.sources import remote
+from pipelines.spec.sources import RealSource, remote
 from service.datasets.schemas import DatasetPage, DatasetView
 from service.previews.schemas import PreviewView
 from service.schedules.schemas import ScheduleView
 from service.sending import Report, send, wait
 from service.sources.schemas import SourceView
+from service.transport import ServiceError, Transport
 from service.versions.schemas import VersionEvent, VersionPage, VersionView
 
-PATIENCE = 60.0  # seconds for which a service that does not answer is tried again
 PREVIEW_WAIT = 10  # seconds that the service holds an answer back until a preview is done
 
 
-class ServiceError(CounterpoiseError):
-    """The service refused, or cannot be reached."""
-
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-def transient(error: BaseException) -> bool:
-    """Whether a request that failed so may succeed when it is sent again: not at a cap that does not say when."""
-    if isinstance(error, httpx.HTTPStatusError):
-        status, headers = error.response.status_code, error.response.headers
-        return status in (502, 503, 504) or (status == 429 and "Retry-After" in headers)
-    return isinstance(error, httpx.TransportError)
-
-
-class Client:
-    """Calls the API; transient errors are retried with backoff for `patience` seconds.
-
-    Without address and key, those of COUNTERPOISE_URL and COUNTERPOISE_KEY.
-    """
-
-    def __init__(self, url: str | None = None, key: str | None = None, patience: float = PATIENCE) -> None:
-        url = url or os.environ.get("COUNTERPOISE_URL", "http://127.0.0.1:8000")
-        key = key or os.environ.get("COUNTERPOISE_KEY", "")
-        if not (key.isascii() and key.isprintable()):
-            raise ServiceError("COUNTERPOISE_KEY: holds characters that no key has; copy it again, without line breaks")
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self.http = httpx.Client(base_url=url, headers=headers, timeout=30)
-        self.retrying = Retrying(
-            retry=retry_if_exception(transient),
-            stop=stop_after_delay(patience),
-            wait=wait_exponential_jitter(0.2, 5),
-            reraise=True,
-        )
-
-    def __enter__(self) -> "Client":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.http.close()
-
-    def call(self, method: str, path: str, **options: Any) -> Any:
-        """Send a request, with httpx's options; return the answer's JSON. `content` is a function: retries call it again.
-
-        Raises ServiceError with the service's own description of the problem.
-        """
-
-        def attempt() -> Any:
-            content = options.get("content")
-            response = self.http.request(method, path, **{**options, "content": content() if content else None})
-            response.raise_for_status()
-            return response.json() if response.content else None
-
-        try:
-            return self.retrying(attempt)
-        except httpx.HTTPStatusError as error:
-            raise service_error(error.response) from None
-        except httpx.TransportError as error:
-            raise ServiceError(
-                f"{self.http.base_url} does not answer ({error}); is the service up? COUNTERPOISE_URL says where it is"
-            ) from None
+class Client(Transport):
+    """What can be asked of a service."""
 
     def submit(self, spec: VersionSpec, key: str | None = None) -> VersionView:
         """Create a version; a folder of images is uploaded first. `key` is its idempotency key: sent twice, it is one."""
@@ -115,13 +50,19 @@ class Client:
     def upload_folder(
         self, spec: VersionSpec, report: Report = lambda upload: None
     ) -> tuple[VersionSpec, SourceView | None]:
-        """Upload the images of the spec's folder under the dataset's name; return the spec of the uploaded source."""
+        """Upload the images of the spec's folder under the dataset's name; return the spec of the uploaded source.
+
+        Raises ServiceError for a spec that the service would refuse, before an image is sent.
+        """
         source = spec.source
         if not isinstance(source, FolderSource) or remote(source.path):
             return spec, None
+        kept = {name: getattr(source, name) for name in RealSource.model_fields}
+        uploaded = UploadedSource(type="uploaded", name=spec.name, **kept)
+        valid = spec.model_copy(update={"source": uploaded})
+        self.call("POST", "/v1/specs:validate", json=valid.model_dump(mode="json"))
         view = self.upload(spec.name, Path(source.path), allow_synthetic=source.allow_synthetic, report=report)
-        uploaded = UploadedSource(type="uploaded", name=spec.name, digest=view.digest, max_problems=source.max_problems)
-        return spec.model_copy(update={"source": uploaded}), view
+        return spec.model_copy(update={"source": uploaded.model_copy(update={"digest": view.digest})}), view
 
     def source(self, name: str) -> SourceView:
         return SourceView.model_validate(self.call("GET", f"/v1/sources/{name}"))
@@ -219,15 +160,6 @@ class Client:
                     raise ServiceError(f"{target}: cannot be written ({error.strerror}); pull into another folder") from None
             yield target
 
-    def download(self, url: str, path: str) -> bytes:
-        try:
-            # A signed link carries its own permission: our API key is not sent along.
-            response = self.http.get(url) if url.startswith("/") else httpx.get(url, timeout=60)
-        except httpx.ConnectError:  # a store that the service alone can reach: through it, then
-            response = self.http.get(path)
-        response.raise_for_status()
-        return response.content
-
     def events(self, dataset: str, number: int, after: int = 0) -> Iterator[VersionEvent]:
         """The events of a version until it ends; a connection that broke is resumed by Last-Event-ID."""
         while True:
@@ -240,33 +172,3 @@ class Client:
             if self.version(dataset, number).ended:
                 yield from self.stream(dataset, number, after)
                 return
-
-    def stream(self, dataset: str, number: int, after: int) -> Iterator[VersionEvent]:
-        """One connection's Server-Sent Events, those after the event of this id."""
-        path, headers = f"/v1/datasets/{dataset}/versions/{number}/events", {"Last-Event-ID": str(after)}
-        with self.http.stream("GET", path, headers=headers) as response:
-            if response.is_error:
-                response.read()
-                raise service_error(response)
-            fields: dict[str, str] = {}
-            for line in response.iter_lines():
-                name, _, value = line.partition(": ")
-                if line:
-                    fields[name] = value
-                elif "data" in fields:
-                    yield VersionEvent(id=int(fields["id"]), kind=fields["event"], data=json.loads(fields["data"]))
-                    fields = {}
-
-
-def service_error(response: httpx.Response) -> ServiceError:
-    try:
-        detail = response.json()["detail"]
-    except (ValueError, KeyError, TypeError):
-        detail = response.text[:200]
-    if response.status_code == 401:
-        given = "the key in it is not valid" if "Authorization" in response.request.headers else "is not set"
-        detail = (
-            f"COUNTERPOISE_KEY: {given} at {response.request.url.host}; set it to the key that `counterpoise keys create` "
-            "printed or, of `counterpoise up`, the one in .counterpoise/admin.key"
-        )
-    return ServiceError(f"{response.status_code}: {detail}", response.status_code)

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ import yaml
 from datasets import load_dataset
 from safetensors.torch import load
 
-from pipelines.errors import StoreError
+from pipelines.errors import EvaluationError
 from pipelines.learning.resources import Resources
 from pipelines.progress import Silent, Stage
 from pipelines.regions import region
@@ -161,9 +162,57 @@ def test_run_again_it_changes_nothing(finished: Path) -> None:
     assert tree(finished) == before
 
 
-def test_another_spec_in_the_same_place_is_refused(finished: Path) -> None:
-    with pytest.raises(StoreError, match="A version never changes"):
-        run(spec(seed=5), finished, Silent())
+def test_another_spec_in_the_same_place_is_the_next_version_and_takes_what_was_learned(
+    finished: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    before, lines = tree(out), Listening()
+    for _ in range(2):
+        summary = run(spec(evaluation=None, filters=[{"type": "quality"}]), out, lines)
+        assert summary["version"] == 2
+    assert [line for line in lines.said if "Version 2" in line] == [
+        "Version 2: those before it were made by other specs, and stay."
+    ] * 2
+    assert not [name for name in lines.stages if name.startswith("learn: token")]
+    after = tree(out)
+    assert {name: after[name] for name in before if name != "samples.png"} == {
+        name: value for name, value in before.items() if name != "samples.png"
+    }
+    assert (out / "datasets/shoes/v2/manifest.json").exists()
+
+
+def test_a_failed_evaluation_loses_nothing_and_is_tried_again(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    for file in (*(out / "datasets/shoes/v1").glob("evaluation*"), out / "report.html"):
+        shutil.rmtree(file) if file.is_dir() else file.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr("pipelines.job.evaluate", lambda evaluator: 1 / 0)
+        with pytest.raises(
+            EvaluationError, match=r"is published in .*, but not evaluated: ZeroDivisionError: .*tries it again"
+        ):
+            run(spec(), out, Silent())
+    assert "The evaluation failed: ZeroDivisionError" in (out / "report.html").read_text()
+    run(spec(), out, Silent())
+    assert tree(out) == tree(finished)
+
+
+class Listening(Silent):
+    """Progress that remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.stages: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def stage(self, name: str, total: int) -> Stage:
+        self.stages.append(name)
+        return super().stage(name, total)
 
 
 class Killed(BaseException):

@@ -60,6 +60,9 @@ def report(client: Client, version: VersionView, follow: bool) -> VersionView:
         print_shortfalls(version.counts)
         if version.state in ("failed", "cancelled"):
             raise CounterpoiseError(version.error or f"the version is {version.state}")
+        if version.error:
+            console.print(f"Published, but {version.error}", style="red", markup=False, soft_wrap=True)
+            console.print(f"'counterpoise retry {version.dataset} {version.number}' evaluates it again.", soft_wrap=True)
     return version
 
 
@@ -98,7 +101,7 @@ def refresh(
         version = report(client, version, follow)
     if version.state == "unchanged":
         console.print(f"Nothing has changed since version {version.previous}: there is no new one.")
-    if version.state == "held":
+    if version.state == "held" and not version.error:
         console.print(
             f"Its evaluation is worse than the latest version's: look at diff.json and the report. "
             f"'counterpoise promote {dataset} {version.number}' makes it the latest all the same."

@@ -188,9 +188,11 @@ def give_back(session: Session, locked: Version | Upload) -> None:
 
 
 def fail_whole(session: Session, lease: Lease, error: str) -> None:
-    """The unit failed for good, and with it its version or upload."""
+    """The unit failed for good, and with it its version, unless that is published already, or its upload."""
     end_lease(session, lease, state="failed", error=error)
     if lease.version is not None:
+        if lease.stage == "evaluate":
+            transitions.leave_unevaluated(session, lease.version, error)
         transitions.stop(session, lease.version, "failed", error)
         transitions.finish_cancelling(session, lease.version)
     elif lease.upload is not None:

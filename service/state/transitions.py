@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 
 from service.state import deliveries, events
 from service.state.database import Database, clock
-from service.state.lifecycle import ENDED, STAGE_OF, STAGES, STATE_OF, Stage, State, next_stage
+from service.state.lifecycle import ENDED, PUBLISHED, STAGE_OF, STAGES, STATE_OF, Stage, State, next_stage
 from service.state.tables import Dataset, Unit, Version, now
 
 
@@ -66,7 +66,20 @@ def finish(session: Session, version: Version, stage: Stage) -> None:
     """All stages are done: the state is what a report of the last stage gives as `ends`, else completed, and then the
     version is its dataset's latest."""
     reports = session.scalars(select(Unit.report).where(Unit.version_id == version.id, Unit.stage == stage)).all()
-    state: State = next((report["ends"] for report in reports if report and "ends" in report), "completed")
+    publish(session, version, next((report["ends"] for report in reports if report and "ends" in report), "completed"))
+
+
+def leave_unevaluated(session: Session, version_id: int, error: str) -> None:
+    """The evaluation of a version failed for good. It is published without: a refresh is held, since nothing says that it is
+    no worse. To retry it is to evaluate it."""
+    version = lock(session, version_id)
+    if version.state == "evaluating":
+        version.error = f"not evaluated: {error}"
+        publish(session, version, "completed" if version.previous is None else "held")
+
+
+def publish(session: Session, version: Version, state: State) -> None:
+    """End a version; a completed one is its dataset's latest."""
     if set_state(session, version, state) and state == "completed":
         older = or_(Dataset.latest.is_(None), Dataset.latest < version.number)
         dataset = Dataset.tenant == version.tenant, Dataset.name == version.dataset
@@ -110,13 +123,16 @@ def settle_cancelling(database: Database) -> None:
 
 
 def retry(database: Database, version_id: int) -> bool:
-    """Put a failed or cancelled version back where it stopped; False if it is in another state. Done units stay done."""
+    """Put a failed or cancelled version, or one whose evaluation failed, back where it stopped; False if it is none. Done
+    units stay done."""
     with database.write() as session:
         version = session.get(Version, version_id, with_for_update=True)
-        if version is None or version.state not in ("failed", "cancelled"):
+        if version is None or version.state not in ("failed", "cancelled", *PUBLISHED):
             return False
         units = session.execute(select(Unit.stage, Unit.state).where(Unit.version_id == version_id).distinct()).all()
         undone = [stage for stage in STAGES if any(s == stage and state != "done" for s, state in units)]
+        if version.state in PUBLISHED and not undone:
+            return False
         last = [stage for stage in STAGES if any(s == stage for s, _ in units)][-1]
         session.execute(
             update(Unit)

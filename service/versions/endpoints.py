@@ -74,11 +74,11 @@ def cancel_version(context: Context, caller: SubmitAccess, name: DatasetName, nu
 
 @router.post("/datasets/{name}/versions/{number}/retry", status_code=202, responses=documented(404, 409))
 def retry_version(context: Context, caller: SubmitAccess, name: DatasetName, number: VersionNumber) -> VersionView:
-    """Go on with a failed or cancelled version. Only what is missing runs."""
+    """Go on with a version that failed, was cancelled or could not be evaluated. Only what is missing runs."""
     version = find_version(context, caller, name, number)
     if not transitions.retry(context.database, version.id):
         raise HTTPException(
-            409, f"version {number} of {name!r} is {version.state}; only failed and cancelled ones are retried"
+            409, f"version {number} of {name!r} is {version.state}; only failed, cancelled and unevaluated ones are retried"
         )
     wake_worker(context)
     return version_view(context, find_version(context, caller, name, number))

@@ -33,7 +33,7 @@ class VersionView(BaseModel):
         description="Images planned, generated, kept and dropped, by reason, so far; at last, the classes that fall short."
     )
     seconds_left: float | None = Field(description="Until all images are generated, at the rate so far; null if unknown.")
-    error: str | None = Field(description="Why it failed.")
+    error: str | None = Field(description="Why it failed, or was not evaluated.")
     spec: dict[str, Any]
     links: dict[str, str]
 

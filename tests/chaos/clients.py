@@ -8,7 +8,8 @@ from collections.abc import Callable
 from random import Random
 
 from pipelines.spec import VersionSpec, parse
-from service.client import Client, ServiceError
+from service.client import Client
+from service.transport import ServiceError
 from service.versions.schemas import VersionView
 from tests.chaos.world import World
 

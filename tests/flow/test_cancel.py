@@ -11,10 +11,11 @@ import pytest
 from sqlalchemy import func, select
 
 from pipelines.spec import parse
-from service.client import Client, ServiceError
+from service.client import Client
 from service.state import api_keys, versions
 from service.state.lifecycle import STAGES, Stage
 from service.state.tables import Unit
+from service.transport import ServiceError
 from service.versions.schemas import VersionView
 from tests.flow.deployment import Deployment, deployed
 from tests.servers import free_port

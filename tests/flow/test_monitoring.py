@@ -20,7 +20,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipelines.spec import parse
-from service.client import Client, ServiceError
+from service.client import Client
+from service.transport import ServiceError
 from tests.parts import PROMTOOL
 from tests.servers import Receiver, free_port, receiving
 from tests.test_run import SPEC

@@ -25,12 +25,14 @@ from standardwebhooks import Webhook
 
 from pipelines.source.open import open_source
 from pipelines.spec import parse
-from service.client import Client, ServiceError
+from service.client import Client
 from service.state.database import Database
 from service.state.tables import Schedule
+from service.transport import ServiceError
 from tests.docs.pages import guide
 from tests.parts import CURL
 from tests.servers import free_port, receiving
+from tests.service.cli.commands import photographs
 from tests.test_run import SPEC
 
 ROOT = Path(__file__).parents[2]
@@ -317,6 +319,11 @@ def test_what_is_wrong_is_said_in_one_line(service: Service, tmp_path: Path) -> 
     done = service.command("submit", tmp_path / "spec.yaml")
     assert (done.returncode, done.stdout) == (2, "")
     assert "422: models.text_to_image: '/etc' is not allowed here" in done.stderr
+    with Client(service.url, service.key) as client:
+        before = client.call("GET", "/v1/sources")
+        (tmp_path / "own.yaml").write_text(yaml.safe_dump({**foreign, "name": "unsent", "source": photographs(tmp_path)}))
+        assert "422: models.text_to_image: '/etc'" in service.command("submit", tmp_path / "own.yaml").stderr
+        assert client.call("GET", "/v1/sources") == before  # refused before an image was sent
     assert "404: dataset 'shoes' has no version 77" in service.command("status", "shoes", 77).stderr
     with (
         pytest.raises(ServiceError, match="401: COUNTERPOISE_KEY: the key in it is not valid"),

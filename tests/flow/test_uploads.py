@@ -11,9 +11,10 @@ import httpx
 import pytest
 
 from service.broker import open_broker, sweep
-from service.client import Client, ServiceError
+from service.client import Client
 from service.sources.schemas import UploadView
 from service.state import api_keys
+from service.transport import ServiceError
 from tests.flow.deployment import Deployment, deployed
 from tests.servers import free_port
 from tests.source import bombs

@@ -13,11 +13,11 @@ from fastapi.testclient import TestClient
 from sqlalchemy import update
 
 from service.caps import CapReached, Caps, TokenBuckets
-from service.client import transient
 from service.settings import Settings
 from service.state import deletions, leases, queue, transitions, versions
 from service.state.database import Database
 from service.state.tables import ApiKey
+from service.transport import transient
 from tests.servers import free_port
 from tests.service.calls import SHOES, SPEC, as_, context, operated, problem
 

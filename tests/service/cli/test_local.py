@@ -13,18 +13,6 @@ def test_a_source_that_cannot_be_opened_ends_with_2_and_the_remedy(tmp_path: Pat
     assert f"source.path: {tmp_path / 'photos'} is not a folder; give one that holds <class>/" in done.stderr
 
 
-def test_a_version_that_is_there_already_is_not_overwritten(tmp_path: Path) -> None:
-    folder = tmp_path / "out/datasets/shoes/v1"
-    folder.mkdir(parents=True)
-    (folder / "spec.json").write_text("{}")
-    (folder / "reports").mkdir()
-    (folder / "reports/00000.json").write_text("{}")
-    done = call("run", written(tmp_path), "--out", tmp_path / "out")
-    assert done.exit_code == 2
-    assert "A version never changes: choose another output" in done.stderr
-    assert (folder / "spec.json").read_text() == "{}"
-
-
 def test_an_output_that_is_no_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     found = call("run", written(tmp_path), "--out", tmp_path / "file")

@@ -132,7 +132,7 @@ def test_a_version_is_not_removed_while_another_is_made_from_it(client: TestClie
     assert store(client).exists(keys.manifest(keys.version("shoes", 1)))
     client.post(f"{SHOES}/2/cancel")
     assert client.delete(f"{SHOES}/1").json()["state"] == "deleting"
-    assert "only failed and cancelled" in problem(client.post(f"{SHOES}/1/retry"), 409)["detail"]
+    assert "only failed, cancelled and unevaluated" in problem(client.post(f"{SHOES}/1/retry"), 409)["detail"]
     assert "there is nothing to cancel" in problem(client.post(f"{SHOES}/1/cancel"), 409)["detail"]
     assert "send one" in problem(client.post(f"{DATASET}:refresh"), 409)["detail"]
     assert client.post(f"{DATASET}:refresh", json={"spec": SPEC}).json()["previous"] is None

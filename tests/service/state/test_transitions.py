@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from service.state import events, leases, queue, transitions, versions
+from service.state import datasets, events, leases, queue, transitions, versions
 from service.state.database import Database
 from service.state.leases import LeaseLost
 from tests.service.state.units import finish, state, take, through
@@ -107,3 +107,31 @@ def test_a_unit_that_fails_while_its_version_is_cancelled_ends_the_cancelling(da
     transitions.cancel(database, version)
     leases.fail(database, lease, "store: 503", again=True)
     assert state(database, version) == "cancelled"
+
+
+@pytest.mark.parametrize("refresh", [False, True])
+def test_a_version_whose_evaluation_fails_is_published_without_and_can_be_evaluated_again(
+    database: Database, version: int, refresh: bool
+) -> None:
+    if refresh:
+        through(database, "evaluate")
+        while queue.next_units(database):
+            finish(database, take(database))
+        version = versions.create(database, "team", "shoes", {}, refresh=True)
+    through(database, "evaluate")
+    leases.fail(database, take(database), "out of memory", again=False)
+    row = versions.get(database, version)
+    assert row is not None
+    assert (row.state, row.error) == ("held" if refresh else "completed", "not evaluated: out of memory")
+    dataset = datasets.find(database, "team", "shoes")
+    assert dataset is not None
+    assert dataset.latest == 1
+    assert queue.next_units(database) == []
+    assert transitions.retry(database, version)
+    assert state(database, version) == "evaluating"
+    while queue.next_units(database):
+        finish(database, take(database))
+    row = versions.get(database, version)
+    assert row is not None
+    assert (row.state, row.error) == ("completed", None)
+    assert not transitions.retry(database, version)

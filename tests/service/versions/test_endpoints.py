@@ -122,7 +122,9 @@ def test_pages_go_through_every_version_once_the_newest_first(client: TestClient
 
 def test_cancelled_and_tried_again(client: TestClient) -> None:
     client.post(SHOES, json=SPEC)
-    assert problem(client.post(f"{SHOES}/1/retry"), 409)["detail"].endswith("only failed and cancelled ones are retried")
+    assert problem(client.post(f"{SHOES}/1/retry"), 409)["detail"].endswith(
+        "only failed, cancelled and unevaluated ones are retried"
+    )
     assert client.post(f"{SHOES}/1/cancel").json()["state"] == "cancelled"
     assert "nothing to cancel" in problem(client.post(f"{SHOES}/1/cancel"), 409)["detail"]
     assert client.post(f"{SHOES}/1/retry").json()["state"] == "planning"
