@@ -113,14 +113,14 @@ def test_the_light_modules_load_nothing_heavy(module: str) -> None:
 
 
 VALIDATED = """
-import sys, time
+import sys, tempfile, time
 from pathlib import Path
 from fastapi.testclient import TestClient
 from service.api.app import create_app
 from service.settings import Settings
 
 root, config, *paths = sys.argv[1:]
-app = create_app(Settings(state_dir=Path(root).parent / "state", auth=False, model_roots=[Path(root)]))
+app = create_app(Settings(state_dir=Path(tempfile.mkdtemp()), auth=False, model_roots=[Path(root)]))
 spec = {"name": "a", "source": {"type": "spurious"}, "method": {"type": "text_to_image"}, "amount": {"total": 1}}
 with TestClient(app, base_url="http://localhost") as client:
     for path in paths:

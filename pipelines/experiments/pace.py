@@ -1,7 +1,7 @@
 """How long the benchmarks will take on this machine: a few steps of each kind are timed, and all of them counted."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from pipelines.spec.arms import ARMS
 from pipelines.store.object_store import Store
 from pipelines.training.batches import Feed
 from pipelines.training.fit import fit
-from pipelines.version.plan import make_plan
+from pipelines.version.plan import Counts, make_plan
 
 IMAGES, STEPS = 32, 6  # timed: images generated, optimisation steps of a classifier
 BACKWARD = 1.5  # an image in a step of learning against one in a step of denoising, whose guidance takes two forwards
@@ -59,9 +59,9 @@ def training_step(spec: VersionSpec, resources: Resources) -> float:
     return (time.monotonic() - began) / STEPS
 
 
-def learning(spec: VersionSpec) -> float:
+def learning(spec: VersionSpec, classes: Collection[str]) -> float:
     """Image-steps of learning its tokens and LoRAs, as image-steps of denoising."""
-    method, classes = spec.method, open_source(spec.source).classes
+    method = spec.method
     tokens = len(method.superclass) if isinstance(method.superclass, dict) else len(classes)
     images = 0
     if method.inversion is not None:
@@ -73,9 +73,11 @@ def learning(spec: VersionSpec) -> float:
 
 def estimate(specs: Iterable[VersionSpec], pace: Pace) -> float:
     """Seconds that the versions take one after the other. Tokens of one source are learned once for all methods."""
-    seconds, learned = 0.0, set[str]()
+    seconds, learned, sources = 0.0, set[str](), dict[str, Counts]()
     for spec in specs:
-        planned = make_plan(spec, "", "", open_source(spec.source).counts).planned
+        if (name := str(spec.source)) not in sources:
+            sources[name] = open_source(spec.source).counts
+        planned = make_plan(spec, "", "", sources[name]).planned
         repainting = isinstance(spec.method, SpuriousRemoval)
         seconds += OVERHEAD + planned * ATTEMPTS[repainting] * spec.method.steps * pace.denoising
         arms = spec.evaluation.arms if spec.evaluation else ()
@@ -84,5 +86,5 @@ def estimate(specs: Iterable[VersionSpec], pace: Pace) -> float:
         concept = f"{spec.source} {spec.method.superclass} {spec.method.inversion} {spec.method.lora}"
         if concept not in learned:
             learned.add(concept)
-            seconds += learning(spec) * pace.denoising
+            seconds += learning(spec, sources[name].keys()) * pace.denoising
     return seconds

@@ -1,5 +1,7 @@
 """/v1/sources: a client's own images, uploaded as one archive."""
 
+import asyncio
+import time
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
@@ -22,6 +24,8 @@ from service.versions.creation import wake_worker
 router = APIRouter(route_class=Route, prefix="/v1/sources", tags=["sources"], responses=documented(401, 403, 422))
 SourceName = Annotated[Name, Path(description="Name of the source.", examples=["birds"])]
 UploadId = Annotated[int, Path(ge=1, le=2**63 - 1, description="Id of the upload.")]
+POLL_SECONDS = 0.5  # between looks at the database, of those who wait
+LONGEST_WAIT = 60
 BODY = {"content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in
         ("application/x-tar", "application/zip", "application/vnd.apache.parquet")}, "required": True}  # fmt: skip
 
@@ -63,12 +67,23 @@ async def put_source(
 
 
 @router.get("/{name}/uploads/{upload_id}", responses=documented(404))
-def get_upload(context: StoreContext, caller: ReadAccess, name: SourceName, upload_id: UploadId) -> UploadView:
+async def get_upload(
+    context: StoreContext,
+    caller: ReadAccess,
+    name: SourceName,
+    upload_id: UploadId,
+    wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for its end.")] = 0,
+) -> UploadView:
     """How far an upload is: waiting, reading, done or failed; once done, what was understood and what was refused."""
-    upload = uploads.find(context.database, caller.tenant, name, upload_id)
+    deadline = time.monotonic() + wait
+    while True:
+        upload = await context.pools.streams.run(uploads.find, context.database, caller.tenant, name, upload_id)
+        if upload is None or upload.ended is not None or time.monotonic() >= deadline:
+            break
+        await asyncio.sleep(POLL_SECONDS)
     if upload is None:
         raise HTTPException(404, f"there is no upload {upload_id} to source {name!r}; send images by PUT /v1/sources/{name}")
-    return upload_view(context.store(caller), upload)
+    return await context.pools.store.run(lambda: upload_view(context.store(caller), upload))
 
 
 def check_bytes(context: AppContext, caller: Caller) -> None:

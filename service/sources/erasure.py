@@ -31,7 +31,12 @@ Cascade = Annotated[bool, Query(description="Remove what was made from it, too."
 class ErasureRequest(Strict):
     """Which images are to be erased."""
 
-    ids: list[str] = Field(min_length=1, max_length=1000, examples=[["train/boot/0017.png"]])
+    ids: list[str] = Field(
+        min_length=1,
+        max_length=1000,
+        description="Of images, in any state of the source.",
+        examples=[["train/boot/0017.png"]],
+    )
 
 
 class VersionMade(BaseModel):

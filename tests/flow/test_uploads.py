@@ -50,7 +50,7 @@ def swept(deployment: Deployment, call: Callable[[], T]) -> T:
     future = pool.submit(call)
     pool.shutdown(wait=False)  # a call that never ends is not waited for
     while not future.done() and time.monotonic() < end:
-        sweep(broker, deployment.database, deployment.settings.sweep_seconds)
+        sweep(broker, deployment.database)
         time.sleep(0.3)
     return future.result(timeout=0)
 

@@ -84,6 +84,7 @@ def test_the_wrong_twin_is_refused_before_a_weight_is_read(base: Path, twin: Pat
     for path in (base, other):
         for weights in path.rglob("unet/*.safetensors"):
             weights.rename(weights.with_suffix(".away"))
+            weights.write_bytes(b"never read")
     try:
         with pytest.raises(ModelError, match=r"models\.inpainting: .* is no inpainting checkpoint"):
             read_models(specs.Models(**models(base, inpainting=str(base))))
