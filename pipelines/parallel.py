@@ -4,6 +4,7 @@ A call computes the same bits in a process of its own as here, so it does not ma
 are plain `python -m pipelines.parallel`, so that a caller's script is not run again in them.
 """
 
+import gc
 import os
 import pickle
 import queue
@@ -151,6 +152,18 @@ def one_thread(device: str) -> Iterator[None]:
         torch.set_num_threads(count)
 
 
+@contextmanager
+def permanent() -> Iterator[None]:
+    """What is created inside the block, mostly by imports, stays for ever: the garbage collector does not look through it.
+    It would take a third of the time that torch and diffusers are imported in, and as much again when the process ends."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """Run each call that is read, and write its steps, then its result or its error."""
 
@@ -160,7 +173,8 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
 
     while True:
         try:
-            function, arguments = pickle.load(requests)
+            with permanent():
+                function, arguments = pickle.load(requests)
         except EOFError:
             return
         try:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from celery.signals import setup_logging, worker_process_init, worker_process_shutdown, worker_shutting_down
 from celery.utils.log import get_multiprocessing_logger
 
+from pipelines.parallel import permanent
 from service import logs, monitor, tracing
 from service.broker import LOOK, PREVIEWS, open_broker, sweep
 from service.previews.messages import PREVIEW, PreviewAnswers
@@ -41,13 +42,14 @@ def configure_logging(**_: Any) -> None:
 @worker_process_init.connect
 def start_process(**_: Any) -> None:
     global worker
-    from pipelines.progress import quiet
+    with permanent():
+        from pipelines.progress import quiet
 
-    quiet()  # first: the libraries talk while they are imported
-    from service.state.database import Database
-    from workers.unit import Worker
+        quiet()  # first: the libraries talk while they are imported
+        from service.state.database import Database
+        from workers.unit import Worker
 
-    import_module("workers.preview")  # now, so that the first preview does not wait for it
+        import_module("workers.preview")  # now, so that the first preview does not wait for it
     tracing.begin("worker")
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"  # a container that starts anew has the same ones
     worker = Worker(settings, Database.open(settings.database), name, stopping.is_set)

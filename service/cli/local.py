@@ -46,11 +46,13 @@ def run(
     except ValidationError as error:
         reasons = [f"--{problem['loc'][0]}: {problem['input']!r}: {problem['msg']}" for problem in error.errors()]
         raise SpecError("; ".join(reasons).replace("Value error, ", "")) from None
-    from pipelines.progress import bars
+    from pipelines.parallel import permanent
+    from pipelines.progress import bars, quiet
 
-    with resumable(), bars() as progress:  # first, since the libraries talk while they are imported
+    with permanent():
+        quiet()  # first: the libraries talk while they are imported
         from pipelines.run import run as run_spec
-
+    with resumable(), bars() as progress:
         summary = run_spec(checked, out, progress, machine)
     print_summary(summary, out / "report.html")
 
