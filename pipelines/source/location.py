@@ -34,6 +34,13 @@ class Folder:
         """Names of files by a pattern of names, with `**/` before it in all folders below; sorted."""
         return [path.relative_to(self.root).as_posix() for path in sorted(self.root.glob(pattern))]
 
+    def empty(self, parent: str) -> list[str]:
+        """Names of the folders right below one, "" for this one, that have nothing in them."""
+        folders = [
+            path for path in sorted((self.root / parent).glob("*")) if path.is_dir() and not path.name.startswith(".")
+        ]
+        return [path.name for path in folders if not any(path.iterdir())]
+
     def inside(self, name: str) -> Path:
         """A regular file of the folder. Raises BadImage."""
         path = self.root / name
@@ -89,6 +96,10 @@ class Bucket:
         names = pattern.split("/")
         parts = [(name, name.split("/")) for name in self.names]
         return [name for name, part in parts if len(part) == len(names) and all(map(fnmatchcase, part, names))]
+
+    def empty(self, parent: str) -> list[str]:
+        """A bucket has no folders that are empty."""
+        return []
 
     def get(self, name: str) -> bytes:
         """An object's bytes. Raises BadImage, or SourceError when the store fails."""

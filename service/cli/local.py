@@ -50,6 +50,9 @@ def run(
     from pipelines.progress import bars, quiet
 
     with permanent():
+        from pipelines.tensors import choose_device
+
+        choose_device(device)  # raises before the rest is imported
         quiet()  # first: the libraries talk while they are imported
         from pipelines.run import run as run_spec
     with resumable(), bars() as progress:

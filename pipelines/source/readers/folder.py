@@ -46,4 +46,6 @@ def open_folder(spec: FolderSource) -> Source:
     if split_in(last) and not place.glob("train/*/*"):
         again = f"Its path ends in {last!r}, and these images are split again, by content"
         source.notes.append(f"{again}; name the folder above to keep its splits.")
+    empty = place.empty("train" if place.glob("train/*/*") else "")
+    source.notes.extend(f"Class {name!r} has no images, and is left out." for name in empty if name not in SPLITS)
     return source
