@@ -33,7 +33,9 @@ class Settings(BaseSettings):
     database_url: str = Field(
         "", description="sqlite:///FILE or postgresql+psycopg://...; empty: a file in the state folder."
     )
-    broker_url: str = Field("", description="redis://...; empty: an embedded Valkey, started by `counterpoise up`.")
+    broker_url: str = Field(
+        "", description="redis://...; empty: one on this machine, or the embedded Valkey of `counterpoise up`."
+    )
     store_url: str = Field("", description="Folder or s3://bucket/prefix of all versions; empty: in the state folder.")
     source_roots: Names = Field(
         [], description="Folders and s3://bucket/prefix that sources may be read from, with commas between."
