@@ -155,7 +155,8 @@ def test_a_stream_whose_client_went_away_is_not_counted_any_more(client: TestCli
     try:
         assert until(lambda: server.started)
         with httpx.stream("GET", f"http://127.0.0.1:{port}{SHOES}/1/events", headers=client.headers) as stream:
-            assert next(stream.iter_lines())
+            assert next(stream.iter_lines()), stream.status_code
+            assert stream.status_code == 200
             assert streams.counts["team"] == 1
         assert until(lambda: streams.counts["team"] == 0)
     finally:
