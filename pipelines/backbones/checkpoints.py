@@ -60,9 +60,9 @@ def read_models(models: Models) -> Checkpoints:
     checkpoints = Checkpoints(models)
     for field_name, name in names(models).items():
         with checkpoints.reading():
-            found = inspect(resolve(name, "model"), name, field_name, models.config)
-            check_weights(field_name, name, found.folder)
-            checkpoints.inspections[field_name] = found
+            inspection = inspect(resolve(name, "model"), name, field_name, models.config)
+            check_weights(field_name, name, inspection.folder)
+            checkpoints.inspections[field_name] = inspection
     base, painter = (checkpoints.inspections.get(field_name) for field_name in (BASE, PAINTER))
     if base is not None and painter is not None:
         check_twin(models, base, painter)

@@ -62,15 +62,15 @@ def describe(checkpoints: Checkpoints) -> list[Description]:
         Description(
             field,
             named[field],
-            found.kind,
-            found.layout.inpainting,
-            given or found.layout.resolution,
-            found.layout.resolution,
-            found.most_steps,
-            found.family is None,
-            [feature.title for key, feature in FEATURES.items() if key in found.limits],
+            inspection.kind,
+            inspection.layout.inpainting,
+            given or inspection.layout.resolution,
+            inspection.layout.resolution,
+            inspection.most_steps,
+            inspection.family is None,
+            [feature.title for key, feature in FEATURES.items() if key in inspection.limits],
         )
-        for field, found in checkpoints.inspections.items()
+        for field, inspection in checkpoints.inspections.items()
     ]
 
 
@@ -90,11 +90,11 @@ def side_by_side(checkpoints: Checkpoints) -> Memory | None:
     """About what the checkpoints need together; None where it is unknown."""
     named, given, parts = names(checkpoints.models), checkpoints.models.resolution, []
     for field, name in named.items():
-        found = checkpoints.inspections.get(field)
-        if found is None:
+        inspection = checkpoints.inspections.get(field)
+        if inspection is None:
             return None
         path = locate(field, resolve(name, "model"), DIFFUSERS)
-        parts.append(memory_of(path, found.folder, given or found.layout.resolution))
+        parts.append(memory_of(path, inspection.folder, given or inspection.layout.resolution))
     known = [part for part in parts if part is not None]
     if len(known) < len(parts):
         return None

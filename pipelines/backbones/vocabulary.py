@@ -36,8 +36,8 @@ def vocabulary(tokenizer: Path) -> list[str]:
 def suggestions(word: str, words: set[str]) -> list[str]:
     """Words of a single token in place of one that is not: its own parts, the last first, words like it, common ones."""
     parts = re.findall(r"[^\W\d_]{3,}", word.lower())[::-1]
-    alike = get_close_matches(word.lower(), words, SUGGESTED, 0.75)
-    return [*dict.fromkeys(part for part in (*parts, *alike, *COMMON) if part in words)][:SUGGESTED]
+    similar = get_close_matches(word.lower(), words, SUGGESTED, 0.75)
+    return [*dict.fromkeys(part for part in (*parts, *similar, *COMMON) if part in words)][:SUGGESTED]
 
 
 def check_words(spec: VersionSpec, folder: Path) -> None:

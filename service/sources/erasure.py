@@ -70,11 +70,11 @@ def erase_images(
     """
     store = open_states(context, caller, name)
     images = hashes(store, name, request.ids)
-    made = [v for v in users(context, caller, name, images) if v.state in ENDED and holds(store, v, images)]
+    dependents = [v for v in users(context, caller, name, images) if v.state in ENDED and holds(store, v, images)]
     digest = publish_without(store, name, images)
-    learned = remove(context, caller, images, made if cascade else [])
+    learned = remove(context, caller, images, dependents if cascade else [])
     drop_states(store, name, images)
-    return view(context, images, digest, learned, made, holders(store, images))
+    return view(context, images, digest, learned, dependents, holders(store, images))
 
 
 @router.delete("/{name}")
@@ -86,18 +86,18 @@ def delete_source(context: StoreContext, caller: SubmitAccess, name: SourceName,
     store = open_states(context, caller, name)
     own = {row["sha256"] for rows in states(store, name).values() for row in rows}
     images = own - held_by_others(store, name)
-    made = users(context, caller, name, images)
+    dependents = users(context, caller, name, images)
     scheduled = references.schedules_of(context.database, caller.tenant, name)
-    if not cascade and (made or scheduled):
-        uses = [f"version {v.number} of {v.dataset!r}" for v in made] + [f"the schedule of {d!r}" for d in scheduled]
+    if not cascade and (dependents or scheduled):
+        uses = [f"version {v.number} of {v.dataset!r}" for v in dependents] + [f"the schedule of {d!r}" for d in scheduled]
         more = f" and {len(uses) - LISTED} more" if len(uses) > LISTED else ""
         used = ", ".join(uses[:LISTED]) + more
         raise HTTPException(409, f"source {name!r} is used by {used}; remove them, or ask with cascade=true")
     for dataset in scheduled:
         schedules.remove(context.database, caller.tenant, dataset)
-    learned = remove(context, caller, images, made)
+    learned = remove(context, caller, images, dependents)
     drop_states(store, name, None)
-    return view(context, images, None, learned, made, [])
+    return view(context, images, None, learned, dependents, [])
 
 
 def open_states(context: AppContextWithStore, caller: Caller, name: str) -> Store:
@@ -128,18 +128,18 @@ def users(context: AppContextWithStore, caller: Caller, name: str, images: Colle
     return result
 
 
-def remove(context: AppContextWithStore, caller: Caller, images: Collection[str], made: list[Version]) -> list[str]:
+def remove(context: AppContextWithStore, caller: Caller, images: Collection[str], dependents: list[Version]) -> list[str]:
     """Remove what was learned from images, and these versions; return the folders of what was learned."""
     store = context.store(caller)
     learned = artifacts.learned_from(store, images)
     for folder in learned:
         artifacts.remove(store, folder)
-    for version in reversed(made):
+    for version in reversed(dependents):
         try:
             deletions.begin(context.database, version.id)
         except (VersionRunning, VersionRefreshed) as running:
             raise HTTPException(409, f"version {running} of {version.dataset!r} is on its way; cancel it first") from None
-    if made:
+    if dependents:
         wake_worker(context)
     return learned
 
@@ -149,10 +149,10 @@ def view(
     images: Collection[str],
     digest: str | None,
     learned: list[str],
-    made: list[Version],
+    dependents: list[Version],
     others: list[str],
 ) -> ErasureView:
-    current = [versions.get(context.database, version.id) or version for version in made]
+    current = [versions.get(context.database, version.id) or version for version in dependents]
     return ErasureView(
         images=len(images),
         digest=digest,
