@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from random import Random
 
+import httpx
+
 from pipelines.spec import VersionSpec, parse
 from service.client import Client
 from service.transport import ServiceError
@@ -75,6 +77,8 @@ class Tenant(threading.Thread):
             name = names[number]
             calls[number]()
             self.answers[f"{name} done"] += 1
+        except httpx.TransportError:
+            self.answers[f"{name} unanswered"] += 1
         except ServiceError as error:
             self.answers[f"{name} {error.status or 'unanswered'}"] += 1
             if (error.status or 0) >= 500 and error.status != 503:  # 503 says that something is away
