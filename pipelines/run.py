@@ -16,6 +16,7 @@ from pipelines.store import keys
 from pipelines.store.canonical import canonical
 from pipelines.store.object_store import Store
 from pipelines.tensors import choose_device
+from pipelines.version.plan import read_plan
 from pipelines.vision.models import Models
 
 
@@ -44,8 +45,9 @@ class Clock:
 def run(spec: VersionSpec, out: Path, progress: Progress, machine: Machine | None = None) -> dict[str, Any]:
     """Make a version of `spec.name` in the folder `out`, evaluate it and report on it; return the summary.
 
-    Stopped anywhere and run again, it goes on where it was and ends with the same bytes. A version of another spec that lies
-    there with shards already stays, and the next number is taken: what was learned is used again where it still fits.
+    Stopped anywhere and run again, it goes on where it was and ends with the same bytes. A version of another spec, or of
+    other images, that lies there with shards already stays, and the next number is taken: what was learned is used again
+    where it still fits.
     Raises EvaluationError once the version is published and reported on without its evaluation.
     """
     models = Models(spec.models, machine)
@@ -53,8 +55,10 @@ def run(spec: VersionSpec, out: Path, progress: Progress, machine: Machine | Non
     check_models(spec)
     store = Store.open(out)
     job = Job(spec, store, progress, number := version_number(store, spec), models=models)
+    while is_of_other_images(store, job):
+        job = Job(spec, store, progress, number := number + 1, models=models)
     if number > 1:
-        progress.say(f"Version {number}: those before it were made by other specs, and stay.")
+        progress.say(f"Version {number}: those before it were made by other specs or from other images, and stay.")
     clock = Clock(store, job.resources.root)
     with clock.time("plan"):
         plan = job.plan
@@ -95,6 +99,12 @@ def is_of_another(store: Store, root: str, spec: VersionSpec) -> bool:
         return parse(store.json(keys.spec(root))) != spec
     except SpecError:  # of another release
         return True
+
+
+def is_of_other_images(store: Store, job: Job) -> bool:
+    """Whether the version has shards that were made from a source that was another then."""
+    plan = read_plan(store, job.resources.root) if store.keys(keys.reports(job.resources.root)) else None
+    return plan is not None and plan.source != job.resources.source.fingerprint
 
 
 def write_report(job: Job, out: Path, evaluation: dict[str, Any], clock: Clock) -> dict[str, Any]:

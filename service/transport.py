@@ -113,6 +113,6 @@ def service_error(response: httpx.Response) -> ServiceError:
         given = "the key in it is not valid" if "Authorization" in response.request.headers else "is not set"
         detail = (
             f"COUNTERPOISE_KEY: {given} at {response.request.url.host}; set it to the key that `counterpoise keys create` "
-            "printed or, of `counterpoise up`, the one in .counterpoise/admin.key"
+            "printed or, of `counterpoise up`, the one in admin.key in its --state-dir"
         )
     return ServiceError(f"{response.status_code}: {detail}", response.status_code)

@@ -172,7 +172,7 @@ def test_another_spec_in_the_same_place_is_the_next_version_and_takes_what_was_l
         summary = run(spec(evaluation=None, filters=[{"type": "quality"}]), out, lines)
         assert summary["version"] == 2
     assert [line for line in lines.said if "Version 2" in line] == [
-        "Version 2: those before it were made by other specs, and stay."
+        "Version 2: those before it were made by other specs or from other images, and stay."
     ] * 2
     assert not [name for name in lines.stages if name.startswith("learn: token")]
     after = tree(out)

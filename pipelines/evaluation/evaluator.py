@@ -7,7 +7,7 @@ from pipelines import parallel
 from pipelines.chance import derive
 from pipelines.evaluation.additions import ADDITIONS
 from pipelines.evaluation.data import EvaluationData
-from pipelines.evaluation.notes import incomplete, notes, shortfall
+from pipelines.evaluation.notes import few_tests, incomplete, notes, shortfall
 from pipelines.evaluation.probe import probe_auc
 from pipelines.evaluation.train import Training, train_and_score
 from pipelines.learning.resources import Resources
@@ -130,7 +130,7 @@ def evaluate(evaluator: Evaluator) -> dict[str, Any]:
             "arms": arms,
             "gap_closed": gap_closed(arms),
             "probe_auc": evaluator.probe(),
-            "notes": notes(resources.spec, runs),
+            "notes": [*few_tests(len(resources.source.splits["test"])), *notes(resources.spec, runs)],
         }
         resources.store.put_first(key, canonical(result))
     return dict(resources.store.json(key))

@@ -14,6 +14,7 @@ FLATTERED = (
     "The generator was trained on images from the renderer that also draws the test images: that flatters every arm with "
     "generated images, and the share of the gap."
 )
+FEW_TESTS = 100  # test images below which that is noted
 
 
 def shortfall(added: Examples, sizes: Mapping[str, int]) -> dict[str, int]:
@@ -25,6 +26,13 @@ def shortfall(added: Examples, sizes: Mapping[str, int]) -> dict[str, int]:
 def incomplete(arm: str, missing: Mapping[str, int]) -> str:
     parts = ", ".join(f"{count} of {label}" for label, count in missing.items())
     return f"The arm {arm} has fewer images than the version: it lacks {parts}."
+
+
+def few_tests(count: int) -> list[str]:
+    """That a difference may be chance, where test images are few."""
+    if count >= FEW_TESTS:
+        return []
+    return [f"There are {count} test images: one image more or less is {100 / count:.1f} points."]
 
 
 def notes(spec: VersionSpec, runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:

@@ -125,7 +125,8 @@ def tiles(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """The figures below the headline: name, value, what it means."""
     arms, counts, probe = summary["arms"], summary["counts"], summary["probe_auc"]
     figures_ = []
-    averages = [f"{100 * arms[arm]['average']['mean']:.1f}" for arm in (BASELINE, VERSION) if arm in arms]
+    compared = (BASELINE, VERSION) if counts["kept"] or counts.get("carried") else (BASELINE,)
+    averages = [f"{100 * arms[arm]['average']['mean']:.1f}" for arm in compared if arm in arms]
     if averages:
         figures_.append(("Average accuracy", " → ".join(averages) + " %", "on real test images"))
     figures_.append(

@@ -1,5 +1,6 @@
 """Which checkpoints are used."""
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -92,3 +93,20 @@ class Models(Strict):
         """Whether all of them are the bundled ones."""
         named = {self.text_to_image, self.inpainting, self.segmenter, self.adapter, self.clip}
         return named <= {*BUNDLED, None}
+
+
+def anchored(models: Models, home: Path) -> Models:
+    """The models with the relative paths in them, of what is there, taken from the folder `home`."""
+    changes: dict[str, object] = {name: place(value, home) for name, value in models if isinstance(value, str)}
+    for name in ("loras", "embeddings"):
+        files = getattr(models, name)
+        changes[name] = tuple(file.model_copy(update={"path": place(file.path, home)}) for file in files)
+    return models.model_copy(update={name: value for name, value in changes.items() if value != getattr(models, name)})
+
+
+def place(value: str, home: Path) -> str:
+    """A checkpoint's path from the folder `home`, or the name as it is: of the hub, of what is bundled, or an absolute path.
+    A segmenter may be two, joined by '+'."""
+    parts = value.split("+")
+    own = [part not in (*BUNDLED, CROSS_ATTENTION) and not part.startswith("~") and (home / part).exists() for part in parts]
+    return "+".join(str((home / part).resolve()) if there else part for part, there in zip(parts, own, strict=True))

@@ -8,6 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from pipelines.errors import SpecError
+from pipelines.spec import models
 from pipelines.spec.mistakes import explain
 from pipelines.spec.sources import anchored
 from pipelines.spec.version import VersionSpec
@@ -59,7 +60,8 @@ def read(text: str, form: str) -> Any:
 
 
 def load(path: Path) -> VersionSpec:
-    """Read a YAML or JSON spec. A relative folder in it is taken from the spec's own place. Raises SpecError."""
+    """Read a YAML or JSON spec. Relative paths in it, of images and checkpoints, are taken from the spec's own place.
+    Raises SpecError."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -69,4 +71,10 @@ def load(path: Path) -> VersionSpec:
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None
     spec = parse(value)
-    return spec.model_copy(update={"source": anchored(spec.source, path.parent)})
+    home, checkpoint = path.parent, spec.classifier.checkpoint
+    changes: dict[str, Any] = {"source": anchored(spec.source, home)}
+    if (anchored_models := models.anchored(spec.models, home)) != spec.models:
+        changes["models"] = anchored_models
+    if checkpoint and (place := models.place(checkpoint, home)) != checkpoint:
+        changes["classifier"] = spec.classifier.model_copy(update={"checkpoint": place})
+    return spec.model_copy(update=changes)

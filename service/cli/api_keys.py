@@ -72,6 +72,8 @@ def create_key(
     if len(valid) != len(scopes.split(",")):
         raise typer.BadParameter(f"{scopes!r}: a key has scopes of {', '.join(api_keys.SCOPES)}")
     lifetime, own = seconds(expires) if expires else None, dict(map(limit, limits))
+    if lifetime == 0:
+        raise typer.BadParameter(f"--expires: {expires} is over at once; give a longer one, or leave it out")
     typer.echo(api_keys.issue(open_migrated_database(), name, tenant, valid, lifetime, own)[1])
 
 

@@ -56,8 +56,11 @@ def situation_of(counts: Mapping[str, Mapping[str | None, int]]) -> tuple[Situat
     return ("long-tail" if ratio >= TAIL else "few-shot"), ratio
 
 
-def method_lines(situation: Situation, limits: Mapping[str, str], superclass: str, most_steps: int | None) -> list[str]:
-    """The method's lines, within what the checkpoint can do: it learns a token a class, else a LoRA, else nothing."""
+def method_lines(
+    situation: Situation, limits: Mapping[str, str], superclass: str, most_steps: int | None, *, masked: bool
+) -> list[str]:
+    """The method's lines, within what the checkpoint can do: it learns a token a class, `masked` from objects alone, else a
+    LoRA, else nothing."""
     kind = {"spurious": "spurious_removal", "long-tail": "image_variation", "few-shot": "text_to_image"}[situation]
     if kind == "image_variation" and "image_to_image" in limits:
         kind = "text_to_image"
@@ -65,7 +68,7 @@ def method_lines(situation: Situation, limits: Mapping[str, str], superclass: st
     if kind == "spurious_removal" or "inversion" not in limits:
         lines.append(f"  superclass: {superclass:<15} # ONE word for what all classes are: change it")
     if "inversion" not in limits:
-        lines.append("  inversion: {vectors: 4, steps: 500, batch: 4}")
+        lines.append(f"  inversion: {{vectors: 4, steps: 500, batch: 4{'' if masked else ', masked: false'}}}")
     elif kind == "spurious_removal":
         lines.append("  inversion: null")
     if "inversion" in limits and "lora" not in limits:
@@ -82,7 +85,7 @@ def model_lines(model: str, limits: Mapping[str, str], situation: Situation) -> 
             "#   text_to_image: /path/to/a/checkpoint",
         ]
     lines = ["models:", f"  text_to_image: {json.dumps(model)}"]
-    if situation == "spurious":  # objects are segmented
+    if situation == "spurious" or not {"inversion", "cross_attention"} & limits.keys():  # objects are segmented
         lines.append(f"  segmenter: {CROSS_ATTENTION if 'cross_attention' not in limits else 'CIDAS/clipseg-rd64-refined'}")
     return lines
 
@@ -99,9 +102,12 @@ def evaluation_lines(source: "Source") -> list[str]:
     ]
 
 
-def compose(name: str, source: "Source", spec: PathSource, model: str, inspection: "Inspection", superclass: str) -> str:
-    """The spec, as YAML with comments."""
+def compose(
+    name: str, source: "Source", spec: PathSource, model: str, inspection: "Inspection", superclass: str, *, guessed: bool
+) -> str:
+    """The spec, as YAML with comments. A superclass that is guessed may be in no image, and is not segmented."""
     situation, ratio = situation_of(source.counts)
+    masked = situation == "spurious" or not (guessed or "cross_attention" in inspection.limits)
     classes = ", ".join(f"{sum(groups.values())} {label}" for label, groups in source.counts.items())
     lines = [
         f"# {classes}.",
@@ -115,7 +121,7 @@ def compose(name: str, source: "Source", spec: PathSource, model: str, inspectio
         "# shots: 8                  # so many training images of each alone",
         *model_lines(model, inspection.limits, situation),
         "method:",
-        *method_lines(situation, inspection.limits, superclass, inspection.most_steps),
+        *method_lines(situation, inspection.limits, superclass, inspection.most_steps, masked=masked),
         "amount:",
         AMOUNTS[situation],
         "filters:                    # what is dropped is generated again, max_attempts times",
@@ -155,7 +161,7 @@ def init(
     source = open_source(spec)
     word = superclass or next(iter(suggestions("object", single_tokens(inspection.folder))), "object")
     name = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or "images"
-    text = compose(name, source, spec, path, inspection, word)
+    text = compose(name, source, spec, path, inspection, word, guessed=not superclass)
     document: Any = yaml.safe_load(text)
     check_models(parse(document))  # what is written is valid
     try:

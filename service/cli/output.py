@@ -29,6 +29,9 @@ def print_summary(summary: dict[str, Any], report: Path) -> None:
             f"{worst_part(summary['arms'])} is closed."
         )
     counts = summary["counts"]
+    if not counts["kept"] and not counts.get("carried"):
+        line = "No generated image was kept: the classifier of this version was trained on real images alone."
+        console.print(line, style="red", soft_wrap=True)
     console.print(f"{counts['kept']} of {counts['generated']} generated images kept; {summary['seconds']['total']:.0f} s.")
     print_shortfalls(counts)
     console.print(f"Look at {report}", soft_wrap=True)

@@ -19,6 +19,7 @@ from service.client import Client
 from service.schedules.cron import next_tick
 from service.schedules.schemas import ScheduleView
 from service.sources.schemas import UploadView
+from service.state.lifecycle import PUBLISHED
 from service.versions.schemas import VersionView
 
 REFUSED_LISTED = 20  # refused images that are printed
@@ -58,6 +59,9 @@ def report(client: Client, version: VersionView, follow: bool) -> VersionView:
         version = watch(client, version)
         console.print(version_line(version))
         print_shortfalls(version.counts)
+        if version.state in PUBLISHED:
+            line = f"'counterpoise pull {version.dataset} {version.number}' downloads its images, and report/report.html"
+            console.print(line, soft_wrap=True)
         if version.state in ("failed", "cancelled"):
             raise CounterpoiseError(version.error or f"the version is {version.state}")
         if version.error:

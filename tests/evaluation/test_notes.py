@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipelines.evaluation.notes import FLATTERED, notes, shortfall
+from pipelines.evaluation.notes import FLATTERED, few_tests, notes, shortfall
 from pipelines.records import Examples
 from pipelines.spec.helpers import FROM_SCRATCH
 from tests.builders import spec
@@ -35,3 +35,8 @@ def test_a_classifier_from_scratch_on_photographs_is_noted() -> None:
         source={"type": "folder", "path": "birds"}, models={"text_to_image": "a/checkpoint"}, evaluation={"arms": ["erm"]}
     )
     assert notes(photographs, {"erm": [{}]}) == [FROM_SCRATCH]
+
+
+def test_few_test_images_are_noted() -> None:
+    assert few_tests(7) == ["There are 7 test images: one image more or less is 14.3 points."]
+    assert few_tests(100) == []

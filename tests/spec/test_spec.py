@@ -276,3 +276,18 @@ def test_a_machine_has_a_device_of_these(device: str) -> None:
     for wrong in ("tpu", "cuda:", "CPU", "cuda:1 "):
         with pytest.raises(ValidationError, match="there is no such device; give auto, cpu"):
             Machine(device=wrong)
+
+
+def test_relative_paths_count_from_the_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of checkpoints that are there as those of images; names of the hub and of what is bundled stay names."""
+    for folder in ("home/models/sd", "home/models/detector", "home/birds", "elsewhere"):
+        (tmp_path / folder).mkdir(parents=True)
+    models = {"text_to_image": "models/sd", "segmenter": "models/detector+org/sam", "clip": "org/clip"}
+    source = {"type": "folder", "path": "birds"}
+    (tmp_path / "home/spec.json").write_text(json.dumps(document(models=models, source=source)))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    read = load(tmp_path / "home/spec.json")
+    assert read.models.text_to_image == str(tmp_path / "home/models/sd")
+    assert (read.models.segmenter, read.models.clip) == (f"{tmp_path}/home/models/detector+org/sam", "org/clip")
+    assert read.models.adapter == "builtin"
+    assert "adapter" not in read.model_dump(exclude_unset=True)["models"]

@@ -34,6 +34,7 @@ def test_a_key_expires_has_limits_and_is_rotated(state: Database, monkeypatch: p
     listed = call("keys", "list").stdout
     assert all(word in listed for word in ("expires", "last used", "revoked", "running_units=4"))
     assert call("keys", "revoke", first.id).exit_code == 0
+    assert "is over at once" in call("keys", "create", "dead", "--expires", "0d").output
     assert "there is no key 1, or it was revoked" in call("keys", "rotate", 1).stderr
 
 

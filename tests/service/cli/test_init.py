@@ -59,6 +59,12 @@ def test_a_checkpoint_is_asked_for_what_it_can_do(tmp_path: Path, tiny_checkpoin
     document = written(tmp_path, images, "--model", tiny_checkpoint)
     assert document["models"] == {"text_to_image": str(tiny_checkpoint), "segmenter": "cross-attention"}
     assert "inversion" in document["method"]
+    (tmp_path / "spec.yaml").unlink()
+    plain = written(tmp_path, folder(tmp_path / "plain", {"siskin": 6, "wigeon": 5}), "--model", tiny_checkpoint)
+    assert (plain["models"]["segmenter"], plain["method"]["inversion"]["masked"]) == ("cross-attention", False)
+    (tmp_path / "spec.yaml").unlink()
+    words = ("--model", tiny_checkpoint, "--superclass", "shoe")
+    assert "masked" not in written(tmp_path, tmp_path / "plain", *words)["method"]["inversion"]
     flux = build_flux(tmp_path / "flux")
     (tmp_path / "spec.yaml").unlink()
     few = written(tmp_path, folder(tmp_path / "few", {"siskin": 6, "wigeon": 5}), "--model", flux)
