@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel
 
 from pipelines.report import figures
-from pipelines.report.page import caveats, headline
+from pipelines.report.headline import caveats, headline
 from pipelines.report.shortfall import shortfalls
 from pipelines.report.worst import worst_part
 from pipelines.spec import VersionSpec

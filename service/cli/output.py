@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.errors import CounterpoiseError
+from pipelines.report.headline import caveats, headline
 from pipelines.report.shortfall import shortfalls
 from pipelines.report.worst import worst_part
 from pipelines.spec.arms import ARMS
@@ -23,15 +24,10 @@ def print_summary(summary: dict[str, Any], report: Path) -> None:
             results = summary["arms"][arm]
             table.add_row(ARMS[arm].title, *(f"{percent(results[name])} %" for name in ("average", "worst_group")))
         console.print(table)
-    if summary["gap_closed"] is not None:
-        console.print(
-            f"{summary['gap_closed']:.0%} of the gap between ERM and the ceiling in accuracy in the "
-            f"{worst_part(summary['arms'])} is closed."
-        )
+    console.print(f"{headline(summary)}.", soft_wrap=True)
+    for caveat in caveats(summary):
+        console.print(f"  {caveat}", markup=False, soft_wrap=True)
     counts = summary["counts"]
-    if not counts["kept"] and not counts.get("carried"):
-        line = "No generated image was kept: the classifier of this version was trained on real images alone."
-        console.print(line, style="red", soft_wrap=True)
     console.print(f"{counts['kept']} of {counts['generated']} generated images kept; {summary['seconds']['total']:.0f} s.")
     print_shortfalls(counts)
     console.print(f"Look at {report}", soft_wrap=True)

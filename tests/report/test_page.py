@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from pipelines.report.page import DisplayedSample, Page, caveats, duration, headline, overlay, render
+from pipelines.report.headline import caveats, headline
+from pipelines.report.page import DisplayedSample, Page, duration, overlay, render
 
 HOSTILE = '<script>alert("x")</script>'
 VOID = {"meta", "img", "br", "hr", "link", "input"}

@@ -1,0 +1,69 @@
+"""What an evaluation says, in one sentence, and what speaks against it: for the page, the card and the terminal."""
+
+from collections.abc import Mapping
+from math import hypot
+from typing import Any
+
+from pipelines.report.worst import worst_part
+from pipelines.spec.arms import BASELINE, PLAIN, VERSION
+from pipelines.spec.base import quantity
+
+
+def share(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def carried(counts: Mapping[str, Any]) -> str:
+    """The count of samples carried over from an earlier version, if any."""
+    return f", {counts['carried']:,} carried over" if counts.get("carried") else ""
+
+
+def headline(summary: Mapping[str, Any]) -> str:
+    """The result in one sentence. A difference within the standard deviation over seeds is no clear effect."""
+    arms, counts = summary["arms"], summary["counts"]
+    if VERSION in arms and not counts["kept"] and not counts.get("carried"):
+        return (
+            f"None of {counts['generated']:,} generated images was kept, so there was nothing to train on beside real data"
+        )
+    if VERSION not in arms:
+        kept = quantity(counts["kept"], "image")
+        return f"Not evaluated: {kept} kept of {counts['generated']:,} generated{carried(counts)}"
+    after = arms[VERSION]["worst_group"]
+    accuracy = f"{worst_part(arms).replace(' ', '-')} accuracy"
+    if BASELINE not in arms:
+        return f"{accuracy.capitalize()} {share(after['mean'])}; training on real data alone was not evaluated"
+    before = arms[BASELINE]["worst_group"]
+    change, gap = after["mean"] - before["mean"], summary["gap_closed"]
+    result = f"{accuracy.capitalize()} {share(before['mean'])} → {share(after['mean'])}"
+    if change == 0:
+        return f"{result}: no effect"
+    if abs(change) <= hypot(before["std"], after["std"]):
+        return f"{result}: no clear effect, the seeds differ as much"
+    if change < 0:
+        return f"{result}: {-100 * change:.1f} points worse than real data alone"
+    if gap is None or gap <= 0:
+        return f"{result}: {100 * change:.1f} points better than real data alone"
+    closed = "the whole gap" if gap >= 1 else f"{100 * gap:.0f} % of the gap"
+    return f"{result}: {closed} between ERM and the ceiling in {accuracy} closed"
+
+
+def caveats(summary: Mapping[str, Any]) -> list[str]:
+    """Reasons for doubt about the headline: one seed, a better baseline, a telling probe."""
+    notes, arms, probe = [], summary["arms"], summary["probe_auc"]
+    version, real, plain = arms.get(VERSION), arms.get(BASELINE), arms.get(PLAIN)
+    if version and len(version["worst_group"]["values"]) < 2:
+        notes.append("Trained with one seed only: the difference may be chance.")
+    if version and plain and plain["worst_group"]["mean"] >= version["worst_group"]["mean"]:
+        notes.append(
+            "Plain text-to-image, by the classes' names, does as well or better: "
+            f"{share(plain['worst_group']['mean'])} in the {worst_part(arms)}."
+        )
+    if version and real and version["average"]["mean"] < real["average"]["mean"]:
+        before, after = (share(arm["average"]["mean"]) for arm in (real, version))
+        notes.append(f"Average accuracy went down: {before} → {after}.")
+    if probe is not None and probe >= 0.75:
+        notes.append(
+            f"A probe tells real from generated images of one class and group with an AUC of {probe:.2f}: "
+            "a classifier may learn that difference instead of the classes."
+        )
+    return [*notes, *summary.get("notes", [])]  # evaluations of before there were notes have none
