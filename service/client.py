@@ -145,7 +145,9 @@ class Client(Transport):
         """
         files = self.call("GET", f"/v1/datasets/{dataset}/versions/{number}/files")
         if not files:
-            raise ServiceError(f"version {number} of {dataset!r} is not published yet; wait for 'completed'")
+            state = self.version(dataset, number).state
+            remedy = "retry it first" if state in ("failed", "cancelled") else "wait for 'completed'"
+            raise ServiceError(f"version {number} of {dataset!r} is {state}, and not published; {remedy}")
         for file in files:
             target = folder / file["path"]
             if not (target.is_file() and file["sha256"] and sha256(target.read_bytes()).hexdigest() == file["sha256"]):

@@ -99,6 +99,8 @@ def refresh(
     follow: Follow = False,
 ) -> None:
     """Create the next version from what has changed in its source, if anything has. A folder of images is uploaded first."""
+    if Path(dataset).suffix in (".yaml", ".yml", ".json"):
+        raise CounterpoiseError(f"{dataset} is a spec; give the dataset's name, and the spec by --spec {dataset}")
     checked = load(spec) if spec else None
     with Client() as client:
         version = client.refresh(dataset, upload_folder(client, checked) if checked else None)

@@ -21,3 +21,9 @@ def test_a_schedule_that_cannot_be_read_is_refused_before_anything_is_sent(
     refused = call("schedule", written(tmp_path), "--cron", "every day")
     assert refused.exit_code == 2
     assert "cron: 'every day' cannot be read" in refused.stderr.replace("\n", " ")
+
+
+def test_a_spec_in_place_of_a_dataset_is_told_where_it_belongs() -> None:
+    refused = call("refresh", "birds.yaml")
+    assert refused.exit_code == 2
+    assert "birds.yaml is a spec; give the dataset's name, and the spec by --spec birds.yaml" in refused.stderr
