@@ -130,7 +130,7 @@ def evaluate(evaluator: Evaluator) -> dict[str, Any]:
             "arms": arms,
             "gap_closed": gap_closed(arms),
             "probe_auc": evaluator.probe(),
-            "notes": [*few_tests(len(resources.source.splits["test"])), *notes(resources.spec, runs)],
+            "notes": [*notes(resources.spec, runs), *few_tests(len(resources.source.splits["test"]))],
         }
         resources.store.put_first(key, canonical(result))
     return dict(resources.store.json(key))
