@@ -54,9 +54,9 @@ def run(spec: VersionSpec, out: Path, progress: Progress, machine: Machine | Non
     choose_device(models.machine.device)  # this and the next raise before anything is done
     check_models(spec)
     store = Store.open(out)
-    job = Job(spec, store, progress, number := version_number(store, spec), models=models)
-    while is_of_other_images(store, job):
-        job = Job(spec, store, progress, number := number + 1, models=models)
+    number = 1
+    while is_of_another(store, job := Job(spec, store, progress, number, models=models)):
+        number += 1
     if number > 1:
         progress.say(f"Version {number}: those before it were made by other specs or from other images, and stay.")
     clock = Clock(store, job.resources.root)
@@ -68,8 +68,8 @@ def run(spec: VersionSpec, out: Path, progress: Progress, machine: Machine | Non
     with clock.time("learn"):
         job.learn()
     with clock.time("generate"):
-        for number in range(plan.written_shards):
-            job.generate(number)
+        for shard in range(plan.written_shards):
+            job.generate(shard)
         job.finalize()
     try:
         with clock.time("train"):
@@ -83,27 +83,17 @@ def run(spec: VersionSpec, out: Path, progress: Progress, machine: Machine | Non
     return write_report(job, out, evaluation, clock)
 
 
-def version_number(store: Store, spec: VersionSpec) -> int:
-    """The first number that is free, or has this spec, or has one that can still be corrected."""
-    number = 1
-    while is_of_another(store, keys.version(spec.name, number), spec):
-        number += 1
-    return number
-
-
-def is_of_another(store: Store, root: str, spec: VersionSpec) -> bool:
-    """Whether a version has shards that were made by another spec."""
+def is_of_another(store: Store, job: Job) -> bool:
+    """Whether the job's version has shards already that were made by another spec, or from other images."""
+    root = job.resources.root
     if not store.keys(keys.reports(root)):
         return False
     try:
-        return parse(store.json(keys.spec(root))) != spec
+        if parse(store.json(keys.spec(root))) != job.spec:
+            return True
     except SpecError:  # of another release
         return True
-
-
-def is_of_other_images(store: Store, job: Job) -> bool:
-    """Whether the version has shards that were made from a source that was another then."""
-    plan = read_plan(store, job.resources.root) if store.keys(keys.reports(job.resources.root)) else None
+    plan = read_plan(store, root)
     return plan is not None and plan.source != job.resources.source.fingerprint
 
 

@@ -22,10 +22,11 @@ from datasets import load_dataset
 from safetensors.torch import load
 
 from pipelines.errors import EvaluationError
+from pipelines.job import Job
 from pipelines.learning.resources import Resources
 from pipelines.progress import Silent, Stage
 from pipelines.regions import region
-from pipelines.run import run
+from pipelines.run import is_of_another, run
 from pipelines.source.open import open_source
 from pipelines.spec import VersionSpec, parse
 from pipelines.store.object_store import Store
@@ -180,6 +181,19 @@ def test_another_spec_in_the_same_place_is_the_next_version_and_takes_what_was_l
         name: value for name, value in before.items() if name != "samples.png"
     }
     assert (out / "datasets/shoes/v2/manifest.json").exists()
+
+
+def test_a_version_of_another_spec_is_passed_over_also_where_its_images_are_those(finished: Path, tmp_path: Path) -> None:
+    """The first has the spec, and was made from other images; the second was made from these, by another spec."""
+    first, second = (tmp_path / f"datasets/shoes/v{number}" for number in (1, 2))
+    shutil.copytree(finished / "datasets/shoes/v1", first)
+    shutil.copytree(first, second)
+    (second / "spec.json").write_text(json.dumps(spec(seed=9).model_dump(mode="json")))
+    plan = json.loads((first / "plan.json").read_text())
+    (first / "plan.json").write_text(json.dumps({**plan, "source": "of before"}))
+    store = Store.open(tmp_path)
+    taken = [is_of_another(store, Job(spec(), store, Silent(), number)) for number in (1, 2, 3)]
+    assert taken == [True, True, False]
 
 
 def test_a_failed_evaluation_loses_nothing_and_is_tried_again(

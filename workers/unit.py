@@ -46,13 +46,12 @@ class Worker:
     database: Database
     name: str
     stopping: Callable[[], bool]
-    last: tuple[tuple[int, float], Job] | None = None
+    last: tuple[int, Job] | None = None
 
     def job(self, version_id: int, heartbeat: Heartbeat) -> Job:
         version = versions.get(self.database, version_id)
         assert version is not None
-        identity = version.id, version.entered["queued"]  # SQLite gives the id of a version that was removed again
-        if self.last is not None and self.last[0] == identity:
+        if self.last is not None and self.last[0] == version_id:
             self.last[1].resources.progress, self.last[1].resources.fence = heartbeat, heartbeat.lease.fence
             return self.last[1]
         spec = parse(version.spec)
@@ -63,7 +62,7 @@ class Worker:
             models = self.last[1].resources.models
         job = Job(spec, store, heartbeat, version.number, version.previous, models)
         job.resources.fence = heartbeat.lease.fence
-        self.last = identity, job
+        self.last = version_id, job
         return job
 
     def run_next(self, kind: WorkerKind) -> bool:

@@ -127,11 +127,7 @@ def compose(
         "filters:                    # what is dropped is generated again, max_attempts times",
         "  - {type: quality}",
         "  - {type: near_duplicate}",
-        *(
-            []
-            if model == "builtin"
-            else ["# classifier: {checkpoint: microsoft/resnet-50}   # from scratch it knows little"]
-        ),
+        *([] if model == BUILTIN else ["# classifier: {checkpoint: microsoft/resnet-50}   # from scratch it knows little"]),
         *evaluation_lines(source),
         "seed: 0",
     ]

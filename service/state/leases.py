@@ -76,7 +76,7 @@ def acquire(database: Database, unit: int, owner: str, seconds: float, running_c
             return None
         lease = Lease(unit, version_id, upload_id, *row.tuple(), owner=owner)
         if lease.attempts > ATTEMPTS and not lease.endless:
-            fail_whole(session, lease, f"{lease}: its worker died {ATTEMPTS} times")
+            fail_whole(session, lease, locked, f"{lease}: its worker died {ATTEMPTS} times")
             return None
         if isinstance(locked, Version):
             transitions.start(session, locked, lease.stage)
@@ -176,7 +176,7 @@ def fail(database: Database, lease: Lease, error: str, *, again: bool) -> None:
             end_lease(session, lease, state="ready", not_before=now() + backoff, error=error)
             give_back(session, locked)
         else:
-            fail_whole(session, lease, error)
+            fail_whole(session, lease, locked, error)
 
 
 def give_back(session: Session, locked: Version | Upload) -> None:
@@ -187,13 +187,13 @@ def give_back(session: Session, locked: Version | Upload) -> None:
         locked.state = "waiting"
 
 
-def fail_whole(session: Session, lease: Lease, error: str) -> None:
+def fail_whole(session: Session, lease: Lease, locked: Version | Upload, error: str) -> None:
     """The unit failed for good, and with it its version, unless that is published already, or its upload."""
     end_lease(session, lease, state="failed", error=error)
-    if lease.version is not None:
-        if lease.stage == "evaluate":
-            transitions.leave_unevaluated(session, lease.version, error)
-        transitions.stop(session, lease.version, "failed", error)
-        transitions.finish_cancelling(session, lease.version)
-    elif lease.upload is not None:
-        uploads.end(session, uploads.lock(session, lease.upload), error)
+    if isinstance(locked, Upload):
+        uploads.end(session, locked, error)
+        return
+    if lease.stage == "evaluate":
+        transitions.leave_unevaluated(session, locked.id, error)
+    transitions.stop(session, locked.id, "failed", error)
+    transitions.finish_cancelling(session, locked.id)

@@ -52,11 +52,6 @@ def unread(database: Database, tenant: str, source: str) -> int | None:
         return session.scalar(query.order_by(Upload.id.desc()).limit(1))
 
 
-def lock(session: Session, upload_id: int) -> Upload:
-    """An upload's row, locked until the transaction ends. Always before the row of its unit."""
-    return session.get_one(Upload, upload_id, with_for_update=True)
-
-
 def end(session: Session, upload: Upload, error: str) -> None:
     """It failed for good."""
     upload.state, upload.error, upload.ended = "failed", error, clock(session)
