@@ -1,15 +1,12 @@
 """How many rows are computed at a time: as many as fit into the memory of the card."""
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from pipelines.progress import step
 from pipelines.tensors import out_of_memory
-
-R = TypeVar("R")
 
 
 class Capacity:
@@ -19,21 +16,21 @@ class Capacity:
     def __init__(self, rows: int) -> None:
         self.rows = rows
 
-    def map(self, work: Callable[[list[R]], Tensor], rows: Sequence[R]) -> Tensor:
-        """The work on parts of the rows, a row of the result for each. Raises ModelError where not even one fits."""
+    def map(self, work: Callable[[slice], Tensor], count: int) -> Tensor:
+        """The work on parts of `count` rows, a row of the result for each. Raises ModelError where not even one fits."""
         results: list[Tensor] = []
         start = 0
-        while start < len(rows):
+        while start < count:
             step()
-            part = list(rows[start : start + self.rows])
+            part = slice(start, min(start + self.rows, count))
             try:
                 results.append(work(part))
             except torch.OutOfMemoryError:
-                if len(part) == 1:
+                if part.stop - start == 1:
                     raise out_of_memory("engine") from None
-                self.rows = len(part) // 2
+                self.rows = (part.stop - start) // 2
             else:
-                start += len(part)
+                start = part.stop
                 continue
             torch.cuda.empty_cache()
-        return torch.cat(results)
+        return results[0] if len(results) == 1 else torch.cat(results)

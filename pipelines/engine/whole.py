@@ -6,11 +6,11 @@ of steps for all of its images.
 
 from collections.abc import Iterable, Iterator
 
-from torch import Tensor
-
 from pipelines.backbones.whole import WholePipeline, task_of
+from pipelines.engine.admission import image_size
 from pipelines.engine.capacity import Capacity
-from pipelines.engine.engine import NOT_FINITE, composed, image_size
+from pipelines.engine.engine import NOT_FINITE, composed
+from pipelines.engine.requests import RequestQueue, queue_of
 from pipelines.records import Candidate, Request
 
 Likeness = tuple[str, tuple[int, int], float, float, int, str]
@@ -29,17 +29,20 @@ class PipelineEngine:
         """Requests in a call at most."""
         return self.fitting.rows
 
-    def run(self, requests: Iterable[Request]) -> Iterator[Candidate]:
+    def run(self, requests: Iterable[Request] | RequestQueue) -> Iterator[Candidate]:
         """Yield one candidate a request, in the order in which they finish: deterministic for the same stream."""
-        waiting: dict[Likeness, list[Request]] = {}
-        for request in requests:
-            group = waiting.setdefault(self.likeness(request), [])
-            group.append(request)
-            if len(group) >= self.capacity or sum(map(len, waiting.values())) >= AHEAD * self.capacity:
-                largest = max(waiting, key=lambda likeness: len(waiting[likeness]))
-                yield from self.draw(waiting.pop(largest))
-        for group in waiting.values():
-            yield from self.draw(group)
+        queue, waiting = queue_of(requests), dict[Likeness, list[Request]]()
+        while True:
+            count = sum(map(len, waiting.values()))
+            for request in queue.take(AHEAD * self.capacity - count, wait=not count):
+                waiting.setdefault(self.likeness(request), []).append(request)
+            if not waiting:
+                return
+            largest = max(waiting, key=lambda likeness: len(waiting[likeness]))
+            group = waiting.pop(largest)
+            if len(group) > self.capacity:
+                waiting[largest] = group[self.capacity :]
+            yield from self.draw(group[: self.capacity])
 
     def likeness(self, request: Request) -> Likeness:
         """What the requests of a call share."""
@@ -51,9 +54,7 @@ class PipelineEngine:
         """The candidates of like requests; pixels that are no numbers are a failure of their image alone."""
         size = image_size(group[0], self.pipeline.resolution)
 
-        def pixels(part: list[Request]) -> Tensor:
-            return self.pipeline.draw(part, size)
-
-        for request, drawn in zip(group, self.fitting.map(pixels, group), strict=True):
+        pixels = self.fitting.map(lambda part: self.pipeline.draw(group[part], size), len(group))
+        for request, drawn in zip(group, pixels, strict=True):
             image = (drawn.nan_to_num().clamp(0, 1) * 255).round().byte().numpy()
             yield Candidate(request, composed(request, image), None if drawn.isfinite().all() else NOT_FINITE)

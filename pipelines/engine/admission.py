@@ -1,0 +1,157 @@
+"""Admission: requests become rows of a batch. Prompts and images are encoded, for several requests at a time."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipelines.backbones.backbone import Backbone
+from pipelines.backbones.prompt_embeds import PromptEmbeds
+from pipelines.backbones.schedule import Level, Levels, add_noise
+from pipelines.chance import derive
+from pipelines.engine.batch import Batch, joined, latent_mask, schedule_tensor
+from pipelines.engine.capacity import Capacity
+from pipelines.errors import ModelError
+from pipelines.records import Candidate, Request
+from pipelines.tensors import mask_tensor, tensor
+
+PROMPTS = 1024  # whose embeddings are kept: most requests share theirs with others
+
+
+class Admission:
+    """Of one stream of requests, in which tokens stay what they are: a prompt is encoded once."""
+
+    def __init__(self, backbone: Backbone, fitting: Capacity) -> None:
+        self.backbone, self.fitting = backbone, fitting
+        self.embeds: dict[str, PromptEmbeds] = {}  # by prompt
+        self.negative_embeds: dict[str, PromptEmbeds] = {}  # by negative prompt
+        self.unreadable: dict[str, ModelError] = {}  # by prompt: why it has no embedding
+
+    def admit(self, requests: Sequence[Request]) -> tuple[list[Batch], list[Candidate]]:
+        """The rows of requests, a batch for each size; and failures, of those whose prompt cannot be encoded.
+
+        Raises ModelError while no prompt of the stream could be: then it is no fault of a single one.
+        """
+        self.encode_prompts([request.prompt for request in requests])
+        failures, groups = list[Candidate](), dict[tuple[int, int], list[Request]]()
+        for request in requests:
+            size = image_size(request, self.backbone.resolution)
+            if request.prompt in self.embeds:
+                groups.setdefault(size, []).append(request)
+                continue
+            error = self.unreadable[request.prompt]
+            if not self.embeds:
+                raise error
+            failures.append(Candidate(request, np.zeros((*size, 3), np.uint8), f"engine: {error}"))
+        return [self.batch(group, size) for size, group in groups.items()], failures
+
+    def encode_prompts(self, prompts: Sequence[str]) -> None:
+        """Encode those that are new."""
+        if len(self.embeds) > PROMPTS:
+            self.embeds.clear()
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self.embeds and prompt not in self.unreadable]
+        if not new:
+            return
+        try:
+            together = self.backbone.encode_prompts(new)
+            self.embeds |= {prompt: together.rows(slice(n, n + 1)) for n, prompt in enumerate(new)}
+        except ModelError:
+            for prompt in new:
+                try:
+                    self.embeds[prompt] = self.backbone.encode_prompts([prompt])
+                except ModelError as error:
+                    self.unreadable[prompt] = error
+
+    def negative(self, prompt: str) -> PromptEmbeds:
+        """The embeddings of a negative prompt."""
+        if prompt not in self.negative_embeds:
+            backbone = self.backbone
+            self.negative_embeds[prompt] = backbone.encode_prompts([prompt]) if prompt else backbone.unconditional
+        return self.negative_embeds[prompt]
+
+    def batch(self, requests: list[Request], size: tuple[int, int]) -> Batch:
+        """The rows of requests of one size: noise, schedules, and latents of their init images."""
+        backbone = self.backbone
+        eps = torch.stack([self.noise(request, size) for request in requests]).to(backbone.device)
+        patches = backbone.patches(eps)
+        schedules = [backbone.schedule.plan(request.steps, request.strength, patches) for request in requests]
+        x0, x = self.starts(requests, eps, [steps[0].level for steps in schedules])
+        masks = torch.stack([latent_mask(request, backbone.vae_scale_factor, eps[0]) for request in requests])
+        guided = backbone.classifier_free
+        return Batch(
+            requests=requests,
+            remaining=[len(steps) for steps in schedules],
+            taken=torch.zeros(len(requests), dtype=torch.int64, device=backbone.device),
+            schedule=schedule_tensor(schedules, eps),
+            x=x,
+            eps=eps,
+            x0=x0,
+            mask=masks,
+            prompt_embeds=PromptEmbeds.cat([self.embeds[request.prompt] for request in requests]),
+            negative_embeds=PromptEmbeds.cat([self.negative(r.negative_prompt) for r in requests]) if guided else None,
+            image_embeds=self.image_embeds(requests),
+            inpainting_channels=self.inpainting_channels(requests, masks, eps) if backbone.inpainting else None,
+        )
+
+    def noise(self, request: Request, size: tuple[int, int]) -> Tensor:
+        """The noise that a request starts from, (channels, h, w), of its seed alone."""
+        height, width = (side // self.backbone.vae_scale_factor for side in size)
+        generator = torch.Generator().manual_seed(request.seed)
+        return torch.randn((self.backbone.latent_channels, height, width), generator=generator)
+
+    def starts(self, requests: Sequence[Request], eps: Tensor, levels: Sequence[Level]) -> tuple[Tensor, Tensor]:
+        """Latents of the init images, zeros where there is none; and what denoising starts from: these, noised to the level
+        of the first step, or noise."""
+        x0, x = torch.zeros_like(eps), eps.clone()
+        numbers = [number for number, request in enumerate(requests) if request.init_image is not None]
+        if not numbers:
+            return x0, x
+        originals = [image for request in requests if (image := request.init_image) is not None]
+        index = torch.tensor(numbers, device=eps.device)
+        x0[index] = self.fitting.map(lambda part: self.backbone.encode_images(tensor(originals[part])), len(originals))
+        partial = [number for number in numbers if requests[number].strength < 1]
+        if partial:
+            index = torch.tensor(partial, device=eps.device)
+            x[index] = add_noise(x0[index], eps[index], Levels.of([levels[number] for number in partial], eps))
+        return x0, x
+
+    def image_embeds(self, requests: Sequence[Request]) -> Tensor | None:
+        """Image embeddings of the requests' image prompts; None where none has one."""
+        return joined([self.encode_image_prompt(request) for request in requests], [1] * len(requests))
+
+    def encode_image_prompt(self, request: Request) -> Tensor | None:
+        """The backbone's image embedding of a request's image prompt, (1, width); noise for it is drawn from its seed."""
+        prompt, conditioning = request.image_prompt, self.backbone.image_conditioning
+        if prompt is None:
+            return None
+        if conditioning is None:
+            raise ModelError("models.text_to_image: the checkpoint cannot see image prompts; give it an adapter")
+        generator = torch.Generator().manual_seed(derive(request.seed, "image prompt"))
+        embeds = conditioning.embeds(torch.from_numpy(prompt.embedding), prompt.noise_level, generator)
+        return embeds[None].to(self.backbone.device)
+
+    def inpainting_channels(self, requests: Sequence[Request], masks: Tensor, like: Tensor) -> Tensor:
+        """What an inpainting denoiser takes beside latents: the mask, and the latents of the masked image."""
+        channels = self.backbone.empty_image(like).clone()
+        numbers = [number for number, request in enumerate(requests) if request.init_image is not None]
+        if numbers:
+            masked = [masked_image(requests[number]) for number in numbers]
+            latents = self.fitting.map(lambda part: self.backbone.encode_images(torch.cat(masked[part])), len(masked))
+            index = torch.tensor(numbers, device=like.device)
+            channels[index] = torch.cat([masks[index], latents], dim=1)
+        return channels
+
+
+def image_size(request: Request, resolution: int) -> tuple[int, int]:
+    """Height and width of a request's image; `resolution` is the checkpoint's."""
+    if request.image is not None:
+        return request.image.shape[0], request.image.shape[1]
+    return request.size or (resolution, resolution)
+
+
+def masked_image(request: Request) -> Tensor:
+    """What is known of a request's image, (1, 3, h, w) in -1..1: grey where it is painted."""
+    pixels = tensor([request.init_image] if request.init_image is not None else [])
+    mask = torch.ones_like(pixels[:, :1]) if request.inpaint_mask is None else mask_tensor([request.inpaint_mask])
+    return pixels * (1 - mask)
