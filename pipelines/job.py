@@ -1,5 +1,6 @@
 """One version of a dataset, in the pieces that different processes may do. Each can be done again, with the same bytes."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any
@@ -26,7 +27,7 @@ from pipelines.version.diff import compare
 from pipelines.version.finalize import finalize
 from pipelines.version.plan import Plan, make_plan, read_plan
 from pipelines.version.refresh import Base, make_refresh, open_base, source_listing, unchanged
-from pipelines.version.shard import rewrite_shard, run_shard
+from pipelines.version.shard import rewrite_shard, run_shards
 from pipelines.version.showcase import showcase
 from pipelines.vision.models import Models
 
@@ -129,12 +130,15 @@ class Job:
         skipped = canonical([asdict(problem) for problem in self.method.skipped])
         self.store.put_first(keys.skipped(self.resources.root), skipped)
 
-    def generate(self, shard: int) -> dict[str, Any]:
-        """Generate a shard, or carry it over; return its report."""
-        if part := self.plan.carried_part(shard):
-            return rewrite_shard(self.resources, self.plan, shard, part)
-        self.learn()  # before the engine is opened: tensors made in inference mode have no gradients
-        return run_shard(self.resources, self.plan, shard, self.method, self.engine, self.panel)
+    def generate(self, shards: Sequence[int]) -> list[dict[str, Any]]:
+        """Generate shards, or carry them over; return their reports."""
+        parts = {number: part for number in shards if (part := self.plan.carried_part(number))}
+        generated = [number for number in shards if number not in parts]
+        reports: list[dict[str, Any]] = []
+        if generated:
+            self.learn()  # before the engine is opened: tensors made in inference mode have no gradients
+            reports += run_shards(self.resources, self.plan, generated, self.method, self.engine, self.panel)
+        return reports + [rewrite_shard(self.resources, self.plan, number, part) for number, part in parts.items()]
 
     def finalize(self) -> dict[str, Any]:
         """Publish the version; return its manifest."""

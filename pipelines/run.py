@@ -68,8 +68,7 @@ def run(spec: VersionSpec, out: Path, progress: Progress, machine: Machine | Non
     with clock.time("learn"):
         job.learn()
     with clock.time("generate"):
-        for shard in range(plan.written_shards):
-            job.generate(shard)
+        job.generate(range(plan.written_shards))
         job.finalize()
     try:
         with clock.time("train"):

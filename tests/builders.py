@@ -1,17 +1,18 @@
 """What several tests work with: a small spec on the built-in source, its resources, candidates, and a stand-in engine."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import PIL.Image
 
+from pipelines.engine.requests import RequestQueue
+from pipelines.filters import Comparisons, Panel
 from pipelines.learning.resources import Resources
 from pipelines.progress import Silent
-from pipelines.records import Candidate, Image, Mask, Request
+from pipelines.records import Candidate, Image, Mask, Request, Sample
 from pipelines.spec import Machine, VersionSpec, parse
 from pipelines.store.object_store import Store
 
@@ -67,6 +68,13 @@ def candidate(painted: Image, **changes: Any) -> Candidate:
     return Candidate(replace(plain, **changes), painted)
 
 
+def judge_shard(panel: Panel, candidates: Sequence[Candidate], comparisons: Comparisons | None = None) -> list[Sample]:
+    """The samples of an attempt, in their order: of a shard's first, unless its comparisons are given."""
+    samples = panel.judge(candidates)
+    compared = iter((comparisons or panel.comparisons()).judge([sample for sample in samples if sample.verdict.kept]))
+    return [next(compared) if sample.verdict.kept else sample for sample in samples]
+
+
 class Painter:
     """Stands in for the engine, which has tests of its own: noise from the request's seed, or a blank where `spoiled`.
 
@@ -79,9 +87,7 @@ class Painter:
         self.spoiled = spoiled
         self.seen: list[tuple[int, int]] = []  # (index, attempt)
 
-    def run(self, requests: Iterable[Request]) -> Iterator[Candidate]:
-        stream = iter(requests)
-        while batch := list(islice(stream, self.capacity)):
+    def batches(self, queue: RequestQueue) -> Iterator[list[Candidate]]:
+        while batch := queue.take(self.capacity, wait=True):
             self.seen += [(request.index, request.attempt) for request in batch]
-            for request in reversed(batch):
-                yield Candidate(request, flat() if self.spoiled(request) else noise(request.seed))
+            yield [Candidate(r, flat() if self.spoiled(r) else noise(r.seed)) for r in reversed(batch)]

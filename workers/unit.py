@@ -91,7 +91,7 @@ class Worker:
                 tokens = sorted(token.name for token in concepts.tokens.learned.values())
                 return {"tokens": tokens, "artifacts": concepts.artifacts}, None
             case "generate":
-                return job.generate(lease.number), None
+                return job.generate([lease.number])[0], None
             case "finalize":
                 manifest = job.finalize()
                 own = [file["size"] for file in manifest["files"] if "key" not in file]  # others lie with earlier versions

@@ -7,6 +7,7 @@ by its own solver step, and gives the places of finished rows to the next reques
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from pipelines.backbones.schedule import add_noise
 from pipelines.engine.batch import Batch
 from pipelines.engine.capacity import Capacity
 from pipelines.engine.guidance import guide
-from pipelines.engine.requests import RequestQueue, queue_of
+from pipelines.engine.requests import Listed, RequestQueue
 from pipelines.engine.solver import advance
 from pipelines.engine.stream import Stream
 from pipelines.records import Candidate, Image, Request
@@ -38,16 +39,22 @@ class Engine:
         """Requests in the batch at most; fewer than at first where memory ran out."""
         return self.fitting.rows
 
-    @torch.inference_mode()
-    def run(self, requests: Iterable[Request] | RequestQueue) -> Iterator[Candidate]:
+    def run(self, requests: Iterable[Request]) -> Iterator[Candidate]:
         """Yield one candidate a request, in the order in which they finish: deterministic for the same stream."""
-        stream = Stream(self.backbone, self.fitting, queue_of(requests))
+        return chain.from_iterable(self.batches(Listed(requests)))
+
+    @torch.inference_mode()
+    def batches(self, queue: RequestQueue) -> Iterator[list[Candidate]]:
+        """Yield the candidates that are decoded together; more requests may be queued for each before the next are asked
+        for."""
+        stream = Stream(self.backbone, self.fitting, queue)
         while not stream.ended:
-            yield from stream.fill()
+            if failures := stream.fill():
+                yield failures
             for batch in stream.batches.values():
                 self.tick(batch)
             for done, latents in stream.finished():
-                yield from self.decode(done, latents)
+                yield self.decode(done, latents)
 
     def tick(self, batch: Batch) -> None:
         """One forward of the denoiser for all rows that share its weights, one solver step for each."""
@@ -89,15 +96,17 @@ class Engine:
         prediction[guided] = guide(prediction[guided], unconditional, rows.guidance_scale[guided], rescale)
         return prediction
 
-    def decode(self, requests: Sequence[Request], latents: Tensor) -> Iterator[Candidate]:
+    def decode(self, requests: Sequence[Request], latents: Tensor) -> list[Candidate]:
         """Decode finished rows, and put them back into their originals.
 
         An overflow, of half precision most of all, is a failure of its row alone.
         """
         pixels = self.fitting.map(lambda part: self.backbone.decode_latents(latents[part]), len(latents))
         numbers = pixels.isfinite().flatten(1).all(dim=1).tolist()
-        for request, image, finite in zip(requests, images(pixels), numbers, strict=True):
-            yield Candidate(request, composed(request, image), None if finite else NOT_FINITE)
+        return [
+            Candidate(request, composed(request, image), None if finite else NOT_FINITE)
+            for request, image, finite in zip(requests, images(pixels), numbers, strict=True)
+        ]
 
 
 def composed(request: Request, image: Image) -> Image:

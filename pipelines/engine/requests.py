@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable
 from itertools import islice
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from pipelines.records import Request
 
 
-@runtime_checkable
 class RequestQueue(Protocol):
     """Requests in an order of its own; more of them may come of the candidates that they became."""
 
@@ -24,7 +23,3 @@ class Listed:
 
     def take(self, count: int, *, wait: bool) -> list[Request]:
         return list(islice(self.requests, count))
-
-
-def queue_of(requests: Iterable[Request] | RequestQueue) -> RequestQueue:
-    return requests if isinstance(requests, RequestQueue) else Listed(requests)

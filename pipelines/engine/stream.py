@@ -39,8 +39,9 @@ class Stream:
         """Requests that are encoded, and latents that are decoded, at a time."""
         return max(1, self.fitting.rows // TOGETHER)
 
-    def fill(self) -> Iterator[Candidate]:
-        """Give the free places to the next requests; yield those that have failed already."""
+    def fill(self) -> list[Candidate]:
+        """Give the free places to the next requests; return those that have failed already."""
+        failures: list[Candidate] = []
         waiting = sum(map(len, self.waiting))
         missing = self.fitting.rows - self.rows - waiting
         if missing > 0:
@@ -49,7 +50,6 @@ class Stream:
             self.ended = nothing and not requests
             admitted, failures = self.admission.admit(requests)
             self.waiting.extend(admitted)
-            yield from failures
         while self.waiting and (free := self.fitting.rows - self.rows) > 0:
             batch = self.waiting.popleft()
             if len(batch) > free:
@@ -58,6 +58,7 @@ class Stream:
             size = batch.x.shape[-2], batch.x.shape[-1]
             self.batches[size] = Batch.cat([self.batches[size], batch]) if size in self.batches else batch
         self.idle = self.rows < self.fitting.rows
+        return failures
 
     def finished(self) -> Iterator[tuple[list[Request], Tensor]]:
         """Take finished rows out of the batch; yield them with their latents, once there are enough of a size; at once where

@@ -5,12 +5,13 @@ of steps for all of its images.
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from pipelines.backbones.whole import WholePipeline, task_of
 from pipelines.engine.admission import image_size
 from pipelines.engine.capacity import Capacity
 from pipelines.engine.engine import NOT_FINITE, composed
-from pipelines.engine.requests import RequestQueue, queue_of
+from pipelines.engine.requests import Listed, RequestQueue
 from pipelines.records import Candidate, Request
 
 Likeness = tuple[str, tuple[int, int], float, float, int, str]
@@ -29,9 +30,13 @@ class PipelineEngine:
         """Requests in a call at most."""
         return self.fitting.rows
 
-    def run(self, requests: Iterable[Request] | RequestQueue) -> Iterator[Candidate]:
+    def run(self, requests: Iterable[Request]) -> Iterator[Candidate]:
         """Yield one candidate a request, in the order in which they finish: deterministic for the same stream."""
-        queue, waiting = queue_of(requests), dict[Likeness, list[Request]]()
+        return chain.from_iterable(self.batches(Listed(requests)))
+
+    def batches(self, queue: RequestQueue) -> Iterator[list[Candidate]]:
+        """Yield the candidates of a call; more requests may be queued for each before the next are asked for."""
+        waiting: dict[Likeness, list[Request]] = {}
         while True:
             count = sum(map(len, waiting.values()))
             for request in queue.take(AHEAD * self.capacity - count, wait=not count):
@@ -42,7 +47,7 @@ class PipelineEngine:
             group = waiting.pop(largest)
             if len(group) > self.capacity:
                 waiting[largest] = group[self.capacity :]
-            yield from self.draw(group[: self.capacity])
+            yield self.draw(group[: self.capacity])
 
     def likeness(self, request: Request) -> Likeness:
         """What the requests of a call share."""
@@ -50,11 +55,14 @@ class PipelineEngine:
         strength = 1.0 if task == "text_to_image" else request.strength
         return task, size, strength, request.guidance, request.steps, request.negative_prompt
 
-    def draw(self, group: list[Request]) -> Iterator[Candidate]:
+    def draw(self, group: list[Request]) -> list[Candidate]:
         """The candidates of like requests; pixels that are no numbers are a failure of their image alone."""
         size = image_size(group[0], self.pipeline.resolution)
 
         pixels = self.fitting.map(lambda part: self.pipeline.draw(group[part], size), len(group))
+        candidates = []
         for request, drawn in zip(group, pixels, strict=True):
             image = (drawn.nan_to_num().clamp(0, 1) * 255).round().byte().numpy()
-            yield Candidate(request, composed(request, image), None if drawn.isfinite().all() else NOT_FINITE)
+            failure = None if drawn.isfinite().all() else NOT_FINITE
+            candidates.append(Candidate(request, composed(request, image), failure))
+        return candidates

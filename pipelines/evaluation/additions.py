@@ -14,7 +14,8 @@ from pipelines.spec import TextToImage
 from pipelines.spec.arms import Addition
 from pipelines.spec.base import quantity
 from pipelines.version import rows
-from pipelines.version.attempts import run_attempts
+from pipelines.version.attempts import Attempts
+from pipelines.version.generation import generate
 from pipelines.version.plan import Plan
 
 
@@ -42,8 +43,10 @@ def text_to_image(data: EvaluationData) -> Examples:
         unfiltered = Panel(resources)
         unfiltered.filters = {}
         engine = open_engine(resources.models.text_to_image, resources.models.machine.capacity)
-        outcome = run_attempts(resources, method, engine, unfiltered, plan.shard(0))
-        resources.store.put_first(key, rows.encode(outcome.kept, resources))
+        wanted = Attempts(0, plan.shard(0), 1, unfiltered.comparisons())
+        for shard in generate(resources, method, engine, unfiltered, [wanted], plan.planned):
+            shard.sort()
+            resources.store.put_first(key, rows.encode(shard.kept, resources))
     return data.examples(rows.read(resources.store.get(key)))
 
 

@@ -144,7 +144,7 @@ def heads(resources: Resources, first: list[dict[str, Any]], oracle: Oracle) -> 
     right = np.array([name == c.request.label for name, c in zip(predicted, repainted, strict=True)])
     result = {}
     for name, head in HEADS.items():
-        kept = np.array([verdict.kept for verdict in FILTERS[head.type](resources, head).judge(repainted, [])])
+        kept = np.array([verdict.kept for verdict in FILTERS[head.type](resources, head).judge(repainted)])
         result[name] = {
             "kept": float(kept.mean()),
             "right": float(right[kept].mean()) if kept.any() else 0.0,

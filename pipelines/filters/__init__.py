@@ -1,6 +1,7 @@
 """The filters: one file each, and the one table. A filter keeps, or drops with a reason; either way it gives its scores."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 from pipelines.filters.attribution import Attribution
@@ -13,11 +14,8 @@ from pipelines.records import Candidate, Sample, Verdict
 
 
 class Filter(Protocol):
-    def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Verdict]:
-        """One verdict for each candidate that the filters before it kept, in order of their index.
-
-        `kept` are the candidates of this shard that passed all filters at earlier attempts.
-        """
+    def judge(self, candidates: Sequence[Candidate]) -> list[Verdict]:
+        """One verdict for each candidate that the filters before it kept: of it alone, whatever others there are."""
 
 
 @runtime_checkable
@@ -28,12 +26,20 @@ class LearningFilter(Protocol):
         """Train it, or take it from the store."""
 
 
-@runtime_checkable
-class ShardFilter(Protocol):
-    """A filter that compares a candidate with others of its shard, whether these were kept or not."""
+class Comparison(Protocol):
+    """Compares the candidates of one shard with each other."""
 
-    def begin(self) -> None:
-        """Forget the candidates that were judged so far: a shard begins."""
+    def judge(self, attempt: Sequence[Sample]) -> list[Verdict]:
+        """One verdict for each candidate of an attempt that every filter has kept, in order of their index. What it judged
+        before, at the shard's earlier attempts, may count."""
+
+
+@runtime_checkable
+class ComparingFilter(Protocol):
+    """A filter that also compares candidates with each other."""
+
+    def comparison(self) -> Comparison:
+        """For a shard that begins."""
 
 
 FILTERS: dict[str, Callable[[Resources, Any], Filter]] = {
@@ -46,7 +52,8 @@ FILTERS: dict[str, Callable[[Resources, Any], Filter]] = {
 
 
 class Panel:
-    """The filters of a spec, applied in turn, each to the candidates that those before it kept."""
+    """The filters of a spec, applied in turn, each to the candidates that those before it kept; then comparisons, shard by
+    shard."""
 
     def __init__(self, resources: Resources) -> None:
         self.filters: dict[str, Filter] = {spec.type: FILTERS[spec.type](resources, spec) for spec in resources.spec.filters}
@@ -57,18 +64,41 @@ class Panel:
             if isinstance(filter_, LearningFilter):
                 filter_.learn()
 
-    def begin(self) -> None:
-        """A shard begins: filters that compare its candidates forget those of the last."""
-        for filter_ in self.filters.values():
-            if isinstance(filter_, ShardFilter):
-                filter_.begin()
-
-    def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Sample]:
-        verdicts = [Verdict(reason=candidate.failure) for candidate in candidates]
+    def judge(self, candidates: Sequence[Candidate]) -> list[Sample]:
+        """The verdicts on each candidate alone."""
+        samples = [Sample(candidate, Verdict(reason=candidate.failure)) for candidate in candidates]
         for name, filter_ in self.filters.items():
-            rows = [row for row, verdict in enumerate(verdicts) if verdict.kept]
-            for row, verdict in zip(rows, filter_.judge([candidates[row] for row in rows], kept), strict=True):
-                scores = {f"{name}.{key}": round(value, 6) for key, value in verdict.scores.items()}
-                reason = None if verdict.kept else f"{name}: {verdict.reason}"
-                verdicts[row] = Verdict(verdicts[row].scores | scores, reason)
-        return [Sample(c, v) for c, v in zip(candidates, verdicts, strict=True)]
+            judge_kept(samples, name, partial(judge_alone, filter_))
+        return samples
+
+    def comparisons(self) -> "Comparisons":
+        """For a shard that begins."""
+        comparing = {name: filter_ for name, filter_ in self.filters.items() if isinstance(filter_, ComparingFilter)}
+        return Comparisons({name: filter_.comparison() for name, filter_ in comparing.items()})
+
+
+class Comparisons:
+    """Those of a shard, applied in turn."""
+
+    def __init__(self, comparisons: Mapping[str, Comparison]) -> None:
+        self.comparisons = comparisons
+
+    def judge(self, attempt: Sequence[Sample]) -> list[Sample]:
+        """The samples of an attempt, which every filter has kept, with the verdicts of the comparisons."""
+        samples = list(attempt)
+        for name, comparison in self.comparisons.items():
+            judge_kept(samples, name, comparison.judge)
+        return samples
+
+
+def judge_alone(filter_: Filter, samples: Sequence[Sample]) -> list[Verdict]:
+    return filter_.judge([sample.candidate for sample in samples])
+
+
+def judge_kept(samples: list[Sample], name: str, judge: Callable[[Sequence[Sample]], list[Verdict]]) -> None:
+    """Have those that are kept so far judged, and put the samples with their further verdict in their places."""
+    rows = [row for row, sample in enumerate(samples) if sample.verdict.kept]
+    for row, verdict in zip(rows, judge([samples[row] for row in rows]), strict=True):
+        scores = {f"{name}.{key}": round(value, 6) for key, value in verdict.scores.items()}
+        reason = None if verdict.kept else f"{name}: {verdict.reason}"
+        samples[row] = Sample(samples[row].candidate, Verdict(samples[row].verdict.scores | scores, reason))

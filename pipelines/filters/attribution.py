@@ -20,7 +20,7 @@ class Attribution:
         """Train the judge."""
         self.resources.judge  # noqa: B018  (trained on first use)
 
-    def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Verdict]:
+    def judge(self, candidates: Sequence[Candidate]) -> list[Verdict]:
         """Images repainted as their own class, or without a source image, have no change of class to attribute: kept."""
         repainted = [c for c in candidates if c.request.source is not None and c.request.source.label != c.request.label]
         changed = [self.resources.view.whole(c) for c in repainted]

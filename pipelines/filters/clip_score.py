@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pipelines.filters.calibration import SLACK, lower_threshold, validation_candidates
 from pipelines.learning.resources import Resources
-from pipelines.records import Candidate, Verdict
+from pipelines.records import Candidate, Sample, Verdict
 from pipelines.spec import ClipScoreFilter
 from pipelines.vision.clip import Clip
 
@@ -21,11 +21,9 @@ from pipelines.vision.clip import Clip
 class ClipScore:
     def __init__(self, resources: Resources, spec: ClipScoreFilter) -> None:
         self.resources, self.spec = resources, spec
-        self.thresholds: dict[str, float] = {}  # by class: the least score among its best
 
-    def begin(self) -> None:
-        """A shard begins: its first attempt sets the thresholds of `top` anew."""
-        self.thresholds = {}
+    def comparison(self) -> "Best":
+        return Best(self.spec.top)
 
     @cached_property
     def min_share(self) -> float:
@@ -49,10 +47,11 @@ class ClipScore:
             return self.clip.embed_words([names.get(label, label) for label in source.classes])
         return self.clip.prototypes([view.images(source.of(label)) for label in source.classes])
 
-    def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Verdict]:
-        labels, own = [candidate.request.label for candidate in candidates], self.own(candidates)
-        self.calibrate(labels, own)
-        return [self.one(label, score) for label, score in zip(labels, own, strict=True)]
+    def judge(self, candidates: Sequence[Candidate]) -> list[Verdict]:
+        return [
+            Verdict({"own": score}, None if score > self.min_share else f"does not look like a {candidate.request.label}")
+            for candidate, score in zip(candidates, self.own(candidates), strict=True)
+        ]
 
     def own(self, candidates: Sequence[Candidate]) -> list[float]:
         """The probability of each candidate's label."""
@@ -61,14 +60,21 @@ class ClipScore:
         probabilities = self.clip.probabilities(embeddings, self.classes)
         return [float(row[column]) for row, column in zip(probabilities, columns, strict=True)]
 
-    def calibrate(self, labels: Sequence[str], scores: Sequence[float]) -> None:
-        """Set the threshold of every class that has none: the score of the last of its `top` share."""
+
+class Best:
+    """The `top` share of each class, by the scores of a shard's first attempt."""
+
+    def __init__(self, top: float) -> None:
+        self.top = top
+        self.thresholds: dict[str, float] = {}  # by class: the least score among its best
+
+    def judge(self, attempt: Sequence[Sample]) -> list[Verdict]:
+        labels = [sample.candidate.request.label for sample in attempt]
+        scores = [sample.verdict.scores["clip_score.own"] for sample in attempt]
         for label in set(labels) - self.thresholds.keys():
             ranked = sorted((s for name, s in zip(labels, scores, strict=True) if name == label), reverse=True)
-            self.thresholds[label] = ranked[ceil(self.spec.top * len(ranked)) - 1]
-
-    def one(self, label: str, score: float) -> Verdict:
-        if score <= self.min_share:
-            return Verdict({"own": score}, f"does not look like a {label}")
-        best = self.spec.top == 1 or score >= self.thresholds[label]
-        return Verdict({"own": score}, None if best else f"not among the best of {label}")
+            self.thresholds[label] = ranked[ceil(self.top * len(ranked)) - 1]
+        return [
+            Verdict({}, None if score >= self.thresholds[label] else f"not among the best of {label}")
+            for label, score in zip(labels, scores, strict=True)
+        ]

@@ -57,7 +57,7 @@ class LabelAgreement:
         predicted = probabilities(self.resources.object_judge.scores(objects))
         return [None if mask is None else row for mask, row in zip(masks, predicted, strict=True)]
 
-    def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Verdict]:
+    def judge(self, candidates: Sequence[Candidate]) -> list[Verdict]:
         return [
             Verdict(reason=f"no {self.resources.superclass} found") if share is None else self.one(candidate, share)
             for candidate, share in zip(candidates, self.probabilities(candidates), strict=True)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pipelines.filters.calibration import exclusive_lower_threshold, share_of_each, upper_threshold, validation_candidates
 from pipelines.learning.resources import Resources
 from pipelines.progress import step
-from pipelines.records import Candidate, Image, Verdict
+from pipelines.records import Candidate, Image, Sample, Verdict
 from pipelines.regions import crop
 from pipelines.spec import NearDuplicateFilter
 
@@ -31,6 +31,9 @@ class Fingerprints:
     def __getitem__(self, rows: Sequence[int] | slice) -> "Fingerprints":
         return Fingerprints(self.bits[rows], self.embeddings[rows])
 
+    def followed_by(self, others: "Fingerprints") -> "Fingerprints":
+        return Fingerprints(np.concatenate([self.bits, others.bits]), np.concatenate([self.embeddings, others.embeddings]))
+
     def nearest(self, others: "Fingerprints") -> tuple[float, float]:
         """Least Hamming distance, in bits, and largest cosine similarity of the first image to the others."""
         distances = np.count_nonzero(others.bits != self.bits[:1], axis=1)
@@ -39,7 +42,7 @@ class Fingerprints:
 
 
 class NearDuplicate:
-    """Compares with real images and with the candidates that the shard has kept so far."""
+    """Compares with real images, and in its comparison with the candidates that the shard has kept so far."""
 
     def __init__(self, resources: Resources, spec: NearDuplicateFilter) -> None:
         self.resources, self.spec = resources, spec
@@ -75,32 +78,54 @@ class NearDuplicate:
             self.galleries[label] = self.fingerprints(self.resources.view.images(self.resources.source.of(label)))
         return self.galleries[label]
 
-    def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Verdict]:
-        prints = self.fingerprints([crop(c.image, c.request.mask) for c in (*kept, *candidates)])
-        passed = list(range(len(kept)))
-        verdicts = []
-        for row, candidate in enumerate(candidates, start=len(kept)):
-            verdict = self.one(candidate, prints[[row]], prints[passed])
-            verdicts.append(verdict)
-            if verdict.kept:
-                passed.append(row)
-        return verdicts
+    def judge(self, candidates: Sequence[Candidate]) -> list[Verdict]:
+        prints = self.prints_of(candidates)
+        return [self.one(candidate, prints[[row]]) for row, candidate in enumerate(candidates)]
 
-    def one(self, candidate: Candidate, fingerprint: Fingerprints, others: Fingerprints) -> Verdict:
+    def prints_of(self, candidates: Sequence[Candidate]) -> Fingerprints:
+        """Of the regions that were repainted."""
+        return self.fingerprints([crop(candidate.image, candidate.request.mask) for candidate in candidates])
+
+    def one(self, candidate: Candidate, fingerprint: Fingerprints) -> Verdict:
         request, scores = candidate.request, dict[str, float]()
         galleries: dict[str, tuple[str, Fingerprints]] = {}
         if request.image is not None:
             galleries["to_source"] = "repeats its source", self.fingerprints([crop(request.image, request.mask)])
         if request.mask is None or request.mask.all():
             galleries["to_real"] = "repeats a real image", self.real(request.label)
-        galleries["to_others"] = "repeats another image", others
         for name, (reason, gallery) in galleries.items():
-            if not len(gallery.bits):
-                continue
-            distance, cosine = fingerprint.nearest(gallery)
-            scores[name] = distance
-            if self.spec.similarity is not None:
-                scores[f"{name}_cosine"] = cosine
-            if distance <= self.limits[0] or cosine >= self.limits[1]:
+            if self.repeats(fingerprint, gallery, name, scores):
                 return Verdict(scores, reason)
         return Verdict(scores)
+
+    def repeats(self, fingerprint: Fingerprints, gallery: Fingerprints, name: str, scores: dict[str, float]) -> bool:
+        """Whether an image repeats one of a gallery; how near it is becomes the score of this name."""
+        if not len(gallery.bits):
+            return False
+        distance, cosine = fingerprint.nearest(gallery)
+        scores[name] = distance
+        if self.spec.similarity is not None:
+            scores[f"{name}_cosine"] = cosine
+        return distance <= self.limits[0] or cosine >= self.limits[1]
+
+    def comparison(self) -> "Others":
+        return Others(self)
+
+
+class Others:
+    """Compares the candidates of a shard with those before them that it has kept."""
+
+    def __init__(self, filter_: NearDuplicate) -> None:
+        self.filter, self.kept = filter_, filter_.fingerprints([])
+
+    def judge(self, attempt: Sequence[Sample]) -> list[Verdict]:
+        passed, verdicts = list(range(len(self.kept.bits))), list[Verdict]()
+        every = self.kept.followed_by(self.filter.prints_of([sample.candidate for sample in attempt]))
+        for row in range(len(passed), len(every.bits)):
+            scores = dict[str, float]()
+            repeats = self.filter.repeats(every[[row]], every[passed], "to_others", scores)
+            verdicts.append(Verdict(scores, "repeats another image" if repeats else None))
+            if not repeats:
+                passed.append(row)
+        self.kept = every[passed]
+        return verdicts

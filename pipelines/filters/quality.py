@@ -65,7 +65,7 @@ class Quality:
         minima = [lower_threshold([one[name] for one in measured], share) for name in ("contrast", "sharpness")]
         return minima[0], minima[1], upper_threshold([one["saturated"] for one in measured], share)
 
-    def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Verdict]:
+    def judge(self, candidates: Sequence[Candidate]) -> list[Verdict]:
         return [self.one(candidate) for candidate in candidates]
 
     def one(self, candidate: Candidate) -> Verdict:

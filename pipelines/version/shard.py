@@ -1,16 +1,16 @@
-"""One shard, from its planned images to its report. The file to read first.
+"""Shards: what their reports count, and how they are written.
 
-    planned images -> method.requests -> engine -> filters -> keep | next attempt -> Parquet -> report, last
-
-A shard is done when its report is in the store; until then it can be run again, and gives the same bytes. Of several workers
-that were given the same shard one after another, the first report wins: it names that worker's files, and the others take
-theirs away again.
+A shard is done when its report is in the store; until then it can be generated again, and gives the same images: the same
+bytes with the same shards beside it, and up to rounding with others. Of several workers that were given the same shard one
+after another, the first report wins: it names that worker's files, and the others take theirs away again.
 """
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from typing import Any
 
+from pipelines.engine.background import Background, result
 from pipelines.engine.engine import Engine
 from pipelines.engine.whole import PipelineEngine
 from pipelines.filters import Panel
@@ -21,24 +21,27 @@ from pipelines.store import keys
 from pipelines.store.canonical import canonical
 from pipelines.store.object_store import Store
 from pipelines.version import rows
-from pipelines.version.attempts import Outcome, run_attempts
+from pipelines.version.attempts import Attempts
 from pipelines.version.files import Files, Kind, description, names
+from pipelines.version.generation import generate
 from pipelines.version.plan import Carried, Plan
 
+WRITING = 2  # shards that are being written while others are generated
 
-def report(number: int, planned: int, outcome: Outcome) -> dict[str, Any]:
+
+def report(shard: Attempts) -> dict[str, Any]:
     """Counts of a shard that was generated. generated = kept + dropped; kept <= planned; nothing is carried."""
-    reasons = Counter(sample.verdict.reason for sample in outcome.dropped)
-    labels = Counter(sample.candidate.request.label for sample in outcome.kept)
+    reasons = Counter(sample.verdict.reason for sample in shard.dropped)
+    labels = Counter(sample.candidate.request.label for sample in shard.kept)
     label_reasons: dict[str, Counter[str]] = {}
-    for sample in outcome.dropped:
+    for sample in shard.dropped:
         label_reasons.setdefault(sample.candidate.request.label, Counter())[str(sample.verdict.reason)] += 1
     return {
-        "shard": number,
-        "planned": planned,
-        "generated": len(outcome.kept) + len(outcome.dropped),
-        "kept": len(outcome.kept),
-        "dropped": len(outcome.dropped),
+        "shard": shard.number,
+        "planned": len(shard.planned),
+        "generated": len(shard.kept) + len(shard.dropped),
+        "kept": len(shard.kept),
+        "dropped": len(shard.dropped),
         "carried": 0,
         "reasons": dict(sorted((str(k), v) for k, v in reasons.items())),
         "labels": dict(sorted(labels.items())),
@@ -49,27 +52,49 @@ def report(number: int, planned: int, outcome: Outcome) -> dict[str, Any]:
 def carried_report(number: int, part: Carried) -> dict[str, Any]:
     """Counts of a shard that was carried from an earlier version: none of its samples was generated for this one."""
     return {
-        **report(number, 0, Outcome([], [])),
+        **dict.fromkeys(("planned", "generated", "kept", "dropped"), 0),
+        "shard": number,
         "carried": sum(part.labels.values()),
+        "reasons": {},
         "labels": dict(sorted(part.labels.items())),
+        "label_reasons": {},
     }
 
 
-def run_shard(
-    resources: Resources, plan: Plan, number: int, method: Method, engine: Engine | PipelineEngine, panel: Panel
-) -> dict[str, Any]:
-    """Generate one shard, unless its report says that this was done; return the report."""
+def run_shards(
+    resources: Resources,
+    plan: Plan,
+    numbers: Iterable[int],
+    method: Method,
+    engine: Engine | PipelineEngine,
+    panel: Panel,
+) -> list[dict[str, Any]]:
+    """Generate shards, but for those whose reports say that this was done; return the reports."""
     store, root = resources.store, resources.root
-    key = keys.report(root, number)
-    if store.exists(key):
-        return dict(store.json(key))
-    planned = plan.shard(number)
-    outcome = run_attempts(resources, method, engine, panel, planned)
+    every = list(numbers)
+    missing = [number for number in every if not store.exists(keys.report(root, number))]
+    most = resources.spec.max_attempts
+    shards = (Attempts(number, plan.shard(number), most, panel.comparisons()) for number in missing)
+    total = sum(len(plan.indices(number)) for number in missing)
+    with Background("write") as writer:
+        writing: deque[Future[dict[str, Any]]] = deque()
+        for shard in generate(resources, method, engine, panel, shards, total):
+            while len(writing) >= WRITING:
+                result(writing.popleft())
+            writing.append(writer.submit(write_shard, resources, plan, shard))
+        for future in writing:
+            result(future)
+    return [dict(store.json(keys.report(root, number))) for number in every]
+
+
+def write_shard(resources: Resources, plan: Plan, shard: Attempts) -> dict[str, Any]:
+    """Write the files of a shard that was generated, and its report; return that."""
+    shard.sort()
     contents: dict[Kind, bytes] = {
-        "data": rows.encode(outcome.kept, resources),
-        "rejected": rows.encode(outcome.dropped, resources),
+        "data": rows.encode(shard.kept, resources),
+        "rejected": rows.encode(shard.dropped, resources),
     }
-    return publish(resources, plan, number, contents, report(number, len(planned), outcome))
+    return publish(resources, plan, shard.number, contents, report(shard))
 
 
 def rewrite_shard(resources: Resources, plan: Plan, number: int, part: Carried) -> dict[str, Any]:

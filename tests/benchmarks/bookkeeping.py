@@ -7,32 +7,32 @@ python -m tests.benchmarks.bookkeeping 1000000
 import resource
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterator
 from pathlib import Path
 
 import typer
 
+from pipelines.engine.requests import RequestQueue
 from pipelines.filters import Panel
 from pipelines.job import Job
 from pipelines.progress import Silent
-from pipelines.records import Candidate, Request
+from pipelines.records import Candidate
 from pipelines.spec import parse
 from pipelines.store.object_store import Store
 from pipelines.version import browse
-from pipelines.version.shard import run_shard
+from pipelines.version.shard import run_shards
 from tests.builders import document, flat
 
 
 class ConstantEngine:
     """Stands in for the engine: every image is the same grey."""
 
-    slots = 32
+    capacity = 32
 
-    def run(self, requests: Iterable[Request]) -> Iterator[Candidate]:
-        stream, image = iter(requests), flat()
-        while batch := list(islice(stream, self.slots)):
-            yield from (Candidate(request, image) for request in batch)
+    def batches(self, queue: RequestQueue) -> Iterator[list[Candidate]]:
+        image = flat()
+        while batch := queue.take(self.capacity, wait=True):
+            yield [Candidate(request, image) for request in batch]
 
 
 def peak() -> float:
@@ -52,8 +52,7 @@ def main(count: int, shard_size: int = 1000) -> None:
         plan = job.plan
         panel = Panel(job.resources)
         say(f"planned in {plan.shards} shards")
-        for number in range(plan.shards):
-            run_shard(job.resources, plan, number, job.method, ConstantEngine(), panel)  # type: ignore[arg-type]
+        run_shards(job.resources, plan, range(plan.shards), job.method, ConstantEngine(), panel)  # type: ignore[arg-type]
         say("made")
         pages, seen, start = 0, 0, (0, 0)
         while start is not None:

@@ -61,7 +61,7 @@ def job(checkpoint: Path, size: tuple[int, int], folder: Path, device: torch.dev
     machine = Machine(device=str(device), capacity=max(4, images // 2))
     opened = Job(spec, Store.open(folder / "store"), Silent(), models=Models(spec.models, machine))
     opened.check()
-    figures = {"learning": measured(opened.learn, device), "generating": measured(lambda: opened.generate(0), device)}
+    figures = {"learning": measured(opened.learn, device), "generating": measured(lambda: opened.generate([0]), device)}
     counts = opened.finalize()["counts"]
     return {**figures, "images": images, "kept": counts["kept"], "generated": counts["generated"]}
 

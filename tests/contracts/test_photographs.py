@@ -65,7 +65,7 @@ def version(out: Path, photographs: Path, checkpoint: Path, **changes: Any) -> t
     )  # fmt: skip
     job.check()
     job.learn()
-    job.generate(0)
+    job.generate([0])
     job.finalize()
     kept, dropped = (rows.read_shards(job.store, job.resources.root, job.plan, rejected=r) for r in (False, True))
     return job, kept + dropped

@@ -150,7 +150,7 @@ def test_a_job_from_prompts_alone(checkpoints: dict[str, Path], tmp_path: Path) 
     models = {"text_to_image": str(checkpoints["PixArt"])}
     job = Job(spec(method=method, models=models, evaluation=evaluation), Store.open(tmp_path), Silent())
     job.check()
-    job.generate(0)
+    job.generate([0])
     counts = job.finalize()["counts"]
     assert counts["generated"] >= counts["planned"] == 10
     assert set(job.evaluate()["arms"]) == {"erm", "text_to_image"}

@@ -41,7 +41,7 @@ def test_over_the_whole_picture_the_parts_add_up_to_the_change_of_the_logit(reso
     images = resources.view.images(resources.source.splits["test"])
     made = [repainted(images[i], images[i + 8], ("boot", "sneaker")[i % 2], (SNEAKER, BOOT)[i % 2]) for i in range(6)]
     mixed = [candidate(noise(0)), *made[:3], candidate(noise(1), source=BOOT, image=noise(2), mask=WHOLE), *made[3:]]
-    verdicts = filtered(resources, 0.0, steps=64).judge(mixed, [])
+    verdicts = filtered(resources, 0.0, steps=64).judge(mixed)
     assert [bool(verdict.scores) for verdict in verdicts] == [False, True, True, True, False, True, True, True]
     found = [verdict.scores["target"] for verdict in verdicts if verdict.scores]
     assert found == pytest.approx([rise(resources, each) for each in made], abs=0.02)
@@ -50,7 +50,7 @@ def test_over_the_whole_picture_the_parts_add_up_to_the_change_of_the_logit(reso
 def test_what_speaks_against_its_class_is_dropped_with_the_reason(resources: Resources) -> None:
     images = resources.view.images(resources.source.splits["test"])
     there, back = repainted(images[0], images[12]), repainted(images[12], images[0])
-    one, other = filtered(resources, 0.0).judge([there, back], [])
+    one, other = filtered(resources, 0.0).judge([there, back])
     assert one.scores["target"] == pytest.approx(-other.scores["target"], abs=1e-3)
     assert {one.kept, other.kept} == {True, False}
     assert {one.reason, other.reason} == {None, "the painted region does not speak for its class"}
@@ -59,9 +59,9 @@ def test_what_speaks_against_its_class_is_dropped_with_the_reason(resources: Res
 def test_the_spec_draws_the_line_in_logits(resources: Resources) -> None:
     images = resources.view.images(resources.source.splits["test"])
     made = repainted(images[0], images[12])
-    value = filtered(resources, 0.0).judge([made], [])[0].scores["target"]
-    assert filtered(resources, value - 0.01).judge([made], [])[0].kept
-    assert not filtered(resources, value + 0.01).judge([made], [])[0].kept
+    value = filtered(resources, 0.0).judge([made])[0].scores["target"]
+    assert filtered(resources, value - 0.01).judge([made])[0].kept
+    assert not filtered(resources, value + 0.01).judge([made])[0].kept
 
 
 def test_only_the_change_inside_the_region_counts(resources: Resources) -> None:
@@ -70,7 +70,7 @@ def test_only_the_change_inside_the_region_counts(resources: Resources) -> None:
     left[:, :16] = True
     painted = np.where(left[..., None], images[12], images[0])
     inside, outside = filtered(resources, 0.0).judge(
-        [repainted(images[0], painted, mask=left), repainted(images[0], painted, mask=~left)], []
+        [repainted(images[0], painted, mask=left), repainted(images[0], painted, mask=~left)]
     )
     assert abs(inside.scores["target"]) > 0.001
     assert outside.scores["target"] == 0
@@ -80,5 +80,5 @@ def test_only_the_change_inside_the_region_counts(resources: Resources) -> None:
 def test_without_a_change_of_class_there_is_nothing_to_attribute(resources: Resources, source: Item | None) -> None:
     image = None if source is None else noise(1)
     made = candidate(noise(0), label="boot", source=source, image=image, mask=None if source is None else WHOLE)
-    assert [(v.kept, v.scores) for v in filtered(resources, 1e6).judge([made], [])] == [(True, {})]
-    assert filtered(resources, 1e6).judge([], []) == []
+    assert [(v.kept, v.scores) for v in filtered(resources, 1e6).judge([made])] == [(True, {})]
+    assert filtered(resources, 1e6).judge([]) == []

@@ -60,7 +60,7 @@ def test_each_filter_passes_the_stated_share_of_held_out_real_images(
     (spec,) = resources.spec.filters
     each_filter = FILTERS[spec.type](resources, spec)
     real = validation_candidates(resources, spec.type)
-    kept = [each_filter.judge([one], [])[0].kept for one in real]  # one by one: they are not compared with each other
+    kept = [each_filter.judge([one])[0].kept for one in real]  # one by one: they are not compared with each other
     assert sum(kept) >= share * len(real) - 1e-9
     if settings["type"] != "near_duplicate":  # whose distances are whole bits, and often alike
         assert sum(kept) < len(real) or share == 0.95
@@ -69,7 +69,7 @@ def test_each_filter_passes_the_stated_share_of_held_out_real_images(
 def test_a_calibrated_filter_still_drops_what_is_unlike_real_images(tmp_path: Path) -> None:
     resources = open_resources(tmp_path, models={"resolution": 64}, filters=[{"type": "quality", "calibrate": 0.95}])
     (spec,) = resources.spec.filters
-    assert FILTERS["quality"](resources, spec).judge([candidate(flat(side=64))], [])[0].reason == "blank"
+    assert FILTERS["quality"](resources, spec).judge([candidate(flat(side=64))])[0].reason == "blank"
 
 
 def test_without_validation_images_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,4 +77,4 @@ def test_without_validation_images_it_says_what_to_do(tmp_path: Path, monkeypatc
     resources.source.splits["validation"].clear()
     (spec,) = resources.spec.filters
     with pytest.raises(SourceError, match=r"filters.quality.calibrate: the source has no validation images"):
-        FILTERS["quality"](resources, spec).judge([candidate(flat())], [])
+        FILTERS["quality"](resources, spec).judge([candidate(flat())])

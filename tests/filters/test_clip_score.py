@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from pipelines.errors import ModelError
+from pipelines.filters import Panel
 from pipelines.filters.clip_score import ClipScore
 from pipelines.learning.resources import Resources
-from pipelines.records import Candidate, Verdict
+from pipelines.records import Candidate, Sample, Verdict
 from pipelines.spec import ClipScoreFilter
 from tests.builders import candidate, open_resources
 
@@ -32,7 +33,19 @@ def shown(resources: Resources, wrong: bool = False) -> list[Candidate]:
 
 
 def judged(resources: Resources, candidates: list[Candidate], **changes: Any) -> list[Verdict]:
-    return ClipScore(resources, ClipScoreFilter(type="clip_score", **changes)).judge(candidates, [])
+    return ClipScore(resources, ClipScoreFilter(type="clip_score", **changes)).judge(candidates)
+
+
+def best(resources: Resources, attempts: list[list[Candidate]], top: float) -> list[list[Sample]]:
+    """What the attempts of a shard become where the `top` share of a class is kept."""
+    panel = Panel(resources)
+    panel.filters = {"clip_score": ClipScore(resources, ClipScoreFilter(type="clip_score", min_share=0, top=top))}
+    comparisons = panel.comparisons()
+    return [comparisons.judge(panel.judge(candidates)) for candidates in attempts]
+
+
+def own(sample: Sample) -> float:
+    return sample.verdict.scores["clip_score.own"]
 
 
 @pytest.mark.parametrize("classes", ["names", "images"])
@@ -64,36 +77,34 @@ def test_scores_are_shares_and_the_line_is_an_even_one_unless_given(resources: R
 
 def test_the_best_of_each_class_are_kept_alone(resources: Resources) -> None:
     candidates = shown(resources)
-    verdicts = judged(resources, candidates, min_share=0, top=0.25)
+    (samples,) = best(resources, [candidates], 0.25)
     for label in GARMENTS:
-        mine = [v for v, c in zip(verdicts, candidates, strict=True) if c.request.label == label]
-        kept = [v.scores["own"] for v in mine if v.kept]
+        mine = [sample for sample in samples if sample.candidate.request.label == label]
+        kept = [own(sample) for sample in mine if sample.verdict.kept]
         assert len(kept) == math.ceil(len(mine) / 4)
-        assert min(kept) >= max(v.scores["own"] for v in mine if not v.kept)
-        assert {v.reason for v in mine if not v.kept} == {f"not among the best of {label}"}
+        dropped = [sample for sample in mine if not sample.verdict.kept]
+        assert min(kept) >= max(map(own, dropped))
+        assert {sample.verdict.reason for sample in dropped} == {f"clip_score: not among the best of {label}"}
 
 
 def test_later_attempts_are_held_against_the_first_until_another_shard_begins(resources: Resources) -> None:
     filter_ = ClipScore(resources, ClipScoreFilter(type="clip_score", min_share=0, top=0.25))
     candidates = [c for c in shown(resources) if c.request.label == "bag"]
     candidates.sort(key=lambda c: filter_.own([c])[0])
-    first, worst, best = candidates[::2], candidates[1], candidates[-1]
-    scores = [v.scores["own"] for v in filter_.judge(first, []) if v.kept]
+    first, worst, nicest = candidates[::2], candidates[1], candidates[-1]
+    samples, *later = best(resources, [first, [worst], [nicest], [], [worst], [nicest]], 0.25)
+    scores = [own(sample) for sample in samples if sample.verdict.kept]
     assert len(scores) == math.ceil(len(first) / 4)
-    for _ in range(2):
-        verdicts = filter_.judge([worst], []) + filter_.judge([best], [])
-        assert [v.kept for v in verdicts] == [False, verdicts[1].scores["own"] >= min(scores)] == [False, True]
-    filter_.begin()
-    assert [v.kept for v in filter_.judge([], [])] == []
-    assert [v.kept for v in filter_.judge([worst], [])] == [True], "alone in its shard, it is the best"
+    assert [[sample.verdict.kept for sample in attempt] for attempt in later] == [[False], [True], [], [False], [True]]
+    assert own(later[1][0]) >= min(scores)
+    ((alone,),) = best(resources, [[worst]], 0.25)
+    assert alone.verdict.kept, "alone in its shard, it is the best"
 
 
 def test_a_class_that_the_first_attempt_has_none_of_is_measured_when_it_comes(resources: Resources) -> None:
-    filter_ = ClipScore(resources, ClipScoreFilter(type="clip_score", min_share=0, top=0.5))
     by_label = {g: [c for c in shown(resources) if c.request.label == g] for g in GARMENTS}
-    filter_.judge(by_label["bag"], [])
-    verdicts = filter_.judge(by_label["dress"], [])
-    assert sum(v.kept for v in verdicts) == math.ceil(len(verdicts) / 2)
+    _, samples = best(resources, [by_label["bag"], by_label["dress"]], 0.5)
+    assert sum(sample.verdict.kept for sample in samples) == math.ceil(len(samples) / 2)
 
 
 def test_no_candidates_no_verdicts(resources: Resources) -> None:

@@ -85,9 +85,9 @@ def test_the_judge_is_asked_of_each_candidate_in_order(resources: Resources) -> 
     made = [candidate(image, label=("boot", "sneaker")[i % 2], source=SNEAKER) for i, image in enumerate(images)]
     logits = resources.judge.scores(images).double().numpy()
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    verdicts = filtered(resources, max_origin=0.5).judge(made, [])
+    verdicts = filtered(resources, max_origin=0.5).judge(made)
     assert [v.scores["target"] for v in verdicts] == pytest.approx([shares[i, i % 2] for i in range(len(images))])
-    assert filtered(resources, max_origin=0.5).judge([], []) == []
+    assert filtered(resources, max_origin=0.5).judge([]) == []
 
 
 def test_asked_of_the_object_alone_the_background_does_not_speak(tmp_path: Path, tiny_checkpoint: Path) -> None:
@@ -103,7 +103,7 @@ def test_asked_of_the_object_alone_the_background_does_not_speak(tmp_path: Path,
     assert 0 < mask.sum() < mask.size
     alone = np.where(mask[..., None], image, 127).astype(np.uint8)
     logits = resources.object_judge.scores([alone]).double().numpy()[0]
-    (verdict,) = panel.judge([candidate(image, label="boot", source=SNEAKER)], [])
+    (verdict,) = panel.judge([candidate(image, label="boot", source=SNEAKER)])
     assert verdict.scores["target"] == pytest.approx(np.exp(logits[0]) / np.exp(logits).sum())
 
 
@@ -116,6 +116,6 @@ def test_where_the_object_is_not_found_the_candidate_is_dropped(
         method={"type": "spurious_removal", "superclass": "shoe", "inversion": None},
     )
     panel = filtered(resources, view="object", max_origin=1.0)
-    panel.judge([candidate(noise(0))], [])  # learns its judge
+    panel.judge([candidate(noise(0))])  # learns its judge
     monkeypatch.setattr(resources.view, "segment", lambda images, word: [None] * len(images))
-    assert [v.reason for v in panel.judge([candidate(noise(0))], [])] == ["no shoe found"]
+    assert [v.reason for v in panel.judge([candidate(noise(0))])] == ["no shoe found"]

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from pipelines.filters import Panel
 from pipelines.filters.near_duplicate import NearDuplicate
 from pipelines.learning.resources import Resources
 from pipelines.records import Candidate, Image, Mask
 from pipelines.spec import NearDuplicateFilter
-from tests.builders import candidate, noise, open_resources
+from tests.builders import candidate, judge_shard, noise, open_resources
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +33,13 @@ def garments(resources: Resources) -> list[tuple[Image, Mask]]:
 def reasons(
     resources: Resources, candidates: list[Candidate], kept: list[Candidate] | None = None, distance: int = 3
 ) -> list[str | None]:
-    panel = NearDuplicate(resources, NearDuplicateFilter(type="near_duplicate", distance=distance))
-    return [verdict.reason for verdict in panel.judge(candidates, kept or [])]
+    """Of the candidates of an attempt, after those that an earlier one has kept."""
+    panel = Panel(resources)
+    panel.filters = {"near": NearDuplicate(resources, NearDuplicateFilter(type="near_duplicate", distance=distance))}
+    comparisons = panel.comparisons()
+    comparisons.judge(panel.judge(kept or []))
+    reasons = [sample.verdict.reason for sample in judge_shard(panel, candidates, comparisons)]
+    return [reason and reason.removeprefix("near: ") for reason in reasons]
 
 
 def test_an_unchanged_source_is_dropped(resources: Resources, garments: list[tuple[Image, Mask]]) -> None:
@@ -91,7 +97,7 @@ def test_the_same_picture_outside_the_region_is_no_repetition(resources: Resourc
 
 def test_distances_are_bits_of_64_and_the_spec_draws_the_line(resources: Resources) -> None:
     panel = NearDuplicate(resources, NearDuplicateFilter(type="near_duplicate"))
-    first, second = panel.judge([candidate(noise(1), image=noise(3)), candidate(noise(2), image=noise(2))], [])
+    first, second = panel.judge([candidate(noise(1), image=noise(3)), candidate(noise(2), image=noise(2))])
     assert 3 < first.scores["to_source"] <= 64
     assert "to_others" not in first.scores
     assert second.scores == {"to_source": 0}
@@ -111,6 +117,6 @@ def test_embeddings_find_what_hashes_do_not(resources: Resources) -> None:
     mirrored = candidate(np.ascontiguousarray(boot[:, ::-1]))
     assert reasons(resources, [mirrored]) == [None]
     panel = NearDuplicate(resources, NearDuplicateFilter(type="near_duplicate", similarity=0.97))
-    (verdict,) = panel.judge([mirrored], [])
+    (verdict,) = panel.judge([mirrored])
     assert verdict.reason == "repeats a real image"
     assert verdict.scores["to_real_cosine"] >= 0.97

@@ -50,25 +50,25 @@ def checker(low: int, high: int) -> Image:
     ids=["grey", "black", "ramp", "soft", "black and white", "noise", "checker"],
 )
 def test_what_is_wrong_is_said(resources: Resources, image: Image, reason: str | None) -> None:
-    (verdict,) = Quality(resources, FILTER).judge([candidate(image)], [])
+    (verdict,) = Quality(resources, FILTER).judge([candidate(image)])
     assert verdict.reason == reason
     assert set(verdict.scores) == {"contrast", "sharpness", "saturated"}
 
 
 def test_the_scores_are_what_they_are_called(resources: Resources) -> None:
-    (verdict,) = Quality(resources, FILTER).judge([candidate(checker(51, 153))], [])
+    (verdict,) = Quality(resources, FILTER).judge([candidate(checker(51, 153))])
     assert verdict.scores["contrast"] == pytest.approx(0.2)  # half at 0.2, half at 0.6
     assert verdict.scores["saturated"] == 0
     half = flat(255)
     half[:16] = noise(0)[:16]
-    (verdict,) = Quality(resources, FILTER).judge([candidate(half)], [])
+    (verdict,) = Quality(resources, FILTER).judge([candidate(half)])
     assert verdict.scores["saturated"] == pytest.approx(0.5, abs=0.01)
 
 
 def test_only_the_region_counts(resources: Resources) -> None:
     image, mask = noise(0), window(slice(8, 24), slice(4, 20))
     image[mask] = 128
-    judged = Quality(resources, FILTER).judge([candidate(image), candidate(image, mask=mask)], [])
+    judged = Quality(resources, FILTER).judge([candidate(image), candidate(image, mask=mask)])
     assert [verdict.reason for verdict in judged] == [None, "blank"]
 
 
@@ -78,7 +78,7 @@ def test_a_region_that_does_not_fit_its_surroundings_is_dropped(resources: Resou
     fitting, foreign = source.copy(), source.copy()
     fitting[12:20, 8:16] = 255 - noise(1)[12:20, 8:16] // 4
     foreign[mask] = source[mask] // 2
-    judged = Quality(resources, FILTER).judge([candidate(x, image=source, mask=mask) for x in (fitting, foreign)], [])
+    judged = Quality(resources, FILTER).judge([candidate(x, image=source, mask=mask) for x in (fitting, foreign)])
     assert [verdict.reason for verdict in judged] == [None, "does not fit its surroundings"]
     assert judged[0].scores["seam"] == 0
     assert judged[1].scores["seam"] == pytest.approx(0.25, abs=0.03)
@@ -86,14 +86,14 @@ def test_a_region_that_does_not_fit_its_surroundings_is_dropped(resources: Resou
 
 def test_at_the_edge_of_the_picture_nothing_has_to_fit(resources: Resources) -> None:
     source, everything = noise(0), np.ones((32, 32), np.bool_)
-    (verdict,) = Quality(resources, FILTER).judge([candidate(noise(1), image=source, mask=everything)], [])
+    (verdict,) = Quality(resources, FILTER).judge([candidate(noise(1), image=source, mask=everything)])
     assert verdict.scores["seam"] == 0
 
 
 def test_a_threshold_of_the_spec_is_the_one_that_is_used(resources: Resources) -> None:
     image = checker(100, 140)  # contrast 0.078
     for limit, reason in ((0.07, None), (0.09, "blank")):
-        (verdict,) = Quality(resources, QualityFilter(type="quality", min_contrast=limit)).judge([candidate(image)], [])
+        (verdict,) = Quality(resources, QualityFilter(type="quality", min_contrast=limit)).judge([candidate(image)])
         assert verdict.reason == reason
 
 
@@ -107,7 +107,7 @@ def test_a_crop_is_the_box_around_the_region() -> None:
 def test_enlarging_a_picture_lowers_its_sharpness(resources: Resources) -> None:
     small = noise(0)[:8, :8]
     scores = [
-        Quality(resources, FILTER).judge([candidate(zoom(small, (n, n, 1), order=1))], [])[0].scores["sharpness"]
+        Quality(resources, FILTER).judge([candidate(zoom(small, (n, n, 1), order=1))])[0].scores["sharpness"]
         for n in (1, 2, 4)
     ]
     assert scores == sorted(scores, reverse=True)
@@ -132,7 +132,7 @@ def test_thresholds_mean_the_same_at_every_resolution(
     for original in (image, flat(90, 64)):  # it fits, or has a seam
         sizes = [candidate(image, image=original, mask=square(64))]
         sizes.append(candidate(enlarged(image, factor), image=enlarged(original, factor), mask=enlarged(square(64), factor)))
-        small, large = filter_.judge(sizes, [])
+        small, large = filter_.judge(sizes)
         assert small.scores == pytest.approx(large.scores, rel=0.02, abs=1e-4)
         assert small.reason == large.reason
         verdicts.append(small.reason)

@@ -1,7 +1,7 @@
 """Two workers with one unit: the first is frozen past its lease, and thawed when the other is done. Ten seconds."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +9,21 @@ import numpy as np
 import pytest
 from datasets import load_dataset
 
+from pipelines.engine.requests import RequestQueue
 from pipelines.errors import SourceError
 from pipelines.filters import Panel
 from pipelines.job import Job
 from pipelines.learning.resources import Resources
 from pipelines.methods import open_method
 from pipelines.progress import Silent, watched
-from pipelines.records import Candidate, Problem, Request
+from pipelines.records import Candidate, Problem
 from pipelines.store import keys
 from pipelines.store.object_store import Store
 from pipelines.version import browse, rows
 from pipelines.version.files import all_stored
 from pipelines.version.finalize import finalize
 from pipelines.version.plan import Plan
-from pipelines.version.shard import publish, run_shard
+from pipelines.version.shard import publish, run_shards
 from tests.builders import Painter, open_resources, spec
 from tests.version.test_finalize import fill_template, planned, spoiled
 
@@ -32,11 +33,11 @@ ZOMBIE, HEIR = 1, 2
 class OtherPainter(Painter):
     """On another GPU: one number of each image differs by one."""
 
-    def run(self, requests: Iterable[Request]) -> Iterator[Candidate]:
-        for candidate in super().run(requests):
-            image = candidate.image.copy()
-            image[0, 0, 0] = np.bitwise_xor(image[0, 0, 0], 1)
-            yield Candidate(candidate.request, image)
+    def batches(self, queue: RequestQueue) -> Iterator[list[Candidate]]:
+        for candidates in super().batches(queue):
+            for candidate in candidates:
+                candidate.image[0, 0, 0] = np.bitwise_xor(candidate.image[0, 0, 0], 1)
+            yield candidates
 
 
 class Freezing(Store):
@@ -79,7 +80,7 @@ def worker(folder: Path, checkpoint: Path, fence: int) -> Resources:
 
 def generate(resources: Resources, number: int, painter: Painter) -> dict[str, Any]:
     plan: Plan = planned(resources)
-    return run_shard(resources, plan, number, open_method(resources), painter, Panel(resources))  # type: ignore[arg-type]
+    return run_shards(resources, plan, [number], open_method(resources), painter, Panel(resources))[0]  # type: ignore[arg-type]
 
 
 def tree(store: Store) -> dict[str, str]:

@@ -20,7 +20,7 @@ from pipelines.store.object_store import Store
 from pipelines.version import rows
 from pipelines.version.finalize import finalize, merged, totals
 from pipelines.version.plan import Plan, make_plan
-from pipelines.version.shard import run_shard
+from pipelines.version.shard import run_shards
 from tests.builders import Painter, open_resources
 
 
@@ -37,8 +37,7 @@ def fill_template(resources: Resources, painter: Painter) -> Resources:
     plan, method, panel = planned(resources), open_method(resources), Panel(resources)
     resources.store.create(keys.spec(resources.root), canonical(resources.spec.model_dump(mode="json")))
     resources.store.create(keys.plan(resources.root), canonical(plan.as_json()))
-    for number in range(plan.shards):
-        run_shard(resources, plan, number, method, painter, panel)  # type: ignore[arg-type]
+    run_shards(resources, plan, range(plan.shards), method, painter, panel)  # type: ignore[arg-type]
     return resources
 
 
@@ -178,7 +177,7 @@ def test_finalizing_twice_changes_nothing(resources: Resources) -> None:
 
 def test_a_shard_without_a_report_stops_it(resources: Resources) -> None:
     plan = planned(resources)
-    run_shard(resources, plan, 0, open_method(resources), Painter(), Panel(resources))  # type: ignore[arg-type]
+    run_shards(resources, plan, [0], open_method(resources), Painter(), Panel(resources))  # type: ignore[arg-type]
     with pytest.raises(StoreError, match="2 of 3 shards have no report yet, the first is 1"):
         finalize(resources, plan)
     assert not resources.store.exists(keys.manifest(resources.root))

@@ -69,7 +69,7 @@ def made(work: Job) -> Plan:
     if plan.planned:
         work.learn()
     for number in range(plan.written_shards):
-        work.generate(number)
+        work.generate([number])
     work.finalize()
     work.evaluate()
     work.compare()
@@ -297,7 +297,7 @@ def test_the_same_refresh_has_the_same_bytes_wherever_it_is_done(folder: Path, t
     plan = work.plan
     work.learn()
     for number in reversed(range(plan.written_shards)):
-        job(folder, 2, 1).generate(number)  # each as another process would
+        job(folder, 2, 1).generate([number])  # each as another process would
     made(job(folder, 2, 1))
     made(job(other, 2, 1))
     ours, theirs = tree(folder, V2), tree(other, V2)

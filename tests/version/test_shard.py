@@ -1,22 +1,25 @@
 """One shard: what is counted, what is made again, what is written when, and that a second run does nothing."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipelines.engine.background import Background, Foreground, result
+from pipelines.engine.requests import RequestQueue
 from pipelines.filters import Panel
 from pipelines.learning.resources import Resources
 from pipelines.methods import open_method
-from pipelines.records import Candidate, Request, Verdict
+from pipelines.records import Candidate, Request, Sample, Verdict
 from pipelines.store import keys
 from pipelines.store.object_store import Store
 from pipelines.version import rows
-from pipelines.version.attempts import Outcome, run_attempts, stream
+from pipelines.version.attempts import Attempts
+from pipelines.version.generation import ShardQueue, generate
 from pipelines.version.plan import Plan, make_plan
-from pipelines.version.shard import report, run_shard
+from pipelines.version.shard import report, run_shards
 from tests.builders import Painter, open_resources
 
 FILTERS = [{"type": "quality"}]  # drops the painter's blanks
@@ -50,20 +53,22 @@ def planned(resources: Resources) -> Plan:
     return make_plan(resources.spec, "spec", "source", resources.source.counts)
 
 
-def made(resources: Resources, painter: Painter) -> Outcome:
-    slots = Plan("", "", planned(resources).quotas, 100).shard(0)
-    return run_attempts(resources, open_method(resources), painter, Panel(resources), slots)  # type: ignore[arg-type]
+def made(resources: Resources, painter: Painter, panel: Panel | None = None, plan: Plan | None = None) -> list[Attempts]:
+    """The shards of a plan, by default one with all planned images, as they are done."""
+    panel, plan = panel or Panel(resources), plan or Plan("", "", planned(resources).quotas, 100)
+    shards = [Attempts(n, plan.shard(n), 3, panel.comparisons()) for n in range(plan.generated_shards)]
+    return list(generate(resources, open_method(resources), painter, panel, shards, plan.planned))  # type: ignore[arg-type]
 
 
 def run(resources: Resources, number: int, painter: Painter) -> dict[str, Any]:
     method, panel = open_method(resources), Panel(resources)
-    return run_shard(resources, planned(resources), number, method, painter, panel)  # type: ignore[arg-type]
+    return run_shards(resources, planned(resources), [number], method, painter, panel)[0]  # type: ignore[arg-type]
 
 
 def test_everything_generated_is_kept_or_dropped(resources: Resources) -> None:
     painter = Painter(sometimes)
-    outcome = made(resources, painter)
-    counts = report(0, 18, outcome)
+    (outcome,) = made(resources, painter)
+    counts = report(outcome)
     assert counts["generated"] == counts["kept"] + counts["dropped"] == len(painter.seen)
     assert counts["kept"] == 12
     assert counts["reasons"] == {"quality: blank": counts["dropped"]}
@@ -72,27 +77,33 @@ def test_everything_generated_is_kept_or_dropped(resources: Resources) -> None:
 
 
 class Counted:
-    """A filter of whole shards: keeps what is the second or later of its shard."""
+    """A filter that keeps all; and in its comparison what is the second or later of its shard."""
 
+    def judge(self, candidates: Sequence[Candidate]) -> list[Verdict]:
+        return [Verdict() for _ in candidates]
+
+    def comparison(self) -> "Comparing":
+        return Comparing()
+
+
+class Comparing:
     def __init__(self) -> None:
         self.judged = 0
 
-    def begin(self) -> None:
-        self.judged = 0
-
-    def judge(self, candidates: Sequence[Candidate], kept: Sequence[Candidate]) -> list[Verdict]:
-        first, self.judged = self.judged, self.judged + len(candidates)
-        return [Verdict(reason=None if first + row else "first of its shard") for row in range(len(candidates))]
+    def judge(self, attempt: Sequence[Sample]) -> list[Verdict]:
+        first, self.judged = self.judged, self.judged + len(attempt)
+        return [Verdict(reason=None if first + row else "first of its shard") for row in range(len(attempt))]
 
 
-def test_a_filter_learns_where_a_shard_begins(resources: Resources) -> None:
-    """A panel is used for many shards; what one shard's first attempt set holds for its later ones, and for them alone."""
+def test_each_shard_has_comparisons_of_its_own(resources: Resources) -> None:
+    """What one shard's first attempt set holds for its later ones, and for them alone, though several are under way."""
     panel, plan = Panel(resources), planned(resources)
     panel.filters = {"counted": Counted()}
-    for number in range(plan.generated_shards):
-        outcome = run_attempts(resources, open_method(resources), Painter(), panel, plan.shard(number))  # type: ignore[arg-type]
-        assert [sample.verdict.reason for sample in outcome.dropped] == ["counted: first of its shard"]
-        assert len(outcome.kept) == len(plan.shard(number))
+    for shard in made(resources, Painter(), panel, plan):
+        (dropped,) = shard.dropped
+        assert dropped.verdict.reason == "counted: first of its shard"
+        assert dropped.candidate.request.index == min(shard.planned)
+        assert len(shard.kept) == len(shard.planned)
     assert plan.generated_shards > 1
 
 
@@ -101,11 +112,13 @@ def test_only_what_was_dropped_is_made_again(resources: Resources) -> None:
     made(resources, painter)
     attempts = Counter(index for index, _ in painter.seen)
     assert attempts == {i: 3 if i % 3 == 1 else 2 if i % 2 == 0 else 1 for i in range(18)}
-    assert painter.seen == sorted(painter.seen, key=lambda seen: (seen[1], seen[0]))
+    assert painter.seen[:4] == [(0, 0), (1, 0), (2, 0), (3, 0)]
+    assert painter.seen.index((0, 1)) < painter.seen.index((17, 0)), "what is dropped comes back before the last are made"
 
 
 def test_a_place_is_filled_once_at_most_and_stays_empty_after_the_last_attempt(resources: Resources) -> None:
-    outcome = made(resources, Painter(sometimes))
+    (outcome,) = made(resources, Painter(sometimes))
+    outcome.sort()
     kept = [sample.candidate.request.index for sample in outcome.kept]
     assert kept == [i for i in range(18) if i % 3 != 1]
     dropped = Counter(sample.candidate.request.index for sample in outcome.dropped)
@@ -115,7 +128,7 @@ def test_a_place_is_filled_once_at_most_and_stays_empty_after_the_last_attempt(r
 
 
 def test_another_attempt_has_another_seed_and_the_same_task(resources: Resources) -> None:
-    dropped = made(resources, Painter(always)).dropped
+    dropped = made(resources, Painter(always))[0].dropped
     asked = [sample.candidate.request for sample in dropped]
     assert len(asked) == 3 * 18
     assert len({request.seed for request in asked}) == len(asked)
@@ -124,22 +137,26 @@ def test_another_attempt_has_another_seed_and_the_same_task(resources: Resources
 
 def test_when_nothing_is_dropped_nothing_is_made_twice(resources: Resources) -> None:
     painter = Painter(never)
-    assert len(made(resources, painter).kept) == len(painter.seen) == 18
+    assert len(made(resources, painter)[0].kept) == len(painter.seen) == 18
 
 
 def test_requests_are_prepared_a_few_at_a_time(resources: Resources) -> None:
-    method, slots = open_method(resources), planned(resources).shard(0)
-    prepared: list[int] = []
+    method, prepared = open_method(resources), list[int]()
 
     class Counting:
         def requests(self, some: list[Any], attempt: int) -> list[Request]:
             prepared.append(len(some))
             return method.requests(some, attempt)
 
-    requests = stream(Counting(), slots, 0, 4)  # type: ignore[arg-type]
-    assert next(requests).index == slots[0].index
-    assert prepared == [4]
-    assert [request.index for request in requests] == [slot.index for slot in slots[1:]]
+    plan, panel = planned(resources), Panel(resources)
+    shards = [Attempts(0, plan.shard(0), 3, panel.comparisons())]
+    with Background("read") as reader, Foreground() as judges:
+        queue = ShardQueue(Counting(), panel, shards, 4, reader, judges)  # type: ignore[arg-type]
+        first = queue.take(1, wait=True)
+        result(queue.reading[-1])
+        assert prepared == [4, 4]
+        rest = queue.take(100, wait=False)
+    assert [request.index for request in first + rest] == list(plan.indices(0))
     assert prepared == [4, 4, 1]
 
 
@@ -192,11 +209,11 @@ def test_a_second_run_asks_for_nothing_and_writes_nothing(resources: Resources) 
 class Dying(Painter):
     """Dies after its first few candidates."""
 
-    def run(self, requests: Iterable[Request]) -> Iterator[Candidate]:
-        for number, candidate in enumerate(super().run(requests)):
-            if number == 5:
+    def batches(self, queue: RequestQueue) -> Iterator[list[Candidate]]:
+        for number, candidates in enumerate(super().batches(queue)):
+            if number == 1:
                 raise KeyboardInterrupt
-            yield candidate
+            yield candidates
 
 
 def test_killed_half_way_it_is_not_done_and_then_gives_the_same_bytes(

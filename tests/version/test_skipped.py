@@ -45,7 +45,7 @@ def job(images: Path, **changes: Any) -> Job:
 
 def test_a_process_that_only_finalizes_knows_what_the_one_that_learned_skipped(images: Path) -> None:
     job(images).learn()
-    job(images).generate(0)
+    job(images).generate([0])
     last = job(images)
     manifest = last.finalize()
     assert manifest["counts"]["skipped"] == {"no shoe found": 1}
@@ -61,7 +61,7 @@ def test_of_two_machines_that_skip_other_images_the_first_one_counts(images: Pat
     assert work.plan.planned == 2
     work.store.put(keys.skipped(ROOT), canonical(other))
     work.learn()
-    work.generate(0)
+    work.generate([0])
     assert work.finalize()["counts"]["skipped"] == {"no shoe found": 2}
 
 
