@@ -23,6 +23,7 @@ class Row:
     eps: Tensor  # the noise that it started from, as x
     image_embeds: Tensor | None = None  # of its image prompt
     x0: Tensor | None = None  # latents of its init image
+    x0_previous: Tensor | None = None  # as it was predicted in the step before
     mask: Tensor | None = None  # (1, h, w), 1 where latents change; None: all, or the denoiser keeps the rest
     inpainting_channels: Tensor | None = None  # what an inpainting denoiser takes beside the latents
     taken: int = 0  # steps taken
@@ -30,6 +31,12 @@ class Row:
     @property
     def step(self) -> Step:
         return self.steps[self.taken]
+
+    @property
+    def guidance(self) -> float:
+        """The guidance scale of the step: 1, none, outside the request's interval (arXiv 2404.07724)."""
+        low, high = self.request.guidance_interval
+        return self.request.guidance if low <= self.step.start < high else 1.0
 
     @property
     def finished(self) -> bool:

@@ -20,7 +20,7 @@ from pipelines.chance import derive
 from pipelines.engine.batch import Row, image_embeds, latent_mask, same_weights
 from pipelines.engine.capacity import Capacity
 from pipelines.engine.guidance import guide
-from pipelines.engine.solver import advance
+from pipelines.engine.solver import advance, predicted_x0
 from pipelines.errors import ModelError
 from pipelines.records import Candidate, Image, Request
 from pipelines.regions import paste
@@ -93,7 +93,7 @@ class Engine:
             size = image_size(request, backbone.resolution)
             shape = (backbone.latent_channels, *(side // backbone.vae_scale_factor for side in size))
             eps = torch.randn(shape, generator=torch.Generator().manual_seed(request.seed)).to(backbone.device)
-            steps = backbone.schedule.plan(request.steps, request.strength, backbone.patches(eps))
+            steps = backbone.schedule.plan(request.steps, request.strength, backbone.patches(eps), request.solver)
             rows.append(Row(request, steps, eps, embeds, eps, self.encode_image_prompt(request)))
         self.start_from_images([row for row in rows if row.request.init_image is not None])
         if backbone.inpainting:
@@ -135,9 +135,11 @@ class Engine:
                 prediction[indices] = self.fitting.map(partial(self.predict, image_scale=image_scale), group)
         levels_next = Levels.of([row.step.level_next for row in rows], x)
         levels = Levels.of([row.step.level for row in rows], x)
-        moved = advance(x, prediction, levels, levels_next, self.backbone.schedule.prediction)
+        x0 = predicted_x0(x, prediction, levels, self.backbone.schedule.prediction)
+        previous = [x0[index] if row.x0_previous is None else row.x0_previous for index, row in enumerate(rows)]
+        moved = advance(x, x0, torch.stack(previous), [row.step.weights for row in rows])
         for index, (row, x_next) in enumerate(zip(rows, moved, strict=True)):
-            row.x = x_next
+            row.x, row.x0_previous = x_next, x0[index]
             row.taken += 1
             if row.mask is not None and row.x0 is not None:
                 kept = row.x0 if row.finished else add_noise(row.x0, row.eps, levels_next.row(index))
@@ -149,7 +151,7 @@ class Engine:
         Of classifier-free guidance, guided rows run twice; elsewhere the scale is an input of the denoiser.
         """
         x = torch.stack([row.x for row in rows])
-        guidance = [row.request.guidance for row in rows]
+        guidance = [row.guidance for row in rows]
         guided = [index for index, scale in enumerate(guidance) if scale > 1 and self.backbone.classifier_free]
         t = torch.tensor([row.step.t for row in rows], device=x.device)
         channels = [row.inpainting_channels for row in rows if row.inpainting_channels is not None]
