@@ -57,6 +57,8 @@ LIMITS = {
     "inversion": f"{WHOLE}, and no tokens are learned of it; set inversion to null",
     "lora": f"{WHOLE}, and no LoRA is learned of it; leave it out",
     "guidance_rescale": f"{WHOLE}, and its guidance is not rescaled; leave it out",
+    "guidance_interval": f"{WHOLE}, and its guidance is on at every step; leave it out",
+    "solver": f"{WHOLE}, by the solver of its own scheduler; set it to auto",
     "cross_attention": f"{WHOLE}, and its attention is not read; give a CLIPSeg checkpoint, or a GroundingDINO and a SAM "
     "one joined by '+'",
     "inpainting": f"{WHOLE}, and repaints what it can by itself; leave it out",

@@ -37,6 +37,8 @@ def check_capabilities(spec: VersionSpec, checkpoints: Mapping[str, Inspection])
         raise SpecError(
             f"method.steps: the checkpoint is distilled to few steps, {most} at most by the solver here; set it to {most}"
         )
+    if most is not None and method.solver == "dpmsolver++":
+        raise SpecError("method.solver: the checkpoint is distilled to few steps of first order; set it to auto")
     resolution = models.resolution or base.layout.resolution
     if not resolution:
         raise SpecError(f"models.resolution: {name}, whose configuration does not say for which; give it: mostly 1024")

@@ -31,13 +31,15 @@ def pace_of(name: str, inspection: Inspection) -> Pace | None:
 
 
 def rows_per_image(spec: VersionSpec) -> float:
-    """Rows of the denoiser that an image takes: its share of the steps, twice with guidance."""
-    method, share = spec.method, 1.0
+    """Rows of the denoiser that an image takes: its share of the steps, twice where it is guided."""
+    method, strengths = spec.method, [1.0]
     if isinstance(method, SpuriousRemoval):
-        share = method.strength
+        strengths = [method.strength]
     elif isinstance(method, ImageVariation):
-        share = sum(method.strengths) / len(method.strengths)
-    return method.steps * share * (2 if method.guidance > 1 else 1)
+        strengths = list(method.strengths)
+    low, high = method.guidance_interval if method.guidance > 1 else (0.0, 0.0)
+    shares = [strength + max(0.0, high - max(low, 1 - strength)) for strength in strengths]
+    return method.steps * sum(shares) / len(shares)
 
 
 def duration(spec: VersionSpec, planned: int, inspection: Inspection) -> str | None:

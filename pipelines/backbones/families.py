@@ -42,6 +42,7 @@ TRANSFORMER_LIMITS = {
     "cross_attention": "its text and image attend to each other, and only a UNet's cross-attention is read; give a CLIPSeg "
     "checkpoint, or a GroundingDINO and a SAM one joined by '+'",
     "inpainting": "it repaints parts of images by itself; leave it out",
+    "solver": "its noise schedule is a flow's, whose steps are Euler's; set it to auto",
 }
 STABLE_DIFFUSION_XL = Family(
     "stable_diffusion_xl:StableDiffusionXL",
@@ -76,6 +77,7 @@ FLUX = Family(
         "(models.loras)",
         "negative_prompt": "its guidance is distilled, without a second prediction that a prompt could say; leave it out",
         "guidance_rescale": "its guidance is distilled, without a second prediction; leave it out",
+        "guidance_interval": "its guidance is distilled, without a second prediction to be spared; leave it out",
     },
 )
 TAKEN_APART = (STABLE_DIFFUSION_XL, STABLE_DIFFUSION, STABLE_DIFFUSION_3, FLUX)  # the first that fits is a checkpoint's

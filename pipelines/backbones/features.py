@@ -46,6 +46,10 @@ FEATURES = {
     "guidance_rescale": Feature(
         "method.guidance_rescale", "method.guidance_rescale", lambda spec: spec.method.guidance_rescale > 0
     ),
+    "guidance_interval": Feature(
+        "method.guidance_interval", "method.guidance_interval", lambda spec: spec.method.guidance_interval != (0, 1)
+    ),
+    "solver": Feature("method.solver", "method.solver", lambda spec: spec.method.solver != "auto"),
     "cross_attention": Feature(
         "models.segmenter: cross-attention",
         "models.segmenter",

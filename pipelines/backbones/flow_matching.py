@@ -14,6 +14,8 @@ from torch import Tensor
 
 from pipelines.backbones.schedule import Level, Step
 from pipelines.backbones.scheduler_config import check_flow
+from pipelines.backbones.solvers import first_order
+from pipelines.errors import ModelError
 
 
 class FlowSchedule:
@@ -38,13 +40,17 @@ class FlowSchedule:
         share = (patches - config.base_image_seq_len) / (config.max_image_seq_len - config.base_image_seq_len)
         return float(config.base_shift + share * (config.max_shift - config.base_shift))
 
-    def plan(self, steps: int, strength: float, patches: int) -> list[Step]:
+    def plan(self, steps: int, strength: float, patches: int, solver: str = "auto") -> list[Step]:
+        if solver != "auto":
+            raise ModelError(f"method.solver: {solver!r} solves no flow, whose steps are Euler's here; set it to auto")
         sigmas = np.linspace(1, 1 / steps, steps).tolist() if self.spacing == "trailing" else None
         self.scheduler.set_timesteps(steps, sigmas=sigmas, mu=self.shift(patches))
         levels = [Level(1 - sigma, sigma) for sigma in self.scheduler.sigmas.tolist()]
         whole = [
-            Step(t, now, after)
-            for t, now, after in zip(self.scheduler.timesteps.tolist(), levels[:-1], levels[1:], strict=True)
+            Step(t, now, after, first_order(now, after), index / steps)
+            for index, (t, now, after) in enumerate(
+                zip(self.scheduler.timesteps.tolist(), levels[:-1], levels[1:], strict=True)
+            )
         ]
         # Rounded up, as in the image-to-image pipelines of flow matching; those of diffusion round down.
         return whole[-max(1, min(steps, math.ceil(steps * strength - 1e-9))) :]

@@ -19,11 +19,21 @@ class Level(NamedTuple):
     sigma: float
 
 
+class Weights(NamedTuple):
+    """A step of a solver: the latents at the next noise level are this linear combination."""
+
+    x: float  # of the latents
+    x0: float  # of x0 as it is predicted now
+    x0_previous: float  # of x0 as it was predicted in the step before; 0 of first-order steps
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     t: float  # timestep of the prediction; an integer of diffusion
     level: Level  # there
     level_next: Level  # after the step
+    weights: Weights
+    start: float  # where it begins, as a share of the full run: 0 <= start < 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +60,11 @@ class Schedule(Protocol):
     def prediction(self) -> str:
         """What the denoiser predicts: epsilon, sample, v_prediction or flow."""
 
-    def plan(self, steps: int, strength: float, patches: int) -> list[Step]:
-        """The last `strength`, 0 < strength <= 1, of a full run of `steps`, as in SDEdit: at least one step."""
+    def plan(self, steps: int, strength: float, patches: int, solver: str = "auto") -> list[Step]:
+        """The last `strength`, 0 < strength <= 1, of a full run of `steps`, as in SDEdit: at least one step.
+
+        `solver` is one of the spec's `method.solver`. Raises ModelError for one of other schedules.
+        """
 
     def draw(self, count: int, patches: int, generator: torch.Generator) -> tuple[Tensor, list[Level]]:
         """Random timesteps (count,) to train at, on the CPU, and their noise levels."""

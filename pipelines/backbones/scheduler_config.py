@@ -9,6 +9,7 @@ from pipelines.errors import ModelError
 FEW_STEP_SCHEDULERS = ("LCMScheduler", "TCDScheduler")
 DISTILLED_STEPS = {"EulerDiscreteScheduler": 8, "EulerAncestralDiscreteScheduler": 1}  # most steps of distilled checkpoints
 FLOW = "FlowMatchEulerDiscreteScheduler"
+MULTISTEP = {"algorithm_type": "dpmsolver++", "solver_order": 2, "solver_type": "midpoint"}  # and diffusers' defaults
 
 
 def check_diffusion(name: str, config: Mapping[str, Any]) -> None:
@@ -27,6 +28,12 @@ def check_flow(name: str, config: Mapping[str, Any]) -> None:
     for option in ("stochastic_sampling", "invert_sigmas"):
         if config.get(option):
             raise ModelError(f"{name}: {option} is not supported; set it to false")
+
+
+def default_solver(name: str, config: Mapping[str, Any]) -> str:
+    """The solver of diffusion that `method.solver: auto` stands for: the scheduler's own, where it is one of ours."""
+    own = name == "DPMSolverMultistepScheduler" and all(config.get(key, one) == one for key, one in MULTISTEP.items())
+    return "dpmsolver++" if own else "ddim"
 
 
 def most_steps(name: str, config: Mapping[str, Any]) -> int | None:

@@ -75,16 +75,19 @@ class Admission:
         backbone = self.backbone
         eps = torch.stack([self.noise(request, size) for request in requests]).to(backbone.device)
         patches = backbone.patches(eps)
-        schedules = [backbone.schedule.plan(request.steps, request.strength, patches) for request in requests]
+        schedules = [
+            backbone.schedule.plan(request.steps, request.strength, patches, request.solver) for request in requests
+        ]
         x0, x = self.starts(requests, eps, [steps[0].level for steps in schedules])
         masks = torch.stack([latent_mask(request, backbone.vae_scale_factor, eps[0]) for request in requests])
         guided = backbone.classifier_free
         return Batch(
             requests=requests,
-            remaining=[len(steps) for steps in schedules],
+            steps=schedules,
             taken=torch.zeros(len(requests), dtype=torch.int64, device=backbone.device),
-            schedule=schedule_tensor(schedules, eps),
+            schedule=schedule_tensor(schedules, eps.device),
             x=x,
+            x0_previous=torch.zeros_like(x),
             eps=eps,
             x0=x0,
             mask=masks,

@@ -14,16 +14,29 @@ from pipelines.records import Request
 from pipelines.tensors import mask_tensor
 
 
+@dataclass(frozen=True)
+class Conditioning:
+    """What rows are conditioned on in a step: all of them, then once more those that classifier-free guidance predicts
+    without their prompt."""
+
+    guidance: tuple[float, ...]  # scale of each row
+    scale: Tensor  # the same, (n,), float32
+    guided: Tensor  # (m,), int64: numbers of the rows that are predicted twice
+    prompt_embeds: PromptEmbeds  # (n + m)
+    image_embeds: Tensor | None  # (n + m, width)
+
+
 @dataclass
 class Batch:
     """n requests of one size. The tensors are on the device of the denoiser. While no row comes or goes, they stay as they
-    are, but for `x` and `taken`."""
+    are, but for `x`, `x0_previous` and `taken`."""
 
     requests: list[Request]
-    remaining: list[int]  # steps of each request that are to be taken
-    taken: Tensor  # (n,), int64: those that were
-    schedule: Tensor  # (n, steps, 7), float32: `columns` of each step
+    steps: list[list[Step]]  # those of each request that are to be taken
+    taken: Tensor  # (n,), int64: how many were
+    schedule: Tensor  # (n, steps, 8), float32: see `schedule_tensor`
     x: Tensor  # latents (n, c, h, w), float32
+    x0_previous: Tensor  # as x: what they would become, as it was predicted in the step before
     eps: Tensor  # the noise that each started from, as x
     x0: Tensor  # latents of the init images, as x; zeros where there is none
     mask: Tensor  # (n, 1, h, w), 1 where latents change
@@ -31,6 +44,7 @@ class Batch:
     negative_embeds: PromptEmbeds | None  # of negative prompts; None where guidance is an input of the denoiser
     image_embeds: Tensor | None  # (n, width), zeros where a request has no image prompt; None where none has
     inpainting_channels: Tensor | None  # (n, 1 + c, h, w): what an inpainting denoiser takes beside the latents
+    last: Conditioning | None = None  # of the step before
 
     def __len__(self) -> int:
         return len(self.requests)
@@ -41,42 +55,30 @@ class Batch:
         return any(request.mask is not None for request in self.requests)
 
     @cached_property
-    def guidance(self) -> list[float]:
-        return [request.guidance for request in self.requests]
-
-    @cached_property
-    def guided(self) -> list[int]:
-        """Numbers of the rows that classifier-free guidance predicts twice."""
-        return [n for n, scale in enumerate(self.guidance) if scale > 1] if self.negative_embeds is not None else []
-
-    @cached_property
-    def guided_index(self) -> Tensor:
-        return torch.tensor(self.guided, device=self.x.device)
-
-    @cached_property
-    def guidance_scale(self) -> Tensor:
-        """(n,), float32."""
-        return torch.tensor(self.guidance, device=self.x.device, dtype=torch.float32)
-
-    @cached_property
     def guidance_rescale(self) -> Tensor | None:
         """(n,), float32; None where it is 0 in all rows."""
         values = [request.guidance_rescale for request in self.requests]
         return torch.tensor(values, device=self.x.device, dtype=torch.float32) if any(values) else None
 
-    @cached_property
-    def guided_prompts(self) -> PromptEmbeds:
-        """The embeddings of all prompts, then those of the guided rows' negative ones."""
-        if self.negative_embeds is None or not self.guided:
-            return self.prompt_embeds
-        return PromptEmbeds.cat([self.prompt_embeds, self.negative_embeds.rows(self.guided_index)])
+    def conditioning(self) -> Conditioning:
+        """Of the next step: the last one's, where guidance is the same."""
+        guidance = tuple(scale_of(request, steps[0]) for request, steps in zip(self.requests, self.steps, strict=True))
+        if self.last is None or self.last.guidance != guidance:
+            self.last = self.new_conditioning(guidance)
+        return self.last
 
-    @cached_property
-    def guided_image_embeds(self) -> Tensor | None:
-        """Those of all rows, then the guided rows' unconditional ones."""
-        if self.image_embeds is None:
-            return None
-        return torch.cat([self.image_embeds, torch.zeros_like(self.image_embeds[: len(self.guided)])])
+    def new_conditioning(self, guidance: tuple[float, ...]) -> Conditioning:
+        negative, image, device = self.negative_embeds, self.image_embeds, self.x.device
+        rows = [] if negative is None else [number for number, scale in enumerate(guidance) if scale > 1]
+        guided = torch.tensor(rows, device=device, dtype=torch.int64)
+        prompts = [self.prompt_embeds] if negative is None or not rows else [self.prompt_embeds, negative.rows(guided)]
+        return Conditioning(
+            guidance,
+            torch.tensor(guidance, device=device, dtype=torch.float32),
+            guided,
+            PromptEmbeds.cat(prompts),
+            None if image is None else torch.cat([image, torch.zeros_like(image[: len(rows)])]),
+        )
 
     @cached_property
     def same_weights(self) -> dict[tuple[str | None, float], list[int]]:
@@ -87,13 +89,19 @@ class Batch:
             groups.setdefault((request.lora, scale), []).append(number)
         return groups
 
-    def columns(self) -> tuple[Tensor, Levels, Levels, Levels]:
-        """Of each row's next step: the timestep (n,); the noise levels of the prediction, after the step, and of the latents
-        that are kept there."""
+    def next_step(self) -> tuple[Tensor, Levels, Tensor, Levels]:
+        """Of each row: the timestep (n,), its noise level, the solver's weights (n, 3), and the noise level of kept latents
+        after the step."""
         now = self.schedule[torch.arange(len(self), device=self.x.device), self.taken]
-        t, *levels = now.T
-        alpha, sigma, alpha_next, sigma_next, alpha_kept, sigma_kept = (level.view(-1, 1, 1, 1) for level in levels)
-        return t, Levels(alpha, sigma), Levels(alpha_next, sigma_next), Levels(alpha_kept, sigma_kept)
+        t, alpha, sigma, *weights, alpha_kept, sigma_kept = now.T
+        level, kept = ((a.view(-1, 1, 1, 1), s.view(-1, 1, 1, 1)) for a, s in ((alpha, sigma), (alpha_kept, sigma_kept)))
+        return t, Levels(*level), torch.stack(weights, dim=1), Levels(*kept)
+
+    def advance(self, x: Tensor, x0_previous: Tensor) -> None:
+        """The latents after a step."""
+        self.x, self.x0_previous = x, x0_previous
+        self.taken += 1
+        self.steps = [steps[1:] for steps in self.steps]
 
     def rows(self, numbers: Sequence[int]) -> "Batch":
         """Some of the rows."""
@@ -102,10 +110,11 @@ class Batch:
         index = torch.tensor(numbers, device=self.x.device, dtype=torch.int64)
         return Batch(
             [self.requests[number] for number in numbers],
-            [self.remaining[number] for number in numbers],
+            [self.steps[number] for number in numbers],
             self.taken[index],
             self.schedule[index],
             self.x[index],
+            self.x0_previous[index],
             self.eps[index],
             self.x0[index],
             self.mask[index],
@@ -120,14 +129,15 @@ class Batch:
         """The rows of all parts, one after the other."""
         if len(parts) == 1:
             return parts[0]
-        steps = max(part.schedule.shape[1] for part in parts)
+        longest = max(part.schedule.shape[1] for part in parts)
         negative = [part.negative_embeds for part in parts if part.negative_embeds is not None]
         return cls(
             [request for part in parts for request in part.requests],
-            [count for part in parts for count in part.remaining],
+            [steps for part in parts for steps in part.steps],
             torch.cat([part.taken for part in parts]),
-            torch.cat([F.pad(part.schedule, (0, 0, 0, steps - part.schedule.shape[1])) for part in parts]),
+            torch.cat([F.pad(part.schedule, (0, 0, 0, longest - part.schedule.shape[1])) for part in parts]),
             torch.cat([part.x for part in parts]),
+            torch.cat([part.x0_previous for part in parts]),
             torch.cat([part.eps for part in parts]),
             torch.cat([part.x0 for part in parts]),
             torch.cat([part.mask for part in parts]),
@@ -147,18 +157,23 @@ def joined(parts: Sequence[Tensor | None], lengths: Sequence[int]) -> Tensor | N
     return torch.cat([none if part is None else part for part, none in zip(parts, zeros, strict=True)])
 
 
-def schedule_tensor(schedules: Sequence[Sequence[Step]], like: Tensor) -> Tensor:
-    """Timestep, and levels as `Batch.columns` has them, of each step of n schedules: (n, longest, 7), zeros after the last.
+def scale_of(request: Request, step: Step) -> float:
+    """The guidance scale of a step: 1, none, outside the request's interval (arXiv 2404.07724)."""
+    low, high = request.guidance_interval
+    return request.guidance if low <= step.start < high else 1.0
+
+
+def schedule_tensor(schedules: Sequence[Sequence[Step]], device: torch.device) -> Tensor:
+    """Of each step of n schedules, as `Batch.next_step` takes it apart: (n, longest, 8), zeros after the last.
 
     Kept latents have the noise level of those that change, and none after the last step.
     """
-    longest = max(map(len, schedules))
-    table = torch.zeros(len(schedules), longest, 7)
+    table = torch.zeros(len(schedules), max(map(len, schedules)), 8)
     for number, steps in enumerate(schedules):
-        levels = [(step.t, *step.level, *step.level_next, *step.level_next) for step in steps]
-        table[number, : len(steps)] = torch.tensor(levels)
-        table[number, len(steps) - 1, 5:] = torch.tensor([1.0, 0.0])
-    return table.to(like.device)
+        columns = [(step.t, *step.level, *step.weights, *step.level_next) for step in steps]
+        table[number, : len(steps)] = torch.tensor(columns)
+        table[number, len(steps) - 1, -2:] = torch.tensor([1.0, 0.0])
+    return table.to(device)
 
 
 def latent_mask(request: Request, scale_factor: int, like: Tensor) -> Tensor:

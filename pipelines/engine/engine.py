@@ -18,7 +18,7 @@ from pipelines.engine.batch import Batch
 from pipelines.engine.capacity import Capacity
 from pipelines.engine.guidance import guide
 from pipelines.engine.requests import Listed, RequestQueue
-from pipelines.engine.solver import advance
+from pipelines.engine.solver import advance, predicted_x0
 from pipelines.engine.stream import Stream
 from pipelines.records import Candidate, Image, Request
 from pipelines.regions import paste
@@ -58,42 +58,40 @@ class Engine:
 
     def tick(self, batch: Batch) -> None:
         """One forward of the denoiser for all rows that share its weights, one solver step for each."""
-        t, levels, levels_next, levels_kept = batch.columns()
+        t, level, weights, level_kept = batch.next_step()
         prediction = torch.empty_like(batch.x)
         for (lora, image_scale), numbers in batch.same_weights.items():
             with self.backbone.lora_enabled(lora):
                 group = batch.rows(numbers)
                 work = partial(self.predict, group, t if group is batch else t[numbers], image_scale)
                 prediction[numbers] = self.fitting.map(work, len(group))
-        x = advance(batch.x, prediction, levels, levels_next, self.backbone.schedule.prediction)
+        x0 = predicted_x0(batch.x, prediction, level, self.backbone.schedule.prediction)
+        x = advance(batch.x, x0, batch.x0_previous, weights)
         if batch.masked and not self.backbone.inpainting:
-            x = batch.mask * x + (1 - batch.mask) * add_noise(batch.x0, batch.eps, levels_kept)
-        batch.x = x
-        batch.taken += 1
-        batch.remaining = [count - 1 for count in batch.remaining]
+            x = batch.mask * x + (1 - batch.mask) * add_noise(batch.x0, batch.eps, level_kept)
+        batch.advance(x, x0)
 
     def predict(self, group: Batch, t: Tensor, image_scale: float, part: slice) -> Tensor:
         """The guided prediction of rows that share weights.
 
         Of classifier-free guidance, guided rows run twice; elsewhere the scale is an input of the denoiser.
         """
-        rows = group.rows(range(part.start, part.stop))
-        t = t[part]
+        rows, t = group.rows(range(part.start, part.stop)), t[part]
         x = rows.x if rows.inpainting_channels is None else torch.cat([rows.x, rows.inpainting_channels], dim=1)
-        guided = rows.guided_index
+        conditioning, scale = rows.conditioning(), rows.conditioning().scale
+        guided = conditioning.guided
         prediction = self.backbone.predict(
-            torch.cat([x, x[guided]]) if rows.guided else x,
-            torch.cat([t, t[guided]]) if rows.guided else t,
-            rows.guided_prompts,
-            rows.guided_image_embeds,
+            torch.cat([x, x[guided]]),
+            torch.cat([t, t[guided]]),
+            conditioning.prompt_embeds,
+            conditioning.image_embeds,
             image_scale,
-            None if self.backbone.classifier_free else rows.guidance_scale,
+            None if self.backbone.classifier_free else scale,
         )
-        if not rows.guided:
-            return prediction
         prediction, unconditional = prediction[: len(rows)], prediction[len(rows) :]
-        rescale = None if rows.guidance_rescale is None else rows.guidance_rescale[guided]
-        prediction[guided] = guide(prediction[guided], unconditional, rows.guidance_scale[guided], rescale)
+        if len(guided):
+            rescale = None if rows.guidance_rescale is None else rows.guidance_rescale[guided]
+            prediction[guided] = guide(prediction[guided], unconditional, scale[guided], rescale)
         return prediction
 
     def decode(self, requests: Sequence[Request], latents: Tensor) -> list[Candidate]:

@@ -1,26 +1,23 @@
-"""One deterministic solver for rows at different noise levels. Symbols as in `backbones.schedule`.
-
-Of diffusion it is DDIM (Song et al. 2021, arXiv 2010.02502), of flow matching Euler's method.
-"""
+"""One deterministic step for rows (n, c, h, w), each at its own noise level, by its own solver: see `backbones.solvers`."""
 
 from torch import Tensor
 
-from pipelines.backbones.schedule import Levels, add_noise
+from pipelines.backbones.schedule import Levels
 
 
-def advance(xt: Tensor, output: Tensor, levels: Levels, levels_next: Levels, prediction: str) -> Tensor:
-    """One step of rows (n, c, h, w): what the output says of x0 and eps, at the next noise level."""
-    alpha, sigma = levels.alpha, levels.sigma
+def predicted_x0(xt: Tensor, output: Tensor, levels: Levels, prediction: str) -> Tensor:
+    """What the denoiser's output says of x0, by its prediction type. Symbols as in `backbones.schedule`."""
     if prediction == "epsilon":
-        eps = output
-        x0 = (xt - sigma * eps) / alpha
-    elif prediction == "sample":
-        x0 = output
-        eps = (xt - alpha * x0) / sigma
-    elif prediction == "flow":
-        x0 = xt - sigma * output
-        eps = xt + alpha * output
-    else:
-        x0 = alpha * xt - sigma * output
-        eps = alpha * output + sigma * xt
-    return add_noise(x0, eps, levels_next)
+        return (xt - levels.sigma * output) / levels.alpha
+    if prediction == "sample":
+        return output
+    if prediction == "flow":
+        return xt - levels.sigma * output
+    return levels.alpha * xt - levels.sigma * output
+
+
+def advance(xt: Tensor, x0: Tensor, x0_previous: Tensor, weights: Tensor) -> Tensor:
+    """The latents at the next noise level. `weights` (n, 3) are those of `backbones.schedule.Weights`; `x0_previous` must be
+    finite where its weight is 0, too."""
+    a, b, c = weights.view(-1, 3, 1, 1, 1).unbind(1)
+    return a * xt + b * x0 + c * x0_previous

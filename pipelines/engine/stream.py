@@ -64,10 +64,10 @@ class Stream:
         """Take finished rows out of the batch; yield them with their latents, once there are enough of a size; at once where
         there were free places: what becomes of them may fill these."""
         for size, batch in list(self.batches.items()):
-            done = [number for number, count in enumerate(batch.remaining) if not count]
+            done = [number for number, steps in enumerate(batch.steps) if not steps]
             if done:
                 self.decodable.setdefault(size, []).extend((batch.requests[number], batch.x[number]) for number in done)
-                left = [number for number, count in enumerate(batch.remaining) if count]
+                left = [number for number, steps in enumerate(batch.steps) if steps]
                 self.batches.pop(size)
                 if left:
                     self.batches[size] = batch.rows(left)

@@ -37,7 +37,9 @@ def text_to_image(data: EvaluationData) -> Examples:
         quotas = tuple(Quota(label, None, sizes[label]) for label in resources.source.classes if sizes[label])
         plan = Plan("", "", quotas, sizes.total())
         own = resources.spec.method
-        shared = own.model_dump(include={"steps", "templates", "words", "names", "negative_prompt", "width", "height"})
+        shared = own.model_dump(
+            include={"steps", "solver", "templates", "words", "names", "negative_prompt", "width", "height"}
+        )
         plain = TextToImage(type="text_to_image", **shared)
         method = TextToImageMethod(resources, plain)
         unfiltered = Panel(resources)

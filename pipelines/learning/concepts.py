@@ -53,7 +53,9 @@ class Concepts:
             "lora": self.loras.key(label),
             "guidance": self.spec.guidance,
             "guidance_rescale": self.spec.guidance_rescale,
+            "guidance_interval": self.spec.guidance_interval,
             "steps": self.spec.steps,
+            "solver": self.spec.solver,
             "negative_prompt": self.spec.negative_prompt,
             "size": self.size,
         }

@@ -7,6 +7,13 @@ from pydantic import AfterValidator, Field, model_validator
 from pipelines.prompts import TEMPLATES, placeholders
 from pipelines.spec.base import Share, Strength, Strict, distinct
 
+
+def ascending(interval: tuple[float, float]) -> tuple[float, float]:
+    if interval[0] >= interval[1]:
+        raise ValueError(f"{list(interval)} holds no step; give the smaller share first, [0, 1] for all steps")
+    return interval
+
+
 Side = Annotated[int, Field(ge=32, le=4096, multiple_of=8)]  # pixels
 
 
@@ -76,6 +83,16 @@ class Asked(Strict):
         0.0,
         description="How far guided predictions are scaled back to the contrast of unguided ones (arXiv 2305.08891): 0.7 "
         "for checkpoints of zero terminal SNR, whose images guidance overexposes; 0: not at all.",
+    )
+    guidance_interval: Annotated[tuple[Share, Share], AfterValidator(ascending)] = Field(
+        (0.0, 1.0),
+        description="Where guidance is on (arXiv 2404.07724), as shares of the full run of steps, 0 the noise and 1 the "
+        "image: a step is guided if it begins there. Steps without guidance cost half; [0.2, 0.8] keeps more variety.",
+    )
+    solver: Literal["auto", "ddim", "dpmsolver++"] = Field(
+        "auto",
+        description="How a step follows from a prediction: DDIM (arXiv 2010.02502), or DPM-Solver++(2M) (arXiv 2211.01095), "
+        "which needs fewer steps; auto: the latter where the checkpoint's scheduler is it, and Euler's method of a flow.",
     )
 
     @property

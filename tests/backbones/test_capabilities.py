@@ -17,6 +17,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "plain": {"type": "text_to_image", "lora": {}},
     "token": {"type": "text_to_image", "superclass": "shoe", "inversion": {"masked": False}},
     "negative prompt": {"type": "text_to_image", "negative_prompt": "blurred"},
+    "solver": {"type": "text_to_image", "solver": "dpmsolver++"},
+    "interval": {"type": "text_to_image", "guidance_interval": [0.2, 0.8]},
     "image prompts": {"type": "augmented_conditioning"},
     "own attention": {"type": "image_variation", "superclass": "shoe", "repaint": "object"},
 }
@@ -53,6 +55,8 @@ def check(checkpoint: Path, method: dict[str, Any], **models: Any) -> None:
             "image prompts",
             r"method\.type: .* is a StableDiffusion3Pipeline, and it takes no image prompts here",
         ),
+        ("SD 3", "solver", r"method\.solver: .* its noise schedule is a flow's, whose steps are Euler's; set it to auto"),
+        ("Flux", "interval", r"method\.guidance_interval: .* without a second prediction to be spared; leave it out"),
         ("SD 3", "own attention", r"models\.segmenter: .* only a UNet's cross-attention is read; give a CLIPSeg checkpoint"),
     ],
 )
@@ -100,6 +104,11 @@ def test_a_resolution_without_embeddings_of_its_positions_is_refused(checkpoints
         ("EulerDiscreteScheduler", {"guidance": 1.0, "steps": 25}, r"method\.steps: .* 8 at most .*; set it to 8"),
         ("EulerAncestralDiscreteScheduler", {"guidance": 1.0, "steps": 4}, r"method\.steps: .* 1 at most .*; set it to 1"),
         ("EulerDiscreteScheduler", {"guidance": 1.0, "steps": 4}, None),
+        (
+            "EulerDiscreteScheduler",
+            {"guidance": 1.0, "steps": 4, "solver": "dpmsolver++"},
+            r"method\.solver: .* set it to auto",
+        ),
         ("EulerAncestralDiscreteScheduler", {"guidance": 1.0, "steps": 1}, None),
     ],
 )

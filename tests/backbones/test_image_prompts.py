@@ -122,7 +122,7 @@ def test_unclip_agrees_with_diffusers(tiny_unclip_checkpoint: Path, level: int, 
     one = replace(one, image_prompt=replace(one.image_prompt, noise_level=level))
     pipeline = StableUnCLIPImg2ImgPipeline.from_pretrained(tiny_unclip_checkpoint)
     pipeline.set_progress_bar_config(disable=True)
-    monkeypatch.setattr("pipelines.engine.engine.derive", lambda *parts: 5)
+    monkeypatch.setattr("pipelines.engine.admission.derive", lambda *parts: 5)
     assert near(ours(open_backbone(str(tiny_unclip_checkpoint), CPU), one), unclip_image(pipeline, one, level))
 
 

@@ -58,6 +58,8 @@ METHODS: dict[str, dict[str, Any]] = {  # of the features that a method asks for
     "lora": {**PLAIN, "lora": {"rank": 1, "images": 1, "steps": 1, "batch": 1}},
     "negative_prompt": {**PLAIN, "negative_prompt": "blurred"},
     "guidance_rescale": {**PLAIN, "guidance_rescale": 0.5},
+    "guidance_interval": {**PLAIN, "steps": 2, "guidance_interval": (0.0, 0.5)},
+    "solver": {**PLAIN, "steps": 3, "solver": "dpmsolver++"},
     "inpainting": {"type": "image_variation", "repaint": "object", "steps": 1, **SUPERCLASS},
     "embeddings": {**PLAIN, "templates": ("a {} in <style>",)},
 }

@@ -11,6 +11,7 @@ import pytest
 import torch
 from diffusers import (
     DDIMScheduler,
+    DPMSolverMultistepScheduler,
     StableDiffusionImg2ImgPipeline,
     StableDiffusionInpaintPipeline,
     StableDiffusionPipeline,
@@ -39,11 +40,11 @@ def mixture() -> list[Request]:
     """Requests that differ in everything a request can differ in."""
     return [
         request(0),
-        request(1, guidance=1.0, steps=3),
+        request(1, guidance=1.0, steps=3, solver="dpmsolver++"),
         request(2, source=ITEM, image=picture(1), strength=0.5, prompt="a bag on grass"),
-        request(3, source=ITEM, image=picture(2), mask=square(), steps=8),
+        request(3, source=ITEM, image=picture(2), mask=square(), steps=8, solver="dpmsolver++"),
         request(4, source=ITEM, image=picture(3), mask=square(), strength=0.7, guidance=1.0),
-        request(5, prompt=""),
+        request(5, prompt="", guidance_interval=(0.2, 0.8)),
         request(6, steps=1),
     ]
 
@@ -79,6 +80,66 @@ def test_text_to_image_agrees_with_diffusers(tiny_model: Backbone, theirs: Stabl
         one.prompt, num_inference_steps=one.steps, guidance_scale=one.guidance, latents=noise(one.seed), output_type="np"
     ).images[0]
     assert near(ours(tiny_model, one), to_image(expected))
+
+
+@pytest.mark.parametrize("karras", [False, True])
+def test_a_multistep_solver_agrees_with_diffusers(karras: bool, theirs: StableDiffusionPipeline, tmp_path: Path) -> None:
+    """From noise, and from images, in whole and in part, of which the rest is kept at every step."""
+    theirs.scheduler = DPMSolverMultistepScheduler.from_config(theirs.scheduler.config, use_karras_sigmas=karras)
+    theirs.save_pretrained(tmp_path)
+    parts = {**theirs.components, "requires_safety_checker": False}
+    inside, photo, region = slice(12, 20), PIL.Image.fromarray(picture()), PIL.Image.fromarray(square())
+    cases: list[tuple[Request, Any, dict[str, Any]]] = [
+        (request(7), theirs, {"latents": noise(107)}),
+        (request(8, source=ITEM, image=picture(), strength=0.5), StableDiffusionImg2ImgPipeline(**parts), {"image": photo}),
+        (
+            request(9, source=ITEM, image=picture(), mask=square()),
+            StableDiffusionInpaintPipeline(**parts),
+            {"image": photo, "mask_image": region, "height": 32, "width": 32, "latents": noise(109)},
+        ),
+    ]
+    for one, pipeline, inputs in cases:
+        pipeline.set_progress_bar_config(disable=True)
+        if one.image is not None:
+            inputs["strength"] = one.strength
+        expected = pipeline(
+            one.prompt, num_inference_steps=one.steps, guidance_scale=one.guidance, output_type="np", **inputs,
+            generator=torch.Generator().manual_seed(one.seed),
+        ).images[0]  # fmt: skip
+        got = ours(open_backbone(str(tmp_path), CPU), one)
+        assert near(got[inside, inside], to_image(expected)[inside, inside])
+        assert one.mask is not None or near(got, to_image(expected))
+        assert not near(got, ours(open_backbone(str(tmp_path), CPU), replace(one, solver="ddim")))
+
+
+@torch.no_grad()
+def test_guidance_in_an_interval_agrees_with_a_plain_loop(tiny_model: Backbone, theirs: StableDiffusionPipeline) -> None:
+    one, counts = request(7, steps=10, guidance_interval=(0.2, 0.8)), []
+    prompt, negative = theirs.encode_prompt(one.prompt, "cpu", 1, True)
+    x = noise(one.seed)
+    theirs.scheduler.set_timesteps(one.steps)
+    for index, t in enumerate(theirs.scheduler.timesteps):
+        prediction = theirs.unet(x, t, prompt).sample
+        if 2 <= index < 8:
+            empty = theirs.unet(x, t, negative).sample
+            prediction = empty + one.guidance * (prediction - empty)
+        x = theirs.scheduler.step(prediction, t, x).prev_sample
+    pixels = theirs.vae.decode(x / theirs.vae.config.scaling_factor).sample / 2 + 0.5
+    predict = tiny_model.predict
+
+    def counting(xt: torch.Tensor, *arguments: Any) -> torch.Tensor:
+        counts.append(len(xt))
+        return predict(xt, *arguments)
+
+    tiny_model.predict = counting  # type: ignore[method-assign]
+    assert near(ours(tiny_model, one), to_image(pixels.clamp(0, 1)[0].permute(1, 2, 0).numpy()))
+    assert counts == [1] * 2 + [2] * 6 + [1] * 2
+    assert np.array_equal(
+        ours(tiny_model, replace(one, guidance_interval=(0.0, 1.0))), ours(tiny_model, request(7, steps=10))
+    )
+    counts.clear()
+    ours(tiny_model, replace(one, image=picture(), strength=0.5))
+    assert counts == [2] * 3 + [1] * 2, "shares of the full run, of which half is run"
 
 
 def test_image_to_image_agrees_with_diffusers(tiny_model: Backbone, theirs: StableDiffusionPipeline) -> None:

@@ -1,13 +1,15 @@
-"""The solver against an independent oracle: diffusers' own schedulers. Costs a second."""
+"""The solvers against an independent oracle: diffusers' own schedulers. Costs three seconds."""
 
 import itertools
 import math
+from typing import Any
 
 import pytest
 import torch
 from diffusers import (
     DDIMScheduler,
     DDPMScheduler,
+    DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
     FlowMatchHeunDiscreteScheduler,
@@ -18,7 +20,7 @@ from torch import Tensor
 from pipelines.backbones.diffusion import DiffusionSchedule
 from pipelines.backbones.flow_matching import FlowSchedule
 from pipelines.backbones.schedule import Level, Levels, Step, add_noise, target
-from pipelines.engine.solver import advance
+from pipelines.engine.solver import advance, predicted_x0
 from pipelines.errors import ModelError
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
@@ -35,9 +37,34 @@ def oracle(prediction: str, spacing: str, *, offset: int = 1, zero: bool = False
 
 
 def step(x: Tensor, output: Tensor, steps: list[Step], prediction: str) -> Tensor:
-    """One step of rows, each at its own place in its plan."""
-    now, after = (Levels.of(levels, x) for levels in ([s.level for s in steps], [s.level_next for s in steps]))
-    return advance(x, output, now, after, prediction)
+    """One step of first order for rows, each at its own place in its plan."""
+    x0 = predicted_x0(x, output, Levels.of([s.level for s in steps], x), prediction)
+    return advance(x, x0, torch.zeros_like(x), torch.tensor([s.weights for s in steps]))
+
+
+def denoise(x: Tensor, t: float) -> Tensor:
+    """In a denoiser's place: a smooth function that is linear in neither."""
+    return torch.tanh(0.7 * x.roll(1, -1) - 0.4 * x + t / 700 - 0.5)
+
+
+def run(x: Tensor, plan: list[Step], prediction: str) -> Tensor:
+    """All steps of rows that are alike."""
+    x0_previous = torch.zeros_like(x)
+    for one in plan:
+        x0 = predicted_x0(x, denoise(x, one.t), Levels.of([one.level] * len(x), x), prediction)
+        x, x0_previous = advance(x, x0, x0_previous, torch.tensor([one.weights] * len(x))), x0
+    return x
+
+
+def theirs(x: Tensor, scheduler: DDIMScheduler | DPMSolverMultistepScheduler, steps: int, strength: float) -> Tensor:
+    """As diffusers' pipelines from image to image do it."""
+    scheduler.set_timesteps(steps)
+    first = steps - max(1, int(steps * strength))
+    if isinstance(scheduler, DPMSolverMultistepScheduler):
+        scheduler.set_begin_index(first)
+    for t in scheduler.timesteps[first:]:
+        x = scheduler.step(denoise(x, t.item()), t, x).prev_sample
+    return x
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)
@@ -60,6 +87,87 @@ def test_a_whole_run_agrees_with_diffusers(prediction: str, spacing: str) -> Non
         theirs = scheduler.step(output, one.t, theirs).prev_sample
         ours = step(ours, output, [one] * 2, prediction)
         assert (ours - theirs).abs().max() <= 2e-5 * theirs.abs().max()
+
+
+@pytest.mark.parametrize("solver", ["ddim", "dpmsolver++", "Karras"])
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_runs_agree_with_diffusers_whatever_their_length_and_strength(solver: str, prediction: str, spacing: str) -> None:
+    settings = {**NOISE, "prediction_type": prediction, "timestep_spacing": spacing, "steps_offset": 1}
+    scheduler = (
+        oracle(prediction, spacing) if solver == "ddim"
+        else DPMSolverMultistepScheduler(**settings, use_karras_sigmas=solver == "Karras")
+    )  # fmt: skip
+    schedule = DiffusionSchedule.of(scheduler)
+    x = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    for steps, strength in itertools.product((1, 2, 5, 20), (0.5, 1.0)):
+        plan = schedule.plan(steps, strength, PATCHES)
+        expected = theirs(x, scheduler, steps, strength)
+        assert [one.t for one in plan] == scheduler.timesteps.tolist()[-len(plan) :]
+        assert (run(x, plan, prediction) - expected).abs().max() <= 2e-5 * expected.abs().max()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"final_sigmas_type": "sigma_min"},
+        {"final_sigmas_type": "sigma_min", "euler_at_final": True},
+        {"final_sigmas_type": "sigma_min", "lower_order_final": False},
+        {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction", "timestep_spacing": "trailing"},
+        {"use_lu_lambdas": True},
+        {"beta_schedule": "squaredcos_cap_v2", "lambda_min_clipped": -5.1},
+        {"prediction_type": "sample"},
+    ],
+    ids=str,
+)
+def test_settings_of_the_multistep_solver_are_honoured(settings: dict[str, Any]) -> None:
+    scheduler = DPMSolverMultistepScheduler(**{**NOISE, **settings})
+    schedule = DiffusionSchedule.of(scheduler)
+    x = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    for steps in (5, 20):
+        expected = theirs(x, scheduler, steps, 1.0)
+        ours = run(x, schedule.plan(steps, 1.0, PATCHES), schedule.prediction)
+        assert (ours - expected).abs().max() <= 2e-5 * expected.abs().max()
+
+
+def test_a_step_of_second_order_needs_the_prediction_before() -> None:
+    plan = DiffusionSchedule.of(oracle("epsilon", "leading")).plan(20, 1.0, PATCHES, "dpmsolver++")
+    assert [one.weights.x0_previous != 0 for one in plan] == [False, *[True] * 18, False]
+
+
+@pytest.mark.parametrize("solver", ["ddim", "dpmsolver++"])
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_every_number_of_steps_has_a_finite_plan(solver: str, spacing: str) -> None:
+    schedule = DiffusionSchedule.of(oracle("v_prediction", spacing, zero=True))
+    for steps in (1, 2, 61, 103, 501, 999, 1000):
+        plan = schedule.plan(steps, 1.0, PATCHES, solver)
+        assert [one.start for one in plan] == [index / steps for index in range(steps)]
+        assert all(math.isfinite(weight) for one in plan for weight in one.weights)
+        assert min(one.t for one in plan) >= 0
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "solver"),
+    [
+        (DPMSolverMultistepScheduler(**NOISE), "dpmsolver++"),
+        (DPMSolverMultistepScheduler(**NOISE, use_karras_sigmas=True), "dpmsolver++"),
+        (DPMSolverMultistepScheduler(**NOISE, solver_order=3), "ddim"),
+        (DPMSolverMultistepScheduler(**NOISE, algorithm_type="sde-dpmsolver++"), "ddim"),
+        (DDIMScheduler(**NOISE), "ddim"),
+        (EulerDiscreteScheduler(**NOISE, use_karras_sigmas=True), "ddim"),
+    ],
+)
+def test_the_scheduler_of_a_checkpoint_says_the_solver(scheduler: Any, solver: str) -> None:
+    schedule = DiffusionSchedule.of(scheduler)
+    assert schedule.plan(20, 1.0, PATCHES) == schedule.plan(20, 1.0, PATCHES, solver)
+
+
+def test_a_solver_of_another_kind_of_schedule_is_refused() -> None:
+    flow = FlowSchedule(FlowMatchEulerDiscreteScheduler(shift=3.0), "linspace")
+    with pytest.raises(ModelError, match=r"method\.solver: 'ddim' solves no flow, .*; set it to auto"):
+        flow.plan(20, 1.0, PATCHES, "ddim")
+    with pytest.raises(ModelError, match=r"method\.solver: 'heun' is no solver of diffusion; set it to auto"):
+        DiffusionSchedule.of(oracle("epsilon", "leading")).plan(20, 1.0, PATCHES, "heun")
 
 
 @pytest.mark.parametrize("dynamic", [False, True], ids=["constant shift", "dynamic shift"])
@@ -118,8 +226,8 @@ def test_strength_keeps_the_last_share_of_the_steps(strength: float, steps: int,
 def test_the_training_target_is_what_leads_back_to_the_image(prediction: str) -> None:
     x0, eps = torch.randn(2, 3, 4, 8, 8)
     pairs = [Level(1 - s, s) if prediction == "flow" else Level((1 - s**2) ** 0.5, s) for s in (0.1, 0.5, 0.9)]
-    levels, clean = Levels.of(pairs, x0), Levels.of([Level(1.0, 0.0)] * 3, x0)
-    back = advance(add_noise(x0, eps, levels), target(x0, eps, levels, prediction), levels, clean, prediction)
+    levels = Levels.of(pairs, x0)
+    back = predicted_x0(add_noise(x0, eps, levels), target(x0, eps, levels, prediction), levels, prediction)
     assert torch.allclose(back, x0, atol=1e-5)
 
 

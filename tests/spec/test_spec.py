@@ -36,6 +36,14 @@ def test_every_field_is_described_and_every_type_says_what_it_is(model: type[Str
         ({"amount": {"per_clas": 3}}, ["amount.per_clas:", "no such field", "given: 3", "correct its name, or remove it"]),
         ({"amount": {}}, ["amount:", "give one of per_class, total, multiply, balance"]),
         ({"amount": {"per_class": 3, "total": 9}}, ["amount:", "give one of per_class, total, multiply, balance"]),
+        (
+            {"method": {"type": "text_to_image", "solver": "euler"}},
+            ["method.solver:", "'euler'", "'auto', 'ddim' or 'dpmsolver++'"],
+        ),
+        (
+            {"method": {"type": "text_to_image", "guidance_interval": [0.8, 0.2]}},
+            ["method.guidance_interval:", "[0.8, 0.2] holds no step", "give the smaller share first"],
+        ),
         ({"amount": {"balance": "groups"}}, ["amount.balance: only spurious_removal can fill groups", "balance classes"]),
         (
             {"source": {"type": "folders"}},

@@ -1,0 +1,24 @@
+"""How many rows of the denoiser an image is estimated to take. Costs nothing."""
+
+from typing import Any
+
+import pytest
+
+from pipelines.backbones.duration import rows_per_image
+from tests.builders import spec
+
+
+@pytest.mark.parametrize(
+    ("method", "rows"),
+    [
+        ({"type": "text_to_image", "steps": 10, "guidance": 1}, 10),
+        ({"type": "text_to_image", "steps": 10, "guidance": 3}, 20),
+        ({"type": "text_to_image", "steps": 10, "guidance": 3, "guidance_interval": [0.2, 0.8]}, 16),
+        ({"type": "text_to_image", "steps": 10, "guidance": 1, "guidance_interval": [0.2, 0.8]}, 10),
+        ({"type": "image_variation", "steps": 10, "strengths": [0.5, 1.0]}, 15),
+        ({"type": "image_variation", "steps": 10, "strengths": [0.5], "guidance_interval": [0.2, 0.8]}, 8),
+        ({"type": "image_variation", "steps": 10, "strengths": [0.5], "guidance_interval": [0.0, 0.4]}, 5),
+    ],
+)
+def test_steps_count_twice_where_they_are_guided(method: dict[str, Any], rows: float) -> None:
+    assert rows_per_image(spec(method=method)) == pytest.approx(rows)
