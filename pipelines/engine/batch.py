@@ -36,13 +36,10 @@ class Row:
         return self.taken == len(self.steps)
 
 
-def same_weights(rows: list[Row]) -> dict[tuple[str | None, float], list[int]]:
-    """Indices of the rows by the weights that they need: the LoRA, and the scale of the image prompt."""
-    groups: dict[tuple[str | None, float], list[int]] = {}
-    for index, row in enumerate(rows):
-        prompt = row.request.image_prompt
-        groups.setdefault((row.request.lora, 0.0 if prompt is None else prompt.scale), []).append(index)
-    return groups
+def image_scale(rows: list[Row]) -> Tensor:
+    """The scales of the rows' image prompts, float32 (n,): 0 without one."""
+    prompts = [row.request.image_prompt for row in rows]
+    return torch.tensor([0.0 if prompt is None else prompt.scale for prompt in prompts], device=rows[0].x.device)
 
 
 def image_embeds(rows: list[Row], guided: list[int]) -> Tensor | None:

@@ -6,7 +6,6 @@ by its own solver step, and gives the places of finished rows to the next reques
 """
 
 from collections.abc import Iterable, Iterator
-from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -17,7 +16,7 @@ from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.prompt_embeds import PromptEmbeds
 from pipelines.backbones.schedule import Levels, add_noise, per_row
 from pipelines.chance import derive
-from pipelines.engine.batch import Row, image_embeds, latent_mask, same_weights
+from pipelines.engine.batch import Row, image_embeds, image_scale, latent_mask
 from pipelines.engine.capacity import Capacity
 from pipelines.engine.guidance import guide
 from pipelines.engine.solver import advance
@@ -126,13 +125,9 @@ class Engine:
                 row.mask = latent_mask(row.request, self.backbone.vae_scale_factor, x0)
 
     def tick(self, rows: list[Row]) -> None:
-        """One forward of the denoiser for all rows that share its weights, one solver step for each."""
+        """One forward of the denoiser for all rows, one solver step for each."""
         x = torch.stack([row.x for row in rows])
-        prediction = torch.empty_like(x)
-        for (lora, image_scale), indices in same_weights(rows).items():
-            with self.backbone.lora_enabled(lora):
-                group = [rows[index] for index in indices]
-                prediction[indices] = self.fitting.map(partial(self.predict, image_scale=image_scale), group)
+        prediction = self.fitting.map(self.predict, rows)
         levels_next = Levels.of([row.step.level_next for row in rows], x)
         levels = Levels.of([row.step.level for row in rows], x)
         moved = advance(x, prediction, levels, levels_next, self.backbone.schedule.prediction)
@@ -143,8 +138,8 @@ class Engine:
                 kept = row.x0 if row.finished else add_noise(row.x0, row.eps, levels_next.row(index))
                 row.x = row.mask * x_next + (1 - row.mask) * kept
 
-    def predict(self, rows: list[Row], image_scale: float) -> Tensor:
-        """The guided prediction of rows that share weights.
+    def predict(self, rows: list[Row]) -> Tensor:
+        """The guided prediction of rows.
 
         Of classifier-free guidance, guided rows run twice; elsewhere the scale is an input of the denoiser.
         """
@@ -154,14 +149,16 @@ class Engine:
         t = torch.tensor([row.step.t for row in rows], device=x.device)
         channels = [row.inpainting_channels for row in rows if row.inpainting_channels is not None]
         inputs = torch.cat([x, torch.stack(channels)], dim=1) if channels else x
-        prediction = self.backbone.predict(
-            torch.cat([inputs, inputs[guided]]),
-            torch.cat([t, t[guided]]),
-            PromptEmbeds.cat([*(row.prompt_embeds for row in rows), *(self.negative(rows[index]) for index in guided)]),
-            image_embeds(rows, guided),
-            image_scale,
-            None if self.backbone.classifier_free else torch.tensor(guidance, device=x.device, dtype=torch.float32),
-        )
+        twice = [*rows, *(rows[index] for index in guided)]
+        with self.backbone.loras.of_rows([row.request.lora for row in twice]):
+            prediction = self.backbone.predict(
+                torch.cat([inputs, inputs[guided]]),
+                torch.cat([t, t[guided]]),
+                PromptEmbeds.cat([*(row.prompt_embeds for row in rows), *(self.negative(rows[i]) for i in guided)]),
+                image_embeds(rows, guided),
+                image_scale(twice),
+                None if self.backbone.classifier_free else torch.tensor(guidance, device=x.device, dtype=torch.float32),
+            )
         prediction, unconditional = prediction[: len(rows)], prediction[len(rows) :]
         if guided:
             scale = per_row([guidance[index] for index in guided], x)
