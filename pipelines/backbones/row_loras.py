@@ -30,10 +30,11 @@ class LoraLinear(nn.Linear):
         self.register_buffer("down", self.weight.new_zeros(loras, 0, self.in_features), persistent=False)
         self.register_buffer("up", self.weight.new_zeros(loras, self.out_features, 0), persistent=False)
 
-    def append(self, down: Tensor, up: Tensor) -> None:
-        """Add the LoRA of weights (rank, in) and (out, rank)."""
+    def append(self, down: Tensor, up: Tensor, loras: int) -> None:
+        """Add the LoRA of weights (rank, in) and (out, rank) after the first so many: what an addition that memory did not
+        suffice for has left behind them is lost."""
         rank = max(len(down), self.down.shape[1])
-        downs, ups = (self.down, down[None].to(self.down)), (self.up, up[None].to(self.up))
+        downs, ups = (self.down[:loras], down[None].to(self.down)), (self.up[:loras], up[None].to(self.up))
         self.down = torch.cat([F.pad(each, (0, 0, 0, rank - each.shape[1])) for each in downs])
         self.up = torch.cat([F.pad(each, (0, rank - each.shape[2])) for each in ups])
 
@@ -59,14 +60,15 @@ class RowLoras:
         """Add a LoRA, of weights named as diffusers saves them, and whose alpha is its rank."""
         if key in self.indices:
             return
+        loras = 1 + len(self.indices)
         own = {name.removeprefix(self.prefix): weight for name, weight in weights.items()}
         for name in {name.removesuffix(f".{DOWN}") for name in own if name.endswith(DOWN)} - self.linears.keys():
             self.linears[name] = self.denoiser.get_submodule(name)
-            self.denoiser.set_submodule(name, LoraLinear(self.linears[name], self, 1 + len(self.indices)))
+            self.denoiser.set_submodule(name, LoraLinear(self.linears[name], self, loras))
         for name in self.linears:
             layer = self.denoiser.get_submodule(name)
-            layer.append(own.get(f"{name}.{DOWN}", layer.down[0]), own.get(f"{name}.{UP}", layer.up[0]))
-        self.indices[key] = 1 + len(self.indices)
+            layer.append(own.get(f"{name}.{DOWN}", layer.down[0]), own.get(f"{name}.{UP}", layer.up[0]), loras)
+        self.indices[key] = loras
 
     def clear(self) -> None:
         """Remove all: the denoiser has the layers of its checkpoint again."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -98,6 +99,22 @@ def test_one_is_learned_beside_them_and_all_are_removed(checkpoint: Path) -> Non
     assert before.keys() == after.keys()
     assert all(torch.equal(after[name], weight) for name, weight in before.items())
     assert not any(isinstance(module, LoraLinear) for module in backbone.denoiser.modules())
+
+
+def test_an_addition_that_failed_leaves_nothing_behind(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone, append, calls = open_backbone(str(tiny_checkpoint), CPU), LoraLinear.append, iter(range(1000))
+
+    def out_of_memory(layer: LoraLinear, *arguments: Any) -> None:
+        if next(calls) == 3:
+            raise torch.OutOfMemoryError
+        append(layer, *arguments)
+
+    monkeypatch.setattr(LoraLinear, "append", out_of_memory)
+    with pytest.raises(torch.OutOfMemoryError):
+        backbone.loras.add("b", lora(backbone, 8, 9))
+    for key, weights in loras(backbone).items():
+        backbone.loras.add(key, weights)
+    assert torch.allclose(predict_mixed(backbone), predict_mixed(opened(tiny_checkpoint)), atol=1e-5)
 
 
 def test_a_compiled_denoiser_takes_loras_that_are_added_later(tmp_path: Path) -> None:
