@@ -1,8 +1,7 @@
 """A latent diffusion or flow matching checkpoint, taken apart: what its families share. Each is a file beside this one."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -14,6 +13,7 @@ from pipelines.backbones.families import Family
 from pipelines.backbones.image_prompts import IpAdapter, UnClip
 from pipelines.backbones.layout import VAE_PIXELS
 from pipelines.backbones.prompt_embeds import PromptEmbeds
+from pipelines.backbones.row_loras import RowLoras
 from pipelines.backbones.schedule import Schedule
 from pipelines.backbones.text_encoder import TextEncoder
 from pipelines.errors import ModelError
@@ -24,7 +24,7 @@ class Backbone(ABC):
 
     Attributes: `denoiser`, a UNet or a transformer, and `vae`, as in diffusers; `text_encoders`, those that tokens can be
     learned in; `schedule`; `layout`, and of it `vae_scale_factor`, `latent_channels`, `resolution` and `inpainting`;
-    `image_conditioning`, an IP-Adapter or unCLIP's, None where there is neither.
+    `image_conditioning`, an IP-Adapter or unCLIP's, None where there is neither; `loras`, those that are learned.
     """
 
     family: ClassVar[Family]
@@ -46,7 +46,7 @@ class Backbone(ABC):
         self.vae_scale_factor, self.latent_channels = self.layout.vae_scale_factor, self.layout.latent_channels
         self.resolution, self.inpainting = self.layout.resolution, self.layout.inpainting
         self.image_conditioning: IpAdapter | UnClip | None = None
-        self.loras: dict[str, str] = {}  # key in the store -> name among the denoiser's adapters
+        self.loras = RowLoras(self.denoiser, self.component)
         self.empty: dict[tuple[int, ...], Tensor] = {}  # by size, what `empty_image` gave
 
     @classmethod
@@ -69,13 +69,14 @@ class Backbone(ABC):
         t: Tensor,
         prompt_embeds: PromptEmbeds,
         image_embeds: Tensor | None = None,
-        image_scale: float = 1.0,
+        image_scale: Tensor | None = None,
         guidance: Tensor | None = None,
     ) -> Tensor:
         """The denoiser's prediction, float32, shaped as the latents in xt: xt has an inpainting one's further channels, too.
 
-        Rows of `image_embeds`: `image_conditioning.embeds`, or zeros. `guidance` (n,), of checkpoints that take the scale as
-        an input; None: 1.
+        Rows of `image_embeds`: `image_conditioning.embeds`, or zeros. `image_scale` (n,), 0 of rows without an image prompt;
+        None: 1. `guidance` (n,), of checkpoints that take the scale as an input; None: 1. Rows go through their LoRAs inside
+        `loras.of_rows`.
         """
 
     def load_ip_adapter(self, files: AdapterFiles) -> IpAdapter | UnClip:
@@ -107,33 +108,9 @@ class Backbone(ABC):
         """How many patches an image of these latents (..., h, w) has."""
         return latents.shape[-2] * latents.shape[-1] // self.layout.patch_size**2
 
-    def add_lora(self, key: str, weights: Mapping[str, Tensor]) -> None:
-        """Add a LoRA of the denoiser, weights named as diffusers saves them, for `lora_enabled(key)`."""
-        if key not in self.loras:
-            name = f"lora_{len(self.loras)}"
-            self.denoiser.load_lora_adapter(dict(weights), prefix=self.component, adapter_name=name)
-            self.denoiser.requires_grad_(False)
-            self.denoiser.disable_adapters()
-            self.loras[key] = name
-
     def remove_loras(self) -> None:
-        """Remove every LoRA: the denoiser has the weights of its checkpoint again."""
-        for name in self.loras.values():
-            self.denoiser.delete_adapters(name)
+        """Remove every LoRA: the denoiser has the layers of its checkpoint again."""
         self.loras.clear()
-
-    @contextmanager
-    def lora_enabled(self, key: str | None) -> Iterator[None]:
-        """Only the LoRA of this key is enabled inside the block; none is outside of it, nor with None."""
-        if key is None:
-            yield
-            return
-        self.denoiser.enable_adapters()
-        self.denoiser.set_adapter(self.loras[key])
-        try:
-            yield
-        finally:
-            self.denoiser.disable_adapters()
 
     def set_token(self, name: str, vectors: Sequence[Tensor]) -> None:
         """Add a token with embedding vectors, float32 (n, width), for each text encoder. Raises ModelError."""

@@ -53,7 +53,7 @@ class Flux(TransformerBackbone):
         t: Tensor,
         prompt_embeds: PromptEmbeds,
         image_embeds: Tensor | None = None,
-        image_scale: float = 1.0,
+        image_scale: Tensor | None = None,
         guidance: Tensor | None = None,
     ) -> Tensor:
         height, width = xt.shape[-2] // PATCH, xt.shape[-1] // PATCH

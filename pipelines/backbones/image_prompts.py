@@ -13,7 +13,7 @@ import PIL.Image
 import torch
 from diffusers.models.embeddings import get_timestep_embedding
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import CLIPImageProcessorPil, CLIPVisionModelWithProjection
 
 from pipelines.backbones.adapter_files import AdapterFiles
@@ -74,16 +74,30 @@ class IpAdapter:
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise no_adapter(files.name, error) from None
         unet.requires_grad_(False)
+        self.scale: Tensor | None = None  # (n,), of the rows of the batch
+        for processor in self.processors:
+            for values in processor.to_v_ip:
+                values.register_forward_hook(self.scaled)
+
+    @property
+    def processors(self) -> list[Any]:
+        """Those of the UNet's attention to image prompts."""
+        return [processor for processor in self.unet.attn_processors.values() if hasattr(processor, "to_v_ip")]
+
+    def scaled(self, layer: nn.Module, inputs: tuple[Tensor, ...], values: Tensor) -> Tensor:
+        """The values of image prompts (n, 1, tokens, width) times each row's scale: attention is linear in its values."""
+        return values if self.scale is None else values * self.scale.to(values)[:, None, None, None]
 
     def embeds(self, embedding: Tensor, noise_level: int, generator: torch.Generator) -> Tensor:
         """A row of `image_embeds` from an image embedding (width,): the same, since the UNet holds the projection."""
         return embedding
 
-    def unet_arguments(self, image_embeds: Tensor | None, rows: int, scale: float) -> dict[str, Any]:
-        """The UNet's conditioning on `image_embeds` (rows, width), weighted by `scale`; None: no row has an image prompt."""
-        for processor in self.unet.attn_processors.values():
-            if hasattr(processor, "to_k_ip"):
-                processor.scale = [0.0 if image_embeds is None else scale]
+    def unet_arguments(self, image_embeds: Tensor | None, rows: int, scale: Tensor | None) -> dict[str, Any]:
+        """The UNet's conditioning on `image_embeds` (rows, width), weighted by `scale` (rows,), or 1; None: no row has an
+        image prompt."""
+        self.scale = scale
+        for processor in self.processors:
+            processor.scale = [0.0 if image_embeds is None else 1.0]
         if image_embeds is None:
             image_embeds = torch.zeros(rows, self.encoder.model.config.projection_dim, device=self.unet.device)
         return {"added_cond_kwargs": {"image_embeds": [image_embeds[:, None].to(self.unet.dtype)]}}
@@ -118,7 +132,7 @@ class UnClip:
         level_embedding = get_timestep_embedding(level, embedding.shape[-1], flip_sin_to_cos=True, downscale_freq_shift=0)
         return torch.cat([self.normalizer.unscale(noised), level_embedding], dim=1)[0]
 
-    def unet_arguments(self, image_embeds: Tensor | None, rows: int, scale: float) -> dict[str, Any]:
+    def unet_arguments(self, image_embeds: Tensor | None, rows: int, scale: Tensor | None) -> dict[str, Any]:
         """The UNet's conditioning on `image_embeds` (rows, 2 width), `scale` unused; None: no row has an image prompt."""
         if image_embeds is None:
             image_embeds = torch.zeros(rows, 2 * self.encoder.model.config.projection_dim, device=self.unet.device)

@@ -77,7 +77,7 @@ class StableDiffusion3(TransformerBackbone):
         t: Tensor,
         prompt_embeds: PromptEmbeds,
         image_embeds: Tensor | None = None,
-        image_scale: float = 1.0,
+        image_scale: Tensor | None = None,
         guidance: Tensor | None = None,
     ) -> Tensor:
         prediction: Tensor = self.denoiser(

@@ -47,7 +47,7 @@ class UNetBackbone(Backbone):
         t: Tensor,
         prompt_embeds: PromptEmbeds,
         image_embeds: Tensor | None = None,
-        image_scale: float = 1.0,
+        image_scale: Tensor | None = None,
         guidance: Tensor | None = None,
     ) -> Tensor:
         xt = xt.to(self.dtype)

@@ -24,6 +24,8 @@ class Conditioning:
     guided: Tensor  # (m,), int64: numbers of the rows that are predicted twice
     prompt_embeds: PromptEmbeds  # (n + m)
     image_embeds: Tensor | None  # (n + m, width)
+    image_scale: Tensor  # (n + m,), float32: of image prompts, 0 without one
+    loras: list[str | None]  # (n + m): keys in the store
 
 
 @dataclass
@@ -72,22 +74,17 @@ class Batch:
         rows = [] if negative is None else [number for number, scale in enumerate(guidance) if scale > 1]
         guided = torch.tensor(rows, device=device, dtype=torch.int64)
         prompts = [self.prompt_embeds] if negative is None or not rows else [self.prompt_embeds, negative.rows(guided)]
+        twice = [*self.requests, *(self.requests[row] for row in rows)]
+        image_scale = [0.0 if request.image_prompt is None else request.image_prompt.scale for request in twice]
         return Conditioning(
             guidance,
             torch.tensor(guidance, device=device, dtype=torch.float32),
             guided,
             PromptEmbeds.cat(prompts),
             None if image is None else torch.cat([image, torch.zeros_like(image[: len(rows)])]),
+            torch.tensor(image_scale, device=device, dtype=torch.float32),
+            [request.lora for request in twice],
         )
-
-    @cached_property
-    def same_weights(self) -> dict[tuple[str | None, float], list[int]]:
-        """Numbers of the rows by the weights that they need: the LoRA, and the scale of the image prompt."""
-        groups: dict[tuple[str | None, float], list[int]] = {}
-        for number, request in enumerate(self.requests):
-            scale = 0.0 if request.image_prompt is None else request.image_prompt.scale
-            groups.setdefault((request.lora, scale), []).append(number)
-        return groups
 
     def next_step(self) -> tuple[Tensor, Levels, Tensor, Levels]:
         """Of each row: the timestep (n,), its noise level, the solver's weights (n, 3), and the noise level of kept latents

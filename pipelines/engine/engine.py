@@ -57,37 +57,33 @@ class Engine:
                 yield self.decode(done, latents)
 
     def tick(self, batch: Batch) -> None:
-        """One forward of the denoiser for all rows that share its weights, one solver step for each."""
+        """One forward of the denoiser for all rows, one solver step for each."""
         t, level, weights, level_kept = batch.next_step()
-        prediction = torch.empty_like(batch.x)
-        for (lora, image_scale), numbers in batch.same_weights.items():
-            with self.backbone.lora_enabled(lora):
-                group = batch.rows(numbers)
-                work = partial(self.predict, group, t if group is batch else t[numbers], image_scale)
-                prediction[numbers] = self.fitting.map(work, len(group))
+        prediction = self.fitting.map(partial(self.predict, batch, t), len(batch))
         x0 = predicted_x0(batch.x, prediction, level, self.backbone.schedule.prediction)
         x = advance(batch.x, x0, batch.x0_previous, weights)
         if batch.masked and not self.backbone.inpainting:
             x = batch.mask * x + (1 - batch.mask) * add_noise(batch.x0, batch.eps, level_kept)
         batch.advance(x, x0)
 
-    def predict(self, group: Batch, t: Tensor, image_scale: float, part: slice) -> Tensor:
-        """The guided prediction of rows that share weights.
+    def predict(self, batch: Batch, t: Tensor, part: slice) -> Tensor:
+        """The guided prediction of some rows.
 
         Of classifier-free guidance, guided rows run twice; elsewhere the scale is an input of the denoiser.
         """
-        rows, t = group.rows(range(part.start, part.stop)), t[part]
+        rows, t = batch.rows(range(part.start, part.stop)), t[part]
         x = rows.x if rows.inpainting_channels is None else torch.cat([rows.x, rows.inpainting_channels], dim=1)
-        conditioning, scale = rows.conditioning(), rows.conditioning().scale
-        guided = conditioning.guided
-        prediction = self.backbone.predict(
-            torch.cat([x, x[guided]]),
-            torch.cat([t, t[guided]]),
-            conditioning.prompt_embeds,
-            conditioning.image_embeds,
-            image_scale,
-            None if self.backbone.classifier_free else scale,
-        )
+        conditioning = rows.conditioning()
+        guided, scale = conditioning.guided, conditioning.scale
+        with self.backbone.loras.of_rows(conditioning.loras):
+            prediction = self.backbone.predict(
+                torch.cat([x, x[guided]]),
+                torch.cat([t, t[guided]]),
+                conditioning.prompt_embeds,
+                conditioning.image_embeds,
+                conditioning.image_scale,
+                None if self.backbone.classifier_free else scale,
+            )
         prediction, unconditional = prediction[: len(rows)], prediction[len(rows) :]
         if len(guided):
             rescale = None if rows.guidance_rescale is None else rows.guidance_rescale[guided]

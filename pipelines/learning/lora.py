@@ -6,7 +6,6 @@ too; here that stays as it is, since learned tokens live in it.
 
 import json
 import math
-import warnings
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
@@ -48,10 +47,7 @@ class LoraTraining:
             config = LoraConfig(
                 r=spec.rank, lora_alpha=spec.rank, init_lora_weights="gaussian", target_modules=[*backbone.lora_targets]
             )
-            with warnings.catch_warnings():  # several adapters at a time are intended
-                warnings.simplefilter("ignore", UserWarning)
-                backbone.denoiser.add_adapter(config, adapter_name=ADAPTER)
-                backbone.denoiser.enable_adapters()  # those trained before left them disabled
+            backbone.denoiser.add_adapter(config, adapter_name=ADAPTER)
         weights = {n: p for n, p in backbone.denoiser.named_parameters() if f".{ADAPTER}." in n}
         for weight in weights.values():
             weight.data = weight.data.float()
@@ -82,10 +78,12 @@ class LoraTraining:
         """Take the trained weights out of the denoiser, named as diffusers' `load_lora_weights` reads them."""
         prefix, state = self.backbone.component, get_peft_model_state_dict(self.backbone.denoiser, adapter_name=ADAPTER)
         weights = {f"{prefix}.{name}": weight.detach().cpu().clone().contiguous() for name, weight in state.items()}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            self.backbone.denoiser.delete_adapters(ADAPTER)
+        self.stop()
         return weights
+
+    def stop(self) -> None:
+        """Leave the denoiser as it was, whether or not the training came to its end."""
+        self.backbone.denoiser.unload_lora()
 
 
 class Loras:
@@ -131,12 +129,16 @@ class Loras:
             stage = resources.progress.stage(f"learn: LoRA of {name}", spec.steps)
             seed = derive(resources.spec.seed, "lora", *labels) % 2**31
             training = LoraTraining(backbone, resources.view.images(items), prompts, spec, seed)
-            losses = training.trainer.run(spec.steps, spec.checkpoint_every, artifact, stage)
+            try:
+                losses = training.trainer.run(spec.steps, spec.checkpoint_every, artifact, stage)
+                weights = training.weights()
+            finally:
+                training.stop()
             record = {**facts, "losses": losses, "images_seen": spec.steps * spec.batch}
-            return {WEIGHTS: save(training.weights()), CURVE: (json.dumps(record, sort_keys=True) + "\n").encode()}
+            return {WEIGHTS: save(weights), CURVE: (json.dumps(record, sort_keys=True) + "\n").encode()}
 
         artifact = resources.artifacts.get_or_make("lora", facts, CURVE, train)
         key = artifact.key(WEIGHTS)
         for target in resources.backbones:
-            target.add_lora(key, load(artifact.get(WEIGHTS)))
+            target.loras.add(key, load(artifact.get(WEIGHTS)))
         return key

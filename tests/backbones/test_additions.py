@@ -106,7 +106,7 @@ def test_two_loras_add_up_and_one_is_learned_beside_them(sd: Path, tmp_path: Pat
     training = LoraTraining(backbone, [picture()], ["a shoe"], Lora(steps=2, batch=1, rank=2, learning_rate=0.1), seed=0)
     for _ in range(2):
         training.trainer.step()
-    backbone.add_lora("learned", training.weights())
+    backbone.loras.add("learned", training.weights())
     assert not near(ours(backbone, plain(lora="learned")), fused)
     assert np.array_equal(ours(backbone, plain()), fused)
 

@@ -79,6 +79,26 @@ def test_a_mixed_batch_gives_what_each_gives_alone(tiny_checkpoint: Path, adapte
         assert near(together[one.seed], ours(model, one))
 
 
+def test_every_row_has_its_own_scale_of_its_image_prompt(tiny_checkpoint: Path, adapter: Path) -> None:
+    scales, embeds = [1.0, 0.0, 0.5, 0.25, 1.0], torch.randn(5, 8, generator=torch.Generator().manual_seed(2))
+    pipeline = StableDiffusionPipeline.from_pretrained(tiny_checkpoint)
+    pipeline.load_ip_adapter(str(adapter.parent), subfolder="", weight_name=adapter.name, image_encoder_folder=None)
+    backbone = open_backbone(str(tiny_checkpoint), CPU)
+    backbone.load_ip_adapter(adapter_files(str(adapter)))
+    x, t = torch.randn(5, 4, 8, 8, generator=torch.Generator().manual_seed(1)), torch.tensor([100, 300, 500, 700, 900])
+    prompt_embeds = backbone.encode_prompts(["a shoe"]).expand(5)
+    with torch.inference_mode():
+        mixed = backbone.predict(x, t, prompt_embeds, embeds, torch.tensor(scales))
+        for n, scale in enumerate(scales):
+            pipeline.set_ip_adapter_scale(scale)
+            row, added = slice(n, n + 1), {"image_embeds": [embeds[n : n + 1, None]]}
+            expected = pipeline.unet(x[row], t[row], prompt_embeds.tokens[row], added_cond_kwargs=added).sample
+            assert torch.allclose(mixed[row], expected, atol=1e-4)
+        assert torch.allclose(
+            backbone.predict(x, t, prompt_embeds, embeds), backbone.predict(x, t, prompt_embeds, embeds, torch.ones(5))
+        )
+
+
 def test_an_encoder_agrees_with_transformers(adapter: Path) -> None:
     encoder = ImageEncoder.load(str(adapter.parent / "image_encoder"), torch.device("cpu"))
     pixels = encoder.processor(images=[PIL.Image.fromarray(picture())], return_tensors="pt").pixel_values

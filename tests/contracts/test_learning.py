@@ -69,7 +69,7 @@ def test_a_lora_is_learned_and_plain_diffusers_draws_the_same_with_it(
     for _ in range(2):
         training.trainer.step()
     weights = training.weights()
-    backbone.add_lora("lora", weights)
+    backbone.loras.add("lora", weights)
     opened, inputs = text_to_image(backbone, checkpoint)
     without = theirs(opened, plain(), **inputs)
     save_file(weights, tmp_path / "pytorch_lora_weights.safetensors")

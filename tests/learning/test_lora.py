@@ -93,6 +93,7 @@ def test_stopped_and_resumed_gives_the_same_bytes(tmp_path: Path, tiny_checkpoin
     cut.progress = Killer()
     with pytest.raises(Killed):
         open_method(cut).learn()
+    assert not [name for name, _ in cut.models.backbone.denoiser.named_parameters() if "lora_" in name]
     assert len(list((tmp_path / "cut").glob(f"concepts/lora/*/{CHECKPOINT}"))) == 1
     assert not list((tmp_path / "cut").glob(f"concepts/lora/*/{CURVE}"))
     (again,) = weights_after(learning(tmp_path / "cut", tiny_checkpoint), tmp_path / "cut")

@@ -54,13 +54,13 @@ def test_what_is_learned_on_the_base_is_painted_by_the_twin(base: Path, twin: Pa
     painter, backbone = job.engine.backbone, job.resources.models.backbone
     assert (painter.inpainting, backbone.inpainting) == (True, False)
     assert all("<boot>" in each.text_encoders[0].tokenizer.get_vocab() for each in (painter, backbone))
-    assert painter.loras.keys() == backbone.loras.keys() != set()
+    assert painter.loras.indices.keys() == backbone.loras.indices.keys() != set()
     for shard in range(job.plan.written_shards):
         assert job.generate([shard])[0]["kept"] == 4
     made = rows.read_shards(job.store, job.resources.root, job.plan)
     assert {(row["model"], row["revision"]) for row in made} == {(str(twin), revision_of(twin))}
     job.resources.models.forget_loras()
-    assert not painter.loras
+    assert not painter.loras.indices
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,8 @@ def test_a_version_starts_without_the_loras_of_the_one_before(worker: Worker, ti
     first = job(worker, models=models, method={"type": "text_to_image", "lora": settings})
     first.learn()
     backbone = first.resources.models.backbone
-    assert len(backbone.loras) == 1
+    assert len(backbone.loras.indices) == 1
     second = job(worker, models=models)
     assert second.resources.models.backbone is backbone
-    assert backbone.loras == {}
+    assert backbone.loras.indices == {}
     assert not [name for name, _ in backbone.denoiser.named_parameters() if "lora_" in name]
