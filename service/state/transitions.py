@@ -94,12 +94,14 @@ def stop(session: Session, version_id: int, state: State, error: str | None = No
 
 
 def cancel(database: Database, version_id: int) -> bool:
-    """Cancel: at once if no unit is leased, else when their workers have noticed. False if the version has ended."""
+    """Cancel: at once if no unit is leased, else when their workers have noticed. Cancelling it again is no second state of
+    its history. False if the version has ended."""
     with database.write() as session:
         version = session.get(Version, version_id, with_for_update=True)
         if version is None or version.state in ENDED:
             return False
-        stop(session, version_id, "cancelling")
+        if version.state != "cancelling":
+            stop(session, version_id, "cancelling")
         finish_cancelling(session, version_id)
         return True
 

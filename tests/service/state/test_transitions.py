@@ -54,6 +54,18 @@ def test_a_cancelled_version_stops_its_workers_and_then_is_cancelled(database: D
     assert queue.next_units(database) == []
 
 
+def test_a_version_that_is_cancelled_again_meanwhile_is_cancelled_once(database: Database, version: int) -> None:
+    through(database, "generate")
+    lease = take(database)
+    for _ in range(3):
+        assert transitions.cancel(database, version)
+    leases.release(database, lease)
+    assert not transitions.cancel(database, version)
+    history = [event.data["state"] for event in events.list_after(database, version, 0) if event.kind == "state"]
+    assert history[-2:] == ["cancelling", "cancelled"]
+    assert history.count("cancelling") == 1
+
+
 def test_what_nobody_works_on_is_cancelled_at_once(database: Database, version: int) -> None:
     transitions.cancel(database, version)
     assert state(database, version) == "cancelled"
