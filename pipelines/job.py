@@ -123,6 +123,8 @@ class Job:
 
     def learn(self) -> None:
         """Train judges, tokens and LoRAs, or take them from the store; store which source images cannot be used."""
+        self.method.concepts.check()  # this and the next raise before anything is trained
+        self.method.concepts.check_detected()
         self.method.learn()
         self.panel.learn()
         # The first writer wins, as with artifacts: on another machine another image may have no object in it.

@@ -9,6 +9,7 @@ from pipelines.learning.tokens import Tokens
 from pipelines.prompts import fill_template
 from pipelines.records import PlannedImage, Request
 from pipelines.spec import FromNoise, MethodSpec
+from pipelines.spec.helpers import segmenter_users
 
 
 class Concepts:
@@ -22,6 +23,13 @@ class Concepts:
     def check(self) -> None:
         """Raises SpecError for words that no token can begin with, before anything is trained."""
         self.tokens.check()
+
+    def check_detected(self) -> None:
+        """Look for the objects that the spec has segmented. Raises SourceError for a class in which none is detected, before
+        anything is trained."""
+        if segmenter_users(self.resources.spec):
+            for label, word in self.tokens.words.items():
+                self.resources.view.check_detected(label, word)
 
     def learn(self) -> None:
         """Train them, or take them from the store. Resumable; running it again costs nothing."""
