@@ -15,7 +15,7 @@ from pipelines.learning.resources import Resources
 from pipelines.methods import Method, open_method
 from pipelines.progress import Progress
 from pipelines.report.page import render
-from pipelines.report.triplets import triplets
+from pipelines.report.sample_sheet import sample_sheet
 from pipelines.source import requirements
 from pipelines.spec import VersionSpec, parse
 from pipelines.spec.helpers import warnings
@@ -162,5 +162,5 @@ class Job:
         summary = {"name": self.spec.name, "version": number, **evaluation, "counts": counts, "seconds": seconds}
         page = showcase(self.resources, self.plan, self.method, summary)
         files = {"summary.json": canonical(summary), "report.html": render(page).encode()}
-        picture = triplets(page.samples)
+        picture = sample_sheet(page.samples)
         return summary, files if picture is None else {**files, "samples.png": picture}

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -93,7 +94,7 @@ def test_a_version_is_submitted_and_watched_to_its_end(service: Service) -> None
     assert (service.folder / "store/default/datasets/shoes/v1/manifest.json").exists()
     told = service.command("status", "shoes", 1).stdout
     assert "shoes 1: completed (4 planned" in told
-    assert "completed" in service.command("list").stdout
+    assert re.search(r"^shoes +1 +completed +\d +4$", service.command("list").stdout, re.MULTILINE)
 
 
 def test_a_version_is_pulled_and_loads(service: Service, tmp_path: Path) -> None:
@@ -154,6 +155,8 @@ def test_the_client_is_told_everything_in_order(service: Service, tmp_path: Path
     listing = service.command("samples", "again", 1, "--verdict", "kept", "--out", tmp_path).stdout
     assert len(list(tmp_path.glob("kept/*/*.png"))) == finished.counts["kept"] > 0
     assert f"{finished.counts['kept']} images in {tmp_path}" in listing
+    assert re.search(r"^\d+-0 +(boot|sneaker) +kept +a photo of a <.*> shoe$", listing, re.MULTILINE)
+    assert "is a token learned from images" in listing
     assert "data/train-00000-of-" in service.command("files", "again", 1).stdout
 
 
