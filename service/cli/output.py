@@ -34,8 +34,8 @@ def print_list(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         console.print((start + last).rstrip(), style=style, markup=False, soft_wrap=True)
 
 
-def print_summary(summary: dict[str, Any], report: Path) -> None:
-    """A version's accuracies and counts, and where its report lies."""
+def print_summary(summary: dict[str, Any]) -> None:
+    """A version's accuracies and counts."""
     if summary["arms"]:
         title = f"Accuracy on real test images: {summary['name']}, version {summary['version']}"
         table = Table("trained on", "average", worst_part(summary["arms"]), title=title)
@@ -49,7 +49,6 @@ def print_summary(summary: dict[str, Any], report: Path) -> None:
     counts = summary["counts"]
     console.print(f"{counts['kept']} of {counts['generated']} generated images kept; {summary['seconds']['total']:.0f} s.")
     print_shortfalls(counts)
-    console.print(f"Look at {report}", soft_wrap=True)
 
 
 def print_shortfalls(counts: dict[str, Any]) -> None:

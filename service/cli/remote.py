@@ -12,7 +12,7 @@ import typer
 from pipelines.errors import CounterpoiseError
 from pipelines.spec import VersionSpec, load
 from pipelines.spec.base import quantity
-from service.cli.output import console, print_list, print_shortfalls
+from service.cli.output import console, print_list, print_shortfalls, print_summary
 from service.cli.watch import watch
 from service.client import Client
 from service.schedules.cron import next_tick
@@ -57,7 +57,10 @@ def report(client: Client, version: VersionView, follow: bool) -> VersionView:
     if follow:
         version = watch(client, version)
         console.print(version_line(version))
-        print_shortfalls(version.counts)
+        if version.state in PUBLISHED and not version.error:
+            print_summary(client.summary(version.dataset, version.number))
+        else:
+            print_shortfalls(version.counts)
         if version.state in PUBLISHED:
             line = f"'counterpoise pull {version.dataset} {version.number}' downloads its images, and report/report.html"
             console.print(line, soft_wrap=True)
@@ -166,8 +169,10 @@ def status(dataset: Dataset, number: Number) -> None:
         version = client.version(dataset, number)
     console.print(version_line(version))
     print_list(("stage", "done", "of"), [(stage, str(n.done), str(n.of)) for stage, n in version.units.items()])
+    for line in version.silent:
+        console.print(line, style="yellow", markup=False, soft_wrap=True)
     if version.error:
-        console.print(version.error, style="red", markup=False)
+        console.print(version.error, style="red", markup=False, soft_wrap=True)
 
 
 def pull(dataset: Dataset, number: Number, out: Annotated[Path, typer.Option(help="Folder to put it in.")] = Path()) -> None:
