@@ -63,7 +63,11 @@ class SourceView:
 
     def images(self, items: Sequence[Item]) -> list[Image]:
         """The overview of each image."""
-        return [self.fit(self.read(item)) for item in items]
+        images, done = [], self.begin("read: images", len(items), more_than=MANY)
+        for item in items:
+            images.append(self.fit(self.read(item)))
+            done(1)
+        return images
 
     def framed(self, items: Sequence[Item], regions: Sequence[Mask]) -> list[FramedImage]:
         """What is painted of each image, for the region in its overview."""
@@ -106,12 +110,8 @@ class SourceView:
 
     def examples(self, split: str) -> Examples:
         """All images of a split, labelled."""
-        items, images = self.source.splits[split], []
-        done = self.begin(f"read: {split} images", len(items), more_than=MANY)
-        for item in items:
-            images.append(self.fit(self.read(item)))
-            done(1)
-        return Examples(images, [item.label for item in items], [item.group for item in items])
+        items = self.source.splits[split]
+        return Examples(self.images(items), [item.label for item in items], [item.group for item in items])
 
     @cached_property
     def validation(self) -> Examples:

@@ -140,5 +140,5 @@ def test_many_images_are_read_and_segmented_with_progress_and_few_without() -> N
     with pytest.raises(SourceError, match=f"'builtin' looked at {MANY + 1} images of class 'shoe' and found no 'hat'"):
         opened.check_detected("shoe", "hat")
     opened.object_masks(items, "dress")
-    assert stages == [("read: train images", MANY + 1), ("segment: dress", MANY + 1 - 3)]
+    assert stages == [("read: images", MANY + 1), ("segment: dress", MANY + 1 - 3)]
     assert sum(ticks) == sum(total for _, total in stages)
