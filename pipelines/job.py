@@ -16,7 +16,7 @@ from pipelines.learning.resources import Resources
 from pipelines.methods import Method, open_method
 from pipelines.progress import Progress
 from pipelines.report.page import render
-from pipelines.report.triplets import triplets
+from pipelines.report.sample_sheet import sample_sheet
 from pipelines.source import requirements
 from pipelines.spec import VersionSpec, parse
 from pipelines.spec.helpers import warnings
@@ -124,6 +124,8 @@ class Job:
 
     def learn(self) -> None:
         """Train judges, tokens and LoRAs, or take them from the store; store which source images cannot be used."""
+        self.method.concepts.check()  # this and the next raise before anything is trained
+        self.method.concepts.check_detected()
         self.method.learn()
         self.panel.learn()
         # The first writer wins, as with artifacts: on another machine another image may have no object in it.
@@ -164,5 +166,5 @@ class Job:
         summary = {"name": self.spec.name, "version": number, **evaluation, "counts": counts, "seconds": seconds}
         page = showcase(self.resources, self.plan, self.method, summary)
         files = {"summary.json": canonical(summary), "report.html": render(page).encode()}
-        picture = triplets(page.samples)
+        picture = sample_sheet(page.samples)
         return summary, files if picture is None else {**files, "samples.png": picture}

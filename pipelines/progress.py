@@ -115,6 +115,9 @@ class Silent:
         return None
 
 
+SILENT = Silent()
+
+
 def quiet() -> None:
     """Turn off the libraries' own progress bars, and their log below errors."""
     import diffusers

@@ -1,7 +1,7 @@
 """Prompt templates, and how a class's word or learned token enters them: the same in training and in generation."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from string import Formatter
 
 from pipelines.chance import derive
@@ -18,6 +18,8 @@ TEMPLATES = (
 )
 ARTICLE = re.compile(r"\b([Aa]) (?=\{\})")  # before the class alone: the bundled model was trained on "a orange boot"
 
+TOKEN = re.compile(r"(<[^<>]+>)( \1_\d+)*")  # as `token_phrase` writes one
+
 
 def token_names(name: str, vectors: int) -> list[str]:
     """The vocabulary entries of a token, spelled as diffusers spells a multi-vector token: <boot>, <boot>_1, ..."""
@@ -27,6 +29,14 @@ def token_names(name: str, vectors: int) -> list[str]:
 def token_phrase(token: str | None, vectors: int, word: str) -> str:
     """'<boot> <boot>_1 shoe': all vectors of the token, then the superclass."""
     return " ".join([*(token_names(token, vectors) if token else []), word])
+
+
+def token_note(prompts: Iterable[str]) -> str | None:
+    """What a learned token in the prompts is, in a sentence; None where there is none."""
+    match = next(filter(None, map(TOKEN.search, prompts)), None)
+    if match is None:
+        return None
+    return f"In prompts, {match[0]} is a token learned from images: each part of it is one vector, where a word would be."
 
 
 def placeholders(template: str) -> list[str]:

@@ -97,8 +97,9 @@ def is_of_another(store: Store, job: Job) -> bool:
 
 
 def write_report(job: Job, out: Path, evaluation: dict[str, Any], clock: Clock) -> dict[str, Any]:
-    """Write the report files into the folder; return the summary."""
+    """Write the report beside the version's files, and into the folder, over that of the run before; return the summary."""
     summary, files = job.report(evaluation, clock.seconds)
     for name, data in files.items():
+        job.store.put(keys.report_file(job.resources.root, name), data)
         (out / name).write_bytes(data)
     return summary

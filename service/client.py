@@ -70,6 +70,11 @@ class Client(Transport):
     def version(self, dataset: str, number: int) -> VersionView:
         return VersionView.model_validate(self.call("GET", f"/v1/datasets/{dataset}/versions/{number}"))
 
+    def summary(self, dataset: str, number: int) -> dict[str, Any]:
+        """Accuracies, counts and times of a version that is published and evaluated."""
+        summary: dict[str, Any] = self.call("GET", f"/v1/datasets/{dataset}/versions/{number}/files/report/summary.json")
+        return summary
+
     def versions(self, **filters: Any) -> Iterator[VersionView]:
         """All versions, the newest first; of a `dataset`, or in a `state`."""
         cursor: str | None = None

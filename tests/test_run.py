@@ -181,6 +181,9 @@ def test_another_spec_in_the_same_place_is_the_next_version_and_takes_what_was_l
         name: value for name, value in before.items() if name != "samples.png"
     }
     assert (out / "datasets/shoes/v2/manifest.json").exists()
+    reports = [(out / f"datasets/shoes/v{number}/report/report.html").read_text() for number in (1, 2)]
+    assert [f">shoes, version {number}<" in reports[number - 1] for number in (1, 2)] == [True, True]
+    assert (out / "report.html").read_text() == reports[1]
 
 
 def test_a_version_of_another_spec_is_passed_over_also_where_its_images_are_those(finished: Path, tmp_path: Path) -> None:
@@ -210,8 +213,15 @@ def test_a_failed_evaluation_loses_nothing_and_is_tried_again(
         ):
             run(spec(), out, Silent())
     assert "The evaluation failed: ZeroDivisionError" in (out / "report.html").read_text()
+    root = out / "datasets/shoes/v1"
+    card = (root / "README.md").read_text()
+    assert "`evaluation.json` beside this card" in card
+    assert "`report/report.html`" in card
+    assert not (root / "evaluation.json").exists()
     run(spec(), out, Silent())
     assert tree(out) == tree(finished)
+    assert json.loads((root / "evaluation.json").read_text())["arms"]
+    assert "The evaluation failed" not in (root / "report/report.html").read_text()
 
 
 class Listening(Silent):

@@ -51,4 +51,7 @@ def duration(spec: VersionSpec, planned: int, inspection: Inspection) -> str | N
     hours = planned * rows_per_image(spec) * pace.seconds * (side / pace.side) ** 2 / 3600
     minutes = 60 * hours
     time = f"{hours:,.1f} hours" if hours >= 1 else f"{minutes:.0f} minutes" if minutes >= 1.5 else "a minute"
-    return f"Denoising takes about {time} on {pace.machine}, and as long again for what filters drop."
+    return (
+        f"Denoising takes about {time} on {pace.machine}, and as long again for what filters drop; loading checkpoints, "
+        "learning and evaluation are not counted."
+    )

@@ -28,6 +28,7 @@ def cut_and_paste(data: EvaluationData) -> Examples:
     detected, _ = view.with_object(resources.source.splits["train"], word)
     objects = {label: [item for item in detected if item.label == label] for label in classes}
     images, labels, groups = [], [], []
+    progress = resources.stage("cut and paste", len(data.kept))
     for row in data.kept:
         label, seed = classes[row["label"]], derive(resources.spec.seed, "cut_and_paste", row["index"])
         if not objects[label]:
@@ -40,6 +41,7 @@ def cut_and_paste(data: EvaluationData) -> Examples:
         images.append(grafted(view, ground, donor, word))
         labels.append(label)
         groups.append(ground.group)
+        progress(1)
     return Examples(images, labels, groups)
 
 

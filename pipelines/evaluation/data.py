@@ -10,7 +10,7 @@ import torch
 from pipelines.backbones.loading import taken_apart
 from pipelines.learning.resources import Resources
 from pipelines.methods import Method
-from pipelines.progress import step
+from pipelines.progress import Stage, step
 from pipelines.records import Examples, Image
 from pipelines.regions import paste
 from pipelines.source.decode import decode
@@ -21,7 +21,8 @@ from pipelines.version import rows
 from pipelines.version.plan import Plan
 
 Row = dict[str, Any]  # of a version's data files
-BATCH = 64  # images re-encoded at a time
+BATCH = 16  # images re-encoded at a time
+REENCODE = "re-encode: real images"  # the stage of the progress
 
 
 class EvaluationData:
@@ -49,7 +50,7 @@ class EvaluationData:
         """The real training images."""
         return self.resources.view.examples("train")
 
-    def reencode(self, pixels: Sequence[Image]) -> list[Image]:
+    def reencode(self, pixels: Sequence[Image], progress: Stage) -> list[Image]:
         """Images, once through the generator's autoencoder."""
         backbone = taken_apart(self.resources.painter)
         with torch.inference_mode():
@@ -59,12 +60,13 @@ class EvaluationData:
                 step()
                 twins += images(backbone.decode_latents(latents))
                 step()
+                progress(len(latents))
             return twins
 
     @cached_property
     def reencoded(self) -> list[Image]:
         """The real training images, re-encoded."""
-        return self.reencode(self.real.images)
+        return self.reencode(self.real.images, self.resources.stage(REENCODE, len(self.real)))
 
     @cached_property
     def reencoded_regions(self) -> list[Image]:
@@ -72,10 +74,12 @@ class EvaluationData:
         view, items = self.resources.view, self.resources.source.splits["train"]
         twins = list(self.real.images)
         regions = [(row, mask) for row, mask in enumerate(self.method.regions(items)) if mask is not None]
+        progress = self.resources.stage(REENCODE, len(regions))
         for start in range(0, len(regions), BATCH):
             batch = regions[start : start + BATCH]
             parts = view.framed([items[row] for row, _ in batch], [mask for _, mask in batch])
-            for (row, _), part, twin in zip(batch, parts, self.reencode([part.image for part in parts]), strict=True):
+            twice = self.reencode([part.image for part in parts], progress)
+            for (row, _), part, twin in zip(batch, parts, twice, strict=True):
                 painted = paste(part.image, twin, part.mask)
                 twins[row] = view.fit(view.sample(items[row], painted, part.frame, part.mask))
         return twins

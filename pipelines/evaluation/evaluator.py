@@ -95,7 +95,10 @@ class Evaluator:
         """How well real and repainted images of one class, on its own scenes, can be told apart; None if too few."""
         classes = self.resources.source.classes
         repainted = [row for row in self.data.kept if row["origin"] == classes[row["label"]]]
-        return probe_auc(self.data.real, self.data.examples(repainted), self.resources.spec.seed) if repainted else None
+        if not repainted:
+            return None
+        generated = self.data.examples(repainted)
+        return probe_auc(self.data.real, generated, self.resources.spec.seed, self.resources.stage)
 
 
 def aggregate(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:

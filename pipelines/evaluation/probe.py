@@ -3,11 +3,14 @@
 This is the bias that From Fake to Real names (ECCV 2024, arXiv 2308.04553).
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from scipy.stats import mannwhitneyu
 from torch.nn import functional as F
 
+from pipelines.progress import SILENT, Stage
 from pipelines.records import Examples
 from pipelines.tensors import tensor
 from pipelines.training.batches import augment
@@ -16,11 +19,13 @@ from pipelines.vision.classifier import Classifier
 STEPS, BATCH = 150, 64
 
 
-def probe_auc(real: Examples, generated: Examples, seed: int) -> float | None:
+def probe_auc(
+    real: Examples, generated: Examples, seed: int, stage: Callable[[str, int], Stage] = SILENT.stage
+) -> float | None:
     """Area under the ROC curve of a small network on unseen halves: 0.5 cannot be told apart, 1 always can.
 
     Only real images of the same classes and groups as the generated ones are used, equally many of each kind. None when
-    that leaves fewer than two pairs: one to learn from, one to test on.
+    that leaves fewer than two pairs: one to learn from, one to test on. `stage` begins a stage of the progress.
     """
     rng = np.random.default_rng(seed)
     pairs: list[tuple[int, int]] = []
@@ -41,6 +46,7 @@ def probe_auc(real: Examples, generated: Examples, seed: int) -> float | None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
     generator = torch.Generator().manual_seed(seed)
+    done = stage("probe: real or generated", steps)
     for _ in range(steps):
         batch = torch.randint(half, (BATCH,), generator=generator)
         loss = F.cross_entropy(model(augment(x[batch], generator)), y[batch])
@@ -48,6 +54,7 @@ def probe_auc(real: Examples, generated: Examples, seed: int) -> float | None:
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
+        done(1)
     model.eval()
     with torch.no_grad():
         value = model(x[half:])[:, 1] - model(x[half:])[:, 0]

@@ -9,6 +9,7 @@ from pipelines.learning.tokens import Tokens
 from pipelines.prompts import fill_template
 from pipelines.records import PlannedImage, Request
 from pipelines.spec import FromNoise, MethodSpec
+from pipelines.spec.helpers import segmenter_users
 
 
 class Concepts:
@@ -18,10 +19,23 @@ class Concepts:
         self.resources, self.spec = resources, spec
         self.tokens = Tokens(resources, spec.superclass, spec.inversion)
         self.loras = Loras(resources, self.tokens, spec.lora)
+        self.detected = False  # whether an object of each class was looked for, and was there
 
     def check(self) -> None:
         """Raises SpecError for words that no token can begin with, before anything is trained."""
         self.tokens.check()
+
+    def check_detected(self) -> None:
+        """Look for the objects that the spec has segmented. Raises SourceError for a class in which none is detected, before
+        anything is trained."""
+        words = self.tokens.words if segmenter_users(self.resources.spec) else {}
+        if self.detected or not words:
+            return
+        progress = self.resources.stage("look for the objects", len(words))
+        for label, word in words.items():
+            self.resources.view.check_detected(label, word)
+            progress(1)
+        self.detected = True
 
     def learn(self) -> None:
         """Train them, or take them from the store. Resumable; running it again costs nothing."""

@@ -92,7 +92,7 @@ def isolated_examples(view: SourceView, word: str) -> Examples:
     items = view.source.splits["train"]
     pairs = [(i, m) for i, m in zip(items, view.object_masks(items, word), strict=True) if m is not None]
     if not pairs:
-        raise view.undetected(word, "training image")
+        raise view.undetected(word, len(items), "for training")
     detected = [item for item, _ in pairs]
     objects = [isolate(part.image, part.mask) for part in view.framed(detected, [mask for _, mask in pairs])]
     return Examples(objects, [item.label for item in detected], [item.group for item in detected])

@@ -6,7 +6,7 @@ from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.loading import taken_apart
 from pipelines.backbones.whole import WholePipeline
 from pipelines.learning.judges import JudgeTraining, View, rank
-from pipelines.progress import Progress
+from pipelines.progress import Progress, Stage
 from pipelines.records import Item
 from pipelines.source.open import open_source
 from pipelines.source.source import Source
@@ -54,7 +54,11 @@ class Resources:
 
     @cached_property
     def view(self) -> SourceView:
-        return SourceView(self.source, self.models, self.spec.effective_framing)
+        return SourceView(self.source, self.models, self.spec.effective_framing, self.stage)
+
+    def stage(self, name: str, total: int) -> Stage:
+        """Begin a stage of whatever is the progress by then: a worker has another for each unit."""
+        return self.progress.stage(name, total)
 
     @property
     def superclass(self) -> str:

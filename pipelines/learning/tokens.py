@@ -147,7 +147,7 @@ class Tokens:
         masks = resources.view.object_masks(items, word) if spec.masked else [None] * len(items)
         pairs = [(i, m) for i, m in zip(items, masks, strict=True) if m is not None or not spec.masked][: spec.images]
         if not pairs:
-            raise resources.view.undetected(word, f"image of class {label!r}", ", or set inversion.masked to false")
+            raise resources.view.undetected(word, len(items), f"of class {label!r}", ", or set inversion.masked to false")
         return pairs
 
     def reused(self, label: str) -> Artifact | None:

@@ -30,7 +30,8 @@ class ImageVariationMethod:
         self.concepts.check()
         for label, items in self.pool.items():
             if not items:
-                raise self.resources.view.undetected(self.word, f"image of class {label!r}", ", or repaint: whole")
+                count = len(self.resources.source.of(label))
+                raise self.resources.view.undetected(self.word, count, f"of class {label!r}", ", or repaint: whole")
         self.concepts.learn()
 
     @cached_property

@@ -58,7 +58,8 @@ class SpuriousRemovalMethod:
         self.concepts.check()
         for label in self.resources.source.classes:
             if not self.majority[label]:
-                raise self.resources.view.undetected(self.word, f"image of class {label!r}", ", or region: whole")
+                count = len(self.resources.ranking[label][: self.spec.majority])
+                raise self.resources.view.undetected(self.word, count, f"of class {label!r}", ", or region: whole")
         self.concepts.learn()
 
     @cached_property

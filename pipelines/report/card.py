@@ -86,10 +86,18 @@ def front_matter(spec: VersionSpec, kept: int, title: str, licence: str | None) 
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
 
 
-def evaluation(counts: Mapping[str, Any], quality: Mapping[str, Any]) -> str:
-    """The headline with its caveats, then the accuracies."""
+NOT_ASKED_FOR = "Not measured: the spec asks for no evaluation."
+MEASURED_LATER = (
+    "Measured once the version is published, and this card with it, which never changes: the accuracies are in\n"
+    "`evaluation.json` beside this card, and with charts and samples in `report/report.html`. While `evaluation.json` is\n"
+    "not there, the evaluation has not ended, or it failed and can be tried again."
+)
+
+
+def evaluation(spec: VersionSpec, counts: Mapping[str, Any], quality: Mapping[str, Any]) -> str:
+    """The headline with its caveats, then the accuracies; where there are none, where they will be."""
     if not quality.get("arms"):
-        return "Measured once the version is there: see `evaluation.json` beside this card, if the spec asked for it."
+        return NOT_ASKED_FOR if spec.evaluation is None else MEASURED_LATER
     summary = {"gap_closed": None, "probe_auc": None, **quality, "counts": counts}
     lines = [f"**{headline(summary)}.**", *(f"- {caveat}" for caveat in caveats(summary))]
     rows = [
@@ -148,7 +156,7 @@ together with the real images of the source.
 {sheet}
 ## Is a model trained on it better?
 
-{evaluation(counts, quality)}
+{evaluation(spec, counts, quality)}
 
 ## What is in it
 

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image as Pillow
 
+from pipelines.prompts import token_note
 from pipelines.records import Image, Mask
 from pipelines.report import figures
 from pipelines.report.figures import Spread, title
@@ -166,6 +167,7 @@ def render(page: Page) -> str:
         headline=headline(summary),
         caveats=[*caveats(summary), *shortfalls(counts)],
         tiles=tiles(summary),
+        token_note=token_note(sample.prompt for sample in page.samples),
         arms={arm: title(arm) for arm in figures.ordered(arms)},
         rows=table(arms),
         kept=[sample for sample in page.samples if sample.kept],

@@ -4,7 +4,7 @@ Classifiers, segmenters and CLIP see an overview of each image: its middle, by t
 painted is the overview, too, or by the framing `region` a frame of the image's own pixels around the region.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -12,28 +12,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import SourceError
-from pipelines.progress import step
+from pipelines.progress import SILENT, Stage, step
 from pipelines.records import Candidate, Examples, Frame, FramedImage, Image, Item, Mask, Problem
 from pipelines.source.frames import around, centre, cut, enclosing, inside, moved, put_back, within
 from pipelines.source.source import Source
 from pipelines.spec import Framing
+from pipelines.spec.base import quantity
 from pipelines.spec.helpers import SEGMENTATION_MODELS, SEGMENTERS
-from pipelines.spec.models import BUILTIN, CROSS_ATTENTION
+from pipelines.spec.models import CROSS_ATTENTION
 from pipelines.vision.models import Models
 
-BATCH = 64  # images segmented at a time
+BATCH = 16  # images segmented at a time
+MANY = 100  # images that are read in a second or more
 
 
 class SourceView:
     """Masks are kept, packed to eight pixels a byte, for as long as the view is. They are those of overviews."""
 
-    def __init__(self, source: Source, models: Models, framing: Framing = "crop") -> None:
-        self.source, self.models, self.framing = source, models, framing
+    def __init__(
+        self,
+        source: Source,
+        models: Models,
+        framing: Framing = "crop",
+        stage: Callable[[str, int], Stage] = SILENT.stage,
+    ) -> None:
+        """`stage` begins a stage of the progress, of so many images: segmenting takes long."""
+        self.source, self.models, self.framing, self.stage = source, models, framing, stage
         self.masks: dict[tuple[str, str], NDArray[np.uint8] | None] = {}  # by (item, word)
 
     @property
     def resolution(self) -> int:
         return self.models.resolution
+
+    def begin(self, name: str, total: int, more_than: int) -> Stage:
+        """A stage of the progress; of fewer images, which are soon done, nothing is displayed."""
+        return self.stage(name, total) if total > more_than else SILENT.stage(name, total)
 
     def read(self, item: Item) -> Image:
         """The pixels of an image of the source."""
@@ -50,7 +63,11 @@ class SourceView:
 
     def images(self, items: Sequence[Item]) -> list[Image]:
         """The overview of each image."""
-        return [self.fit(self.read(item)) for item in items]
+        images, done = [], self.begin("read: images", len(items), more_than=MANY)
+        for item in items:
+            images.append(self.fit(self.read(item)))
+            done(1)
+        return images
 
     def framed(self, items: Sequence[Item], regions: Sequence[Mask]) -> list[FramedImage]:
         """What is painted of each image, for the region in its overview."""
@@ -115,11 +132,13 @@ class SourceView:
         if word is None:
             return [np.ones(shape, dtype=np.bool_) for _ in items]
         new = [item for item in items if (item.id, word) not in self.masks]
+        done = self.begin(f"segment: {word}", len(new), more_than=BATCH)
         for start in range(0, len(new), BATCH):
             batch = new[start : start + BATCH]
             images = [self.read(item) for item in batch]
             for item, image, mask in zip(batch, images, self.segment(list(map(self.fit, images)), word), strict=True):
                 self.masks[item.id, word] = None if mask is None else self.packed(mask, image)
+            done(len(batch))
         packed = [self.masks[item.id, word] for item in items]
         return [None if bits is None else np.unpackbits(bits).astype(np.bool_).reshape(shape) for bits in packed]
 
@@ -128,13 +147,22 @@ class SourceView:
         mask = mask & inside(self.overview(image), image.shape[0], image.shape[1], len(mask))
         return np.packbits(mask) if mask.any() else None
 
-    def undetected(self, word: str | None, where: str, remedy: str = "") -> SourceError:
-        """The error where a word is detected in no image: it names the segmenter that looked, and others."""
+    def check_detected(self, label: str, word: str) -> None:
+        """Look for a word in the images of a class, a few at a time, until it is detected. Raises SourceError where it is in
+        none of them."""
+        items = self.source.of(label)
+        for start in range(0, len(items), BATCH):
+            if any(mask is not None for mask in self.object_masks(items[start : start + BATCH], word)):
+                return
+        raise self.undetected(word, len(items), f"of class {label!r}")
+
+    def undetected(self, word: str | None, count: int, which: str, remedy: str = "") -> SourceError:
+        """The error where a word is detected in none of `count` images: it names the segmenter that looked, and others."""
         segmenter = self.models.spec.segmenter
         others = SEGMENTATION_MODELS if segmenter == CROSS_ATTENTION else SEGMENTERS
-        other = "" if segmenter == BUILTIN else f", or another models.segmenter: {others}"
         return SourceError(
-            f"method.superclass: no {word!r} was found in any {where} by {segmenter!r}; choose another word{remedy}{other}"
+            f"method.superclass: the segmenter {segmenter!r} looked at {quantity(count, 'image')} {which} and found no "
+            f"{word!r}; choose another word{remedy}, or another models.segmenter: {others}"
         )
 
     def with_object(self, items: Sequence[Item], word: str | None) -> tuple[list[Item], list[Problem]]:

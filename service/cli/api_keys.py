@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from service.cli.operate import open_migrated_database
-from service.cli.output import console
+from service.cli.output import print_list
 
 if TYPE_CHECKING:
     from service.state.tables import ApiKey
@@ -38,8 +37,15 @@ def limit(setting: str) -> tuple[str, float]:
     return name, float(value) if "." in value else int(value)
 
 
-def day(time: float | None) -> str:
-    return "" if time is None else datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M")
+def day(time: float) -> str:
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def since(key: "ApiKey") -> str:
+    """When a key was made and used, until when it is valid, and its limits."""
+    times = {"created": key.created, "last used": key.last_used, "expires": key.expires, "revoked": key.revoked}
+    parts = [f"{name} {day(time)}" for name, time in times.items() if time is not None]
+    return ", ".join([*parts, *(f"{name}={value}" for name, value in key.limits.items())])
 
 
 def write_admin_key(state_dir: Path) -> Path:
@@ -82,12 +88,9 @@ def list_keys() -> None:
     """All keys, those revoked and expired included. Times are UTC."""
     from service.state import api_keys
 
-    table = Table("id", "name", "tenant", "scopes", "limits", "created", "expires", "last used", "revoked")
-    for key in api_keys.list_all(open_migrated_database()):
-        own = " ".join(f"{name}={value}" for name, value in key.limits.items())
-        times = map(day, (key.created, key.expires, key.last_used, key.revoked))
-        table.add_row(str(key.id), key.name, key.tenant, ", ".join(key.scopes), own, *times)
-    console.print(table)
+    keys = api_keys.list_all(open_migrated_database())
+    rows = [(str(key.id), key.name, key.tenant, ",".join(key.scopes), since(key)) for key in keys]
+    print_list(("id", "name", "tenant", "scopes", "times and limits"), rows)
 
 
 @keys_app.command("rotate")

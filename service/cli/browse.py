@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from pipelines.errors import CounterpoiseError
+from pipelines.prompts import token_note
 from pipelines.spec.base import quantity
-from service.cli.output import console
+from service.cli.output import console, print_list
 from service.cli.remote import PATIENCE, Dataset, Number
 from service.client import Client
 from service.samples.schemas import SamplePage, SampleView
@@ -55,16 +55,17 @@ def samples(
     """What was generated so far, kept or dropped and why; with --out, the images, too."""
     fields = {"verdict": verdict, "reason": reason, "label": label}
     criteria = {name: value for name, value in fields.items() if value is not None} | {"limit": min(limit, 100)}
-    table, count = Table("id", "class", "verdict", "prompt"), 0
+    rows = []
     with Client(patience=PATIENCE) as client:
         for sample in islice(iterate_samples(client, dataset, number, criteria), limit):
-            table.add_row(sample.id, sample.label, sample.reason or sample.verdict, sample.prompt)
-            count += 1
+            rows.append((sample.id, sample.label, sample.reason or sample.verdict, sample.prompt))
             if out is not None:
                 save(client, sample, out)
-    console.print(table)
+    print_list(("id", "class", "verdict", "prompt"), rows)
+    if note := token_note(prompt for *_, prompt in rows):
+        console.print(note, markup=False, soft_wrap=True)
     if out is not None:
-        console.print(f"{quantity(count, 'image')} in {out}", soft_wrap=True)
+        console.print(f"{quantity(len(rows), 'image')} in {out}", soft_wrap=True)
 
 
 def files(dataset: Dataset, number: Number) -> None:

@@ -102,4 +102,5 @@ def demo(
             pass
     for file in (folder / "report").iterdir():
         shutil.copy(file, out / file.name)
-    print_summary(json.loads((out / "summary.json").read_text()), out / "report.html")
+    print_summary(json.loads((out / "summary.json").read_text()))
+    console.print(f"Look at {out / 'report.html'}", soft_wrap=True)

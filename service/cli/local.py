@@ -57,7 +57,8 @@ def run(
         from pipelines.run import run as run_spec
     with resumable(), bars() as progress:
         summary = run_spec(checked, out, progress, machine)
-    print_summary(summary, out / "report.html")
+    print_summary(summary)
+    console.print(f"Look at {out / 'report.html'}", soft_wrap=True)
 
 
 def ablate(

@@ -1,7 +1,9 @@
 """Commands that run one process of the service: API, worker, scheduler; and the migration of its database."""
 
+import errno
 import ipaddress
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +23,17 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def check_port(port: int, host: str = "127.0.0.1") -> None:
+    """Raises SpecError where nothing can listen on a port: another process does, say."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        socket.create_server((str(address[0]), port), family=family).close()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise SpecError(f"--port: {port} is taken by another process; stop that, or give another --port") from None
+        raise SpecError(f"--port: {port} of {host} cannot be listened on ({error.strerror}); give another") from None
 
 
 def open_database(state_dir: Path | None = None) -> "Database":
@@ -77,6 +90,7 @@ def api(
         raise SpecError(
             f"--host: {host} can be reached from elsewhere, and COUNTERPOISE_AUTH is off; turn it on, or use 127.0.0.1"
         )
+    check_port(port, host)
     logs.configure(settings.log_level)
     uvicorn.run("service.api.app:create_app", factory=True, host=host, port=port, log_config=None, access_log=False)
 

@@ -1,8 +1,11 @@
-"""What several commands print or write: a version's summary, results as JSON."""
+"""What several commands print or write: a version's summary, lists, results as JSON."""
 
+import textwrap
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
@@ -15,10 +18,26 @@ from pipelines.spec.arms import ARMS
 console = Console(highlight=False)
 
 
-def print_summary(summary: dict[str, Any], report: Path) -> None:
-    """A version's accuracies and counts, and where its report lies."""
+LEAST = 20  # characters of the last column, below which it is not wrapped
+
+
+def print_list(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Rows below their head. Ids and names stay whole: in a terminal the last column alone is wrapped, elsewhere nothing."""
+    lines = [head, *rows]
+    *widths, _ = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    left = console.width - sum(widths) - 2 * len(widths)
+    for number, (*cells, last) in enumerate(lines):
+        start = "".join(cell + " " * (width - cell_len(cell) + 2) for cell, width in zip(cells, widths, strict=True))
+        if console.is_terminal and left >= LEAST:
+            last = ("\n" + " " * cell_len(start)).join(textwrap.wrap(last, left, break_on_hyphens=False))
+        style = "bold" if number == 0 else None
+        console.print((start + last).rstrip(), style=style, markup=False, soft_wrap=True)
+
+
+def print_summary(summary: dict[str, Any]) -> None:
+    """A version's accuracies and counts."""
     if summary["arms"]:
-        title = f"Accuracy on real test images: {summary['name']}"
+        title = f"Accuracy on real test images: {summary['name']}, version {summary['version']}"
         table = Table("trained on", "average", worst_part(summary["arms"]), title=title)
         for arm in (arm for arm in ARMS if arm in summary["arms"]):
             results = summary["arms"][arm]
@@ -30,7 +49,6 @@ def print_summary(summary: dict[str, Any], report: Path) -> None:
     counts = summary["counts"]
     console.print(f"{counts['kept']} of {counts['generated']} generated images kept; {summary['seconds']['total']:.0f} s.")
     print_shortfalls(counts)
-    console.print(f"Look at {report}", soft_wrap=True)
 
 
 def print_shortfalls(counts: dict[str, Any]) -> None:

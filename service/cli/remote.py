@@ -8,12 +8,11 @@ from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import typer
-from rich.table import Table
 
 from pipelines.errors import CounterpoiseError
 from pipelines.spec import VersionSpec, load
 from pipelines.spec.base import quantity
-from service.cli.output import console, print_shortfalls
+from service.cli.output import console, print_list, print_shortfalls, print_summary
 from service.cli.watch import watch
 from service.client import Client
 from service.schedules.cron import next_tick
@@ -58,7 +57,10 @@ def report(client: Client, version: VersionView, follow: bool) -> VersionView:
     if follow:
         version = watch(client, version)
         console.print(version_line(version))
-        print_shortfalls(version.counts)
+        if version.state in PUBLISHED and not version.error:
+            print_summary(client.summary(version.dataset, version.number))
+        else:
+            print_shortfalls(version.counts)
         if version.state in PUBLISHED:
             line = f"'counterpoise pull {version.dataset} {version.number}' downloads its images, and report/report.html"
             console.print(line, soft_wrap=True)
@@ -154,11 +156,11 @@ def schedule_line(schedule: ScheduleView) -> str:
 def list_datasets() -> None:
     """All datasets: the latest version of each, which are held, and when it is refreshed."""
     with Client(patience=PATIENCE) as client:
-        table = Table("dataset", "latest", "held", "refreshed")
+        rows = []
         for item in client.datasets():
             held = ", ".join(str(version.number) for version in item.versions if version.state == "held")
-            table.add_row(item.name, str(item.latest or ""), held, schedule_line(item.schedule) if item.schedule else "")
-    console.print(table)
+            rows.append((item.name, str(item.latest or ""), held, schedule_line(item.schedule) if item.schedule else ""))
+    print_list(("dataset", "latest", "held", "refreshed"), rows)
 
 
 def status(dataset: Dataset, number: Number) -> None:
@@ -166,12 +168,11 @@ def status(dataset: Dataset, number: Number) -> None:
     with Client(patience=PATIENCE) as client:
         version = client.version(dataset, number)
     console.print(version_line(version))
-    table = Table("stage", "done", "of")
-    for stage, units in version.units.items():
-        table.add_row(stage, str(units.done), str(units.of))
-    console.print(table)
+    print_list(("stage", "done", "of"), [(stage, str(n.done), str(n.of)) for stage, n in version.units.items()])
+    for line in version.silent:
+        console.print(line, style="yellow", markup=False, soft_wrap=True)
     if version.error:
-        console.print(version.error, style="red", markup=False)
+        console.print(version.error, style="red", markup=False, soft_wrap=True)
 
 
 def pull(dataset: Dataset, number: Number, out: Annotated[Path, typer.Option(help="Folder to put it in.")] = Path()) -> None:
@@ -213,8 +214,8 @@ def delete(
 def list_versions(dataset: Annotated[str | None, typer.Option(help="Of this dataset alone.")] = None) -> None:
     """All versions, the newest first."""
     with Client(patience=PATIENCE) as client:
-        table = Table("dataset", "version", "state", "kept", "planned")
+        rows = []
         for version in client.versions(**({"dataset": dataset} if dataset else {})):
             counts = [str(version.counts.get(name, "")) for name in ("kept", "planned")]
-            table.add_row(version.dataset, str(version.number), version.state, *counts)
-    console.print(table)
+            rows.append((version.dataset, str(version.number), version.state, *counts))
+    print_list(("dataset", "version", "state", "kept", "planned"), rows)

@@ -15,6 +15,7 @@ import typer
 
 from pipelines.errors import SpecError
 from service.cli.api_keys import write_admin_key
+from service.cli.operate import check_port
 from service.cli.output import console
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def up(
 
     roots = {"COUNTERPOISE_SOURCE_ROOTS": checked_folders("--sources", sources)}
     roots |= {"COUNTERPOISE_MODEL_ROOTS": checked_folders("--models", models)}
+    check_port(port)
     lock = lock_folder(state_dir)
     key = write_admin_key(state_dir)
     broker = ValkeyServer()

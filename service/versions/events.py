@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -14,15 +15,17 @@ from service.api.problems import documented
 from service.api.routes import Route
 from service.state import events, versions
 from service.state.lifecycle import ENDED
+from service.state.silence import silent_units
 from service.versions.lookups import find_version
 
 router = APIRouter(route_class=Route, prefix="/v1", tags=["versions"], responses=documented(401, 403, 404, 422))
 POLL_SECONDS = 0.5  # between looks at the database
+SILENCE_POLL_SECONDS = 3.0  # between looks for workers that have fallen silent
 
 EVENT_SCHEMA = {
     "type": "object",
     "properties": {
-        "id": {"type": "string", "description": "Goes up."},
+        "id": {"type": "string", "description": "Goes up; of a message that is not stored, that of the event before."},
         "event": {"type": "string", "enum": ["state", "progress", "unit"]},
         "data": {"type": "string", "description": "JSON: `at`, and what happened."},
     },
@@ -30,8 +33,13 @@ EVENT_SCHEMA = {
 
 
 async def event_stream(context: AppContext, version_id: int, last_event_id: int) -> AsyncIterator[ServerSentEvent]:
-    """Events as they come, until the version has ended and all of them are sent."""
-    poll = context.pools.streams.run
+    """Events as they come, until the version has ended and all of them are sent.
+
+    Of a worker that has fallen silent there is a message, once, of the id of the event before it: it is not stored.
+    """
+    poll, lease_seconds = context.pools.streams.run, context.settings.lease_seconds
+    reported: set[tuple[str, int, int]] = set()  # leases of silent workers
+    looked = time.monotonic()
     while True:
         version = await poll(versions.get, context.database, version_id)
         rows = await poll(events.list_after, context.database, version_id, last_event_id)
@@ -41,6 +49,13 @@ async def event_stream(context: AppContext, version_id: int, last_event_id: int)
         if not rows:
             if version is None or version.state in ENDED:
                 return
+            if time.monotonic() - looked >= SILENCE_POLL_SECONDS:
+                looked = time.monotonic()
+                for unit in await poll(silent_units, context.database, version_id, lease_seconds):
+                    if (lease := (unit.stage, unit.number, unit.fence)) not in reported:
+                        reported.add(lease)
+                        message = json.dumps({"at": time.time(), "message": str(unit)})
+                        yield ServerSentEvent(message, id=str(last_event_id), event="progress")
             await asyncio.sleep(POLL_SECONDS)
 
 

@@ -33,6 +33,9 @@ class VersionView(BaseModel):
         description="Images planned, generated, kept and dropped, by reason, so far; at last, the classes that fall short."
     )
     seconds_left: float | None = Field(description="Until all images are generated, at the rate so far; null if unknown.")
+    silent: list[str] = Field(
+        [], description="Units whose workers have given no sign for a while: since when, and when another takes over."
+    )
     error: str | None = Field(description="Why it failed, or was not evaluated.")
     spec: dict[str, Any]
     links: dict[str, str]

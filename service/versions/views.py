@@ -4,6 +4,8 @@ import time
 
 from service.api.dependencies import AppContext
 from service.state import versions
+from service.state.lifecycle import ENDED
+from service.state.silence import silent_units
 from service.state.tables import Version
 from service.versions.schemas import UnitProgress, VersionView
 
@@ -23,6 +25,8 @@ def version_view(context: AppContext, version: Version) -> VersionView:
     url = version_url(version)
     progress = versions.unit_progress(context.database, version.id)
     units = {stage: UnitProgress(**counts) for stage, counts in progress.items()}
+    running, lease_seconds = version.state not in ENDED, context.settings.lease_seconds
+    silent = silent_units(context.database, version.id, lease_seconds) if running else []
     return VersionView(
         dataset=version.dataset,
         number=version.number,
@@ -32,6 +36,7 @@ def version_view(context: AppContext, version: Version) -> VersionView:
         units=units,
         counts=version.counts,
         seconds_left=seconds_left(version, units.get("generate")),
+        silent=[str(unit) for unit in silent],
         error=version.error,
         spec=version.spec,
         links={

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipelines.evaluation.probe import probe_auc
+from pipelines.progress import Stage
 from pipelines.records import Examples
 
 
@@ -46,3 +47,14 @@ def test_too_few_pairs_tell_nothing(size: int) -> None:
 def test_two_pairs_are_enough_to_run() -> None:
     found = probe_auc(drawn(2, 1), drawn(2, 2), seed=0)
     assert found in (0.0, 0.5, 1.0)
+
+
+def test_the_training_of_the_probe_shows_progress() -> None:
+    done: list[int] = []
+
+    def stage(name: str, total: int) -> Stage:
+        done.append(-total)
+        return done.append
+
+    probe_auc(drawn(4, 1), drawn(4, 2), 0, stage)
+    assert done == [-40, *[1] * 40]

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -85,15 +86,17 @@ def test_the_key_is_its_owners_alone(service: Service) -> None:
 
 def test_a_version_is_submitted_and_watched_to_its_end(service: Service) -> None:
     file = service.folder / "spec.yaml"
-    file.write_text(yaml.safe_dump(SMALL))
+    file.write_text(yaml.safe_dump({**SMALL, "evaluation": {"arms": ["erm", "counterpoise"], "seeds": [0]}}))
     done = service.command("submit", file, "--watch")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "real images alone (ERM)" in done.stdout
+    assert re.search(r"^Worst-group accuracy \d+\.\d % → \d+\.\d %: ", done.stdout, re.MULTILINE)
     for state in ("queued", "learning", "generating", "completed"):
         assert state in done.stdout
     assert (service.folder / "store/default/datasets/shoes/v1/manifest.json").exists()
     told = service.command("status", "shoes", 1).stdout
     assert "shoes 1: completed (4 planned" in told
-    assert "completed" in service.command("list").stdout
+    assert re.search(r"^shoes +1 +completed +\d +4$", service.command("list").stdout, re.MULTILINE)
 
 
 def test_a_version_is_pulled_and_loads(service: Service, tmp_path: Path) -> None:
@@ -145,7 +148,7 @@ def test_the_client_is_told_everything_in_order(service: Service, tmp_path: Path
     with Client(service.url, service.key) as client:
         version = client.submit(parse({**SMALL, "name": "again"}))
         told = list(client.events("again", version.number))
-        assert [h.id for h in told] == sorted({h.id for h in told})
+        assert [h.id for h in told] == sorted(h.id for h in told)
         assert [h.data["state"] for h in told if h.kind == "state"][-1] == "completed"
         finished = client.version("again", 1)
         assert finished.counts["planned"] == 4
@@ -154,6 +157,8 @@ def test_the_client_is_told_everything_in_order(service: Service, tmp_path: Path
     listing = service.command("samples", "again", 1, "--verdict", "kept", "--out", tmp_path).stdout
     assert len(list(tmp_path.glob("kept/*/*.png"))) == finished.counts["kept"] > 0
     assert f"{finished.counts['kept']} images in {tmp_path}" in listing
+    assert re.search(r"^\d+-0 +(boot|sneaker) +kept +a photo of a <.*>_1 shoe$", listing, re.MULTILINE)
+    assert "is a token learned from images" in listing
     assert "data/train-00000-of-" in service.command("files", "again", 1).stdout
 
 

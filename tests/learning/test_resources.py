@@ -99,7 +99,7 @@ def test_a_judge_of_objects_that_are_nowhere_asks_for_another_word(tmp_path: Pat
     method = {"type": "text_to_image", "superclass": "shoe"}
     resources = open_resources(tmp_path, method=method)
     monkeypatch.setattr(resources.view, "segment", lambda images, word: [None] * len(images))
-    with pytest.raises(SourceError, match=r"no 'shoe' was found in any training image by 'builtin'; choose another word"):
+    with pytest.raises(SourceError, match=r"'builtin' looked at 40 images for training and found no 'shoe'; choose"):
         resources.object_judge  # noqa: B018
 
 

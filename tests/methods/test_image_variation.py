@@ -104,7 +104,7 @@ def test_an_object_that_is_nowhere_found_asks_for_another_word(
     resources = few(tmp_path, tiny_checkpoint, repaint="object")
     monkeypatch.setattr(resources.view, "object_masks", lambda items, word: [None] * len(items))
     with pytest.raises(
-        SourceError, match=r"no 'shoe' was found in any image of class 'sandal' by 'cross-attention'; choose"
+        SourceError, match=r"'cross-attention' looked at \d images? of class 'sandal' and found no 'shoe'; choose"
     ):
         open_method(resources).learn()
 

@@ -186,7 +186,7 @@ def test_where_nothing_is_found_at_all_another_word_is_asked_for(
     monkeypatch.setattr(resources.view, "object_masks", lambda items, word: [None] * len(items))
     with pytest.raises(
         SourceError,
-        match=r"no 'shoe' was found in any image of class 'boot' by 'cross-attention'; choose another word, or region",
+        match=r"'cross-attention' looked at 6 images of class 'boot' and found no 'shoe'; choose another word, or region",
     ):
         open_method(resources).learn()
 

@@ -132,7 +132,8 @@ def test_card_says_what_was_asked_and_what_came_of_it() -> None:
 def test_card_of_another_method_without_evaluation() -> None:
     text = card(spec(method={"type": "text_to_image"}, filters=[]), COUNTS, {}, CLASSES, version=1)
     assert "**text_to_image**: Plain generation from a prompt" in text
-    assert "see `evaluation.json` beside this card" in text
+    assert "Not measured: the spec asks for no evaluation." in text
+    assert "evaluation.json" not in text
     assert "None: every image was kept." in text
 
 

@@ -176,6 +176,13 @@ def test_page_without_evaluation_curves_or_sources() -> None:
     assert [attributes["alt"] for tag, attributes in reader.tags if tag == "img"] == ["Generated image of class boot"]
 
 
+def test_a_learned_token_in_a_prompt_is_explained_once() -> None:
+    prompts = ["a photo of a shoe", "a photo of a <rain boot> <rain boot>_1 <rain boot>_2 shoe", "one <rain boot> shoe"]
+    text = read(page(samples=[shown(prompt=prompt) for prompt in prompts])).text
+    assert text.count("In prompts, <rain boot> <rain boot>_1 <rain boot>_2 is a token learned from images") == 1
+    assert "token learned from images" not in read(page(samples=[shown(prompt=prompts[0])])).text
+
+
 def test_page_of_a_version_that_kept_nothing() -> None:
     counts = {"planned": 4, "generated": 0, "kept": 0, "dropped": 0, "reasons": {}, "skipped": {}}
     text = read(page(summary=summary(arms={}, counts=counts), samples=[])).text

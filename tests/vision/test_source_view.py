@@ -1,5 +1,6 @@
 """Overviews, frames and samples of photographs by each framing. Costs a second."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,11 +8,13 @@ import pytest
 from scipy.ndimage import binary_dilation
 
 from pipelines import spec as specs
+from pipelines.errors import SourceError
+from pipelines.progress import Stage
 from pipelines.records import Candidate, Image, Item, Mask, Request
 from pipelines.source.frames import inside
 from pipelines.source.source import Source
 from pipelines.vision.models import Models
-from pipelines.vision.source_view import SourceView
+from pipelines.vision.source_view import MANY, SourceView
 from tests.builders import noise
 
 RESOLUTION = 32
@@ -111,3 +114,31 @@ def test_no_object_lies_beyond_the_border_of_its_photograph() -> None:
     opened.models.__dict__["segmenter"] = Everything()
     masks: list[Any] = opened.object_masks(ITEMS, "shoe")
     assert [mask.sum() for mask in masks] == [20 * 32, 32 * 14, 32 * 32]
+
+
+def test_many_images_are_read_and_segmented_with_progress_and_few_without() -> None:
+    stages: list[tuple[str, int]] = []
+
+    def stage(name: str, total: int) -> Stage:
+        stages.append((name, total))
+        return lambda done: ticks.append(done)
+
+    class Blind:
+        def segment(self, images: Sequence[Image], word: str) -> list[Mask | None]:
+            return [None] * len(images)
+
+    ticks: list[int] = []
+    items = [Item(f"{number}", "0" * 64, "shoe", None) for number in range(MANY + 1)]
+    source = Source(("shoe",), {"train": items, "validation": items[:3]}, lambda item: PHOTOS["small"])
+    models = Models(specs.Models(resolution=RESOLUTION))
+    models.__dict__["segmenter"] = Blind()
+    opened = SourceView(source, models, "crop", stage)
+    opened.examples("validation")
+    opened.object_masks(items[:3], "dress")
+    assert stages == []
+    opened.examples("train")
+    with pytest.raises(SourceError, match=f"'builtin' looked at {MANY + 1} images of class 'shoe' and found no 'hat'"):
+        opened.check_detected("shoe", "hat")
+    opened.object_masks(items, "dress")
+    assert stages == [("read: images", MANY + 1), ("segment: dress", MANY + 1 - 3)]
+    assert sum(ticks) == sum(total for _, total in stages)

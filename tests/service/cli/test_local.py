@@ -1,6 +1,9 @@
 """Commands that need no service: what they refuse, and that nothing is overwritten."""
 
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from pipelines.spec.helpers import FROM_SCRATCH
 from tests.service.cli.commands import call, photographs, written
@@ -49,6 +52,30 @@ def test_a_class_that_falls_short_is_named_with_the_filter_that_dropped_most(tmp
     assert f"  {line}\n" in done.stdout
     assert f"- {line}\n" in (tmp_path / "out/datasets/shoes/v1/README.md").read_text()
     assert f">{line}<" in (tmp_path / "out/report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method": {"type": "spurious_removal", "superclass": "dress"}},
+        {
+            "method": {"type": "text_to_image", "superclass": "dress"},
+            "filters": [{"type": "attribution"}, {"type": "label_agreement", "view": "object"}],
+        },
+    ],
+    ids=["the method repaints it", "a filter looks at it"],
+)
+def test_a_superclass_that_is_seen_nowhere_is_found_before_anything_is_trained(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    spec = written(tmp_path, models={}, **changes)
+    refused = call("run", spec, "--out", tmp_path / "out")
+    assert refused.exit_code == 2
+    line = "the segmenter 'builtin' looked at 20 images of class 'boot' and found no 'dress'; choose another"
+    assert line in refused.stderr
+    assert "'cross-attention', which needs no second model" in refused.stderr
+    assert not list((tmp_path / "out").rglob("*.safetensors"))
+    assert refused.stdout.splitlines()[-1] == "look for the objects: 2"
 
 
 def test_a_classifier_from_scratch_on_photographs_is_warned_of_everywhere(tmp_path: Path, tiny_checkpoint: Path) -> None:

@@ -1,5 +1,6 @@
 """Commands of an operator: where the API listens, the database and its keys, settings."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,19 @@ def test_without_keys_it_listens_on_loopback_alone(host: str, monkeypatch: pytes
 def test_what_is_loopback() -> None:
     assert all(map(is_loopback, ("127.0.0.1", "127.9.9.9", "::1", "localhost")))
     assert not any(map(is_loopback, ("0.0.0.0", "::", "10.0.0.1", "localhost.example.com")))
+
+
+@pytest.mark.parametrize("command", ["up", "api"])
+def test_a_port_that_is_taken_is_named_before_anything_is_started(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = call(command, "--port", port)
+    assert refused.exit_code == 2
+    assert refused.stderr == f"--port: {port} is taken by another process; stop that, or give another --port\n"
+    assert not list(tmp_path.iterdir())
 
 
 def test_keys_of_a_service_that_never_was_say_where_to_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

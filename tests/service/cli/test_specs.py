@@ -31,6 +31,7 @@ def test_an_example_is_printed_as_a_spec_that_is_valid(name: str, tmp_path: Path
     assert images.endswith("; 0 cannot be used.")
     assert planned.startswith("To be made: ")
     assert time.startswith("Denoising takes about ")
+    assert time.endswith("; loading checkpoints, learning and evaluation are not counted.")
 
 
 def test_the_images_of_a_folder_are_looked_at_and_the_bad_ones_named(tmp_path: Path) -> None:
