@@ -117,12 +117,18 @@ class Annotations:
         if not set(COLUMNS) & set(columns):
             yield Problem(identity, "has none of the columns label, group and split; add one, or remove the table")
             return
+        said: dict[str, Annotation] = {}
         for row in rows:
-            if file := word(row.get("file_name")):
-                self.add((home / clean(file)).as_posix(), len(home.parts), name, annotation(row, where))
+            if (file := word(row.get("file_name"))) is None:
+                continue
+            image, words = (home / clean(file)).as_posix(), annotation(row, where)
+            if said.setdefault(image, words) != words:
+                yield Problem(image, f"is named twice in {name}, differently: the first row is used; decide for one")
+        for image, words in said.items():
+            self.add(image, len(home.parts), name, words)
 
     def add(self, image: str, depth: int, table: str, said: Annotation) -> None:
-        """Of two tables the deeper one, of two rows of a table the later one has the word."""
+        """Of two tables the deeper one has the word."""
         if image in self.rows:
             known_depth, known_table, known = self.rows[image]
             if known_depth > depth:

@@ -48,8 +48,8 @@ class Columns:
             kind = schema.field(name).type
             if not fits(kind) or (use == "label" and pa.types.is_floating(kind)):
                 raise SourceError(
-                    f"{where}: column {name!r} is of type {kind}, and cannot be the {use}: {needed}; name another "
-                    f"as source.{use}, or rename it"
+                    f"{where}: column {name!r} is of type {kind}, and cannot be the {use}: {needed}; convert it, or name "
+                    "another column"
                 )
 
     @property

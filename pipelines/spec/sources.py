@@ -71,8 +71,8 @@ class RealSource(Strict):
 
 
 class FolderSource(RealSource):
-    """An image folder: `train/<class>/*.png`, optionally `validation/` and `test/`, each optionally with a
-    `metadata.csv` of `file_name` and `group` columns."""
+    """An image folder: `train/<class>/*.png`, optionally `validation/` and `test/`, or `<class>/*.png`; optionally with a
+    `metadata.csv` (or `.jsonl`, `.parquet`) of the columns `file_name` and `label`, `group` or `split`."""
 
     type: Literal["folder"]
     path: Location = Field(description="Folder of the images, or s3://bucket/prefix.")
@@ -92,8 +92,8 @@ class ParquetSource(RealSource):
 
 
 class WebDatasetSource(RealSource):
-    """Uncompressed tar shards of `key.png` with `key.cls` (the class) or `key.json` (`label` and `group`). Splits come
-    from the shards' names."""
+    """Uncompressed tar shards of `key.png` with `key.cls` (the class) or `key.json` (`label`, `group`, `split`) beside it.
+    Splits come from the shards' names, too."""
 
     type: Literal["webdataset"]
     path: Location = Field(description="Folder of *.tar, or a pattern in one, also on s3://: shoes/train-*.tar")

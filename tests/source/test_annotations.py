@@ -117,10 +117,16 @@ def test_a_table_that_cannot_be_read_is_refused(tmp_path: Path, name: str, conte
 
 
 def test_a_split_that_is_none_and_a_row_without_its_image_are_told(tmp_path: Path) -> None:
-    rows = [{"file_name": "boot/0.png", "split": "extra"}, {"file_name": "boot/9.png", "split": "test"}]
+    rows = [
+        {"file_name": "boot/0.png", "split": "extra"},
+        {"file_name": "boot/9.png", "split": "test"},
+        {"file_name": "shoe/1.png", "split": "train"},
+        {"file_name": "shoe\\1.png", "split": "test"},
+    ]
     assert reasons(everywhere(tmp_path, pictures("boot", "shoe") | {"metadata.csv": as_csv(rows)})) == {
         "boot/0.png": "split 'extra' is none of train, validation, test",
         "boot/9.png": "is named in metadata.csv, and not there",
+        "shoe/1.png": "is named twice in metadata.csv, differently: the first row is used",
     }
 
 
@@ -159,7 +165,7 @@ def test_a_missing_group_is_none(tmp_path: Path, values: pa.Array, groups: set[s
     ],
 )
 def test_a_column_that_cannot_be_what_it_is_taken_for_is_told(tmp_path: Path, column: str, values: Any, said: str) -> None:
-    with pytest.raises(SourceError, match=rf"a\.parquet: column {said}.*; name another as source\.{column}, or rename it"):
+    with pytest.raises(SourceError, match=rf"a\.parquet: column {said}.*; convert it, or name another column"):
         table(tmp_path, **{column: values})
 
 

@@ -238,7 +238,7 @@ def test_a_class_without_training_images_cannot_be_tested_on(folder: Path) -> No
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "BMP"])
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF"])
 def test_damage_anywhere_is_told_and_never_crashes(form: str) -> None:
     whole = encoded(noise(0, side=12), form)
     rng = np.random.default_rng(0)

@@ -112,3 +112,14 @@ def test_parquet_shards_of_train_and_test_alone_are_cut_too(tmp_path: Path) -> N
         (tmp_path / f"{split}-0.parquet").write_bytes(parquet(rows))
     source = open_source(ParquetSource(type="parquet", path=str(tmp_path), validation_share=0.15))
     assert {split: len(items) for split, items in source.splits.items()} == {"train": 16, "validation": 4, "test": 20}
+
+
+def test_of_two_copies_the_one_that_trains_is_used_in_whatever_order(tmp_path: Path) -> None:
+    files = pictures("test/shoe", "train/boot", "train/shoe", "test/boot")
+    files["test/boot/copy.png"] = files["train/boot/0.png"]
+    files["train/boot/copy.png"] = files["train/shoe/1.png"]
+    source = everywhere(tmp_path, files)
+    assert reasons(source) == {
+        "test/boot/copy.png": "repeats train/boot/0.png",
+        "train/shoe/1.png": "is also in class 'boot' as train/boot/copy.png",
+    }
