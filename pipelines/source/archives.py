@@ -17,6 +17,7 @@ from pipelines.records import Problem
 from pipelines.source.checks import Entries, Entry
 from pipelines.source.limits import Limits
 from pipelines.source.names import MAX_FILE, TOO_LARGE, UNREADABLE, clean, hidden
+from pipelines.source.samples import Sampler
 from pipelines.source.tables import entries_of_parquet
 from pipelines.source.tars import entries_of_tar
 
@@ -60,7 +61,7 @@ def entries_of_zip(file: IO[bytes], limits: Limits) -> Entries:
     count, length = directory_size(file)
     limits.check_files(max(count // 2, length // DIRECTORY_ENTRY))  # before they become objects; half may be folders
     with zipfile.ZipFile(file) as archive:
-        files = [member for member in archive.filelist if not member.is_dir()]
+        files = sorted((member for member in archive.filelist if not member.is_dir()), key=zip_name)
         limits.check_files(len(files))
         limits.check_unpacked(sum(member.file_size for member in files))
         for member in files:
@@ -106,7 +107,7 @@ def members(file: IO[bytes], limits: Limits) -> Entries:
     file.seek(0)
     with damage("source"):
         if head[:2] == b"PK":
-            yield from entries_of_zip(file, limits)
+            yield from Sampler("source").samples(entries_of_zip(file, limits))
         elif head[:4] == b"PAR1":
             yield from entries_of_parquet(file, limits=limits)
         else:

@@ -237,7 +237,7 @@ def test_a_class_without_training_images_cannot_be_tested_on(folder: Path) -> No
     assert {item.label for items in source.splits.values() for item in items} == {"boot", "sneaker"}
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning", "ignore::UserWarning:PIL")
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF"])
 def test_damage_anywhere_is_told_and_never_crashes(form: str) -> None:
     whole = encoded(noise(0, side=12), form)

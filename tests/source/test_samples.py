@@ -9,11 +9,12 @@ import pytest
 
 from pipelines.errors import SourceError
 from pipelines.source.decode import decode
+from pipelines.source.names import SUFFIXES
 from pipelines.source.open import open_source
 from pipelines.source.samples import stem
 from pipelines.source.source import Source
 from pipelines.spec import WebDatasetSource
-from tests.source.forms import reasons, uploaded
+from tests.source.forms import everywhere, reasons, uploaded
 from tests.source.packed import picture, tar
 
 LABELS = ("boot", "shoe")
@@ -113,3 +114,13 @@ def test_members_that_lie_apart_are_told_with_how_to_sort(tmp_path: Path) -> Non
 def test_what_is_no_name_is_told(tmp_path: Path, facts: dict[str, Any], reason: str) -> None:
     source = opened(tmp_path, {**shard(), "x.png": picture(90), "x.json": json.dumps(facts).encode()}, max_problems=0.5)
     assert reasons(source) == {"a.tar/x.png": reason}
+
+
+def test_samples_that_were_unpacked_are_read_the_same_in_every_form(tmp_path: Path) -> None:
+    files = {f"{('train', 'test')[n % 2]}/{n:02d}.png": picture(n) for n in range(12)}
+    files |= {name.replace("png", "cls"): LABELS[n // 2 % 2].encode() for n, name in enumerate(files)}
+    files |= {"test/99.json": b"{}", "test/98.png": picture(98), "test/98.json": b'{"label": "boot", "group": "grass"}'}
+    source = everywhere(tmp_path, dict(sorted(files.items())))
+    assert reasons(source) == {"test/99.json": "suffix '.json' is not one of " + ", ".join(sorted(SUFFIXES))}
+    assert {split: len(items) for split, items in source.splits.items()} == {"train": 6, "validation": 0, "test": 7}
+    assert [item.group for item in source.of("boot", "test")].count("grass") == 1

@@ -10,19 +10,20 @@ from pipelines.source.collect import collect
 from pipelines.source.decode import BadImage, decode
 from pipelines.source.location import Location, open_location, prefetch
 from pipelines.source.names import clean
+from pipelines.source.samples import LABELS, Sampler
 from pipelines.source.source import Source, checked
 from pipelines.source.splits import split_of_folder
 from pipelines.spec import FolderSource
 
 
 def usable(names: list[str | Problem]) -> Iterator[str | Problem]:
-    """Names of images and tables, and a problem for every other file, which is not fetched."""
+    """Names of images and of what names their classes, and a problem for every other file, which is not fetched."""
     for name in names:
         if isinstance(name, Problem):
             yield name
             continue
         try:
-            if not is_table(clean(name)):
+            if not is_table(clean(name)) and PurePosixPath(name).suffix.lower() not in LABELS:
                 check_suffix(clean(name))
             yield name
         except BadImage as error:
@@ -48,7 +49,8 @@ def open_folder(spec: FolderSource) -> Source:
     def read(item: Item) -> Image:
         return decode(place.get(names[item.sha256]), allow_synthetic=True)
 
-    contents = collect(files(place, listed), keep, allow_synthetic=spec.allow_synthetic, where=where)
+    entries = Sampler(where).samples(files(place, listed))
+    contents = collect(entries, keep, allow_synthetic=spec.allow_synthetic, where=where)
     by_folder = any(
         split_of_folder(part) for items in contents.splits.values() for i in items for part in i.id.split("/")[:-2]
     )
