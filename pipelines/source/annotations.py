@@ -43,7 +43,8 @@ def is_table(path: str) -> bool:
 def rows_of_csv(data: bytes) -> Iterator[dict[str, Any]]:
     content = text(data)
     head = content.split("\n", 1)[0]
-    yield from csv.DictReader(io.StringIO(content, newline=""), delimiter=max(",;\t", key=head.count))
+    delimiter = max(",;\t", key=head.count)
+    yield from csv.DictReader(io.StringIO(content, newline=""), delimiter=delimiter, skipinitialspace=True)
 
 
 def rows_of_jsonl(data: bytes) -> Iterator[dict[str, Any]]:
@@ -107,7 +108,7 @@ class Annotations:
         identity = (home / name).as_posix()
         where = f"{self.where}: {identity}"
         rows = rows_of(path, data, where)
-        columns = [str(column) for column in (rows[0] if rows else ("file_name", "label"))]
+        columns = list(dict.fromkeys(str(column) for row in rows for column in row)) or ["file_name", "label"]
         if "file_name" not in columns:
             listed = ", ".join(columns)[:300]
             if name.lower() in METADATA:

@@ -14,15 +14,20 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig
 
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+OF_A_POD = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
 FILES = (("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"), ("AWS_CONFIG_FILE", "~/.aws/config"))
 
 
 def from_profile() -> bool:
-    """Whether the credentials are a profile's: without AWS_ACCESS_KEY_ID, there is AWS_PROFILE or a file of profiles."""
+    """Whether boto3 would look for the credentials in a profile, and not in the environment or at a pod's side."""
     if "AWS_ACCESS_KEY_ID" in os.environ:
         return False
-    files = [os.environ.get(variable, file) for variable, file in FILES]
-    return "AWS_PROFILE" in os.environ or any(Path(file).expanduser().is_file() for file in files)
+    if "AWS_PROFILE" in os.environ:
+        return True
+    files = [Path(os.environ.get(variable, file)).expanduser() for variable, file in FILES]
+    # A file of settings alone has no credentials to speak of.
+    there = [file for file in files[: 1 if find_spec("boto3") is None else 2] if file.is_file()]
+    return bool(there) and not any(name in os.environ for name in OF_A_POD)
 
 
 def profile() -> tuple[dict[str, Any], str | None]:
@@ -56,13 +61,13 @@ def open_bucket(bucket: str, prefix: str) -> S3Store:
     client: ClientConfig = {}
     if endpoint:
         options["endpoint"] = endpoint
-        client["allow_http"] = endpoint.startswith("http://")  # whoever names it so means it
+        if endpoint.startswith("http://"):  # whoever names it so means it
+            client["allow_http"] = True
     # The prefix by its parts: in a URL, %2e%2e would lead out of it.
     return S3Store(
         bucket,
         prefix=prefix or None,
         client_options=client or None,
         retry_config={"retry_timeout": timedelta(seconds=10)},
-        virtual_hosted_style_request=False,
         **options,
     )

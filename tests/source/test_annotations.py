@@ -1,4 +1,4 @@
-"""Classes, groups and splits from tables: beside images and in Parquet, the same in every form of a source. 10 seconds."""
+"""Classes, groups and splits from tables: beside images and in Parquet, the same in every form of a source. 2 seconds."""
 
 import io
 import json
@@ -32,7 +32,7 @@ def as_jsonl(rows: Rows) -> bytes:
 
 
 TABLES: dict[str, Callable[[Rows], bytes]] = {
-    "metadata.csv": as_csv,
+    "metadata.csv": lambda rows: as_csv(rows, ", "),
     "Metadata.CSV": lambda rows: b"\xef\xbb\xbf" + as_csv(rows, ";"),
     "labels.csv": lambda rows: as_csv(rows).decode().encode("utf-16"),
     "labels.tsv": lambda rows: as_csv(rows, "\t"),

@@ -1,4 +1,4 @@
-"""Links are the same for a folder that is read in place and one that is sent. 2 seconds."""
+"""Links are the same for a folder that is read in place and one that is sent. 1 second."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Names as people and systems write them: the same in a folder, sent, and in an archive. 10 seconds."""
+"""Names as people and systems write them: the same in a folder, sent, and in an archive. 2 seconds."""
 
 import io
 import os
@@ -139,6 +139,9 @@ def test_braces_are_what_webdataset_takes_them_for(tmp_path: Path) -> None:
         )
     source = open_source(WebDatasetSource(type="webdataset", path=f"{tmp_path}/a-{{0..2}}.tar"))
     assert sum(map(len, source.splits.values())) == 6
+    assert source.notes == []
+    (note,) = open_source(WebDatasetSource(type="webdataset", path=f"{tmp_path}/a-{{0..9}}.tar")).notes
+    assert note == "Of a-{0..9}.tar, 6 files are not there: 4, 5, 6."
 
 
 @pytest.mark.parametrize("kind", ["tar", "parquet"])

@@ -1,4 +1,4 @@
-"""Pixels are what a person sees in a viewer, whatever the format, depth, colour space and transparency. 5 seconds."""
+"""Pixels are what a person sees in a viewer, whatever the format, depth, colour space and transparency. 1 second."""
 
 import base64
 import io

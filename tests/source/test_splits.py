@@ -1,4 +1,4 @@
-"""Splits and classes as people lay them out: the same in a folder, sent, and in an archive. 10 seconds."""
+"""Splits and classes as people lay them out: the same in a folder, sent, and in an archive. 3 seconds."""
 
 from pathlib import Path
 
@@ -112,6 +112,9 @@ def test_parquet_shards_of_train_and_test_alone_are_cut_too(tmp_path: Path) -> N
         (tmp_path / f"{split}-0.parquet").write_bytes(parquet(rows))
     source = open_source(ParquetSource(type="parquet", path=str(tmp_path), validation_share=0.15))
     assert {split: len(items) for split, items in source.splits.items()} == {"train": 16, "validation": 4, "test": 20}
+    (tmp_path / "more.parquet").write_bytes(parquet([{"image": picture(90), "label": "boot"}]))
+    (note,) = open_source(ParquetSource(type="parquet", path=str(tmp_path))).notes
+    assert note.startswith("No split is in the name of more.parquet, of 1 file in all")
 
 
 def test_of_two_copies_the_one_that_trains_is_used_in_whatever_order(tmp_path: Path) -> None:

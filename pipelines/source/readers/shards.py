@@ -3,6 +3,7 @@ Parquet gives no single row without the thousands beside it."""
 
 import tempfile
 import weakref
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -14,12 +15,13 @@ from pipelines.source.checks import Entries, Entry
 from pipelines.source.collect import collect
 from pipelines.source.decode import decode
 from pipelines.source.location import Location, open_location
-from pipelines.source.patterns import matches
+from pipelines.source.patterns import absent, matches
 from pipelines.source.source import Source, checked
 from pipelines.source.splits import splits_of
 from pipelines.source.tables import Columns, entries_of_parquet
 from pipelines.source.tars import entries_of_tar
 from pipelines.spec import ParquetSource, WebDatasetSource
+from pipelines.spec.base import quantity
 from pipelines.spec.sources import remote
 
 
@@ -103,4 +105,15 @@ def open_shards(spec: ParquetSource | WebDatasetSource) -> Source:
         return decode(bytes_of(item), allow_synthetic=True)
 
     where = f"source.path: {spec.path}"
-    return checked(collect(entries(), keep, allow_synthetic=spec.allow_synthetic, where=where), read, where, spec)
+    source = checked(collect(entries(), keep, allow_synthetic=spec.allow_synthetic, where=where), read, where, spec)
+    source.notes.extend(notes(spec.path, names, split_of))
+    return source
+
+
+def notes(path: str, names: list[str], split_of: dict[str, str | None]) -> Iterator[str]:
+    last = path.rstrip("/").rpartition("/")[2]
+    if last not in names and (missing := absent(last, names)):
+        yield f"Of {last}, {quantity(len(missing), 'file')} are not there: {', '.join(missing[:3])}."
+    loose = [name for name in names if split_of[name] is None]
+    if 0 < len(loose) < len(names):
+        yield f"No split is in the name of {loose[0]}, of {quantity(len(loose), 'file')} in all: their images are divided."
