@@ -1,8 +1,10 @@
 """Archives that a client sent: tar (WebDataset too), zip and Parquet. None of their paths, sizes or types is trusted."""
 
 import os
+import re
 import struct
 import tarfile
+import unicodedata
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +14,10 @@ import pyarrow as pa
 
 from pipelines.errors import SourceError
 from pipelines.records import Problem
-from pipelines.source.checks import Entries, Entry, readable
-from pipelines.source.decode import MAX_FILE
+from pipelines.source.checks import Entries, Entry
 from pipelines.source.limits import Limits
+from pipelines.source.names import MAX_FILE, TOO_LARGE, UNREADABLE, clean, hidden
+from pipelines.source.samples import Sampler
 from pipelines.source.tables import entries_of_parquet
 from pipelines.source.tars import entries_of_tar
 
@@ -22,6 +25,7 @@ END = struct.Struct("<4s4H2LH")  # of a zip: signature, disks, entries, size and
 ZIP64_END = struct.Struct("<4sQ2H2L4Q")
 END_SEARCHED = 2**16 + 128  # bytes from a zip's last on in which its end begins: a comment may follow it
 DIRECTORY_ENTRY = 512  # bytes of the directory for each file, on average at most
+UTF8 = 0x800  # of a zip's flags: its name is in UTF-8
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -40,17 +44,32 @@ def directory_size(file: IO[bytes]) -> tuple[int, int]:
     return count, length
 
 
+def zip_name(member: zipfile.ZipInfo) -> str:
+    """The path of a file in a zip. Without the flag for UTF-8 it is in any encoding: UTF-8 all the same, or that of
+    MS-DOS where it gives Latin letters; else its class cannot be known."""
+    if member.flag_bits & UTF8 or member.orig_filename.isascii():
+        return member.filename
+    try:
+        return member.filename.encode("cp437").decode()
+    except UnicodeError:
+        letters = (sign for sign in member.filename if not sign.isascii())
+        plain = (unicodedata.name(sign, "").startswith("LATIN ") for sign in letters)
+        return member.filename if all(plain) else re.sub(r"[^\x00-\x7f]+", UNREADABLE, member.filename)
+
+
 def entries_of_zip(file: IO[bytes], limits: Limits) -> Entries:
     count, length = directory_size(file)
     limits.check_files(max(count // 2, length // DIRECTORY_ENTRY))  # before they become objects; half may be folders
     with zipfile.ZipFile(file) as archive:
-        files = [member for member in archive.filelist if not member.is_dir()]
+        files = sorted((member for member in archive.filelist if not member.is_dir()), key=zip_name)
         limits.check_files(len(files))
         limits.check_unpacked(sum(member.file_size for member in files))
         for member in files:
-            name = readable(member.filename)
+            name = zip_name(member)
+            if name.endswith(("/", "\\")) or hidden(clean(name)):
+                continue
             if member.file_size > MAX_FILE:
-                yield Problem(name, f"larger than {MAX_FILE // 2**20} MiB; scale it down")
+                yield Problem(name, TOO_LARGE)
             elif member.compress_type not in COMPRESSIONS:  # their readers unpack without bound
                 yield Problem(name, "is neither stored nor deflated; pack it in the usual way")
             else:
@@ -88,7 +107,7 @@ def members(file: IO[bytes], limits: Limits) -> Entries:
     file.seek(0)
     with damage("source"):
         if head[:2] == b"PK":
-            yield from entries_of_zip(file, limits)
+            yield from Sampler("source").samples(entries_of_zip(file, limits))
         elif head[:4] == b"PAR1":
             yield from entries_of_parquet(file, limits=limits)
         else:

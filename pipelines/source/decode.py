@@ -1,21 +1,43 @@
 """From the bytes of one image, never trusted, to its pixels."""
 
 import io
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 
 import numpy as np
 import PIL.Image
-from PIL import ImageOps
+from PIL import ImageOps, PngImagePlugin
 
 from pipelines.records import Image
+from pipelines.source.colour import seen
 from pipelines.source.synthetic_mark import is_synthetic
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
-MAX_FILE = 64 * 2**20  # bytes of one image
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
 MAX_PIXELS = 50_000_000
+
+
+# Profiles of printers and the notes of editors are larger than Pillow's limit, under which it refuses the image.
+PngImagePlugin.MAX_TEXT_CHUNK = 16 * 2**20  # bytes, unpacked
+PngImagePlugin.MAX_TEXT_MEMORY = 64 * 2**20
 
 
 class BadImage(ValueError):
     """What is wrong with an image, and the remedy."""
+
+
+def is_heic(data: bytes) -> bool:
+    return data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
+
+
+@cache
+def formats() -> tuple[str, ...]:
+    """The formats that are read: HEIC, too, where one of the plug-ins for it is installed."""
+    for name in ("pi_heif", "pillow_heif"):
+        if find_spec(name):
+            import_module(name).register_heif_opener()
+            return (*FORMATS, "HEIF")
+    return FORMATS
 
 
 def media_type(data: bytes) -> str:
@@ -27,18 +49,16 @@ def media_type(data: bytes) -> str:
 def load(data: bytes, *, allow_synthetic: bool) -> PIL.Image.Image:
     """An image of an allowed format, upright and in RGB, its header checked before a pixel is decoded. Raises BadImage."""
     try:
-        with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with PIL.Image.open(io.BytesIO(data), formats=formats()) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise BadImage(f"{image.width}x{image.height} pixels: more than {MAX_PIXELS}; scale it down")
-            if image.mode.startswith("I"):
-                raise BadImage("more than 8 bits a channel; save it with 8")
             image.load()  # a PNG may carry its mark after its pixels
-            if not allow_synthetic and is_synthetic(image):
+            if not allow_synthetic and is_synthetic(image, data):
                 raise BadImage(
                     "marked as generated: models that eat their own images collapse; remove it, or allow_synthetic"
                 )
             ImageOps.exif_transpose(image, in_place=True)  # in place: no copy of an image that is upright
-            return image if image.mode == "RGB" else image.convert("RGB")
+            return seen(image)
     except BadImage:
         raise
     except MemoryError:
@@ -46,6 +66,8 @@ def load(data: bytes, *, allow_synthetic: bool) -> PIL.Image.Image:
     except PIL.Image.DecompressionBombError:
         raise BadImage(f"more than {MAX_PIXELS} pixels; scale it down") from None
     except PIL.UnidentifiedImageError:
+        if is_heic(data):
+            raise BadImage("HEIC, which needs a plug-in of Pillow; pip install pi-heif, or convert it") from None
         raise BadImage(f"not a readable {', '.join(FORMATS)} image; convert it") from None
     except Exception as error:  # a decoder may raise anything on damaged bytes
         raise BadImage(f"damaged image ({error}); replace it") from None

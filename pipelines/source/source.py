@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pipelines.errors import SourceError
 from pipelines.records import Image, Item, Mask, Problem
 from pipelines.source.checks import Contents
-from pipelines.source.splits import SPLITS
+from pipelines.source.splits import SPLITS, cut_validation
 from pipelines.spec.sources import RealSource
 from pipelines.store.canonical import digest
 
@@ -60,13 +60,18 @@ def grouped(problems: list[Problem]) -> list[str]:
 
 
 def select(splits: dict[str, list[Item]], spec: RealSource, where: str) -> dict[str, list[Item]]:
-    """The images of the classes that the spec names, of each as many training images as its `shots`: those whose hashes
-    are the first. Raises SourceError for a class that is not there."""
+    """The images of the classes that the spec names, a validation split cut from train if it says so, of each class as many
+    training images as its `shots`: those whose hashes are the first. Raises SourceError for what is not there, or is."""
     if spec.classes is not None:
         there = sorted({item.label for items in splits.values() for item in items})
         if unknown := [label for label in spec.classes if label not in there]:
             raise SourceError(f"source.classes: {unknown[0]!r} is no class of {where}, which has {', '.join(there)}")
         splits = {split: [item for item in items if item.label in spec.classes] for split, items in splits.items()}
+    if spec.validation_share is not None:
+        if own := len(splits["validation"]):
+            raise SourceError(f"source.validation_share: {where} has {own} validation images of its own; leave it out")
+        train, validation = cut_validation(splits["train"], spec.validation_share)
+        splits = {**splits, "train": train, "validation": validation}
     if spec.shots is not None:
         taken: Counter[str] = Counter()
         few = set()

@@ -28,8 +28,10 @@ def png(image: Image, *, synthetic: bool) -> bytes:
     return data.getvalue()
 
 
-def is_synthetic(image: PIL.Image.Image) -> bool:
-    """Whether an opened file carries the mark."""
+def is_synthetic(image: PIL.Image.Image, data: bytes = b"") -> bool:
+    """Whether an opened file, of these bytes, carries the mark. Pillow does not read that of a GIF, which is plain."""
     texts: list[Any] = [image.info.get("xmp", b""), image.info.get("XML:com.adobe.xmp", "")]
+    if image.format == "GIF":
+        texts.append(data)
     plain = [t.decode("utf-8", "replace") if isinstance(t, bytes) else str(t) for t in texts]
     return any(mark in text for text in plain for mark in (MARK, COMPOSITE))

@@ -1,9 +1,10 @@
 """Parquet: an image and its label in each row."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import IO, Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.errors import SourceError
@@ -12,6 +13,7 @@ from pipelines.source.checks import Entries, Entry
 from pipelines.source.class_labels import class_names
 from pipelines.source.limits import UNLIMITED, Limits
 from pipelines.source.splits import split_in
+from pipelines.source.words import word
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +40,62 @@ class Columns:
     def names(self) -> list[str]:
         return list(dict.fromkeys(filter(None, (self.image, self.label, self.group, self.split))))
 
-    def row(self, number: int, values: dict[str, Any], classes: Sequence[str]) -> Entry | Problem:
-        """One row; `classes` are the names of a ClassLabel's integers, if it is one."""
-        image, label = values[self.image], values[self.label]
-        group, split = (values[name] if name else None for name in (self.group, self.split))
-        if label is None or (classes and isinstance(label, int) and not 0 <= label < len(classes)):
-            return Problem(f"row {number}", f"has no label (given: {label!r}); give it one, or remove it")
-        if split is not None and split_in(str(split)) is None:
-            return Problem(f"row {number}", f"split {str(split)[:40]!r} is none of train, validation, test; rename it")
+    def check(self, schema: pa.Schema, where: str) -> None:
+        """Raises SourceError for a column that cannot be what it is taken for."""
+        kinds = ((self.image, "image", is_image, "the bytes of files, or Hugging Face's images"),)
+        words = ((name, use, is_word, "names or integers") for name, use in self.words if name)
+        for name, use, fits, needed in (*kinds, *words):
+            kind = schema.field(name).type
+            if not fits(kind) or (use == "label" and pa.types.is_floating(kind)):
+                raise SourceError(
+                    f"{where}: column {name!r} is of type {kind}, and cannot be the {use}: {needed}; convert it, or name "
+                    "another column"
+                )
+
+    @property
+    def words(self) -> tuple[tuple[str | None, str], ...]:
+        return (self.label, "label"), (self.group, "group"), (self.split, "split")
+
+    def row(self, number: int, values: dict[str, Any], classes: Mapping[str, Sequence[str]]) -> Entry | Problem:
+        """One row; `classes` are the names of the integers of each column that is a ClassLabel."""
+        label, group, split = (self.word(values, name, classes) for name, _ in self.words)
+        if label is None:
+            return Problem(f"row {number}", f"has no label (given: {values[self.label]!r}); give it one, or remove it")
+        if split is not None and split_in(split) is None:
+            return Problem(f"row {number}", f"split {split[:40]!r} is none of train, validation, test; rename it")
+        image = values[self.image]
         data = image.get("bytes") if isinstance(image, dict) else image
         return Entry(
             f"row {number}",
             data if isinstance(data, bytes) else b"",
-            label=classes[label] if classes and isinstance(label, int) else str(label),
-            group=None if group is None else str(group),
-            split=None if split is None else split_in(str(split)),
+            label=label,
+            group=group,
+            split=None if split is None else split_in(split),
             place=number,
         )
+
+    def word(self, values: dict[str, Any], name: str | None, classes: Mapping[str, Sequence[str]]) -> str | None:
+        """The value of a column as a name; None where it is missing."""
+        value = values[name] if name else None
+        if name and classes.get(name) and isinstance(value, int):
+            return classes[name][value] if 0 <= value < len(classes[name]) else None
+        return word(value)
+
+
+def is_image(kind: pa.DataType) -> bool:
+    kinds = pa.types
+    inner = kind.field("bytes").type if kinds.is_struct(kind) and kind.get_field_index("bytes") >= 0 else kind
+    return bool(
+        kinds.is_binary(inner) or kinds.is_large_binary(inner) or kinds.is_binary_view(inner) or kinds.is_null(inner)
+    )
+
+
+def is_word(kind: pa.DataType) -> bool:
+    kinds = pa.types
+    if kinds.is_dictionary(kind):
+        return is_word(kind.value_type)
+    tests = (kinds.is_string, kinds.is_large_string, kinds.is_string_view, kinds.is_integer, kinds.is_boolean)
+    return any(test(kind) for test in (*tests, kinds.is_floating, kinds.is_null))
 
 
 def uncompressed_size(metadata: pq.FileMetaData, names: Sequence[str]) -> int:
@@ -78,7 +119,8 @@ def entries_of_parquet(
     columns = columns.resolve(table.schema_arrow.names, where)
     limits.check_files(table.metadata.num_rows)
     limits.check_unpacked(uncompressed_size(table.metadata, columns.names))
-    classes, number = class_names(table.schema_arrow, columns.label), 0
+    columns.check(table.schema_arrow, where)
+    classes, number = {name: class_names(table.schema_arrow, name) for name, _ in columns.words if name}, 0
     for batch in table.iter_batches(batch_size=1, columns=columns.names, use_threads=False):
         for values in batch.to_pylist():
             yield columns.row(number, values, classes)

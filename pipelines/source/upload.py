@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from pipelines.errors import SourceError
-from pipelines.records import Item, Problem
-from pipelines.source.checks import Entry, collect
+from pipelines.records import Problem
+from pipelines.source.checks import Entry
+from pipelines.source.collect import collect
 from pipelines.source.limits import Limits, bounded
 from pipelines.spec.base import quantity
 from pipelines.store import keys
@@ -25,8 +26,8 @@ def take_in(store: Store, name: str, entries: Iterable[Entry | Problem], limits:
     Raises SourceError when a limit is passed or nothing usable was sent.
     """
 
-    def keep(item: Item, entry: Entry) -> None:
-        store.put(keys.blob(item.sha256), entry.data)
+    def keep(sha256: str, entry: Entry) -> None:
+        store.put(keys.blob(sha256), entry.data)
 
     contents = collect(bounded(entries, limits), keep, allow_synthetic=allow_synthetic)
     problems = contents.problems

@@ -1,5 +1,6 @@
 """Where the real images come from."""
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,19 +23,20 @@ def remote(path: str) -> bool:
 
 
 def location(path: str) -> str:
-    """A local path, or s3://bucket/prefix: no other URL, and nothing that leads out of a prefix."""
+    """A local path, its separators as Windows has them or not, or s3://bucket/prefix: no other URL, and nothing that leads
+    out of a prefix."""
     if "://" in path and not S3.fullmatch(path):
         raise ValueError("is no folder; give a local path, or s3://bucket/prefix")
     if remote(path) and {"", ".", ".."} & set(path.removesuffix("/").split("/")[3:]):
         raise ValueError("must name its prefix without '.', '..' and empty parts")
     if not path.isprintable():
         raise ValueError("holds a character that cannot be printed; remove it")
-    return path
+    return path if remote(path) else path.replace("\\", "/")
 
 
 def local(identity: str) -> bool:
     """Whether a dataset's id is a folder's path."""
-    return identity.startswith(("/", "."))
+    return identity.startswith(("/", ".", "~", "\\"))
 
 
 def dataset(identity: str) -> str:
@@ -59,12 +61,18 @@ class RealSource(Strict):
     shots: int | None = Field(
         None, ge=1, description="Training images to use of each class, chosen by their content; none: all."
     )
+    validation_share: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Share of each class's training images to hold out for validation, where only train and test are given.",
+    )
     max_problems: Share = Field(0.1, description="Share of unusable images above which the source is refused.")
 
 
 class FolderSource(RealSource):
-    """An image folder: `train/<class>/*.png`, optionally `validation/` and `test/`, each optionally with a
-    `metadata.csv` of `file_name` and `group` columns."""
+    """An image folder: `train/<class>/*.png`, optionally `validation/` and `test/`, or `<class>/*.png`; optionally with a
+    `metadata.csv` (or `.jsonl`, `.parquet`) of the columns `file_name` and `label`, `group` or `split`."""
 
     type: Literal["folder"]
     path: Location = Field(description="Folder of the images, or s3://bucket/prefix.")
@@ -84,8 +92,8 @@ class ParquetSource(RealSource):
 
 
 class WebDatasetSource(RealSource):
-    """Uncompressed tar shards of `key.png` with `key.cls` (the class) or `key.json` (`label` and `group`). Splits come
-    from the shards' names."""
+    """Uncompressed tar shards of `key.png` with `key.cls` (the class) or `key.json` (`label`, `group`, `split`) beside it.
+    Splits come from the shards' names, too."""
 
     type: Literal["webdataset"]
     path: Location = Field(description="Folder of *.tar, or a pattern in one, also on s3://: shoes/train-*.tar")
@@ -174,11 +182,15 @@ SourceSpec = Annotated[
 ]
 
 
+def absolute(path: str, home: Path) -> str:
+    return str((home / os.path.expanduser(path)).resolve())
+
+
 def anchored(source: SourceSpec, home: Path) -> SourceSpec:
-    """The source with a relative path in it taken from the folder `home`."""
+    """The source with a relative path in it taken from the folder `home`, and ~ for what it stands for."""
     match source:
         case FolderSource(path=path) | ParquetSource(path=path) | WebDatasetSource(path=path) if not remote(path):
-            return source.model_copy(update={"path": str((home / path).resolve())})
+            return source.model_copy(update={"path": absolute(path, home)})
         case HubSource(id=identity) if local(identity):
-            return source.model_copy(update={"id": str((home / identity).resolve())})
+            return source.model_copy(update={"id": absolute(identity, home)})
     return source

@@ -38,7 +38,8 @@ def source_of(folder: Path) -> PathSource:
     if not folder.is_dir():
         raise SpecError(f"{folder} is no folder; give the one that holds a folder of images for each class")
     path = str(folder.resolve())
-    if any(folder.glob("*.parquet")) or any(folder.glob("*/*.parquet")):
+    tables = [path for pattern in ("*.parquet", "*/*.parquet") for path in folder.glob(pattern)]
+    if any(path.name.lower() != "metadata.parquet" for path in tables):  # which is a table beside images
         return ParquetSource(type="parquet", path=path)
     if any(folder.glob("*.tar")):
         return WebDatasetSource(type="webdataset", path=path)

@@ -1,5 +1,6 @@
 """Sources on S3, over a real server: the same as from a folder, and nothing outside their prefix."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -124,3 +125,69 @@ def test_a_store_that_is_away_is_told_soon(monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setenv(name, value)
     with pytest.raises(UnreachableError, match="cannot be read"):
         open_source(ParquetSource(type="parquet", path="s3://bucket/data"))
+
+
+ODD = [
+    "train/boot [1]/a b.png",
+    "train/boot {x}/0~1.png",
+    "train/boot%20/#1.png",
+    "train/café/ü+&.png",
+    "train/it's/a=b@c.png",
+]
+
+
+def test_signs_in_keys_are_what_they_are(bucket: Store, tmp_path: Path) -> None:
+    odd = {name: picture(500 + n) for n, name in enumerate(ODD)}
+    names = list(odd)
+    for name, content in odd.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+        bucket.put(f"odd/{name}", content)
+    here, there = (open_source(FolderSource(type="folder", path=path)) for path in (str(tmp_path), "s3://bucket/odd"))
+    assert there.problems == []
+    assert [item.id for item in here.splits["train"]] == [item.id for item in there.splits["train"]] == sorted(names)
+    for item in there.splits["train"]:
+        assert there.read(item).tobytes() == here.read(item).tobytes()
+
+
+def profile(folder: Path, monkeypatch: pytest.MonkeyPatch, port: int, **secrets: str) -> None:
+    """~/.aws with a profile that knows the server, and nothing in the environment."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    (folder / ".aws").mkdir()
+    keys = "\n".join(f"{name} = {value}" for name, value in secrets.items())
+    (folder / ".aws/credentials").write_text(f"[team]\n{keys}\n")
+    (folder / ".aws/config").write_text(f"[profile team]\nregion = us-east-1\nendpoint_url = http://127.0.0.1:{port}\n")
+    monkeypatch.setenv("AWS_PROFILE", "team")
+
+
+def test_credentials_and_endpoint_of_a_profile(bucket: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("boto3")
+    port = int(os.environ["AWS_ENDPOINT_URL"].rpartition(":")[2])
+    spec = FolderSource(type="folder", path="s3://bucket/data/shoes")
+    before = open_source(spec)
+    profile(tmp_path, monkeypatch, port, aws_access_key_id="key", aws_secret_access_key="secret")
+    assert open_source(spec).fingerprint == before.fingerprint
+    (tmp_path / ".aws/credentials").write_text("[team]\naws_access_key_id = key\naws_secret_access_key = wrong\n")
+    with pytest.raises(UnreachableError, match=r"or the profile in ~/\.aws"):
+        open_source(spec)
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises(SourceError, match=r"no credentials of S3 \(.*nobody.*\); check AWS_PROFILE and ~/\.aws"):
+        open_source(spec)
+
+
+def test_a_profile_without_boto3_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.source.buckets.find_spec", lambda name: None)
+    profile(tmp_path, monkeypatch, 1)
+    with pytest.raises(SourceError, match=r"boto3 reads, .*pip install 'counterpoise\[aws\]', or set AWS_ACCESS_KEY_ID"):
+        open_source(FolderSource(type="folder", path="s3://bucket/data"))
+
+
+def test_an_endpoint_of_http_is_addressed_by_path(bucket: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ALLOW_HTTP", raising=False)
+    endpoint = os.environ["AWS_ENDPOINT_URL"]
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+    assert open_source(FolderSource(type="folder", path="s3://bucket/data/shoes/")).classes == ("boot", "sneaker")

@@ -18,7 +18,7 @@ from pipelines.records import Image, Item
 from pipelines.source.decode import BadImage, decode
 from pipelines.source.open import open_source
 from pipelines.source.source import Source
-from pipelines.source.splits import split_by_hash, split_loose
+from pipelines.source.splits import split_loose
 from pipelines.source.synthetic_mark import png
 from pipelines.spec import FolderSource, SpuriousSource
 from tests.builders import noise
@@ -79,9 +79,10 @@ def test_without_splits_every_image_falls_into_one_by_its_content(tmp_path: Path
     source = opened(fill(tmp_path, "boot", "sneaker", each=60))
     ids = [item.id for split in source.splits.values() for item in split]
     assert sorted(ids) == sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.glob("*/*"))
-    for split, items in source.splits.items():
-        assert items
-        assert all(split_by_hash(item.sha256) == split for item in items)
+    assert {split: len(items) for split, items in source.splits.items()} == {"train": 84, "validation": 18, "test": 18}
+    for label in source.classes:
+        order = [max(item.sha256 for item in source.of(label, split)) for split in ("validation", "train", "test")]
+        assert order == sorted(order)
 
 
 @pytest.mark.parametrize("count", range(3, 12))
@@ -99,10 +100,26 @@ def test_every_class_of_three_images_or_more_is_in_every_split(count: int) -> No
     }
 
 
-def test_about_15_percent_are_held_out_for_each_purpose() -> None:
-    found = [split_by_hash(hashlib.sha256(str(n).encode()).hexdigest()) for n in range(4000)]
-    assert abs(found.count("validation") / 4000 - 0.15) < 0.02
-    assert abs(found.count("test") / 4000 - 0.15) < 0.02
+def hashed(count: int, label: str = "boot") -> list[Item]:
+    return [Item(str(n), hashlib.sha256(f"{label} {n}".encode()).hexdigest(), label, None) for n in range(count)]
+
+
+@pytest.mark.parametrize(("count", "held_out"), [(1, 0), (3, 1), (9, 1), (10, 2), (36, 5), (100, 15), (4000, 600)])
+def test_exactly_15_percent_of_a_class_are_held_out_for_each_purpose(count: int, held_out: int) -> None:
+    sizes = {split: len(items) for split, items in split_loose(hashed(count)).items()}
+    assert sizes == {"train": count - 2 * held_out, "validation": held_out, "test": held_out}
+
+
+def test_an_added_image_moves_at_most_one_other_into_or_out_of_a_held_out_split() -> None:
+    items = hashed(80)
+    before = {split: {item.id for item in part} for split, part in split_loose(items[:1]).items()}
+    for count in range(2, 80):
+        after = {split: {item.id for item in part} for split, part in split_loose(items[:count]).items()}
+        for split in ("validation", "test"):
+            assert len((before[split] ^ after[split]) - {str(count - 1)}) <= 1
+        before = after
+    others = split_loose(items + hashed(50, "sneaker"))["test"]
+    assert {item.id for item in others if item.label == "boot"} == {item.id for item in split_loose(items)["test"]}
 
 
 def test_renaming_an_image_does_not_move_it_to_another_split(tmp_path: Path) -> None:
@@ -136,7 +153,7 @@ def test_groups_are_read_without_splits_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"name,place\nboot/0.png,grass\n", "needs the columns file_name and group, has name, place"),
+        (b"name,place\nboot/0.png,grass\n", "needs the columns file_name and label, group or split, has name, place"),
         (b"file_name,group\nboot/0.png,gr\xfcn\n", "save it as CSV in UTF-8"),
     ],
 )
@@ -159,20 +176,23 @@ BAD: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "truncated": ("x.png", lambda p: p.write_bytes(encoded(noise(0))[:700]), "damaged image .*; replace it"),
     "truncated jpeg": ("x.jpg", lambda p: p.write_bytes(encoded(noise(0), "JPEG")[:700]), "damaged image .*; replace it"),
     "cut in its header": ("x.png", lambda p: p.write_bytes(encoded(noise(0))[:20]), "image.*; (replace|convert) it"),
-    "text": ("x.png", lambda p: p.write_text("hello"), "not a readable PNG, JPEG, WEBP, BMP image; convert it"),
+    "text": (
+        "x.png",
+        lambda p: p.write_text("hello"),
+        "not a readable PNG, JPEG, WEBP, BMP, GIF, TIFF, AVIF image; convert",
+    ),
     "empty": ("x.png", lambda p: p.write_bytes(b""), "not a readable .* image; convert it"),
-    "gif by another name": ("x.png", lambda p: p.write_bytes(encoded(noise(0), "GIF")), "not a readable .*; convert it"),
-    "tiff": ("x.tiff", lambda p: p.write_bytes(encoded(noise(0), "TIFF")), r"suffix '\.tiff' is not one of .*; convert or"),
+    "icon by another name": ("x.png", lambda p: p.write_bytes(encoded(noise(0), "ICO")), "not a readable .*; convert it"),
+    "icon": ("x.ico", lambda p: p.write_bytes(encoded(noise(0), "ICO")), r"suffix '\.ico' is not one of .*; convert or"),
     "no suffix": ("x", lambda p: p.write_bytes(encoded(noise(0))), "is no image by its name; images lie right below"),
     "broken exif": ("x.png", lambda p: p.write_bytes(broken_exif()), "damaged image .*; replace it"),
     "huge": ("x.png", lambda p: PIL.Image.new("1", (8000, 8000)).save(p), "8000x8000 pixels: more than .*; scale it down"),
-    "16 bits": (
-        "x.png",
-        lambda p: PIL.Image.fromarray(np.full((6, 6), 40_000, dtype=np.uint16)).save(p),
-        "more than 8 bits a channel; save it with 8",
+    "32 bits": (
+        "x.tif",
+        lambda p: PIL.Image.fromarray(np.full((6, 6), 0.5, dtype=np.float32)).save(p),
+        "pixels of 32 bits, whose range is unknown; save it with 8 or 16 bits a channel",
     ),
     "generated": ("x.png", lambda p: p.write_bytes(png(noise(0), synthetic=True)), "marked as generated: .*; remove it, or"),
-    "folder": ("x.png", lambda p: p.mkdir(), "cannot be read .*; make it a readable file, or remove it"),
     "pipe": ("x.png", lambda p: os.mkfifo(p), "cannot be read .*; make it a readable file, or remove it"),
     "twin": ("x.png", lambda p: p.write_bytes((p.parent / "0.png").read_bytes()), r"repeats train/boot/0\.png"),
     "link to nothing": ("x.png", lambda p: p.symlink_to("nothing.png"), "cannot be read .*; make it a readable file"),
@@ -202,7 +222,7 @@ def test_a_folder_that_is_a_link_out_of_the_source_gives_nothing(folder: Path) -
     fill(folder.parent, "elsewhere", each=1)
     (folder / "train/bag").symlink_to(folder.parent / "elsewhere")
     source = opened(folder, max_problems=0.5)
-    assert [problem.id for problem in source.problems] == ["train/bag/0.png"]
+    assert [problem.id for problem in source.problems] == ["train/bag"]
     assert "bag" not in source.classes
 
 
@@ -217,8 +237,8 @@ def test_a_class_without_training_images_cannot_be_tested_on(folder: Path) -> No
     assert {item.label for items in source.splits.values() for item in items} == {"boot", "sneaker"}
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "BMP"])
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning", "ignore::UserWarning:PIL")
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF"])
 def test_damage_anywhere_is_told_and_never_crashes(form: str) -> None:
     whole = encoded(noise(0, side=12), form)
     rng = np.random.default_rng(0)
@@ -338,11 +358,13 @@ def test_no_two_items_of_a_built_in_source_are_the_same() -> None:
 
 def test_what_lies_too_deep_is_said_so_and_hidden_files_are_none(folder: Path) -> None:
     (folder / "train/boot/sub").mkdir()
+    (folder / "train/boot/sub/deep.png").write_bytes(encoded(noise(5001, side=6)))
     (folder / "train/boot/.DS_Store").write_bytes(b"x")
     (folder / "train/boot/._0.png").write_bytes(encoded(noise(5000, side=6)))
     (problem,) = opened(folder, max_problems=1).problems
-    assert problem.id == "train/boot/sub"
-    assert "images lie right below their class's folder" in problem.reason
+    assert (problem.id, problem.reason) == (
+        "train/boot/sub/deep.png", "lies too deep; put it right below its class's folder"
+    )  # fmt: skip
 
 
 def test_a_row_of_metadata_that_names_no_file_is_a_problem(folder: Path) -> None:
@@ -375,10 +397,10 @@ def test_classes_are_those_that_are_named(tmp_path: Path) -> None:
 
 def test_like_problems_are_one_line_of_the_summary(folder: Path) -> None:
     for number in range(16):
-        (folder / "train" / "boot" / f"{number}.heic").write_bytes(b"ftypheic")
+        (folder / "train" / "boot" / f"{number}.psd").write_bytes(b"8BPS")
     (folder / "train" / "boot" / "cut.png").write_bytes(encoded(noise(1, side=6))[:60])
     _, most, single = opened(folder, max_problems=1).summary
-    assert most.startswith("  train/boot/0.heic and 15 more: suffix '.heic' is not one of ")
+    assert most.startswith("  train/boot/0.psd and 15 more: suffix '.psd' is not one of ")
     assert single.startswith("  train/boot/cut.png: ")
 
 

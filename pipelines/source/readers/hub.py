@@ -8,7 +8,8 @@ from typing import Any
 from pipelines.errors import SourceError, UnreachableError
 from pipelines.progress import with_steps
 from pipelines.records import Image, Item, Problem
-from pipelines.source.checks import Entry, collect
+from pipelines.source.checks import Entry
+from pipelines.source.collect import collect
 from pipelines.source.decode import decode
 from pipelines.source.source import Source, checked
 from pipelines.source.splits import splits_of
@@ -87,7 +88,8 @@ def open_hub(spec: HubSource) -> Source:
                 continue
             rows = rows.select_columns(columns.names).cast_column(spec.image, datasets.Image(decode=False))
             splits[name] = rows
-            classes = getattr(rows.features[spec.label], "names", None) or ()
+            columns.check(rows.features.arrow_schema, f"{where}, split {name}")
+            classes = {name: getattr(rows.features[name], "names", None) or () for name, _ in columns.words if name}
             for number, values in enumerate(rows):
                 entry = columns.row(number, values, classes)
                 if isinstance(entry, Problem):
@@ -95,8 +97,8 @@ def open_hub(spec: HubSource) -> Source:
                 else:
                     yield replace(entry, shard=name, split=entry.split or split_of[name])
 
-    def keep(item: Item, entry: Entry) -> None:
-        lies[item.sha256] = entry.shard, entry.place
+    def keep(sha256: str, entry: Entry) -> None:
+        lies[sha256] = entry.shard, entry.place
 
     def read(item: Item) -> Image:
         split, number = lies[item.sha256]

@@ -1,0 +1,34 @@
+"""Names of files, as people and systems write them. Standard library alone: the client packs by them, too."""
+
+import re
+import unicodedata
+from pathlib import PurePosixPath
+
+SUFFIXES = frozenset(
+    [".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif"]
+)  # of images, in lower case
+MAX_FILE = 64 * 2**20  # bytes of one image
+TOO_LARGE = f"larger than {MAX_FILE // 2**20} MiB; scale it down"
+LEFT_BEHIND = frozenset(
+    ["__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin", "system volume information", "@eadir"]
+)  # by operating systems, in lower case
+DOCUMENT = re.compile(r"(readme|licen[cs]e|citation)(\.\w+)?", re.IGNORECASE)
+UNREADABLE = "\ufffd"  # stands for what is no valid Unicode
+
+
+def clean(path: str) -> str:
+    """A path with `/` between its names, Windows' `\\` too, without `./`, in valid and composed (NFC) Unicode.
+
+    Bytes that are no UTF-8 come out of folders and archives as lone surrogates.
+    """
+    valid = re.sub(r"[\ud800-\udfff]", UNREADABLE, path)
+    return unicodedata.normalize("NFC", PurePosixPath(valid.replace("\\", "/")).as_posix())
+
+
+def hidden(path: str) -> bool:
+    """Whether a file is hidden, the operating system's (.DS_Store, Thumbs.db) or about the data (README): no image, and no
+    problem."""
+    parts = PurePosixPath(path).parts
+    if any((part.startswith(".") and part != "..") or part.lower() in LEFT_BEHIND for part in parts):
+        return True
+    return bool(parts) and DOCUMENT.fullmatch(parts[-1]) is not None
