@@ -22,22 +22,28 @@ def unwatched() -> None:
     """Nobody watches."""
 
 
-watcher: ContextVar[Callable[[], None]] = ContextVar("watcher", default=unwatched)  # called at every step
+Watchers = tuple[Callable[[], None], Callable[[], None]]  # called at every step, and while others are waited for
+watchers: ContextVar[Watchers] = ContextVar("watchers", default=(unwatched, unwatched))
 
 
 def step() -> None:
     """The work goes on. Raises what whoever watches it raises: the work is to end."""
-    watcher.get()()
+    watchers.get()[0]()
+
+
+def wait() -> None:
+    """The work waits for another thread or process, which makes steps of its own. Raises as `step` does."""
+    watchers.get()[1]()
 
 
 @contextmanager
-def watched(check: Callable[[], None]) -> Iterator[None]:
-    """Have `check` called at every step that this thread makes inside the block."""
-    token = watcher.set(check)
+def watched(check: Callable[[], None], check_waiting: Callable[[], None] = unwatched) -> Iterator[None]:
+    """Have `check` called at every step that this thread makes inside the block, `check_waiting` while it waits."""
+    token = watchers.set((check, check_waiting))
     try:
         yield
     finally:
-        watcher.reset(token)
+        watchers.reset(token)
 
 
 def with_steps(call: Callable[[], T]) -> T:

@@ -53,7 +53,7 @@ class Heartbeat:
         thread = threading.Thread(target=copy_context().run, args=(self.keep_renewing,), daemon=True)
         thread.start()
         try:
-            with watched(self.check):
+            with watched(self.check, self.end_if_due):
                 yield
         finally:
             self.ended.set()

@@ -6,11 +6,11 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from pipelines.progress import step
+from pipelines import progress
 
 P = ParamSpec("P")
 T = TypeVar("T")
-POLL = 0.2  # seconds between two steps of whoever waits
+POLL = 0.2  # seconds after which whoever waits looks whether the work is to end
 
 
 class Background:
@@ -44,8 +44,8 @@ class Foreground(Background):
 
 
 def result(future: Future[T]) -> T:
-    """The result of a call, with steps while it is waited for. Raises what the call raises, and what a step does."""
+    """The result of a call. Raises what the call raises; while it is waited for, what ends the work."""
     while not future.done():
-        step()
+        progress.wait()
         wait([future], timeout=POLL)
     return future.result()
