@@ -157,8 +157,10 @@ class Job:
         return {"arms": {}, "gap_closed": None, "probe_auc": None, "notes": [*notes, *warnings(self.spec)]}
 
     def compare(self) -> dict[str, Any] | None:
-        """The diff against the version that it refreshes; None if it refreshes none."""
-        return None if self.previous is None else compare(self.store, self.spec.name, self.resources.number, self.previous)
+        """The diff against the version that it refreshes; None if it refreshes none, or that was deleted meanwhile."""
+        if self.previous is None or not self.store.exists(keys.manifest(keys.version(self.spec.name, self.previous))):
+            return None
+        return compare(self.store, self.spec.name, self.resources.number, self.previous)
 
     def report(self, evaluation: dict[str, Any], seconds: dict[str, float]) -> tuple[dict[str, Any], dict[str, bytes]]:
         """The summary of a published version, and its report files, name to bytes."""

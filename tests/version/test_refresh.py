@@ -321,6 +321,18 @@ def test_a_version_that_is_removed_leaves_what_others_hold(folder: Path) -> None
     assert store(folder).keys("datasets") == []
 
 
+def test_a_refresh_whose_base_was_deleted_meanwhile_is_published_without_a_diff(folder: Path) -> None:
+    gone(folder)
+    work = job(folder, 2, 1)
+    for number in range(work.plan.written_shards):
+        work.generate(number)
+    work.finalize()
+    discard(store(folder), "shoes", 1, lambda: [2])
+    made(job(folder, 2, 1))
+    assert store(folder).exists(keys.manifest(V2))
+    assert not store(folder).exists(keys.diff(V2))
+
+
 def test_without_the_version_before_it_there_is_nothing_to_refresh(folder: Path) -> None:
     with pytest.raises(StoreError, match="version 5 of 'shoes', which was to be refreshed, is not there"):
         job(folder, 6, 5).plan  # noqa: B018
