@@ -45,9 +45,9 @@ class Clock:
 def run(spec: VersionSpec, out: Path, progress: Progress, machine: Machine | None = None) -> dict[str, Any]:
     """Make a version of `spec.name` in the folder `out`, evaluate it and report on it; return the summary.
 
-    Stopped anywhere and run again, it goes on where it was and ends with the same bytes. A version of another spec, or of
-    other images, that lies there with shards already stays, and the next number is taken: what was learned is used again
-    where it still fits.
+    Stopped anywhere and run again, it goes on where it was, and ends with the same images, up to rounding. A version of
+    another spec, or of other images, that lies there with shards already stays, and the next number is taken: what was
+    learned is used again where it still fits.
     Raises EvaluationError once the version is published and reported on without its evaluation.
     """
     models = Models(spec.models, machine)

@@ -20,6 +20,7 @@ from pipelines.source.upload import make_newest
 from pipelines.spec import parse
 from pipelines.store import keys
 from pipelines.version.diff import worst_group_drop
+from pipelines.version.finalize import totals
 from pipelines.vision.models import Models
 from service import tracing
 from service.limits import check, check_size
@@ -83,7 +84,7 @@ class Worker:
                 job.check()  # first: a source can be mended until it is planned
                 plan = job.plan
                 check_size(plan.planned, plan.shard_size, self.settings)
-                unit_counts = {"learn": int(plan.planned > 0), "generate": plan.written_shards, "finalize": 1, "evaluate": 1}
+                unit_counts = {"learn": int(plan.planned > 0), "generate": plan.units, "finalize": 1, "evaluate": 1}
                 return {"planned": plan.planned, "shards": plan.written_shards, "carried": plan.carried_samples}, unit_counts
             case "learn":
                 job.learn()
@@ -91,7 +92,8 @@ class Worker:
                 tokens = sorted(token.name for token in concepts.tokens.learned.values())
                 return {"tokens": tokens, "artifacts": concepts.artifacts}, None
             case "generate":
-                return job.generate([lease.number])[0], None
+                reports = job.generate(job.plan.unit(lease.number))
+                return reports[0] if len(reports) == 1 else totals(reports, []), None
             case "finalize":
                 manifest = job.finalize()
                 own = [file["size"] for file in manifest["files"] if "key" not in file]  # others lie with earlier versions

@@ -15,6 +15,8 @@ from pipelines.spec.amount import divided
 from pipelines.store import keys
 from pipelines.store.object_store import Store
 
+UNITS = 64  # of a version, below which they are a shard each, so that several workers have work
+LARGEST_UNIT = 8  # shards
 Counts = Mapping[str, Mapping[str | None, int]]  # training images of each class by group, the classes in their order
 
 
@@ -128,6 +130,20 @@ class Plan:
     @property
     def shards(self) -> int:
         return self.generated_shards + len(self.carried)
+
+    @property
+    def unit_size(self) -> int:
+        """Shards of a worker's unit: several of a large version, which then run as one stream, and still make many units."""
+        return min(LARGEST_UNIT, max(1, self.written_shards // UNITS))
+
+    @property
+    def units(self) -> int:
+        """Into how many units the shards are divided that are generated or written again."""
+        return -(-self.written_shards // self.unit_size)
+
+    def unit(self, number: int) -> range:
+        """The shards of a unit."""
+        return range(number * self.unit_size, min((number + 1) * self.unit_size, self.written_shards))
 
     def image(self, index: int) -> PlannedImage:
         """The planned image of an index."""

@@ -128,6 +128,15 @@ def test_shards_hold_every_slot_once_and_none_is_too_large(plan: Plan) -> None:
     assert 0 < min(map(len, shards)) <= max(map(len, shards)) <= plan.shard_size
 
 
+@pytest.mark.parametrize(("shards", "units"), [(1, 1), (63, 63), (127, 127), (130, 65), (600, 75), (100_000, 12_500)])
+def test_units_of_a_large_version_hold_several_shards_and_every_shard_is_in_one(shards: int, units: int) -> None:
+    plan = Plan("", "", (Quota("boot", None, 10 * shards),), 10)
+    assert plan.units == units
+    assert [shard for number in range(plan.units) for shard in plan.unit(number)] == list(range(shards))
+    assert max(len(plan.unit(number)) for number in range(plan.units)) <= 8
+    assert list(plan.unit(units)) == []
+
+
 @pytest.mark.parametrize("plan", random_plans(30), ids=str)
 def test_every_shard_is_a_fair_mixture(plan: Plan) -> None:
     for cell in plan.quotas:
