@@ -53,8 +53,10 @@ def bench(names: Sequence[str], size: Size, progress: Progress) -> Iterator[dict
         raise SpecError(f"--only: ratio {unknown[0]!r} does not exist; there are {', '.join(NAMES)}")
     report: dict[str, Any] = {"ratios": {}, "seconds": {}, "rounds": {}, **conditions(size)}
     rivals = [rival for rival in RIVALS if f"engine_vs_{rival}" in names]
-    chosen = [partial(versus, rivals)] if rivals else []
-    for measure in [*chosen, *(MEASUREMENTS[name] for name in names if name in MEASUREMENTS)]:
+    measurements = [MEASUREMENTS[name] for name in names if name in MEASUREMENTS]
+    if rivals:
+        measurements.insert(0, partial(versus, rivals))
+    for measure in measurements:
         measured = measure(size, progress)
         report["ratios"] |= measured.ratios
         report["seconds"] |= measured.seconds

@@ -39,11 +39,11 @@ class Jobs:
     def __init__(self, size: Size, folder: Path, method: Mapping[str, Any], images: int, **changes: Any) -> None:
         document = {
             "name": "bench",
-            "source": {"type": "spurious", "train": 200, "validation": 40, "test": 40},
+            "source": {"type": "spurious", "train": size.train, "validation": 40, "test": 40},
             "models": {"text_to_image": size.checkpoint},
             "method": method,
             "amount": {"total": images},
-            "classifier": {"steps": 100},
+            "classifier": {"steps": size.learning},
             "max_attempts": 8,
             **changes,
         }
@@ -54,7 +54,7 @@ class Jobs:
     @contextmanager
     def repainting(cls, size: Size) -> Iterator[Self]:
         """Those that repaint objects, with every filter that a spec for this would have."""
-        method = {**REPAINT, "steps": size.steps, "inversion": {"images": 40, "steps": size.inversion, "batch": 8}}
+        method = {**REPAINT, "steps": size.steps, "inversion": {"images": 40, "steps": size.learning, "batch": 8}}
         with tempfile.TemporaryDirectory() as folder:
             yield cls(size, Path(folder), method, size.count, filters=FILTERS)
 

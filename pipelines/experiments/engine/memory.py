@@ -32,7 +32,7 @@ def generate(checkpoint: str, capacity: int, count: int) -> None:
 
     document = {
         "name": "memory",
-        "source": {"type": "spurious", "train": 8, "validation": 4, "test": 4},
+        "source": {"type": "spurious", "train": 20, "validation": 8, "test": 8},
         "models": {"text_to_image": checkpoint},
         "method": {"type": "text_to_image", "steps": 1, "guidance": 1},
         "amount": {"total": count},
@@ -49,13 +49,18 @@ def peak_memory(size: Size, progress: Progress) -> Measurement:
     """The peak of few images over that of many: 1 where memory does not grow."""
     stage, peaks = progress.stage("peak memory", sum(size.memory)), dict[str, float]()
     for count in size.memory:
-        command = [sys.executable, "-m", "pipelines.experiments.engine.memory"]
-        arguments = [size.checkpoint, str(size.capacity), str(count)]
-        done = subprocess.run([*command, *arguments], stdout=subprocess.PIPE, text=True, check=True)
-        peaks[str(count)] = float(done.stdout.split()[-1])
+        peaks[str(count)] = peak_of(size, count)
         stage(count)
     few, many = peaks.values()
     return Measurement({"peak_memory": few / many}, figures={"peak_memory_mib": peaks})
+
+
+def peak_of(size: Size, count: int) -> float:
+    """Of a process that runs a job of so many images."""
+    command = [sys.executable, "-m", "pipelines.experiments.engine.memory"]
+    arguments = [size.checkpoint, str(size.capacity), str(count)]
+    done = subprocess.run([*command, *arguments], stdout=subprocess.PIPE, text=True, check=True)
+    return float(done.stdout.split()[-1])
 
 
 if __name__ == "__main__":

@@ -24,14 +24,17 @@ class Size:
     count: int = 96  # requests of an arm, and planned images of a job
     capacity: int = 32  # requests in the engine's batch, and in one of diffusers'
     steps: int = 20  # of the full schedule
-    inversion: int = 60  # optimisation steps of the job's tokens
+    learning: int = 80  # optimisation steps of the job's tokens and of its judge
+    train: int = 200  # images that the job learns from, and repaints
     stream: int = 2000  # requests that occupancy is measured over
     capacities: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)  # of which throughput is measured
     memory: tuple[int, int] = (100, 10_000)  # images of which peak memory is measured
     loras: int = 100
 
 
-QUICK = Size(rounds=1, count=16, capacity=8, steps=4, inversion=4, stream=100, capacities=(1, 4), memory=(20, 100), loras=10)
+QUICK = Size(
+    rounds=1, count=16, capacity=8, steps=4, learning=4, train=20, stream=100, capacities=(1, 4), memory=(20, 100), loras=10
+)
 
 
 @dataclass(frozen=True)
