@@ -19,6 +19,7 @@ from pipelines.records import PlannedImage, Request
 from pipelines.version import generation, shard
 
 DROPPED = 0.5  # share of the images
+BESIDE = ", beside"  # ends the names of parts that run in a thread of their own
 
 
 class Stopwatch:
@@ -45,18 +46,18 @@ class Stopwatch:
 
 @contextmanager
 def profiled(job: Job) -> Iterator[dict[str, float]]:
-    """Seconds of the job's parts inside the block. What is "beside" runs in a thread of its own."""
+    """Seconds of the job's parts inside the block."""
     watch = Stopwatch()
     with ExitStack() as stack:
         for owner, function, name in (
-            (job.method, "requests", "requests, beside"),
+            (job.method, "requests", f"requests{BESIDE}"),
             (generation, "result", "waiting for requests and verdicts"),
             (Admission, "admit", "engine"),
             (job.engine, "tick", "engine"),
             (job.engine, "decode", "engine"),
             *((filter_, "judge", f"judging: {name}") for name, filter_ in job.panel.filters.items()),
             (Comparisons, "judge", "judging: comparisons"),
-            (shard, "write_shard", "writing, beside"),
+            (shard, "write_shard", f"writing{BESIDE}"),
             (shard, "result", "waiting for writing"),
         ):
             stack.enter_context(watch.on(owner, function, name))
@@ -93,7 +94,8 @@ def job_vs_engine(size: Size, progress: Progress) -> Measurement:
                 began = time.perf_counter()
                 counts = run(job)
                 seconds["job"].append(time.perf_counter() - began)
-            parts.append(dict(spent))
+            rest = seconds["job"][-1] - sum(value for name, value in spent.items() if not name.endswith(BESIDE))
+            parts.append({**spent, "rest": rest})
             stage(1)
             began = time.perf_counter()
             images = sum(1 for _ in engine.run(requests))

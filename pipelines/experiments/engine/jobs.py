@@ -18,6 +18,7 @@ from pipelines.store.object_store import Store
 from pipelines.vision.models import Models
 
 REPAINT = {"type": "spurious_removal", "superclass": "shoe", "strength": 0.87, "guidance": 3, "solver": "ddim"}
+ATTEMPTS = 6
 FILTERS = [{"type": name} for name in ("quality", "near_duplicate", "label_agreement", "attribution")]
 
 
@@ -44,7 +45,6 @@ class Jobs:
             "method": method,
             "amount": {"total": images},
             "classifier": {"steps": size.learning},
-            "max_attempts": 8,
             **changes,
         }
         self.spec, self.store, self.numbers = parse(document), Store.open(folder), count(1)
@@ -56,7 +56,7 @@ class Jobs:
         """Those that repaint objects, with every filter that a spec for this would have."""
         method = {**REPAINT, "steps": size.steps, "inversion": {"images": 40, "steps": size.learning, "batch": 8}}
         with tempfile.TemporaryDirectory() as folder:
-            yield cls(size, Path(folder), method, size.count, filters=FILTERS)
+            yield cls(size, Path(folder), method, size.count, filters=FILTERS, max_attempts=ATTEMPTS)
 
     def ready(self, spec: VersionSpec | None = None, dropping: float = 0.0) -> Job:
         """The next version, planned and learned; a share of its images is dropped by chance."""

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from pipelines.experiments.engine.timing import Measurement, Size
+from pipelines.parallel import permanent
 from pipelines.progress import Progress, Silent, quiet
 
 STATUS = Path("/proc/self/status")
@@ -64,6 +65,7 @@ def peak_of(size: Size, count: int) -> float:
 
 
 if __name__ == "__main__":
-    quiet()
+    with permanent():
+        quiet()
     generate(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
     print(peak())
