@@ -76,6 +76,7 @@ def conditions(size: Size) -> dict[str, Any]:
             "processor": platform.processor() or platform.machine(),
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
+            "load": round(os.getloadavg()[0], 1),  # processes that wanted a core in the minute before
         },
         "versions": {
             "python": platform.python_version(),
