@@ -1,1 +1,1 @@
-"""Measuring the methods: benchmarks and ablations."""
+"""Measuring the methods and the engine: benchmarks and ablations."""

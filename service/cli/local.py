@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from pipelines.errors import SpecError
 from pipelines.spec import Machine, Precision, load
 from service.cli.output import console, percent, print_summary, write_json
 
-bench_app = typer.Typer(help="Measure what the methods are worth.", no_args_is_help=True)
+bench_app = typer.Typer(help="Measure what the methods are worth, and how fast the engine is.", no_args_is_help=True)
 
 
 @contextmanager
@@ -128,3 +129,34 @@ def bench_methods(
             share = report["gap_closed"][name].get(arm)
             table.add_row(arm, cell(figure), "" if share is None else f"{share:.0%}")
         console.print(table)
+
+
+@bench_app.command("engine")
+def bench_engine(
+    json_file: Annotated[Path, typer.Option("--json", help="File for the results, written after each measurement.")],
+    rounds: Annotated[int | None, typer.Option(min=1, help="Rounds that medians are of; 5 if not given.")] = None,
+    count: Annotated[int | None, typer.Option(min=8, help="Images of an arm and of a job; 96 if not given.")] = None,
+    capacity: Annotated[int | None, typer.Option(min=1, help="Images denoised at a time; 32 if not given.")] = None,
+    checkpoint: Annotated[str, typer.Option(help="A Stable Diffusion checkpoint: path, hub id, or 'builtin'.")] = "builtin",
+    only: Annotated[str, typer.Option(help="Which ratios, comma-separated; all if not given.")] = "",
+    quick: Annotated[bool, typer.Option(help="One round, few images and steps: shows that everything runs.")] = False,
+) -> None:
+    """Measure the engine beside diffusers and its limit, a job beside its engine, and what savings are worth."""
+    from pipelines.progress import bars
+
+    write_json(json_file, "", "a")  # or fail now, not after an hour
+    with bars() as progress:
+        from pipelines.experiments.engine.bench import GOALS, NAMES, bench
+        from pipelines.experiments.engine.timing import QUICK, Size
+
+        given: dict[str, Any] = {"rounds": rounds, "count": count, "capacity": capacity, "checkpoint": checkpoint}
+        size = replace(QUICK if quick else Size(), **{name: value for name, value in given.items() if value is not None})
+        report: dict[str, Any] = {}
+        for report in bench(only.split(",") if only else NAMES, size, progress):
+            write_json(json_file, json.dumps(report, indent=1) + "\n")
+    table = Table("ratio", "measured", "at least")
+    for name, value in report["ratios"].items():
+        table.add_row(name, f"{value:.2f}", f"{GOALS[name]:.2f}" if name in GOALS else "")
+    for capacity_, rate in report.get("images_per_second", {}).items():
+        table.add_row(f"images/s, capacity {capacity_}", f"{rate:.1f}", "")
+    console.print(table)
