@@ -7,6 +7,7 @@ What is dropped comes back before new images do, and a shard begins before the o
 runs empty once, at the end.
 """
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
@@ -52,7 +53,10 @@ class ShardQueue:
         self.lag = 0 if isinstance(judges, Foreground) else LAG
         self.unfinished: dict[int, Attempts] = {}  # shards, by the indices of their images
         self.chunks = self.planned(shards)
-        self.reading: deque[Future[list[Request]]] = deque()
+        self.reading: list[
+            tuple[int, Future[list[Request]]]
+        ] = []  # by attempt, in the order they are taken
+        self.begun = False  # whether all planned images have their first requests
         self.ready: deque[Request] = deque()
         self.judging: deque[Future[Judged]] = deque()
         self.done: list[Attempts] = []
@@ -71,8 +75,7 @@ class ShardQueue:
         while len(self.ready) < count:
             self.read_ahead()
             if self.reading:
-                requests: list[Request] = result(self.reading.popleft())
-                self.ready.extend(requests)
+                self.ready += result(self.reading.pop(0)[1])
             elif wait and not self.ready and self.judging:
                 self.deliver(len(self.judging) - 1)
             else:
@@ -80,8 +83,19 @@ class ShardQueue:
         return [self.ready.popleft() for _ in range(min(count, len(self.ready)))]
 
     def read_ahead(self) -> None:
-        while len(self.reading) < AHEAD and (chunk := next(self.chunks, None)):
-            self.reading.append(self.reader.submit(self.method.requests, chunk, 0))
+        while len(self.reading) < AHEAD and not self.begun:
+            chunk = next(self.chunks, None)
+            if chunk is None:
+                self.begun = True
+            else:
+                self.reading.append((0, self.reader.submit(self.method.requests, chunk, 0)))
+
+    def read_again(self, chunk: list[PlannedImage], attempt: int) -> None:
+        """Before what is new, so that shards are done; but where nothing new will come, after it: at last attempts alone
+        should be left, of which no more come, as the batch runs empty."""
+        future = self.reader.submit(self.method.requests, chunk, attempt)
+        place = bisect_right(self.reading, attempt, key=itemgetter(0)) if self.begun else 0
+        self.reading.insert(place, (attempt, future))
 
     def give(self, candidates: list[Candidate]) -> None:
         """Have candidates judged."""
@@ -109,7 +123,7 @@ class ShardQueue:
             judged = result(self.judging.popleft())
             for attempt, images in groupby(sorted(judged.again, key=itemgetter(1)), key=itemgetter(1)):
                 chunk = [image for image, _ in images]
-                self.reading.appendleft(self.reader.submit(self.method.requests, chunk, attempt))
+                self.read_again(chunk, attempt)
             self.settled += judged.settled
             for shard in judged.done:
                 for number in shard.planned:

@@ -153,7 +153,7 @@ def test_requests_are_prepared_a_few_at_a_time(resources: Resources) -> None:
     with Background("read") as reader, Foreground() as judges:
         queue = ShardQueue(Counting(), panel, shards, 4, reader, judges)  # type: ignore[arg-type]
         first = queue.take(1, wait=True)
-        result(queue.reading[-1])
+        result(queue.reading[-1][1])
         assert prepared == [4, 4]
         rest = queue.take(100, wait=False)
     assert [request.index for request in first + rest] == list(plan.indices(0))
