@@ -7,7 +7,7 @@ What is dropped comes back before new images do, and a shard begins before the o
 runs empty once, at the end.
 """
 
-from bisect import bisect_right
+from bisect import insort
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
@@ -26,6 +26,7 @@ from pipelines.tensors import choose_device
 from pipelines.version.attempts import Attempts
 
 AHEAD = 2  # batches of requests that are prepared in advance
+ENDING = 4  # batches of planned images that are left when further attempts no longer come first
 LAG = 2  # batches of candidates that are judged beside the denoising: always as many, so that it is deterministic
 
 
@@ -46,17 +47,23 @@ class ShardQueue:
     """
 
     def __init__(
-        self, method: Method, panel: Panel, shards: Iterable[Attempts], ahead: int, reader: Background, judges: Background
+        self,
+        method: Method,
+        panel: Panel,
+        shards: Iterable[Attempts],
+        total: int,
+        ahead: int,
+        reader: Background,
+        judges: Background,
     ) -> None:
-        """`ahead` images are prepared at a time."""
+        """`total` is how many images the shards have; `ahead` are prepared at a time."""
         self.method, self.panel, self.ahead, self.reader, self.judges = method, panel, ahead, reader, judges
+        self.new = total  # images without a request
         self.lag = 0 if isinstance(judges, Foreground) else LAG
         self.unfinished: dict[int, Attempts] = {}  # shards, by the indices of their images
         self.chunks = self.planned(shards)
-        self.reading: list[
-            tuple[int, Future[list[Request]]]
-        ] = []  # by attempt, in the order they are taken
-        self.begun = False  # whether all planned images have their first requests
+        self.first: deque[Future[list[Request]]] = deque()  # attempts at planned images, being prepared
+        self.again: list[tuple[int, Future[list[Request]]]] = []  # further attempts, by their number
         self.ready: deque[Request] = deque()
         self.judging: deque[Future[Judged]] = deque()
         self.done: list[Attempts] = []
@@ -74,8 +81,8 @@ class ShardQueue:
         self.deliver(self.lag)
         while len(self.ready) < count:
             self.read_ahead()
-            if self.reading:
-                self.ready += result(self.reading.pop(0)[1])
+            if reading := self.next():
+                self.ready += result(reading)
             elif wait and not self.ready and self.judging:
                 self.deliver(len(self.judging) - 1)
             else:
@@ -83,19 +90,16 @@ class ShardQueue:
         return [self.ready.popleft() for _ in range(min(count, len(self.ready)))]
 
     def read_ahead(self) -> None:
-        while len(self.reading) < AHEAD and not self.begun:
-            chunk = next(self.chunks, None)
-            if chunk is None:
-                self.begun = True
-            else:
-                self.reading.append((0, self.reader.submit(self.method.requests, chunk, 0)))
+        while len(self.first) < AHEAD and (chunk := next(self.chunks, None)):
+            self.new -= len(chunk)
+            self.first.append(self.reader.submit(self.method.requests, chunk, 0))
 
-    def read_again(self, chunk: list[PlannedImage], attempt: int) -> None:
-        """Before what is new, so that shards are done; but where nothing new will come, after it: at last attempts alone
-        should be left, of which no more come, as the batch runs empty."""
-        future = self.reader.submit(self.method.requests, chunk, attempt)
-        place = bisect_right(self.reading, attempt, key=itemgetter(0)) if self.begun else 0
-        self.reading.insert(place, (attempt, future))
+    def next(self) -> Future[list[Request]] | None:
+        """Further attempts come first, so that shards are done; but last towards the end: the batch is to run empty with last
+        attempts, of which no others come."""
+        if self.again and not (self.first and self.new <= ENDING * self.ahead):
+            return self.again.pop(0)[1]
+        return self.first.popleft() if self.first else None
 
     def give(self, candidates: list[Candidate]) -> None:
         """Have candidates judged."""
@@ -123,7 +127,7 @@ class ShardQueue:
             judged = result(self.judging.popleft())
             for attempt, images in groupby(sorted(judged.again, key=itemgetter(1)), key=itemgetter(1)):
                 chunk = [image for image, _ in images]
-                self.read_again(chunk, attempt)
+                insort(self.again, (attempt, self.reader.submit(self.method.requests, chunk, attempt)), key=itemgetter(0))
             self.settled += judged.settled
             for shard in judged.done:
                 for number in shard.planned:
@@ -151,7 +155,7 @@ def generate(
     stage = resources.progress.stage("generate", total)
     on_cores = choose_device(resources.models.machine.device).type == "cpu"
     with Background("read") as reader, Foreground() if on_cores else Background("judge") as judges:
-        queue = ShardQueue(method, panel, shards, engine.capacity, reader, judges)
+        queue = ShardQueue(method, panel, shards, total, engine.capacity, reader, judges)
         for candidates in engine.batches(queue):
             queue.give(candidates)
             stage(queue.take_settled())

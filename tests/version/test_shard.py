@@ -12,7 +12,7 @@ from pipelines.engine.requests import RequestQueue
 from pipelines.filters import Panel
 from pipelines.learning.resources import Resources
 from pipelines.methods import open_method
-from pipelines.records import Candidate, Request, Sample, Verdict
+from pipelines.records import Candidate, Quota, Request, Sample, Verdict
 from pipelines.store import keys
 from pipelines.store.object_store import Store
 from pipelines.version import rows
@@ -112,8 +112,17 @@ def test_only_what_was_dropped_is_made_again(resources: Resources) -> None:
     made(resources, painter)
     attempts = Counter(index for index, _ in painter.seen)
     assert attempts == {i: 3 if i % 3 == 1 else 2 if i % 2 == 0 else 1 for i in range(18)}
-    assert painter.seen[:4] == [(0, 0), (1, 0), (2, 0), (3, 0)]
-    assert painter.seen.index((0, 1)) < painter.seen.index((17, 0)), "what is dropped comes back before the last are made"
+
+
+def test_what_is_dropped_comes_back_first_and_towards_the_end_last(resources: Resources) -> None:
+    """In between, so that shards are done; at last, so that the batch runs empty with attempts that are followed by none."""
+    painter = Painter(sometimes)
+    plan = Plan("", "", (Quota("boot", None, 100),), 50)
+    assert [shard.number for shard in made(resources, painter, plan=plan)] == [0, 1]
+    assert painter.seen.index((0, 1)) < 12
+    attempts = [attempt for _, attempt in painter.seen]
+    assert attempts[-12:] == sorted(attempts[-12:])
+    assert attempts[-4:] == [2] * 4
 
 
 def test_a_place_is_filled_once_at_most_and_stays_empty_after_the_last_attempt(resources: Resources) -> None:
@@ -151,9 +160,9 @@ def test_requests_are_prepared_a_few_at_a_time(resources: Resources) -> None:
     plan, panel = planned(resources), Panel(resources)
     shards = [Attempts(0, plan.shard(0), 3, panel.comparisons())]
     with Background("read") as reader, Foreground() as judges:
-        queue = ShardQueue(Counting(), panel, shards, 4, reader, judges)  # type: ignore[arg-type]
+        queue = ShardQueue(Counting(), panel, shards, plan.planned, 4, reader, judges)  # type: ignore[arg-type]
         first = queue.take(1, wait=True)
-        result(queue.reading[-1][1])
+        result(queue.first[-1])
         assert prepared == [4, 4]
         rest = queue.take(100, wait=False)
     assert [request.index for request in first + rest] == list(plan.indices(0))
