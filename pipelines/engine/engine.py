@@ -3,6 +3,9 @@
 Requests differ in strength, hence in steps, and in guidance. A fixed batch would wait for its slowest; here every row has
 its own latents, place in its schedule, prompt and mask. A tick packs all rows into one forward of the denoiser, moves each
 by its own solver step, and gives the places of finished rows to the next requests of the stream.
+
+With a cache interval N, ticks come in turns of N: the first runs the UNet whole and keeps its deep features, the others take
+them. Requests become rows before a first one alone, so that what a row becomes is not a matter of the others.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,8 +16,10 @@ import torch
 from torch import Tensor
 
 from pipelines.backbones.backbone import Backbone
+from pipelines.backbones.feature_cache import FeatureCache
 from pipelines.backbones.schedule import add_noise
 from pipelines.engine.batch import Batch
+from pipelines.engine.caching import RowFeatures, caching
 from pipelines.engine.capacity import Capacity
 from pipelines.engine.guidance import guide
 from pipelines.engine.requests import Listed, RequestQueue
@@ -30,9 +35,11 @@ NOT_FINITE = "engine: pixels that are no numbers; another precision may help: bf
 class Engine:
     """Runs requests on one backbone, `capacity` at a time: that bounds its memory, whatever the length of the stream."""
 
-    def __init__(self, backbone: Backbone, capacity: int = 32) -> None:
-        self.backbone = backbone
+    def __init__(self, backbone: Backbone, capacity: int = 32, cache_interval: int = 1) -> None:
+        """Deep features are computed in every `cache_interval`th tick. Raises ModelError above 1 for what is no UNet."""
+        self.backbone, self.cache_interval = backbone, cache_interval
         self.fitting = Capacity(capacity)
+        self.cache = FeatureCache(backbone.denoiser) if cache_interval > 1 else None
 
     @property
     def capacity(self) -> int:
@@ -47,35 +54,41 @@ class Engine:
     def batches(self, queue: RequestQueue) -> Iterator[list[Candidate]]:
         """Yield the candidates that are decoded together; more requests may be queued for each before the next are asked
         for."""
-        stream = Stream(self.backbone, self.fitting, queue)
+        stream, phase = Stream(self.backbone, self.fitting, queue), 0
         while not stream.ended:
-            if failures := stream.fill():
+            if phase == 0 and (failures := stream.fill()):
                 yield failures
             for batch in stream.batches.values():
+                batch.features = batch.features if phase else []
                 self.tick(batch)
             for done, latents in stream.finished():
                 yield self.decode(done, latents)
+            phase = (phase + 1) % self.cache_interval if stream.batches else 0
 
     def tick(self, batch: Batch) -> None:
         """One forward of the denoiser for all rows, one solver step for each."""
         t, level, weights, level_kept = batch.next_step()
-        prediction = self.fitting.map(partial(self.predict, batch, t), len(batch))
+        computed = list[RowFeatures]()
+        prediction = self.fitting.map(partial(self.predict, batch, t, computed), len(batch))
+        batch.features = batch.features or computed
         x0 = predicted_x0(batch.x, prediction, level, self.backbone.schedule.prediction)
         x = advance(batch.x, x0, batch.x0_previous, weights)
         if batch.masked and not self.backbone.inpainting:
             x = batch.mask * x + (1 - batch.mask) * add_noise(batch.x0, batch.eps, level_kept)
         batch.advance(x, x0)
 
-    def predict(self, batch: Batch, t: Tensor, part: slice) -> Tensor:
-        """The guided prediction of some rows.
+    def predict(self, batch: Batch, t: Tensor, computed: list[RowFeatures], part: slice) -> Tensor:
+        """The guided prediction of some rows; their deep features, where the forward computes them, are appended.
 
-        Of classifier-free guidance, guided rows run twice; elsewhere the scale is an input of the denoiser.
+        Of classifier-free guidance, guided rows run twice; elsewhere the scale is an input of the denoiser. Rows that are
+        to be guided before deep features are computed again run twice already.
         """
         rows, t = batch.rows(range(part.start, part.stop)), t[part]
         x = rows.x if rows.inpainting_channels is None else torch.cat([rows.x, rows.inpainting_channels], dim=1)
-        conditioning = rows.conditioning()
+        conditioning = rows.conditioning(ahead=1 if rows.features else self.cache_interval)
         guided, scale = conditioning.guided, conditioning.scale
-        with self.backbone.loras.of_rows(conditioning.loras):
+        features = caching(self.cache, rows.features, len(rows), conditioning.twice, computed)
+        with self.backbone.loras.of_rows(conditioning.loras), features:
             prediction = self.backbone.predict(
                 torch.cat([x, x[guided]]),
                 torch.cat([t, t[guided]]),

@@ -94,6 +94,13 @@ class Asked(Strict):
         description="How a step follows from a prediction: DDIM (arXiv 2010.02502), or DPM-Solver++(2M) (arXiv 2211.01095), "
         "which needs fewer steps; auto: the latter where the checkpoint's scheduler is it, and Euler's method of a flow.",
     )
+    cache_interval: int = Field(
+        1,
+        ge=1,
+        le=10,
+        description="A UNet's deep features are computed in every so many steps, and kept between (DeepCache, arXiv "
+        "2312.00858): 2 takes about half the time, and details change; 1: in every step. It should divide `steps`.",
+    )
 
     @property
     def repaints_a_part(self) -> bool:
