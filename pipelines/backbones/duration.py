@@ -1,7 +1,9 @@
 """About how long the denoising of a version takes, from the speed of the engine where it was measured."""
 
 from dataclasses import dataclass
+from math import ceil
 
+from pipelines.backbones.cached_steps import cost
 from pipelines.backbones.families import STABLE_DIFFUSION, STABLE_DIFFUSION_XL
 from pipelines.backbones.inspection import Inspection
 from pipelines.spec import ImageVariation, SpuriousRemoval, VersionSpec
@@ -20,7 +22,6 @@ class Pace:
 # The guide "Real checkpoints": `python -m tests.benchmarks.gpu OUT --speed`, in bf16.
 H100 = "an NVIDIA H100"
 PACES = ((STABLE_DIFFUSION_XL, Pace(0.0193, 1024, H100)), (STABLE_DIFFUSION, Pace(0.0033, 512, H100)))
-RECALLED = 0.08  # of a forward is left where deep features are kept: Stable Diffusion 1's share of operations, at most
 BUNDLED_PACE = Pace(0.0033, 64, "two CPU cores")
 
 
@@ -32,16 +33,19 @@ def pace_of(name: str, inspection: Inspection) -> Pace | None:
 
 
 def rows_per_image(spec: VersionSpec) -> float:
-    """Whole rows of the denoiser that an image takes: its share of the steps, twice where it is guided."""
+    """Whole rows of the denoiser that an image takes: its share of the steps, twice where it is guided, and little where it
+    keeps deep features."""
     method, strengths = spec.method, [1.0]
     if isinstance(method, SpuriousRemoval):
         strengths = [method.strength]
     elif isinstance(method, ImageVariation):
         strengths = list(method.strengths)
     low, high = method.guidance_interval if method.guidance > 1 else (0.0, 0.0)
-    shares = [strength + max(0.0, high - max(low, 1 - strength)) for strength in strengths]
-    computed = 1 / method.cache_interval
-    return method.steps * sum(shares) / len(shares) * (computed + RECALLED * (1 - computed))
+    shares = [
+        (strength + max(0.0, high - max(low, 1 - strength))) * cost(ceil(method.steps * strength), method.cache_interval)
+        for strength in strengths
+    ]
+    return method.steps * sum(shares) / len(shares)
 
 
 def duration(spec: VersionSpec, planned: int, inspection: Inspection) -> str | None:

@@ -1,7 +1,7 @@
 """The engine's batch: requests being denoised, a row of every tensor for each, at its own step of its own schedule."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from pipelines.backbones.prompt_embeds import PromptEmbeds
 from pipelines.backbones.schedule import Levels, Step
-from pipelines.engine.caching import RowFeatures
+from pipelines.engine.caching import RowCache
 from pipelines.records import Request
 from pipelines.tensors import mask_tensor
 
@@ -48,7 +48,7 @@ class Batch:
     negative_embeds: PromptEmbeds | None  # of negative prompts; None where guidance is an input of the denoiser
     image_embeds: Tensor | None  # (n, width), zeros where a request has no image prompt; None where none has
     inpainting_channels: Tensor | None  # (n, 1 + c, h, w): what an inpainting denoiser takes beside the latents
-    features: list[RowFeatures] = field(default_factory=list)  # of each row; none: the next tick computes them
+    caches: list[RowCache]  # of each row; unused without a cache interval
     last: Conditioning | None = None  # of the step before
 
     def __len__(self) -> int:
@@ -66,14 +66,13 @@ class Batch:
         return torch.tensor(values, device=self.x.device, dtype=torch.float32) if any(values) else None
 
     def conditioning(self, ahead: int = 1) -> Conditioning:
-        """Of the next step: the last one's, where guidance is the same. Rows are predicted twice that are guided in any of so
-        many next steps."""
+        """Of the next step: the last one's, where guidance is the same. Rows that are guided in any of the next `ahead`
+        steps are predicted twice."""
         scales = [
             [scale_of(request, step) for step in steps[:ahead]]
             for request, steps in zip(self.requests, self.steps, strict=True)
         ]
-        guidance = tuple(now for now, *_ in scales)
-        classifier_free = self.negative_embeds is not None
+        guidance, classifier_free = tuple(scale for scale, *_ in scales), self.negative_embeds is not None
         twice = tuple(number for number, row in enumerate(scales) if max(row) > 1) if classifier_free else ()
         if self.last is None or (self.last.guidance, self.last.twice) != (guidance, twice):
             self.last = self.new_conditioning(guidance, twice)
@@ -129,12 +128,12 @@ class Batch:
             None if self.negative_embeds is None else self.negative_embeds.rows(index),
             None if self.image_embeds is None else self.image_embeds[index],
             None if self.inpainting_channels is None else self.inpainting_channels[index],
-            [self.features[number] for number in numbers] if self.features else [],
+            [self.caches[number] for number in numbers],
         )
 
     @classmethod
     def cat(cls, parts: Sequence["Batch"]) -> "Batch":
-        """The rows of all parts, one after the other, without deep features."""
+        """The rows of all parts, one after the other."""
         if len(parts) == 1:
             return parts[0]
         longest = max(part.schedule.shape[1] for part in parts)
@@ -153,6 +152,7 @@ class Batch:
             PromptEmbeds.cat(negative) if negative else None,
             joined([part.image_embeds for part in parts], [len(part) for part in parts]),
             joined([part.inpainting_channels for part in parts], [len(part) for part in parts]),
+            [cache for part in parts for cache in part.caches],
         )
 
 

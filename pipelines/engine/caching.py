@@ -1,30 +1,48 @@
-"""Deep features of the rows of a batch, from one tick for the next ones: see `backbones.feature_cache`."""
+"""Deep features of a row, from some of its steps for those between: see `backbones.feature_cache`.
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+They are extrapolated from the last two steps that computed them (TaylorSeer, Liu et al. 2025, arXiv 2503.06923, to first
+order).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from pipelines.backbones.feature_cache import FeatureCache
-
-RowFeatures = tuple[Tensor, ...]  # (c, h, w), and once more of a row that is predicted twice
+from pipelines.backbones.cached_steps import computes
 
 
-@contextmanager
-def caching(
-    cache: FeatureCache | None, features: Sequence[RowFeatures], rows: int, twice: Sequence[int], computed: list[RowFeatures]
-) -> Iterator[None]:
-    """Inside the block a forward is of so many rows, then of those predicted twice again. It takes their features; where
-    there are none, it appends those that it computes to `computed`. Without a cache it does neither."""
-    if cache is None:
-        yield
-    elif features:
-        with cache.recalling(torch.stack([*(row[0] for row in features), *(features[row][1] for row in twice)])):
-            yield
-    else:
-        with cache.recording() as recorder:
-            yield
-            assert recorder.features is not None, "the forward has run"
-            deep, places = recorder.features, {row: rows + place for place, row in enumerate(twice)}
-        computed += [(deep[row], deep[places[row]]) if row in places else (deep[row],) for row in range(rows)]
+@dataclass
+class RowCache:
+    step: int = 0  # of the row, the next
+    kept: list[tuple[int, tuple[Tensor, ...]]] = field(default_factory=list)
+    """The last two steps that computed deep features, and these, (c, h, w): of the row, and where it was predicted twice of
+    the unconditional prediction."""
+
+    def due(self, interval: int) -> bool:
+        """Whether the next step computes deep features."""
+        return computes(self.step, interval)
+
+    def keep(self, *features: Tensor) -> None:
+        self.kept = [*self.kept[-1:], (self.step, features)]
+
+
+def keep(caches: Sequence[RowCache], twice: Sequence[int], features: Tensor) -> None:
+    """Deep features of rows, (n, c, h, w), then of those that were predicted twice again."""
+    conditional, unconditional = features[: len(caches)], dict(zip(twice, features[len(caches) :], strict=True))
+    for row, cache in enumerate(caches):
+        cache.keep(conditional[row], *([unconditional[row]] if row in unconditional else []))
+
+
+def forecast(caches: Sequence[RowCache], twice: Sequence[int]) -> Tensor:
+    """What `keep` was given, at the rows' next steps: a line through the last two, or the last where there is no other."""
+    before, now, weights = list[Tensor](), list[Tensor](), list[float]()
+    for row, prediction in [*((row, 0) for row in range(len(caches))), *((row, 1) for row in twice)]:
+        cache = caches[row]
+        (first, older), (last, newer) = cache.kept
+        now.append(newer[prediction])
+        before.append(older[prediction] if prediction < len(older) else newer[prediction])
+        weights.append((cache.step - first) / (last - first))
+    end = torch.stack(now)
+    return torch.lerp(torch.stack(before), end, torch.tensor(weights).to(end).view(-1, 1, 1, 1))
