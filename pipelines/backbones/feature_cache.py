@@ -1,6 +1,6 @@
 """Deep features of a UNet, kept from some steps for others (DeepCache, Ma et al. 2024, arXiv 2312.00858).
 
-They change little from step to step. The last layer of the UNet takes them, beside the output of the first convolution,
+They change little, and evenly, from step to step. The last layer of the UNet takes them, beside the output of the first convolution,
 which a skip connection leads past all that lies between: where features are recalled, those two are run alone.
 """
 
@@ -26,12 +26,6 @@ class Recorder(nn.Module):
     def forward(self, x: Tensor, time_embedding: Tensor) -> Any:
         self.features = x[:, : -self.skip_channels].clone()
         return self.resnet(x, time_embedding)
-
-    def taken(self) -> Tensor:
-        """The features of the last forward, which the recorder then has no more."""
-        features, self.features = self.features, None
-        assert features is not None, "a forward has run"
-        return features
 
 
 class Recall(nn.Module):
@@ -67,7 +61,7 @@ class FeatureCache:
         try:
             yield self.recorder
         finally:
-            resnets[-1] = self.recorder.resnet
+            resnets[-1], self.recorder.features = self.recorder.resnet, None
 
     @contextmanager
     def recalling(self, features: Tensor) -> Iterator[None]:

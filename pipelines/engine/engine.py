@@ -65,7 +65,7 @@ class Engine:
                 yield self.decode(done, latents)
 
     def tick(self, batch: Batch) -> None:
-        """One forward of the denoiser for all rows, one solver step for each."""
+        """A prediction of the denoiser for all rows, one solver step for each."""
         t, level, weights, level_kept = batch.next_step()
         prediction = self.predict(batch, t)
         x0 = predicted_x0(batch.x, prediction, level, self.backbone.schedule.prediction)
@@ -75,7 +75,7 @@ class Engine:
         batch.advance(x, x0)
 
     def predict(self, batch: Batch, t: Tensor) -> Tensor:
-        """The guided prediction of all rows."""
+        """The guided prediction of all rows: by one forward, or with a cache by one of the due rows, and one of the others."""
         if self.cache is None:
             return self.fitting.map(partial(self.predict_rows, batch, t), len(batch))
         prediction, due = torch.empty_like(batch.x), [cache.due(self.cache_interval) for cache in batch.caches]
@@ -119,7 +119,8 @@ class Engine:
         elif caches[0].due(self.cache_interval):
             with self.cache.recording() as recorder:
                 yield
-                keep(caches, twice, recorder.taken())
+                assert recorder.features is not None, "a forward has run"
+                keep(caches, twice, recorder.features)
         else:
             with self.cache.recalling(forecast(caches, twice)):
                 yield
