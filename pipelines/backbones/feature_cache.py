@@ -1,7 +1,7 @@
 """Deep features of a UNet, kept from some steps for others (DeepCache, Ma et al. 2024, arXiv 2312.00858).
 
-They change little, and evenly, from step to step. The last layer of the UNet takes them, beside the output of the first convolution,
-which a skip connection leads past all that lies between: where features are recalled, those two are run alone.
+They change little, and evenly, with the steps. The last layer of the UNet takes them, beside the output of the first
+convolution, which a skip connection leads past all that lies between: where features are recalled, those two run alone.
 """
 
 from collections.abc import Iterator
@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from copy import copy
 from typing import Any
 
+import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from pipelines.errors import ModelError
+
+NOTHING = torch.empty(0)
 
 
 class Recorder(nn.Module):
@@ -20,8 +23,7 @@ class Recorder(nn.Module):
 
     def __init__(self, resnet: nn.Module, skip_channels: int) -> None:
         super().__init__()
-        self.resnet, self.skip_channels = resnet, skip_channels
-        self.features: Tensor | None = None
+        self.resnet, self.skip_channels, self.features = resnet, skip_channels, NOTHING
 
     def forward(self, x: Tensor, time_embedding: Tensor) -> Any:
         self.features = x[:, : -self.skip_channels].clone()
@@ -33,9 +35,9 @@ class Recall(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.features: Tensor | None = None
+        self.features = NOTHING
 
-    def forward(self, x: Tensor, time_embedding: Tensor) -> Tensor | None:
+    def forward(self, x: Tensor, time_embedding: Tensor) -> Tensor:
         return self.features
 
 
@@ -61,7 +63,7 @@ class FeatureCache:
         try:
             yield self.recorder
         finally:
-            resnets[-1], self.recorder.features = self.recorder.resnet, None
+            resnets[-1], self.recorder.features = self.recorder.resnet, NOTHING
 
     @contextmanager
     def recalling(self, features: Tensor) -> Iterator[None]:
@@ -74,4 +76,4 @@ class FeatureCache:
             yield
         finally:
             unet.down_blocks, unet.mid_block, unet.up_blocks = blocks
-            self.recall.features = None
+            self.recall.features = NOTHING

@@ -75,7 +75,7 @@ class Engine:
         batch.advance(x, x0)
 
     def predict(self, batch: Batch, t: Tensor) -> Tensor:
-        """The guided prediction of all rows: by one forward, or with a cache by one of the due rows, and one of the others."""
+        """The guided prediction of all rows: by one forward, with a cache by one of the due rows and one of the others."""
         if self.cache is None:
             return self.fitting.map(partial(self.predict_rows, batch, t), len(batch))
         prediction, due = torch.empty_like(batch.x), [cache.due(self.cache_interval) for cache in batch.caches]
@@ -119,7 +119,6 @@ class Engine:
         elif caches[0].due(self.cache_interval):
             with self.cache.recording() as recorder:
                 yield
-                assert recorder.features is not None, "a forward has run"
                 keep(caches, twice, recorder.features)
         else:
             with self.cache.recalling(forecast(caches, twice)):

@@ -55,7 +55,6 @@ def check_exact(backbone: Backbone, predict: Callable[[], Tensor]) -> None:
     with cache.recording() as recorder:
         assert torch.equal(predict(), plain)
         features = recorder.features
-    assert features is not None
     with cache.recalling(features):
         assert torch.allclose(predict(), plain, atol=1e-6)
     with cache.recalling(torch.zeros_like(features)):
