@@ -104,7 +104,7 @@ class Job:
 
     @cached_property
     def engine(self) -> Engine | PipelineEngine:
-        return open_engine(self.resources.painter, self.resources.models.machine.capacity)
+        return open_engine(self.resources.painter, self.resources.models.machine.capacity, self.spec.method.cache_interval)
 
     @cached_property
     def panel(self) -> Panel:

@@ -59,6 +59,7 @@ LIMITS = {
     "guidance_rescale": f"{WHOLE}, and its guidance is not rescaled; leave it out",
     "guidance_interval": f"{WHOLE}, and its guidance is on at every step; leave it out",
     "solver": f"{WHOLE}, by the solver of its own scheduler; set it to auto",
+    "cache_interval": f"{WHOLE}, every step of it; set it to 1",
     "cross_attention": f"{WHOLE}, and its attention is not read; give a CLIPSeg checkpoint, or a GroundingDINO and a SAM "
     "one joined by '+'",
     "inpainting": f"{WHOLE}, and repaints what it can by itself; leave it out",

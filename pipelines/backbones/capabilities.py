@@ -39,6 +39,8 @@ def check_capabilities(spec: VersionSpec, checkpoints: Mapping[str, Inspection])
         )
     if most is not None and method.solver == "dpmsolver++":
         raise SpecError("method.solver: the checkpoint is distilled to few steps of first order; set it to auto")
+    if most is not None and method.cache_interval > 1:
+        raise SpecError("method.cache_interval: the checkpoint is distilled to few steps that differ too much; set it to 1")
     resolution = models.resolution or base.layout.resolution
     if not resolution:
         raise SpecError(f"models.resolution: {name}, whose configuration does not say for which; give it: mostly 1024")

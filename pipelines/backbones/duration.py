@@ -1,7 +1,9 @@
 """About how long the denoising of a version takes, from the speed of the engine where it was measured."""
 
 from dataclasses import dataclass
+from math import ceil
 
+from pipelines.backbones.cached_steps import cost
 from pipelines.backbones.families import STABLE_DIFFUSION, STABLE_DIFFUSION_XL
 from pipelines.backbones.inspection import Inspection
 from pipelines.spec import ImageVariation, SpuriousRemoval, VersionSpec
@@ -31,14 +33,18 @@ def pace_of(name: str, inspection: Inspection) -> Pace | None:
 
 
 def rows_per_image(spec: VersionSpec) -> float:
-    """Rows of the denoiser that an image takes: its share of the steps, twice where it is guided."""
+    """Whole rows of the denoiser that an image takes: its share of the steps, twice where it is guided, and little where it
+    keeps deep features."""
     method, strengths = spec.method, [1.0]
     if isinstance(method, SpuriousRemoval):
         strengths = [method.strength]
     elif isinstance(method, ImageVariation):
         strengths = list(method.strengths)
     low, high = method.guidance_interval if method.guidance > 1 else (0.0, 0.0)
-    shares = [strength + max(0.0, high - max(low, 1 - strength)) for strength in strengths]
+    shares = [
+        (strength + max(0.0, high - max(low, 1 - strength))) * cost(ceil(method.steps * strength), method.cache_interval)
+        for strength in strengths
+    ]
     return method.steps * sum(shares) / len(shares)
 
 

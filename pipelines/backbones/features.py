@@ -50,6 +50,7 @@ FEATURES = {
         "method.guidance_interval", "method.guidance_interval", lambda spec: spec.method.guidance_interval != (0, 1)
     ),
     "solver": Feature("method.solver", "method.solver", lambda spec: spec.method.solver != "auto"),
+    "cache_interval": Feature("method.cache_interval", "method.cache_interval", lambda spec: spec.method.cache_interval > 1),
     "cross_attention": Feature(
         "models.segmenter: cross-attention",
         "models.segmenter",

@@ -11,6 +11,7 @@ from pipelines.backbones.prompt_embeds import PromptEmbeds
 from pipelines.backbones.schedule import Level, Levels, add_noise
 from pipelines.chance import derive
 from pipelines.engine.batch import Batch, joined, latent_mask, schedule_tensor
+from pipelines.engine.caching import RowCache
 from pipelines.engine.capacity import Capacity
 from pipelines.errors import ModelError
 from pipelines.records import Candidate, Request
@@ -95,6 +96,7 @@ class Admission:
             negative_embeds=PromptEmbeds.cat([self.negative(r.negative_prompt) for r in requests]) if guided else None,
             image_embeds=self.image_embeds(requests),
             inpainting_channels=self.inpainting_channels(requests, masks, eps) if backbone.inpainting else None,
+            caches=[RowCache() for _ in requests],
         )
 
     def noise(self, request: Request, size: tuple[int, int]) -> Tensor:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from pipelines.backbones.prompt_embeds import PromptEmbeds
 from pipelines.backbones.schedule import Levels, Step
+from pipelines.engine.caching import RowCache
 from pipelines.records import Request
 from pipelines.tensors import mask_tensor
 
@@ -21,7 +22,8 @@ class Conditioning:
 
     guidance: tuple[float, ...]  # scale of each row
     scale: Tensor  # the same, (n,), float32
-    guided: Tensor  # (m,), int64: numbers of the rows that are predicted twice
+    twice: tuple[int, ...]  # numbers of the rows that are predicted twice
+    guided: Tensor  # the same, (m,), int64
     prompt_embeds: PromptEmbeds  # (n + m)
     image_embeds: Tensor | None  # (n + m, width)
     image_scale: Tensor  # (n + m,), float32: of image prompts, 0 without one
@@ -46,6 +48,7 @@ class Batch:
     negative_embeds: PromptEmbeds | None  # of negative prompts; None where guidance is an input of the denoiser
     image_embeds: Tensor | None  # (n, width), zeros where a request has no image prompt; None where none has
     inpainting_channels: Tensor | None  # (n, 1 + c, h, w): what an inpainting denoiser takes beside the latents
+    caches: list[RowCache]  # of each row; unused without a cache interval
     last: Conditioning | None = None  # of the step before
 
     def __len__(self) -> int:
@@ -62,16 +65,21 @@ class Batch:
         values = [request.guidance_rescale for request in self.requests]
         return torch.tensor(values, device=self.x.device, dtype=torch.float32) if any(values) else None
 
-    def conditioning(self) -> Conditioning:
-        """Of the next step: the last one's, where guidance is the same."""
-        guidance = tuple(scale_of(request, steps[0]) for request, steps in zip(self.requests, self.steps, strict=True))
-        if self.last is None or self.last.guidance != guidance:
-            self.last = self.new_conditioning(guidance)
+    def conditioning(self, ahead: int = 1) -> Conditioning:
+        """Of the next step: the last one's, where guidance is the same. Rows that are guided in any of the next `ahead`
+        steps are predicted twice."""
+        scales = [
+            [scale_of(request, step) for step in steps[:ahead]]
+            for request, steps in zip(self.requests, self.steps, strict=True)
+        ]
+        guidance, classifier_free = tuple(scale for scale, *_ in scales), self.negative_embeds is not None
+        twice = tuple(number for number, row in enumerate(scales) if max(row) > 1) if classifier_free else ()
+        if self.last is None or (self.last.guidance, self.last.twice) != (guidance, twice):
+            self.last = self.new_conditioning(guidance, twice)
         return self.last
 
-    def new_conditioning(self, guidance: tuple[float, ...]) -> Conditioning:
+    def new_conditioning(self, guidance: tuple[float, ...], rows: tuple[int, ...]) -> Conditioning:
         negative, image, device = self.negative_embeds, self.image_embeds, self.x.device
-        rows = [] if negative is None else [number for number, scale in enumerate(guidance) if scale > 1]
         guided = torch.tensor(rows, device=device, dtype=torch.int64)
         prompts = [self.prompt_embeds] if negative is None or not rows else [self.prompt_embeds, negative.rows(guided)]
         twice = [*self.requests, *(self.requests[row] for row in rows)]
@@ -79,6 +87,7 @@ class Batch:
         return Conditioning(
             guidance,
             torch.tensor(guidance, device=device, dtype=torch.float32),
+            rows,
             guided,
             PromptEmbeds.cat(prompts),
             None if image is None else torch.cat([image, torch.zeros_like(image[: len(rows)])]),
@@ -119,6 +128,7 @@ class Batch:
             None if self.negative_embeds is None else self.negative_embeds.rows(index),
             None if self.image_embeds is None else self.image_embeds[index],
             None if self.inpainting_channels is None else self.inpainting_channels[index],
+            [self.caches[number] for number in numbers],
         )
 
     @classmethod
@@ -142,6 +152,7 @@ class Batch:
             PromptEmbeds.cat(negative) if negative else None,
             joined([part.image_embeds for part in parts], [len(part) for part in parts]),
             joined([part.inpainting_channels for part in parts], [len(part) for part in parts]),
+            [cache for part in parts for cache in part.caches],
         )
 
 

@@ -3,9 +3,13 @@
 Requests differ in strength, hence in steps, and in guidance. A fixed batch would wait for its slowest; here every row has
 its own latents, place in its schedule, prompt and mask. A tick packs all rows into one forward of the denoiser, moves each
 by its own solver step, and gives the places of finished rows to the next requests of the stream.
+
+With a cache interval it takes two forwards: one of the rows that compute their deep features in this step, and one, of the
+UNet's outermost layers alone, of those that forecast them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 
@@ -13,8 +17,10 @@ import torch
 from torch import Tensor
 
 from pipelines.backbones.backbone import Backbone
+from pipelines.backbones.feature_cache import FeatureCache
 from pipelines.backbones.schedule import add_noise
 from pipelines.engine.batch import Batch
+from pipelines.engine.caching import RowCache, forecast, keep
 from pipelines.engine.capacity import Capacity
 from pipelines.engine.guidance import guide
 from pipelines.engine.requests import Listed, RequestQueue
@@ -30,9 +36,11 @@ NOT_FINITE = "engine: pixels that are no numbers; another precision may help: bf
 class Engine:
     """Runs requests on one backbone, `capacity` at a time: that bounds its memory, whatever the length of the stream."""
 
-    def __init__(self, backbone: Backbone, capacity: int = 32) -> None:
-        self.backbone = backbone
+    def __init__(self, backbone: Backbone, capacity: int = 32, cache_interval: int = 1) -> None:
+        """Raises ModelError for a cache interval above 1 of a denoiser that is no UNet."""
+        self.backbone, self.cache_interval = backbone, cache_interval
         self.fitting = Capacity(capacity)
+        self.cache = FeatureCache(backbone.denoiser) if cache_interval > 1 else None
 
     @property
     def capacity(self) -> int:
@@ -57,25 +65,38 @@ class Engine:
                 yield self.decode(done, latents)
 
     def tick(self, batch: Batch) -> None:
-        """One forward of the denoiser for all rows, one solver step for each."""
+        """A prediction of the denoiser for all rows, one solver step for each."""
         t, level, weights, level_kept = batch.next_step()
-        prediction = self.fitting.map(partial(self.predict, batch, t), len(batch))
+        prediction = self.predict(batch, t)
         x0 = predicted_x0(batch.x, prediction, level, self.backbone.schedule.prediction)
         x = advance(batch.x, x0, batch.x0_previous, weights)
         if batch.masked and not self.backbone.inpainting:
             x = batch.mask * x + (1 - batch.mask) * add_noise(batch.x0, batch.eps, level_kept)
         batch.advance(x, x0)
 
-    def predict(self, batch: Batch, t: Tensor, part: slice) -> Tensor:
+    def predict(self, batch: Batch, t: Tensor) -> Tensor:
+        """The guided prediction of all rows: by one forward, with a cache by one of the due rows and one of the others."""
+        if self.cache is None:
+            return self.fitting.map(partial(self.predict_rows, batch, t), len(batch))
+        prediction, due = torch.empty_like(batch.x), [cache.due(self.cache_interval) for cache in batch.caches]
+        for numbers in (alike for now in (True, False) if (alike := [n for n, one in enumerate(due) if one == now])):
+            rows, index = batch.rows(numbers), torch.tensor(numbers, device=t.device)
+            prediction[index] = self.fitting.map(partial(self.predict_rows, rows, t[index]), len(rows))
+        for cache in batch.caches:
+            cache.step += 1
+        return prediction
+
+    def predict_rows(self, batch: Batch, t: Tensor, part: slice) -> Tensor:
         """The guided prediction of some rows.
 
-        Of classifier-free guidance, guided rows run twice; elsewhere the scale is an input of the denoiser.
+        Of classifier-free guidance, guided rows run twice; elsewhere the scale is an input of the denoiser. With a cache,
+        rows are all due, or none is; due ones run twice already that are guided in a step that takes their features.
         """
         rows, t = batch.rows(range(part.start, part.stop)), t[part]
         x = rows.x if rows.inpainting_channels is None else torch.cat([rows.x, rows.inpainting_channels], dim=1)
-        conditioning = rows.conditioning()
+        conditioning = rows.conditioning(self.cache_interval if rows.caches[0].due(self.cache_interval) else 1)
         guided, scale = conditioning.guided, conditioning.scale
-        with self.backbone.loras.of_rows(conditioning.loras):
+        with self.backbone.loras.of_rows(conditioning.loras), self.caching(rows.caches, conditioning.twice):
             prediction = self.backbone.predict(
                 torch.cat([x, x[guided]]),
                 torch.cat([t, t[guided]]),
@@ -89,6 +110,19 @@ class Engine:
             rescale = None if rows.guidance_rescale is None else rows.guidance_rescale[guided]
             prediction[guided] = guide(prediction[guided], unconditional, scale[guided], rescale)
         return prediction
+
+    @contextmanager
+    def caching(self, caches: Sequence[RowCache], twice: Sequence[int]) -> Iterator[None]:
+        """Inside the block, the forward of these rows, then of some again, keeps their deep features, or forecasts them."""
+        if self.cache is None:
+            yield
+        elif caches[0].due(self.cache_interval):
+            with self.cache.recording() as recorder:
+                yield
+                keep(caches, twice, recorder.features)
+        else:
+            with self.cache.recalling(forecast(caches, twice)):
+                yield
 
     def decode(self, requests: Sequence[Request], latents: Tensor) -> list[Candidate]:
         """Decode finished rows, and put them back into their originals.

@@ -6,6 +6,10 @@ from pipelines.engine.engine import Engine
 from pipelines.engine.whole import PipelineEngine
 
 
-def open_engine(checkpoint: Backbone | WholePipeline, capacity: int = 32) -> Engine | PipelineEngine:
+def open_engine(
+    checkpoint: Backbone | WholePipeline, capacity: int = 32, cache_interval: int = 1
+) -> Engine | PipelineEngine:
     """Of a backbone, with a batch that is refilled at every step; of a checkpoint that is run whole, without."""
-    return Engine(checkpoint, capacity) if isinstance(checkpoint, Backbone) else PipelineEngine(checkpoint, capacity)
+    if isinstance(checkpoint, Backbone):
+        return Engine(checkpoint, capacity, cache_interval)
+    return PipelineEngine(checkpoint, capacity)

@@ -44,7 +44,8 @@ def text_to_image(data: EvaluationData) -> Examples:
         method = TextToImageMethod(resources, plain)
         unfiltered = Panel(resources)
         unfiltered.filters = {}
-        engine = open_engine(resources.models.text_to_image, resources.models.machine.capacity)
+        capacity = resources.models.machine.capacity
+        engine = open_engine(resources.models.text_to_image, capacity, own.cache_interval)
         wanted = Attempts(0, plan.shard(0), 1, unfiltered.comparisons())
         for shard in generate(resources, method, engine, unfiltered, [wanted], plan.planned):
             shard.sort()

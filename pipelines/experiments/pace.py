@@ -36,7 +36,8 @@ class Pace:
 def measure(spec: VersionSpec, store: Store) -> Pace:
     """Generate a few images of a spec that learns nothing, and train its classifier for a few steps."""
     resources = Resources(spec, store, Silent())
-    method, engine = open_method(resources), open_engine(resources.painter)
+    method = open_method(resources)
+    engine = open_engine(resources.painter, cache_interval=spec.method.cache_interval)
     plan = make_plan(spec, "", "", resources.source.counts)
     planned = [plan.image(index % plan.planned) for index in range(IMAGES)]
     for _ in engine.run(method.requests(planned[:2], 0)):  # the first forward is slower

@@ -94,6 +94,13 @@ class Asked(Strict):
         description="How a step follows from a prediction: DDIM (arXiv 2010.02502), or DPM-Solver++(2M) (arXiv 2211.01095), "
         "which needs fewer steps; auto: the latter where the checkpoint's scheduler is it, and Euler's method of a flow.",
     )
+    cache_interval: int = Field(
+        1,
+        ge=1,
+        le=5,
+        description="A UNet's deep features are computed in the first steps and then in one of so many, and extrapolated in "
+        "the others (arXiv 2312.00858, 2503.06923), which cost a tenth: 2 or 3, from 16 steps on. 1: in every step.",
+    )
 
     @property
     def repaints_a_part(self) -> bool:

@@ -63,5 +63,6 @@ def candidates(resources: Resources, count: int) -> list[Candidate]:
     planned = [plan.image(number * plan.planned // count) for number in range(count)]
     method = open_method(resources)
     method.learn()
-    engine = open_engine(resources.painter, min(count, resources.models.machine.capacity))
+    capacity = min(count, resources.models.machine.capacity)
+    engine = open_engine(resources.painter, capacity, resources.spec.method.cache_interval)
     return sorted(engine.run(method.requests(planned, 0)), key=lambda candidate: candidate.request.index)

@@ -19,6 +19,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "negative prompt": {"type": "text_to_image", "negative_prompt": "blurred"},
     "solver": {"type": "text_to_image", "solver": "dpmsolver++"},
     "interval": {"type": "text_to_image", "guidance_interval": [0.2, 0.8]},
+    "cache": {"type": "text_to_image", "cache_interval": 2},
     "image prompts": {"type": "augmented_conditioning"},
     "own attention": {"type": "image_variation", "superclass": "shoe", "repaint": "object"},
 }
@@ -56,6 +57,7 @@ def check(checkpoint: Path, method: dict[str, Any], **models: Any) -> None:
             r"method\.type: .* is a StableDiffusion3Pipeline, and it takes no image prompts here",
         ),
         ("SD 3", "solver", r"method\.solver: .* its noise schedule is a flow's, whose steps are Euler's; set it to auto"),
+        ("SD 3", "cache", r"method\.cache_interval: .* features are kept of UNets alone, .*; set it to 1"),
         ("Flux", "interval", r"method\.guidance_interval: .* without a second prediction to be spared; leave it out"),
         ("SD 3", "own attention", r"models\.segmenter: .* only a UNet's cross-attention is read; give a CLIPSeg checkpoint"),
     ],
@@ -108,6 +110,11 @@ def test_a_resolution_without_embeddings_of_its_positions_is_refused(checkpoints
             "EulerDiscreteScheduler",
             {"guidance": 1.0, "steps": 4, "solver": "dpmsolver++"},
             r"method\.solver: .* set it to auto",
+        ),
+        (
+            "EulerDiscreteScheduler",
+            {"guidance": 1.0, "steps": 4, "cache_interval": 2},
+            r"method\.cache_interval: .* few steps that differ too much; set it to 1",
         ),
         ("EulerAncestralDiscreteScheduler", {"guidance": 1.0, "steps": 1}, None),
     ],

@@ -60,6 +60,7 @@ METHODS: dict[str, dict[str, Any]] = {  # of the features that a method asks for
     "guidance_rescale": {**PLAIN, "guidance_rescale": 0.5},
     "guidance_interval": {**PLAIN, "steps": 2, "guidance_interval": (0.0, 0.5)},
     "solver": {**PLAIN, "steps": 3, "solver": "dpmsolver++"},
+    "cache_interval": {**PLAIN, "steps": 3, "cache_interval": 2},
     "inpainting": {"type": "image_variation", "repaint": "object", "steps": 1, **SUPERCLASS},
     "embeddings": {**PLAIN, "templates": ("a {} in <style>",)},
 }
@@ -169,7 +170,8 @@ def draw(feature: str, checkpoint: Checkpoint, asked: VersionSpec, folder: Path)
         images = zip(resources.view.images(items), resources.view.object_masks(items, "shoe"), strict=True)
         return [image for image, mask in images if mask is not None]
     method.learn()
-    candidates = list(open_engine(resources.painter).run(method.requests([plan.image(0)], 0)))
+    engine = open_engine(resources.painter, cache_interval=asked.method.cache_interval)
+    candidates = list(engine.run(method.requests([plan.image(0)], 0)))
     assert [candidate.failure for candidate in candidates] == [None]
     return [candidate.image for candidate in candidates]
 
