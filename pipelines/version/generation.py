@@ -95,7 +95,7 @@ class ShardQueue:
             self.first.append(self.reader.submit(self.method.requests, chunk, 0))
 
     def next(self) -> Future[list[Request]] | None:
-        """Further attempts come first, so that shards are done; but last towards the end: the batch is to run empty with last
+        """Further attempts come first, so that shards are done; towards the end last, so that the batch runs empty with last
         attempts, of which no others come."""
         if self.again and not (self.first and self.new <= ENDING * self.ahead):
             return self.again.pop(0)[1]
