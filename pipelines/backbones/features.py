@@ -50,6 +50,7 @@ FEATURES = {
         "method.guidance_interval", "method.guidance_interval", lambda spec: spec.method.guidance_interval != (0, 1)
     ),
     "solver": Feature("method.solver", "method.solver", lambda spec: spec.method.solver != "auto"),
+    "early_verdict": Feature("early_verdict", "early_verdict", lambda spec: spec.early_verdict is not None),
     "cross_attention": Feature(
         "models.segmenter: cross-attention",
         "models.segmenter",

@@ -6,6 +6,7 @@ by its own solver step, and gives the places of finished rows to the next reques
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 
@@ -17,6 +18,7 @@ from pipelines.backbones.schedule import add_noise
 from pipelines.engine.batch import Batch
 from pipelines.engine.capacity import Capacity
 from pipelines.engine.guidance import guide
+from pipelines.engine.probe import Probe
 from pipelines.engine.requests import Listed, RequestQueue
 from pipelines.engine.solver import advance, predicted_x0
 from pipelines.engine.stream import Stream
@@ -44,15 +46,17 @@ class Engine:
         return chain.from_iterable(self.batches(Listed(requests)))
 
     @torch.inference_mode()
-    def batches(self, queue: RequestQueue) -> Iterator[list[Candidate]]:
-        """Yield the candidates that are decoded together; more requests may be queued for each before the next are asked
-        for."""
-        stream = Stream(self.backbone, self.fitting, queue)
+    def batches(self, queue: RequestQueue, probe: Probe | None = None) -> Iterator[list[Candidate]]:
+        """Yield the candidates that are decoded together, and those that the probe ends; more requests may be queued for
+        each before the next are asked for."""
+        stream = Stream(self.backbone, self.fitting, queue, probe)
         while not stream.ended:
             if failures := stream.fill():
                 yield failures
             for batch in stream.batches.values():
                 self.tick(batch)
+            if probe is not None:
+                yield from self.end_early(stream, probe)
             for done, latents in stream.finished():
                 yield self.decode(done, latents)
 
@@ -89,6 +93,17 @@ class Engine:
             rescale = None if rows.guidance_rescale is None else rows.guidance_rescale[guided]
             prediction[guided] = guide(prediction[guided], unconditional, scale[guided], rescale)
         return prediction
+
+    def end_early(self, stream: Stream, probe: Probe) -> Iterator[list[Candidate]]:
+        """Take the rows that the probe ends out of the batch; yield them as they were predicted."""
+        for requests, x0 in stream.reached():
+            candidates = [candidate for candidate in self.decode(requests, x0) if candidate.failure is None]
+            with torch.inference_mode(False):  # a filter may need gradients
+                verdicts = zip(candidates, probe.look(candidates), strict=True)
+            ended = [replace(one, failure=v.reason, scores=v.scores) for one, v in verdicts if not v.kept]
+            if ended:
+                stream.end([candidate.request for candidate in ended])
+                yield ended
 
     def decode(self, requests: Sequence[Request], latents: Tensor) -> list[Candidate]:
         """Decode finished rows, and put them back into their originals.

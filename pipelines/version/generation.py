@@ -1,6 +1,7 @@
 """Generation: shards' planned images through method, engine and filters, as one stream. The file to read first.
 
     planned images -> method.requests -> engine -> filters -> keep | next attempt, into the same stream
+                                           |  early verdict  -> next attempt
 
 Requests are prepared in a thread of their own, and on a GPU judged in another, so that the denoiser does not wait for them.
 What is dropped comes back before new images do, and a shard begins before the one before it is done: the engine's batch
@@ -14,10 +15,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
+from pipelines.chance import derive
 from pipelines.engine.background import Background, Foreground, result
 from pipelines.engine.engine import Engine
 from pipelines.engine.whole import PipelineEngine
 from pipelines.filters import Panel
+from pipelines.filters.early import EarlyVerdicts
 from pipelines.learning.resources import Resources
 from pipelines.methods import Method
 from pipelines.records import Candidate, PlannedImage, Request, Sample
@@ -35,6 +38,7 @@ class Judged:
     again: list[tuple[PlannedImage, int]]  # with the attempt that is next
     done: list[Attempts]  # shards
     settled: int  # images that are kept, or given up
+    samples: list[Sample]  # with the verdicts of the filters
 
 
 class ShardQueue:
@@ -45,10 +49,18 @@ class ShardQueue:
     """
 
     def __init__(
-        self, method: Method, panel: Panel, shards: Iterable[Attempts], ahead: int, reader: Background, judges: Background
+        self,
+        method: Method,
+        panel: Panel,
+        shards: Iterable[Attempts],
+        ahead: int,
+        reader: Background,
+        judges: Background,
+        early: EarlyVerdicts | None = None,
     ) -> None:
         """`ahead` images are prepared at a time."""
         self.method, self.panel, self.ahead, self.reader, self.judges = method, panel, ahead, reader, judges
+        self.early = early
         self.lag = 0 if isinstance(judges, Foreground) else LAG
         self.unfinished: dict[int, Attempts] = {}  # shards, by the indices of their images
         self.chunks = self.planned(shards)
@@ -63,6 +75,8 @@ class ShardQueue:
         for shard in shards:
             self.unfinished |= dict.fromkeys(shard.planned, shard)
             images = list(shard.planned.values())
+            if self.early is not None:  # the first of them are to be a fair sample of all: they are planned class by class
+                images.sort(key=lambda image: derive(image.index, "order"))
             for start in range(0, len(images), self.ahead):
                 yield images[start : start + self.ahead]
 
@@ -89,9 +103,10 @@ class ShardQueue:
 
     def judge(self, candidates: list[Candidate]) -> Judged:
         again, done, settled = list[tuple[PlannedImage, int]](), list[Attempts](), 0
+        judged = self.panel.judge(candidates)
         samples: dict[int, list[Sample]] = {}  # by the shard's number
         shards: dict[int, Attempts] = {}
-        for sample in self.panel.judge(candidates):
+        for sample in judged:
             shard = self.unfinished[sample.candidate.request.index]
             shards[shard.number] = shard
             samples.setdefault(shard.number, []).append(sample)
@@ -101,7 +116,7 @@ class ShardQueue:
             settled += shard.settled - before
             if shard.done:
                 done.append(shard)
-        return Judged(again, done, settled)
+        return Judged(again, done, settled, judged)
 
     def deliver(self, left: int) -> None:
         """Act on the verdicts of all but the last `left` batches."""
@@ -110,6 +125,8 @@ class ShardQueue:
             for attempt, images in groupby(sorted(judged.again, key=itemgetter(1)), key=itemgetter(1)):
                 chunk = [image for image, _ in images]
                 self.reading.appendleft(self.reader.submit(self.method.requests, chunk, attempt))
+            if self.early is not None:
+                self.early.learn(judged.samples)
             self.settled += judged.settled
             for shard in judged.done:
                 for number in shard.planned:
@@ -132,13 +149,15 @@ def generate(
     panel: Panel,
     shards: Iterable[Attempts],
     total: int,
+    early: EarlyVerdicts | None = None,
 ) -> Iterator[Attempts]:
-    """Generate and filter the planned images of shards, `total` in all; yield each shard when it is done."""
+    """Generate and filter the planned images of shards, `total` in all; yield each shard when it is done. With early
+    verdicts, some are ended before their last step."""
     stage = resources.progress.stage("generate", total)
     on_cores = choose_device(resources.models.machine.device).type == "cpu"
     with Background("read") as reader, Foreground() if on_cores else Background("judge") as judges:
-        queue = ShardQueue(method, panel, shards, engine.capacity, reader, judges)
-        for candidates in engine.batches(queue):
+        queue = ShardQueue(method, panel, shards, engine.capacity, reader, judges, early)
+        for candidates in engine.batches(queue, early):
             queue.give(candidates)
             stage(queue.take_settled())
             yield from queue.take_done()
