@@ -24,7 +24,10 @@ LEAST = 0.1  # share of all images that is to be ended rightly: less does not pa
 @dataclass
 class EarlyVerdicts:
     """Those of a version, as a probe of the engine. What is calibrated is stored: of several workers the first decides for
-    all that come later, and a shard that is generated again is judged by it from its first image."""
+    all that come later, and a shard that is generated again is judged by it from its first image.
+
+    Looks are the denoiser's thread's, beside the judging of finished images: filters change nothing but what they load.
+    """
 
     resources: Resources
     spec: EarlyVerdict
@@ -57,7 +60,7 @@ class EarlyVerdicts:
             self.scores[candidate.request.index, candidate.request.attempt] = early
         return [Verdict() for _ in candidates]
 
-    def early_scores(self, candidates: Sequence[Candidate]) -> list[Scores]:
+    def early_scores(self, candidates: Sequence[Candidate]) -> Sequence[Scores]:
         scores: list[dict[str, float]] = [{} for _ in candidates]
         for name, filter_ in self.filters.items():
             for early, judged in zip(scores, filter_.judge(candidates), strict=True):
