@@ -104,9 +104,7 @@ class EarlyVerdict(Strict):
     def can_be_calibrated(self) -> "EarlyVerdict":
         least = ceil(1 / self.loss - 1 - 1e-9)
         if self.images < least:
-            raise ValueError(
-                f"early_verdict.images: {self.images} cannot show a loss of {self.loss:g}; give {least} or more"
-            )
+            raise ValueError(f"images: {self.images} cannot show a loss of {self.loss:g}; give {least} or more")
         return self
 
 

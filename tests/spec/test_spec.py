@@ -71,7 +71,7 @@ def test_every_field_is_described_and_every_type_says_what_it_is(model: type[Str
         ({"early_verdict": {"at": 1}}, ["early_verdict.at:", "given: 1", "less than 1"]),
         (
             {"early_verdict": {"loss": 0.02, "images": 40}},
-            ["early_verdict.images: 40 cannot show a loss of 0.02", "give 49 at least"],
+            ["early_verdict.images: 40 cannot show a loss of 0.02", "give 49 or more"],
         ),
         (
             {"early_verdict": {}, "filters": [{"type": "quality"}], "shard_size": 99},
