@@ -87,6 +87,7 @@ class Job:
         write(keys.source(root), listing)
         if not fixed:
             self.store.delete(keys.skipped(root))  # by another spec, other images were
+            self.store.delete(keys.early_verdict(root))
         write(keys.plan(root), canonical(plan.as_json()))
         return plan
 

@@ -3,7 +3,7 @@
 Images are uint8 arrays (height, width, 3), RGB; masks are bool arrays (height, width), true inside.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -158,7 +158,8 @@ class Candidate:
 
     request: Request
     image: Image
-    failure: str | None = None  # why the image is none: no filter looks at it, and it is dropped
+    failure: str | None = None  # why the image is none, or an unfinished one: no filter looks at it, and it is dropped
+    scores: Mapping[str, float] = field(default_factory=dict)  # "filter.score" -> value, by which it was ended early
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
+from pipelines.engine.probe import Probe
 from pipelines.engine.requests import RequestQueue
 from pipelines.filters import Comparisons, Panel
 from pipelines.learning.resources import Resources
@@ -87,7 +88,7 @@ class Painter:
         self.spoiled = spoiled
         self.seen: list[tuple[int, int]] = []  # (index, attempt)
 
-    def batches(self, queue: RequestQueue) -> Iterator[list[Candidate]]:
+    def batches(self, queue: RequestQueue, probe: Probe | None = None) -> Iterator[list[Candidate]]:
         while batch := queue.take(self.capacity, wait=True):
             self.seen += [(request.index, request.attempt) for request in batch]
             yield [Candidate(r, flat() if self.spoiled(r) else noise(r.seed)) for r in reversed(batch)]

@@ -51,6 +51,7 @@ FEATURES = {
     ),
     "solver": Feature("method.solver", "method.solver", lambda spec: spec.method.solver != "auto"),
     "cache_interval": Feature("method.cache_interval", "method.cache_interval", lambda spec: spec.method.cache_interval > 1),
+    "early_verdict": Feature("early_verdict", "early_verdict", lambda spec: spec.early_verdict is not None),
     "cross_attention": Feature(
         "models.segmenter: cross-attention",
         "models.segmenter",

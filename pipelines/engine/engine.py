@@ -10,6 +10,7 @@ UNet's outermost layers alone, of those that forecast them.
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 
@@ -23,6 +24,7 @@ from pipelines.engine.batch import Batch
 from pipelines.engine.caching import RowCache, forecast, keep
 from pipelines.engine.capacity import Capacity
 from pipelines.engine.guidance import guide
+from pipelines.engine.probe import Probe
 from pipelines.engine.requests import Listed, RequestQueue
 from pipelines.engine.solver import advance, predicted_x0
 from pipelines.engine.stream import Stream
@@ -52,15 +54,17 @@ class Engine:
         return chain.from_iterable(self.batches(Listed(requests)))
 
     @torch.inference_mode()
-    def batches(self, queue: RequestQueue) -> Iterator[list[Candidate]]:
-        """Yield the candidates that are decoded together; more requests may be queued for each before the next are asked
-        for."""
-        stream = Stream(self.backbone, self.fitting, queue)
+    def batches(self, queue: RequestQueue, probe: Probe | None = None) -> Iterator[list[Candidate]]:
+        """Yield the candidates that are decoded together, and those that the probe ends; more requests may be queued for
+        each before the next are asked for."""
+        stream = Stream(self.backbone, self.fitting, queue, probe)
         while not stream.ended:
             if failures := stream.fill():
                 yield failures
             for batch in stream.batches.values():
                 self.tick(batch)
+            if probe is not None:
+                yield from self.end_early(stream, probe)
             for done, latents in stream.finished():
                 yield self.decode(done, latents)
 
@@ -123,6 +127,17 @@ class Engine:
         else:
             with self.cache.recalling(forecast(caches, twice)):
                 yield
+
+    def end_early(self, stream: Stream, probe: Probe) -> Iterator[list[Candidate]]:
+        """Take the rows that the probe ends out of the batch; yield them as they were predicted."""
+        for requests, x0 in stream.reached():
+            candidates = [candidate for candidate in self.decode(requests, x0) if candidate.failure is None]
+            with torch.inference_mode(False):  # a filter may need gradients
+                verdicts = zip(candidates, probe.look(candidates), strict=True)
+            ended = [replace(one, failure=v.reason, scores=v.scores) for one, v in verdicts if not v.kept]
+            if ended:
+                stream.end([candidate.request for candidate in ended])
+                yield ended
 
     def decode(self, requests: Sequence[Request], latents: Tensor) -> list[Candidate]:
         """Decode finished rows, and put them back into their originals.

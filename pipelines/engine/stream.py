@@ -1,7 +1,7 @@
 """One run of the engine: what waits for a place in its batch, what is denoised in it, and what is finished."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from pipelines.backbones.backbone import Backbone
 from pipelines.engine.admission import Admission
 from pipelines.engine.batch import Batch
 from pipelines.engine.capacity import Capacity
+from pipelines.engine.probe import Probe, steps_left
 from pipelines.engine.requests import RequestQueue
 from pipelines.records import Candidate, Request
 
@@ -20,11 +21,12 @@ TOGETHER = 4  # encoders and decoders take the capacity divided by this at a tim
 class Stream:
     """Rows by their size: those of one are denoised together. All sizes share the capacity."""
 
-    def __init__(self, backbone: Backbone, fitting: Capacity, queue: RequestQueue) -> None:
-        self.fitting, self.queue = fitting, queue
+    def __init__(self, backbone: Backbone, fitting: Capacity, queue: RequestQueue, probe: Probe | None = None) -> None:
+        self.fitting, self.queue, self.probe = fitting, queue, probe
         self.admission = Admission(backbone, fitting)
         self.waiting: deque[Batch] = deque()
         self.batches: dict[Size, Batch] = {}
+        self.looks: dict[int, int] = {}  # by the id() of a request in the batch: how many steps are left at its look
         self.decodable: dict[Size, list[tuple[Request, Tensor]]] = {}  # finished requests, and their latents
         self.idle = False  # whether the queue had too few requests to fill the batch
         self.ended = False
@@ -55,10 +57,34 @@ class Stream:
             if len(batch) > free:
                 self.waiting.appendleft(batch.rows(range(free, len(batch))))
                 batch = batch.rows(range(free))
+            if self.probe is not None and (at := self.probe.at) is not None:
+                left = [steps_left(steps, at) for steps in batch.steps]
+                self.looks |= {id(request): n for request, n in zip(batch.requests, left, strict=True) if n}
             size = batch.x.shape[-2], batch.x.shape[-1]
             self.batches[size] = Batch.cat([self.batches[size], batch]) if size in self.batches else batch
         self.idle = self.rows < self.fitting.rows
         return failures
+
+    def reached(self) -> Iterator[tuple[list[Request], Tensor]]:
+        """Yield rows that are to be looked at now, by their size, with x0 as it was predicted in their last step."""
+        for batch in list(self.batches.values()):
+            rows = [n for n, request in enumerate(batch.requests) if len(batch.steps[n]) == self.looks.get(id(request))]
+            for row in rows:
+                del self.looks[id(batch.requests[row])]
+            if rows:
+                yield [batch.requests[row] for row in rows], torch.stack([batch.x0_previous[row] for row in rows])
+
+    def end(self, requests: Collection[Request]) -> None:
+        """Take rows out of the batch before their last step."""
+        ended = set(map(id, requests))
+        for size in list(self.batches):
+            self.keep(size, [n for n, request in enumerate(self.batches[size].requests) if id(request) not in ended])
+
+    def keep(self, size: Size, rows: list[int]) -> None:
+        """Take all rows of a size but these out of the batch."""
+        batch = self.batches.pop(size)
+        if rows:
+            self.batches[size] = batch.rows(rows)
 
     def finished(self) -> Iterator[tuple[list[Request], Tensor]]:
         """Take finished rows out of the batch; yield them with their latents, once there are enough of a size; at once where
@@ -67,10 +93,7 @@ class Stream:
             done = [number for number, steps in enumerate(batch.steps) if not steps]
             if done:
                 self.decodable.setdefault(size, []).extend((batch.requests[number], batch.x[number]) for number in done)
-                left = [number for number, steps in enumerate(batch.steps) if steps]
-                self.batches.pop(size)
-                if left:
-                    self.batches[size] = batch.rows(left)
+                self.keep(size, [number for number, steps in enumerate(batch.steps) if steps])
         for size, pairs in list(self.decodable.items()):
             if self.idle or len(pairs) >= self.together:
                 del self.decodable[size]

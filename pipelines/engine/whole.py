@@ -11,6 +11,7 @@ from pipelines.backbones.whole import WholePipeline, task_of
 from pipelines.engine.admission import image_size
 from pipelines.engine.capacity import Capacity
 from pipelines.engine.engine import NOT_FINITE, composed
+from pipelines.engine.probe import Probe
 from pipelines.engine.requests import Listed, RequestQueue
 from pipelines.records import Candidate, Request
 
@@ -34,8 +35,9 @@ class PipelineEngine:
         """Yield one candidate a request, in the order in which they finish: deterministic for the same stream."""
         return chain.from_iterable(self.batches(Listed(requests)))
 
-    def batches(self, queue: RequestQueue) -> Iterator[list[Candidate]]:
-        """Yield the candidates of a call; more requests may be queued for each before the next are asked for."""
+    def batches(self, queue: RequestQueue, probe: Probe | None = None) -> Iterator[list[Candidate]]:
+        """Yield the candidates of a call; more requests may be queued for each before the next are asked for. Nothing is
+        looked at before its last step."""
         waiting: dict[Likeness, list[Request]] = {}
         while True:
             count = sum(map(len, waiting.values()))

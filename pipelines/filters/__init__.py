@@ -66,7 +66,7 @@ class Panel:
 
     def judge(self, candidates: Sequence[Candidate]) -> list[Sample]:
         """The verdicts on each candidate alone."""
-        samples = [Sample(candidate, Verdict(reason=candidate.failure)) for candidate in candidates]
+        samples = [Sample(candidate, Verdict(dict(candidate.scores), candidate.failure)) for candidate in candidates]
         for name, filter_ in self.filters.items():
             judge_kept(samples, name, partial(judge_alone, filter_))
         return samples

@@ -58,8 +58,9 @@ class LabelAgreement:
         return [None if mask is None else row for mask, row in zip(masks, predicted, strict=True)]
 
     def judge(self, candidates: Sequence[Candidate]) -> list[Verdict]:
+        undetected = Verdict({"target": 0.0}, f"no {self.resources.spec.method.superclass} found")
         return [
-            Verdict(reason=f"no {self.resources.superclass} found") if share is None else self.one(candidate, share)
+            undetected if share is None else self.one(candidate, share)
             for candidate, share in zip(candidates, self.probabilities(candidates), strict=True)
         ]
 

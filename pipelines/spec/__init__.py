@@ -5,9 +5,11 @@ from pipelines.spec.base import Name, Strict
 from pipelines.spec.encoding import EncodingSpec, JpegEncoding, PngEncoding, WebpEncoding
 from pipelines.spec.evaluation import Checkpoint, Classifier, Evaluation, Recipe
 from pipelines.spec.filters import (
+    EARLY_SCORES,
     FILTER_SPECS,
     AttributionFilter,
     ClipScoreFilter,
+    EarlyVerdict,
     FilterSpec,
     LabelAgreementFilter,
     NearDuplicateFilter,
@@ -42,6 +44,7 @@ from pipelines.spec.sources import (
 from pipelines.spec.version import Framing, VersionSpec
 
 __all__ = [
+    "EARLY_SCORES",
     "FILTER_SPECS",
     "METHOD_SPECS",
     "Amount",
@@ -51,6 +54,7 @@ __all__ = [
     "Classifier",
     "ClipScoreFilter",
     "Device",
+    "EarlyVerdict",
     "EmbeddingFile",
     "EncodingSpec",
     "Evaluation",

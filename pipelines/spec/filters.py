@@ -1,8 +1,9 @@
 """Which images are kept."""
 
+from math import ceil
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipelines.spec.base import Share, Strength, Strict
 
@@ -60,7 +61,7 @@ class AttributionFilter(Strict):
 
     type: Literal["attribution"]
     min_logits: float = Field(0.3, description="Least attribution of the painted class, in logits.")
-    steps: int = Field(16, ge=2, description="Steps that approximate the integral.")
+    steps: int = Field(8, ge=2, description="Steps that approximate the integral.")
 
 
 class ClipScoreFilter(Calibrated):
@@ -76,6 +77,35 @@ class ClipScoreFilter(Calibrated):
         description="Top share of each class's candidates to keep: the threshold is the lowest score of this share at the "
         "first attempt in the shard, and holds for later attempts, too. 1: no such threshold.",
     )
+
+
+EARLY_SCORES: dict[str, dict[str, Literal[1, -1]]] = {
+    "quality": {"contrast": 1, "sharpness": 1, "saturated": -1, "seam": -1},
+    "label_agreement": {"target": 1, "origin": -1},
+    "attribution": {"target": 1},
+    "clip_score": {"own": 1},
+}
+"""Of filters by type: scores that an unfinished image has, too; 1 where a higher one speaks for the image, -1 against."""
+
+
+class EarlyVerdict(Strict):
+    """Images that the filters will drop are not denoised to their end, as in CFG-Rejection and Probe-Select (arXiv
+    2505.23343, 2603.02829); but by the filters' own scores of the image that is predicted on the way."""
+
+    at: float = Field(
+        0.5, gt=0, lt=1, description="When the prediction is looked at, as a share of the full run, from noise to image."
+    )
+    loss: float = Field(
+        0.05, gt=0, lt=1, description="Share of the images that the filters would keep, that may be ended, too."
+    )
+    images: int = Field(100, ge=1, description="Images that are denoised to their end, to calibrate the thresholds.")
+
+    @model_validator(mode="after")
+    def can_be_calibrated(self) -> "EarlyVerdict":
+        least = ceil(1 / self.loss - 1 - 1e-9)
+        if self.images < least:
+            raise ValueError(f"images: {self.images} cannot show a loss of {self.loss:g}; give {least} or more")
+        return self
 
 
 FILTER_SPECS = (QualityFilter, NearDuplicateFilter, LabelAgreementFilter, AttributionFilter, ClipScoreFilter)

@@ -9,7 +9,7 @@ from pipelines.spec.arms import ARMS
 from pipelines.spec.base import Name, Strict
 from pipelines.spec.encoding import EncodingSpec, PngEncoding
 from pipelines.spec.evaluation import Classifier, Evaluation
-from pipelines.spec.filters import FilterSpec, LabelAgreementFilter
+from pipelines.spec.filters import EARLY_SCORES, EarlyVerdict, FilterSpec, LabelAgreementFilter
 from pipelines.spec.methods import MethodSpec, SpuriousRemoval
 from pipelines.spec.models import Models
 from pipelines.spec.sources import SourceSpec
@@ -35,6 +35,7 @@ class VersionSpec(Strict):
     )
     amount: Amount = Field(description="How many images.")
     filters: tuple[FilterSpec, ...] = Field((), description="In the order in which they are applied; cheap ones first.")
+    early_verdict: EarlyVerdict | None = Field(None, description="Ends what the filters will drop; none: nothing.")
     max_attempts: int = Field(
         3, ge=1, le=100, description="Most attempts at a planned image; if all are dropped, it is left out."
     )
@@ -68,6 +69,20 @@ class VersionSpec(Strict):
         types = [filter_.type for filter_ in self.filters]
         if len(set(types)) != len(types):
             raise ValueError(f"filters: {', '.join(types)} must differ from each other; name each once")
+        return self
+
+    @model_validator(mode="after")
+    def early_verdict_has_scores(self) -> "VersionSpec":
+        early = self.early_verdict
+        if early is None:
+            return self
+        if not any(filter_.type in EARLY_SCORES for filter_ in self.filters):
+            raise ValueError(f"early_verdict: no filter has scores of unfinished images; add {', '.join(EARLY_SCORES)}")
+        if early.images > self.shard_size:
+            raise ValueError(
+                f"early_verdict.images: {early.images} are more than a shard has, {self.shard_size}, so that a worker would "
+                "never be done with them; give fewer, or a larger shard_size"
+            )
         return self
 
     @model_validator(mode="after")

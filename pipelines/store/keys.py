@@ -23,6 +23,11 @@ def skipped(root: str) -> str:
     return f"{root}/skipped.json"
 
 
+def early_verdict(root: str) -> str:
+    """Thresholds of the early verdict, by the version's first images."""
+    return f"{root}/early_verdict.json"
+
+
 def shard_file(shard: int, shards: int, fence: int | None) -> str:
     """With the fence of the lease that it is written by: another worker writes another file."""
     return f"train-{shard:05d}-of-{shards:05d}{'' if fence is None else f'-f{fence}'}.parquet"

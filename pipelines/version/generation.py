@@ -1,6 +1,7 @@
 """Generation: shards' planned images through method, engine and filters, as one stream. The file to read first.
 
     planned images -> method.requests -> engine -> filters -> keep | next attempt, into the same stream
+                                           |  early verdict  -> next attempt
 
 Requests are prepared in a thread of their own, and on a GPU judged in another, so that the denoiser does not wait for them.
 What is dropped comes back before new images do, and a shard begins before the one before it is done: the engine's batch
@@ -15,10 +16,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
+from pipelines.chance import derive
 from pipelines.engine.background import Background, Foreground, result
 from pipelines.engine.engine import Engine
 from pipelines.engine.whole import PipelineEngine
 from pipelines.filters import Panel
+from pipelines.filters.early import EarlyVerdicts
 from pipelines.learning.resources import Resources
 from pipelines.methods import Method
 from pipelines.records import Candidate, PlannedImage, Request, Sample
@@ -37,6 +40,7 @@ class Judged:
     again: list[tuple[PlannedImage, int]]  # with the attempt that is next
     done: list[Attempts]  # shards
     settled: int  # images that are kept, or given up
+    samples: list[Sample]  # with the verdicts of the filters
 
 
 class ShardQueue:
@@ -55,10 +59,12 @@ class ShardQueue:
         ahead: int,
         reader: Background,
         judges: Background,
+        early: EarlyVerdicts | None = None,
     ) -> None:
         """`total` is how many images the shards have; `ahead` are prepared at a time."""
         self.method, self.panel, self.ahead, self.reader, self.judges = method, panel, ahead, reader, judges
         self.new = total  # images without a request
+        self.early = early
         self.lag = 0 if isinstance(judges, Foreground) else LAG
         self.unfinished: dict[int, Attempts] = {}  # shards, by the indices of their images
         self.chunks = self.planned(shards)
@@ -74,6 +80,8 @@ class ShardQueue:
         for shard in shards:
             self.unfinished |= dict.fromkeys(shard.planned, shard)
             images = list(shard.planned.values())
+            if self.early is not None:  # the first of them are to be a fair sample of all: they are planned class by class
+                images.sort(key=lambda image: derive(image.index, "order"))
             for start in range(0, len(images), self.ahead):
                 yield images[start : start + self.ahead]
 
@@ -82,7 +90,8 @@ class ShardQueue:
         while len(self.ready) < count:
             self.read_ahead()
             if reading := self.next():
-                self.ready += result(reading)
+                requests: list[Request] = result(reading)
+                self.ready.extend(requests)
             elif wait and not self.ready and self.judging:
                 self.deliver(len(self.judging) - 1)
             else:
@@ -107,9 +116,10 @@ class ShardQueue:
 
     def judge(self, candidates: list[Candidate]) -> Judged:
         again, done, settled = list[tuple[PlannedImage, int]](), list[Attempts](), 0
+        judged = self.panel.judge(candidates)
         samples: dict[int, list[Sample]] = {}  # by the shard's number
         shards: dict[int, Attempts] = {}
-        for sample in self.panel.judge(candidates):
+        for sample in judged:
             shard = self.unfinished[sample.candidate.request.index]
             shards[shard.number] = shard
             samples.setdefault(shard.number, []).append(sample)
@@ -119,7 +129,7 @@ class ShardQueue:
             settled += shard.settled - before
             if shard.done:
                 done.append(shard)
-        return Judged(again, done, settled)
+        return Judged(again, done, settled, judged)
 
     def deliver(self, left: int) -> None:
         """Act on the verdicts of all but the last `left` batches."""
@@ -128,6 +138,8 @@ class ShardQueue:
             for attempt, images in groupby(sorted(judged.again, key=itemgetter(1)), key=itemgetter(1)):
                 chunk = [image for image, _ in images]
                 insort(self.again, (attempt, self.reader.submit(self.method.requests, chunk, attempt)), key=itemgetter(0))
+            if self.early is not None:
+                self.early.learn(judged.samples)
             self.settled += judged.settled
             for shard in judged.done:
                 for number in shard.planned:
@@ -150,13 +162,15 @@ def generate(
     panel: Panel,
     shards: Iterable[Attempts],
     total: int,
+    early: EarlyVerdicts | None = None,
 ) -> Iterator[Attempts]:
-    """Generate and filter the planned images of shards, `total` in all; yield each shard when it is done."""
+    """Generate and filter the planned images of shards, `total` in all; yield each shard when it is done. With early
+    verdicts, some are ended before their last step."""
     stage = resources.progress.stage("generate", total)
     on_cores = choose_device(resources.models.machine.device).type == "cpu"
     with Background("read") as reader, Foreground() if on_cores else Background("judge") as judges:
-        queue = ShardQueue(method, panel, shards, total, engine.capacity, reader, judges)
-        for candidates in engine.batches(queue):
+        queue = ShardQueue(method, panel, shards, total, engine.capacity, reader, judges, early)
+        for candidates in engine.batches(queue, early):
             queue.give(candidates)
             stage(queue.take_settled())
             yield from queue.take_done()

@@ -14,6 +14,7 @@ from pipelines.engine.background import Background, result
 from pipelines.engine.engine import Engine
 from pipelines.engine.whole import PipelineEngine
 from pipelines.filters import Panel
+from pipelines.filters.early import EarlyVerdicts
 from pipelines.learning.resources import Resources
 from pipelines.methods import Method
 from pipelines.progress import unwatched, watched
@@ -76,9 +77,11 @@ def run_shards(
     most = resources.spec.max_attempts
     shards = (Attempts(number, plan.shard(number), most, panel.comparisons()) for number in missing)
     total = sum(len(plan.indices(number)) for number in missing)
+    spec = resources.spec.early_verdict
+    early = None if spec is None else EarlyVerdicts(resources, spec, panel)
     with Background("write") as writer:
         writing: deque[Future[dict[str, Any]]] = deque()
-        for shard in generate(resources, method, engine, panel, shards, total):
+        for shard in generate(resources, method, engine, panel, shards, total, early):
             while len(writing) >= WRITING:
                 result(writing.popleft())
             writing.append(writer.submit(write_shard, resources, plan, shard))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import typer
 
+from pipelines.engine.probe import Probe
 from pipelines.engine.requests import RequestQueue
 from pipelines.filters import Panel
 from pipelines.job import Job
@@ -29,7 +30,7 @@ class ConstantEngine:
 
     capacity = 32
 
-    def batches(self, queue: RequestQueue) -> Iterator[list[Candidate]]:
+    def batches(self, queue: RequestQueue, probe: Probe | None = None) -> Iterator[list[Candidate]]:
         image = flat()
         while batch := queue.take(self.capacity, wait=True):
             yield [Candidate(request, image) for request in batch]

@@ -21,8 +21,11 @@ from pipelines.backbones.features import FEATURES
 from pipelines.backbones.inspection import inspect
 from pipelines.builtin.train.adapter import exported, install
 from pipelines.engine.open import open_engine
+from pipelines.engine.requests import Listed
 from pipelines.errors import SpecError
 from pipelines.evaluation.data import EvaluationData
+from pipelines.filters import Panel
+from pipelines.filters.early import EarlyVerdicts
 from pipelines.methods import open_method
 from pipelines.progress import Silent
 from pipelines.records import Image
@@ -59,6 +62,7 @@ METHODS: dict[str, dict[str, Any]] = {  # of the features that a method asks for
     "negative_prompt": {**PLAIN, "negative_prompt": "blurred"},
     "guidance_rescale": {**PLAIN, "guidance_rescale": 0.5},
     "guidance_interval": {**PLAIN, "steps": 2, "guidance_interval": (0.0, 0.5)},
+    "early_verdict": {**PLAIN, "steps": 2},
     "solver": {**PLAIN, "steps": 3, "solver": "dpmsolver++"},
     "cache_interval": {**PLAIN, "steps": 3, "cache_interval": 2},
     "inpainting": {"type": "image_variation", "repaint": "object", "steps": 1, **SUPERCLASS},
@@ -70,6 +74,7 @@ EVALUATIONS: dict[str, dict[str, Any]] = {
     "cross_attention": {"arms": ("erm", "cut_and_paste"), "reencode": 0},  # cuts out objects
     "reencode": {"arms": ("erm", "counterpoise"), "reencode": 1.0},
 }
+FILTERS: dict[str, dict[str, Any]] = {"early_verdict": {"early_verdict": {}, "filters": [{"type": "quality"}]}}
 
 
 @dataclass
@@ -89,7 +94,7 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 def asking(feature: str, checkpoint: Checkpoint, models: dict[str, Any], method: dict[str, Any] = PLAIN) -> VersionSpec:
     """A spec that asks for the feature, with further models."""
     named = {"text_to_image": str(checkpoint.path), "resolution": SIDE, **models}
-    asked = spec(models=named, method=method, evaluation=EVALUATIONS.get(feature))
+    asked = spec(models=named, method=method, evaluation=EVALUATIONS.get(feature), **FILTERS.get(feature, {}))
     assert FEATURES[feature].used(asked)
     return asked
 
@@ -170,8 +175,11 @@ def draw(feature: str, checkpoint: Checkpoint, asked: VersionSpec, folder: Path)
         images = zip(resources.view.images(items), resources.view.object_masks(items, "shoe"), strict=True)
         return [image for image, mask in images if mask is not None]
     method.learn()
+    requests, early = method.requests([plan.image(0)], 0), asked.early_verdict
+    probe = None if early is None else EarlyVerdicts(resources, early, Panel(resources))
     engine = open_engine(resources.painter, cache_interval=asked.method.cache_interval)
-    candidates = list(engine.run(method.requests([plan.image(0)], 0)))
+    candidates = [c for batch in engine.batches(Listed(requests), probe) for c in batch]
+    assert probe is None or len(probe.scores) == 1
     assert [candidate.failure for candidate in candidates] == [None]
     return [candidate.image for candidate in candidates]
 

@@ -67,6 +67,16 @@ def test_every_field_is_described_and_every_type_says_what_it_is(model: type[Str
         ({"method": {"type": "text_to_image", "inversion": {}}}, ["method:", "superclass must say", "'bird'"]),
         ({"filters": [{"type": "quality", "max_saturated": 2}]}, ["filters.0.max_saturated:", "given: 2", "to 1"]),
         ({"filters": [{"type": "quality"}] * 2}, ["filters: quality, quality", "name each once"]),
+        ({"early_verdict": {}}, ["early_verdict: no filter has scores of unfinished images", "add quality, "]),
+        ({"early_verdict": {"at": 1}}, ["early_verdict.at:", "given: 1", "less than 1"]),
+        (
+            {"early_verdict": {"loss": 0.02, "images": 40}},
+            ["early_verdict.images: 40 cannot show a loss of 0.02", "give 49 or more"],
+        ),
+        (
+            {"early_verdict": {}, "filters": [{"type": "quality"}], "shard_size": 99},
+            ["early_verdict.images: 100 are more than a shard has, 99", "or a larger shard_size"],
+        ),
         ({"models": {"device": "cuda"}}, ["models:", "device is a setting of the machine", "run --device"]),
         ({"models": {"precision": "bf16"}}, ["models:", "precision is a setting of the machine", "COUNTERPOISE_PRECISION"]),
         ({"models": {"resolution": 65}}, ["models.resolution:", "given: 65", "multiple of 8"]),

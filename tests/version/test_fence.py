@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from datasets import load_dataset
 
+from pipelines.engine.probe import Probe
 from pipelines.engine.requests import RequestQueue
 from pipelines.errors import SourceError
 from pipelines.filters import Panel
@@ -33,8 +34,8 @@ ZOMBIE, HEIR = 1, 2
 class OtherPainter(Painter):
     """On another GPU: one number of each image differs by one."""
 
-    def batches(self, queue: RequestQueue) -> Iterator[list[Candidate]]:
-        for candidates in super().batches(queue):
+    def batches(self, queue: RequestQueue, probe: Probe | None = None) -> Iterator[list[Candidate]]:
+        for candidates in super().batches(queue, probe):
             for candidate in candidates:
                 candidate.image[0, 0, 0] = np.bitwise_xor(candidate.image[0, 0, 0], 1)
             yield candidates

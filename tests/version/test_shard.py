@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pipelines.engine.background import Background, Foreground, result
+from pipelines.engine.probe import Probe
 from pipelines.engine.requests import RequestQueue
 from pipelines.filters import Panel
 from pipelines.learning.resources import Resources
@@ -218,8 +219,8 @@ def test_a_second_run_asks_for_nothing_and_writes_nothing(resources: Resources) 
 class Dying(Painter):
     """Dies after its first few candidates."""
 
-    def batches(self, queue: RequestQueue) -> Iterator[list[Candidate]]:
-        for number, candidates in enumerate(super().batches(queue)):
+    def batches(self, queue: RequestQueue, probe: Probe | None = None) -> Iterator[list[Candidate]]:
+        for number, candidates in enumerate(super().batches(queue, probe)):
             if number == 1:
                 raise KeyboardInterrupt
             yield candidates
