@@ -45,6 +45,7 @@ LEFT_OUT = ("/v1/previews", "/v1/previews/{preview_id}", "/readyz")  # without b
 STREAM = "/v1/datasets/{name}/versions/{number}/events"  # lasts as long as its version
 BOTH = GenerationMode.POSITIVE, GenerationMode.NEGATIVE  # requests as the document has them, and others
 SLOWEST = 1.0  # seconds for a request; on a busy machine one that took longer is sent again
+LONGEST_WAIT = 0.2  # seconds
 OF_OPERATION, SEQUENCES, STEPS = 40, 40, 12  # requests of an operation in a round; sequences in a round, and their length
 
 
@@ -86,7 +87,10 @@ class Fuzz:
         self.headers = {"Authorization": f"Bearer {key(self.client, 'team', 'admin')}"}
 
     def aim(self, case: schemathesis.Case) -> None:
-        """Every other request is for a dataset that there is, with a good spec: by chance alone hardly any would be."""
+        """Every other request is for a dataset that there is, with a good spec: by chance alone hardly any would be. None
+        asks the service to wait for long."""
+        if waiting(case) > LONGEST_WAIT:
+            case.query["wait"] = LONGEST_WAIT
         if "name" not in case.path_parameters or self.chance.random() < 0.5:
             return
         case.headers = type(case.headers)()

@@ -325,7 +325,7 @@ def test_a_refresh_whose_base_was_deleted_meanwhile_is_published_without_a_diff(
     gone(folder)
     work = job(folder, 2, 1)
     for number in range(work.plan.written_shards):
-        work.generate(number)
+        work.generate([number])
     work.finalize()
     discard(store(folder), "shoes", 1, lambda: [2])
     made(job(folder, 2, 1))

@@ -58,7 +58,13 @@ def test_checkpoints_are_described_as_the_command_does(client: TestClient, tmp_p
     path = str(build_3(tmp_path / "sd3"))
     answer = validated(client, text_to_image=path, resolution=64).json()
     (described,) = answer["checkpoints"]
-    assert described["unavailable"] == ["augmented_conditioning", "models.segmenter: cross-attention", "models.inpainting"]
+    assert described["unavailable"] == [
+        "augmented_conditioning",
+        "method.solver",
+        "method.cache_interval",
+        "models.segmenter: cross-attention",
+        "models.inpainting",
+    ]
     assert (described["pipeline"], described["resolution"], described["made_for"]) == ("StableDiffusion3Pipeline", 64, 32)
     spec = written(tmp_path, models={"text_to_image": path, "resolution": 64})
     assert described["text"] in call("validate", spec).stdout.splitlines()
