@@ -66,7 +66,7 @@ def document_of(app: FastAPI, headers: dict[str, str]) -> schemathesis.schemas.B
 def waiting(case: schemathesis.Case) -> float:
     """Seconds for which a request asks the service to wait for something; 0 where it does not, or not in numbers."""
     with suppress(ValueError, TypeError):
-        return float((case.query or {}).get("wait", 0))
+        return max(0.0, float((case.query or {}).get("wait", 0)))
     return 0.0
 
 
