@@ -118,25 +118,25 @@ class Annotations:
         if not set(COLUMNS) & set(columns):
             yield Problem(identity, "has none of the columns label, group and split; add one, or remove the table")
             return
-        said: dict[str, Annotation] = {}
+        rows: dict[str, Annotation] = {}
         for row in rows:
             if (file := word(row.get("file_name"))) is None:
                 continue
             image, words = (home / clean(file)).as_posix(), annotation(row, where)
-            if said.setdefault(image, words) != words:
+            if rows.setdefault(image, words) != words:
                 yield Problem(image, f"is named twice in {name}, differently: the first row is used; decide for one")
-        for image, words in said.items():
+        for image, words in rows.items():
             self.add(image, len(home.parts), name, words)
 
-    def add(self, image: str, depth: int, table: str, said: Annotation) -> None:
+    def add(self, image: str, depth: int, table: str, annotation: Annotation) -> None:
         """Of two tables the deeper one has the word."""
         if image in self.rows:
             known_depth, known_table, known = self.rows[image]
             if known_depth > depth:
-                depth, table, said = known_depth, known_table, known.over(said)
+                depth, table, annotation = known_depth, known_table, known.over(annotation)
             else:
-                said = said.over(known)
-        self.rows[image] = depth, table, said
+                annotation = annotation.over(known)
+        self.rows[image] = depth, table, annotation
 
     def of(self, image: str) -> Annotation:
         """What the tables say of an image, by its id."""

@@ -70,12 +70,12 @@ def distinct(pictures: Iterable[Sorted], problems: list[Problem]) -> Iterator[So
 def sort(pictures: Sequence[Picture], tables: Annotations, problems: list[Problem]) -> Contents:
     """The items of all splits, each sorted by its id, and the problems, more than there were."""
     missing = tables.missing([picture.id for picture in pictures] + [problem.id for problem in problems])
-    said = [tables.of(picture.id) for picture in pictures]
-    labelled = [(picture.label or table.label) is not None for picture, table in zip(pictures, said, strict=True)]
+    annotations = [tables.of(picture.id) for picture in pictures]
+    labelled = [(picture.label or table.label) is not None for picture, table in zip(pictures, annotations, strict=True)]
     places = layout({picture.path: known for picture, known in zip(pictures, labelled, strict=True)})
     usable: list[Sorted] = []
     left_out: dict[str, Problem] = {}  # folders
-    for picture, table, known in zip(pictures, said, labelled, strict=True):
+    for picture, table, known in zip(pictures, annotations, labelled, strict=True):
         place = places[picture.path]
         if place.folder and not known:
             left_out[place.folder] = Problem(place.folder, place.reason or "")
