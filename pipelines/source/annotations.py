@@ -118,14 +118,14 @@ class Annotations:
         if not set(COLUMNS) & set(columns):
             yield Problem(identity, "has none of the columns label, group and split; add one, or remove the table")
             return
-        rows: dict[str, Annotation] = {}
+        images: dict[str, Annotation] = {}
         for row in rows:
             if (file := word(row.get("file_name"))) is None:
                 continue
             image, words = (home / clean(file)).as_posix(), annotation(row, where)
-            if rows.setdefault(image, words) != words:
+            if images.setdefault(image, words) != words:
                 yield Problem(image, f"is named twice in {name}, differently: the first row is used; decide for one")
-        for image, words in rows.items():
+        for image, words in images.items():
             self.add(image, len(home.parts), name, words)
 
     def add(self, image: str, depth: int, table: str, annotation: Annotation) -> None:
