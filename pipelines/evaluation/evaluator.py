@@ -1,5 +1,6 @@
 """Is a model trained on the version better? The same classifier, trained by every arm and seed, on real test images."""
 
+from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,7 @@ from pipelines.spec.arms import ARMS, BASELINE, CEILING, VERSION
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
 from pipelines.tensors import choose_device
-from pipelines.training.metrics import summary
+from pipelines.training.metrics import group_name, summary
 from pipelines.version.plan import Plan
 
 PARTS = ("groups", "classes", "shots")  # figures of parts of the test images
@@ -129,11 +130,13 @@ def evaluate(evaluator: Evaluator) -> dict[str, Any]:
     if not resources.store.exists(key):
         runs = evaluator.run()
         arms = aggregate(runs)
+        tests = Counter(group_name(item.label, item.group) for item in resources.source.splits["test"])
         result = {
             "arms": arms,
             "gap_closed": gap_closed(arms),
             "probe_auc": evaluator.probe(),
-            "notes": [*notes(resources.spec, runs), *few_tests(len(resources.source.splits["test"]))],
+            "test_images": tests,
+            "notes": [*notes(resources.spec, runs), *few_tests(tests)],
         }
         resources.store.put_first(key, canonical(result))
     return dict(resources.store.json(key))

@@ -7,6 +7,7 @@ from typing import Any
 from pipelines.records import Examples
 from pipelines.spec import VersionSpec
 from pipelines.spec.arms import ARMS
+from pipelines.spec.base import quantity
 from pipelines.spec.helpers import rendered, warnings
 from pipelines.spec.models import BUNDLED
 
@@ -14,7 +15,7 @@ FLATTERED = (
     "The generator was trained on images from the renderer that also draws the test images: that flatters every arm with "
     "generated images, and the share of the gap."
 )
-FEW_TESTS = 100  # test images below which that is noted
+FEW_TESTS = 50  # test images of a group, or class, below which that is noted
 
 
 def shortfall(added: Examples, sizes: Mapping[str, int]) -> dict[str, int]:
@@ -28,11 +29,14 @@ def incomplete(arm: str, missing: Mapping[str, int]) -> str:
     return f"The arm {arm} has fewer images than the version: it lacks {parts}."
 
 
-def few_tests(count: int) -> list[str]:
-    """That a difference may be chance, where test images are few."""
-    if count >= FEW_TESTS:
+def few_tests(counts: Mapping[str, int]) -> list[str]:
+    """That a difference may be chance, where test images of the smallest group are few; `counts` of each."""
+    name = min(counts, key=lambda name: counts[name])
+    if counts[name] >= FEW_TESTS:
         return []
-    return [f"There are {count} test images: one image more or less is {100 / count:.1f} points."]
+    count = counts[name]
+    images = f"there {'is' if count == 1 else 'are'} {quantity(count, 'test image')}"
+    return [f"Of {name} {images}: one more or less is {100 / count:.1f} points."]
 
 
 def notes(spec: VersionSpec, runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:

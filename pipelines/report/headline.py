@@ -8,6 +8,8 @@ from pipelines.report.worst import worst_part
 from pipelines.spec.arms import BASELINE, PLAIN, VERSION
 from pipelines.spec.base import quantity
 
+FEWEST = 1.5  # test images of the smallest group, by which accuracies must differ at least
+
 
 def share(value: float) -> str:
     return f"{100 * value:.1f} %"
@@ -39,6 +41,9 @@ def headline(summary: Mapping[str, Any]) -> str:
         return f"{result}: no effect"
     if abs(change) <= hypot(before["std"], after["std"]):
         return f"{result}: no clear effect, the seeds differ as much"
+    fewest = min(summary.get("test_images", {}).values(), default=None)  # evaluations of before they were counted have none
+    if fewest is not None and abs(change) * fewest < FEWEST:
+        return f"{result}: no clear effect, it is about one image of {fewest}"
     if change < 0:
         return f"{result}: {-100 * change:.1f} points worse than real data alone"
     if gap is None or gap <= 0:

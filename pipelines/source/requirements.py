@@ -64,6 +64,7 @@ def check_evaluation(spec: Evaluation, source: Source) -> None:
         if not source.splits[split]:
             raise SourceError(
                 f"source: no {split} images to evaluate with; add a {split}/ folder with a folder for each class"
+                + (", or cut some from those to train on by validation_share: 0.15" if split == "validation" else "")
             )
         missing = [label for label in source.classes if not source.of(label, split)]
         if missing:

@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from pipelines.spec.base import Strict, quantity
 
+LARGEST = 100_000_000  # images
+
 
 def divided(total: int, parts: int) -> list[int]:
     """`total` in `parts` numbers that differ by one at most: 10 in 3 is 4, 3, 3."""
@@ -15,8 +17,8 @@ def divided(total: int, parts: int) -> list[int]:
 class Amount(Strict):
     """How many images to make: one of these."""
 
-    per_class: int | None = Field(None, ge=1, description="Images of each class.")
-    total: int | None = Field(None, ge=1, description="Images in all, equally many of each class.")
+    per_class: int | None = Field(None, ge=1, le=LARGEST, description="Images of each class.")
+    total: int | None = Field(None, ge=1, le=LARGEST, description="Images in all, equally many of each class.")
     multiply: float | None = Field(None, gt=0, le=10_000, description="Images of a class for each real training image.")
     balance: Literal["classes", "groups"] | None = Field(
         None,

@@ -58,7 +58,7 @@ def situation_of(counts: Mapping[str, Mapping[str | None, int]]) -> tuple[Situat
 
 
 def method_lines(
-    situation: Situation, limits: Mapping[str, str], superclass: str, most_steps: int | None, *, masked: bool
+    situation: Situation, limits: Mapping[str, str], superclass: str, most_steps: int | None, *, masked: bool, guessed: bool
 ) -> list[str]:
     """The method's lines, within what the checkpoint can do: it learns a token a class, `masked` from objects alone, else a
     LoRA, else nothing."""
@@ -67,7 +67,8 @@ def method_lines(
         kind = "text_to_image"
     lines = [f"  type: {kind}"]
     if kind == "spurious_removal" or "inversion" not in limits:
-        lines.append(f"  superclass: {superclass:<15} # ONE word for what all classes are: change it")
+        change = ": a guess, change it" if guessed else ""
+        lines.append(f"  superclass: {superclass:<15} # ONE word for what all classes are{change}")
     if "inversion" not in limits:
         lines.append(f"  inversion: {{vectors: 4, steps: 500, batch: 4{'' if masked else ', masked: false'}}}")
     elif kind == "spurious_removal":
@@ -91,10 +92,19 @@ def model_lines(model: str, limits: Mapping[str, str], situation: Situation) -> 
     return lines
 
 
+def lacks(source: "Source", split: str) -> bool:
+    """Whether any class has no images of a split."""
+    return not all(source.of(label, split) for label in source.classes)
+
+
+def cuts_validation(source: "Source") -> bool:
+    """Whether there are training and test images alone, so that some of the former are to validate."""
+    return not source.splits["validation"] and not lacks(source, "test")
+
+
 def evaluation_lines(source: "Source") -> list[str]:
     """An evaluation, where every class has images to evaluate with."""
-    held_out = all(source.of(label, split) for label in source.classes for split in ("validation", "test"))
-    if not held_out:
+    if lacks(source, "test") or (lacks(source, "validation") and not cuts_validation(source)):
         return ["# evaluation: needs validation and test images of every class, which these are not"]
     return [
         "evaluation:                 # does a classifier gain by the version? leave it out, and nothing is trained",
@@ -120,9 +130,10 @@ def compose(
         f"  path: {json.dumps(spec.path)}",
         "# classes: [..]             # some of them alone",
         "# shots: 8                  # so many training images of each alone",
+        *(["  validation_share: 0.15    # of the training images, as there are none"] if cuts_validation(source) else []),
         *model_lines(model, inspection.limits, situation),
         "method:",
-        *method_lines(situation, inspection.limits, superclass, inspection.most_steps, masked=masked),
+        *method_lines(situation, inspection.limits, superclass, inspection.most_steps, masked=masked, guessed=guessed),
         "amount:",
         AMOUNTS[situation],
         "filters:                    # what is dropped is generated again, max_attempts times",
@@ -167,4 +178,6 @@ def init(
         raise CounterpoiseError(f"--out: {out} cannot be written ({error.strerror}); name another file") from None
     for line in source.summary:
         console.print(line, markup=False, soft_wrap=True)
+    if not superclass and document["method"].get("superclass"):
+        console.print(f"superclass: {word!r} is a guess; change it in {out}, or give --superclass", soft_wrap=True)
     console.print(f"Written: {out}. Read it, then: counterpoise validate {out}", soft_wrap=True)

@@ -38,5 +38,7 @@ def test_a_classifier_from_scratch_on_photographs_is_noted() -> None:
 
 
 def test_few_test_images_are_noted() -> None:
-    assert few_tests(7) == ["There are 7 test images: one image more or less is 14.3 points."]
-    assert few_tests(100) == []
+    (note,) = few_tests({"boot": 90, "boot on brick": 7, "sneaker": 8})
+    assert note == "Of boot on brick there are 7 test images: one more or less is 14.3 points."
+    assert few_tests({"boot": 1}) == ["Of boot there is 1 test image: one more or less is 100.0 points."]
+    assert few_tests({"boot": 50}) == []

@@ -205,6 +205,14 @@ def test_same_page_same_bytes() -> None:
             ": 20.0 points worse than real data alone",
         ),
         ({"arms": {"erm": arm(0.4, 0.6), "counterpoise": arm(0.5, 0.6)}}, ": no clear effect, the seeds differ as much"),
+        (
+            {"arms": {"erm": arm(0.4), "counterpoise": arm(0.6)}, "test_images": {"boot": 5, "sneaker": 9}},
+            ": no clear effect, it is about one image of 5",
+        ),
+        (
+            {"arms": {"erm": arm(0.4), "counterpoise": arm(0.6)}, "gap_closed": None, "test_images": {"boot": 10}},
+            ": 20.0 points better than real data alone",
+        ),
         ({"arms": {"erm": arm(0.5), "counterpoise": arm(0.5)}}, "50.0 % → 50.0 %: no effect"),
         (
             {"arms": {"erm": by_class(0.4), "counterpoise": by_class(0.5)}, "gap_closed": None},
