@@ -38,9 +38,9 @@ class VersionSpec(Strict):
         ge=0.25,
         le=1,
         description="With framing region: the least side of what the model paints, as a share of models.resolution. Below "
-        "1 a small region is painted in a frame of a quarter, a half or three quarters of it, the smallest that holds it with "
-        "its context: time goes with the area, so half the side costs about a quarter. The checkpoint sees less around the "
-        "region, and draws worse far below the resolution that it was trained for. 1: always models.resolution.",
+        "1 a small region is painted in a frame of a quarter, a half or three quarters of it, the smallest that holds the "
+        "region with its context: time goes with the area, so half the side costs about a quarter. The checkpoint sees less "
+        "around the region, and draws worse far below the resolution that it was trained for. 1: always models.resolution.",
     )
     amount: Amount = Field(description="How many images.")
     filters: tuple[FilterSpec, ...] = Field((), description="In the order in which they are applied; cheap ones first.")

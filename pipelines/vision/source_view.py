@@ -119,8 +119,9 @@ class SourceView:
         if request.frame is None or request.mask is None or len(candidate.image) == self.resolution:
             return candidate.image
         image = self.finished(candidate)
-        mask = moved(request.mask, request.frame, self.overview(image), *image.shape[:2], self.resolution)
-        return self.frame(image, mask).image
+        overview, size = self.overview(image), (image.shape[0], image.shape[1])
+        mask = moved(request.mask, request.frame, overview, *size, self.resolution)
+        return self.frame(image, mask & inside(overview, *size, self.resolution)).image
 
     def examples(self, split: str) -> Examples:
         """All images of a split, labelled."""
