@@ -106,10 +106,10 @@ class SourceView:
         if request.source is None or request.frame is None or request.mask is None:
             return replace(candidate, image=self.fit(candidate.image))
         image = self.read(request.source)
-        overview = self.overview(image)
+        overview, size = self.overview(image), (image.shape[0], image.shape[1])
         if request.frame == overview and len(candidate.image) == self.resolution:
             return candidate
-        mask = moved(request.mask, request.frame, overview, *image.shape[:2], self.resolution)
+        mask = moved(request.mask, request.frame, overview, *size, self.resolution)
         original = replace(request, image=self.fit(image), mask=mask, graft=None, frame=overview)
         return replace(candidate, request=original, image=self.fit(self.finished(candidate)))
 
