@@ -46,18 +46,22 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class FramedImage:
-    """The part of a real image that a model works on, at the model's resolution."""
+    """The part of a real image that a model works on, at the model's resolution or, of a small region, at a smaller one."""
 
     size: tuple[int, int]  # height and width of the whole image
     overview: Frame  # what classifiers and segmenters see of it
     frame: Frame
-    image: Image  # the frame's pixels, (resolution, resolution, 3)
-    mask: Mask  # the region that changes, in the frame: (resolution, resolution)
+    image: Image  # the frame's pixels, (side, side, 3)
+    mask: Mask  # the region that changes, in the frame: (side, side)
 
     @property
     def magnification(self) -> float:
-        """How much larger things are in the frame than in the overview."""
+        """How much larger things are in the frame than in the overview, if both had as many pixels."""
         return self.overview.side / self.frame.side
+
+    def scale_in(self, other: "FramedImage") -> float:
+        """How much larger, in pixels, things must be in the other so that they are as large a share of its overview."""
+        return other.magnification / self.magnification * (len(other.image) / len(self.image))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,7 @@ class Request:
     method: str
     prompt: str
     source: Item | None = None
-    image: Image | None = None  # the source image in its frame, at the model's resolution
+    image: Image | None = None  # the source image in its frame
     mask: Mask | None = None  # the region that changes; None changes everything
     frame: Frame | None = None  # what `image` is of the source image
     size: tuple[int, int] | None = None  # height and width of what starts from noise; None: the checkpoint's

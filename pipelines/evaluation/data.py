@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from pipelines.backbones.loading import taken_apart
 from pipelines.learning.resources import Resources
 from pipelines.methods import Method
 from pipelines.progress import Stage, step
-from pipelines.records import Examples, Image
+from pipelines.records import Examples, FramedImage, Image
 from pipelines.regions import paste
 from pipelines.source.decode import decode
 from pipelines.spec import Evaluation
@@ -23,6 +24,11 @@ from pipelines.version.plan import Plan
 Row = dict[str, Any]  # of a version's data files
 BATCH = 16  # images re-encoded at a time
 REENCODE = "re-encode: real images"  # the stage of the progress
+
+
+def side(pair: tuple[int, FramedImage]) -> int:
+    """Of the frame of a row: the pixels that it is painted in."""
+    return len(pair[1].image)
 
 
 class EvaluationData:
@@ -77,11 +83,15 @@ class EvaluationData:
         progress = self.resources.stage(REENCODE, len(regions))
         for start in range(0, len(regions), BATCH):
             batch = regions[start : start + BATCH]
-            parts = view.framed([items[row] for row, _ in batch], [mask for _, mask in batch])
-            twice = self.reencode([part.image for part in parts], progress)
-            for (row, _), part, twin in zip(batch, parts, twice, strict=True):
-                painted = paste(part.image, twin, part.mask)
-                twins[row] = view.fit(view.sample(items[row], painted, part.frame, part.mask))
+            smallest = self.resources.spec.smallest_frame
+            parts = view.framed([items[row] for row, _ in batch], [mask for _, mask in batch], smallest)
+            pairs = sorted(zip([row for row, _ in batch], parts, strict=True), key=side)
+            for _, alike in groupby(pairs, side):
+                same = list(alike)
+                twice = self.reencode([part.image for _, part in same], progress)
+                for (row, part), twin in zip(same, twice, strict=True):
+                    painted = paste(part.image, twin, part.mask)
+                    twins[row] = view.fit(view.sample(items[row], painted, part.frame, part.mask))
         return twins
 
     def twins(self, arm: str) -> Sequence[Image] | None:

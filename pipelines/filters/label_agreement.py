@@ -51,7 +51,7 @@ class LabelAgreement:
         if self.spec.view == "image":
             overviews = [self.resources.view.whole(c).image for c in candidates]
             return list(probabilities(self.resources.judge.scores(overviews)))
-        images = [c.image for c in candidates]
+        images = [self.resources.view.at_resolution(c) for c in candidates]
         masks = self.resources.view.segment(images, self.resources.superclass)
         objects = [image if mask is None else isolate(image, mask) for image, mask in zip(images, masks, strict=True)]
         predicted = probabilities(self.resources.object_judge.scores(objects))

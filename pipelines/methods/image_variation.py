@@ -53,7 +53,8 @@ class ImageVariationMethod:
 
     def requests(self, planned: Sequence[PlannedImage], attempt: int) -> list[Request]:
         items = [self.pool[image.label][image.rank % len(self.pool[image.label])] for image in planned]
-        parts = self.resources.view.framed(items, [mask for mask in self.regions(items) if mask is not None])
+        regions = [mask for mask in self.regions(items) if mask is not None]
+        parts = self.resources.view.framed(items, regions, self.resources.spec.smallest_frame)
         return [
             self.concepts.request(
                 one, attempt, source=item, image=part.image, mask=part.mask, frame=part.frame,

@@ -19,7 +19,7 @@ from pipelines.learning.concepts import Concepts
 from pipelines.learning.resources import Resources
 from pipelines.records import FramedImage, Graft, Image, Item, Mask, PlannedImage, Problem, Request
 from pipelines.regions import bounds, region
-from pipelines.source.frames import moved
+from pipelines.source.frames import CONTEXT, moved
 from pipelines.spec import SpuriousRemoval
 
 
@@ -83,7 +83,8 @@ class SpuriousRemovalMethod:
         pools = [self.majority[image.origin or image.label] for image in planned]
         ranks = [image.rank // 2 if both else image.rank for image in planned]
         items = [pool[rank % len(pool)] for rank, pool in zip(ranks, pools, strict=True)]
-        parts = self.resources.view.framed(items, [mask for mask in self.regions(items) if mask is not None])
+        regions = [mask for mask in self.regions(items) if mask is not None]
+        parts = self.resources.view.framed(items, regions, self.resources.spec.smallest_frame)
         requests = [
             self.concepts.request(
                 one, attempt, source=item, image=part.image, mask=part.mask, frame=part.frame, strength=self.spec.strength
@@ -99,14 +100,18 @@ class SpuriousRemovalMethod:
     def grafted(self, request: Request, source: Item, ground: FramedImage) -> Request:
         """The request with a real object of the class grafted in, and the rest of the original object inpainted.
 
-        At strength 1: less would keep a trace of the original object. Of its image the object is as large a share as before.
+        At strength 1: less would keep a trace of the original object. Of its image the object is as large a share as before;
+        where a small frame does not hold it with its context, the frame is that of the resolution.
         """
         view = self.resources.view
         donors = [item for item in self.majority[request.label] if item != source] or [source]
         item = donors[derive(request.seed, "donor") % len(donors)]
         masks = [mask for mask in view.object_masks([source, item], self.word) if mask is not None]  # both are detected
         (donor,) = view.framed([item], masks[1:])
-        old = moved(masks[0], ground.overview, ground.frame, *ground.size)
-        object_ = graft(item, donor.image, donor.mask, ground.image, old, ground.magnification / donor.magnification)
+        longer = max(part.stop - part.start for part in bounds(donor.mask))
+        if longer * donor.scale_in(ground) * (1 + 2 * CONTEXT) > len(ground.image) < view.resolution:
+            (ground,) = view.framed([source], [region(masks[0], self.spec.region, self.spec.grow)])
+        old = moved(masks[0], ground.overview, ground.frame, *ground.size, len(ground.image))
+        object_ = graft(item, donor.image, donor.mask, ground.image, old, donor.scale_in(ground))
         mask = region(old, "mask", self.spec.grow) | region(object_.mask, "mask", self.spec.grow)
-        return replace(request, mask=mask, graft=object_, strength=1.0)
+        return replace(request, image=ground.image, frame=ground.frame, mask=mask, graft=object_, strength=1.0)

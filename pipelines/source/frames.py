@@ -1,7 +1,12 @@
 """Frames: the square part of a photograph that a model works on, brought to the model's resolution, and brought back.
 
+A small region's frame may be brought to a smaller side than the resolution, one of a few: it costs less to paint.
+
 A frame may reach beyond the photograph, whose pixels are mirrored there.
 """
+
+from collections.abc import Sequence
+from math import ceil
 
 import numpy as np
 import PIL.Image
@@ -11,6 +16,9 @@ from pipelines.records import Frame, Image, Mask
 from pipelines.regions import bounds, paste
 
 CONTEXT = 0.25  # of the longer side of a region: what its frame has around it on each side
+PARTS = 4  # sides of frames are multiples of the resolution's part
+MULTIPLE = 64  # pixels that they are rounded up to a multiple of: an autoencoder's 8, times a UNet's three halvings
+SMALL = 256, 16  # the same, at resolutions below the first: of models with smaller autoencoders
 
 
 def centre(height: int, width: int) -> Frame:
@@ -42,6 +50,19 @@ def around(mask: Mask, overview: Frame, height: int, width: int, resolution: int
         nearest = min(max(0, round((first + last - side) / 2)), length - side)
         starts.append(nearest if side <= length else (length - side) // 2)
     return Frame(starts[0], starts[1], side)
+
+
+def sides(resolution: int, smallest: float) -> list[int]:
+    """The sides, in pixels, that frames are brought to, smallest first: shares of the resolution from `smallest` to 1."""
+    multiple = MULTIPLE if resolution >= SMALL[0] else SMALL[1]
+    shares = [part / PARTS for part in range(1, PARTS + 1) if part / PARTS >= smallest]
+    return sorted({min(resolution, ceil(resolution * share / multiple) * multiple) for share in shares})
+
+
+def side_of(mask: Mask, overview: Frame, height: int, width: int, sides: Sequence[int]) -> int:
+    """The smallest of the sides at which the frame `around` a region keeps all pixels of its image; else the largest."""
+    least = around(mask, overview, height, width, sides[0]).side
+    return next((side for side in sides if side >= least), sides[-1])
 
 
 def mirrored(start: int, count: int, length: int) -> NDArray[np.int64]:
@@ -76,14 +97,14 @@ def inside(frame: Frame, height: int, width: int, count: int) -> Mask:
     return covered
 
 
-def moved(mask: Mask, frame: Frame, other: Frame, height: int, width: int) -> Mask:
-    """A mask (n, n) of one frame of an image as that of another, as large: mirrored as the image is beyond its borders, and
-    false where the first frame does not reach."""
-    count, axes = len(mask), []
-    if frame == other and frame.side == height == width:
+def moved(mask: Mask, frame: Frame, other: Frame, height: int, width: int, side: int | None = None) -> Mask:
+    """A mask (n, n) of one frame of an image as that of another, (side, side), None for n: mirrored as the image is beyond
+    its borders, and false where the first frame does not reach."""
+    side, count, axes = side or len(mask), len(mask), []
+    if frame == other and frame.side == height == width and side == count:
         return mask
     for start, begin, length in ((frame.top, other.top, height), (frame.left, other.left, width)):
-        place = (begin + (np.arange(count) + 0.5) * other.side / count) % (2 * length)
+        place = (begin + (np.arange(side) + 0.5) * other.side / side) % (2 * length)
         place = np.where(place >= length, 2 * length - place, place)
         axes.append(np.floor((place - start) * count / frame.side).astype(np.int64))
     known = [(axis >= 0) & (axis < count) for axis in axes]

@@ -33,6 +33,15 @@ class VersionSpec(Strict):
         "sample is the whole image, every pixel outside the region its own. None: region where a part is repainted, else "
         "crop. Classifiers see the middle with crop, else all of it.",
     )
+    smallest_frame: float = Field(
+        1.0,
+        ge=0.25,
+        le=1,
+        description="With framing region: the least side of what the model paints, as a share of models.resolution. Below "
+        "1 a small region is painted in a frame of a quarter, a half or three quarters of it, the smallest that holds the "
+        "region with its context: time goes with the area, so half the side costs about a quarter. The checkpoint sees less "
+        "around the region, and draws worse far below the resolution that it was trained for. 1: always models.resolution.",
+    )
     amount: Amount = Field(description="How many images.")
     filters: tuple[FilterSpec, ...] = Field((), description="In the order in which they are applied; cheap ones first.")
     early_verdict: EarlyVerdict | None = Field(None, description="Ends what the filters will drop; none: nothing.")
@@ -91,6 +100,15 @@ class VersionSpec(Strict):
             raise ValueError(
                 "framing: 'region' is for methods that repaint a part of an image, spurious_removal with region box or "
                 "mask, image_variation with repaint object or surroundings; give crop or pad"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def small_frames_have_a_region(self) -> "VersionSpec":
+        if self.smallest_frame < 1 and self.effective_framing != "region":
+            raise ValueError(
+                f"smallest_frame: {self.smallest_frame} is for framing region, and here it is {self.effective_framing}, by "
+                "which all that the model is given has one size; leave it out, or repaint a part with framing region"
             )
         return self
 

@@ -86,7 +86,7 @@ def unchanged(spec: VersionSpec, source: Source, base: Base) -> bool:
 def comparable(spec: VersionSpec, base: VersionSpec) -> bool:
     """Whether samples of one spec are valid for the other: same method, framing, filters and models, stored in one encoding:
     a class whose images alone are JPEGs would be told by that."""
-    fields = ("method", "effective_framing", "models", "filters", "encoding")
+    fields = ("method", "effective_framing", "smallest_frame", "models", "filters", "encoding")
     return all(getattr(spec, field) == getattr(base, field) for field in fields)
 
 

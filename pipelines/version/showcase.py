@@ -36,7 +36,8 @@ def displayed(resources: Resources, method: Method, rows: list[dict[str, Any]]) 
     used = {row["source_id"]: by_id[row["source_id"]] for row in rows if row["source_id"] in by_id}
     items = list(used.values())
     regions = [(item, mask) for item, mask in zip(items, method.regions(items), strict=True) if mask is not None]
-    framed = view.framed([item for item, _ in regions], [mask for _, mask in regions])
+    smallest = resources.spec.smallest_frame
+    framed = view.framed([item for item, _ in regions], [mask for _, mask in regions], smallest)
     parts = {item.id: part for (item, _), part in zip(regions, framed, strict=True)}
     samples = []
     for row in rows:
@@ -49,7 +50,7 @@ def displayed(resources: Resources, method: Method, rows: list[dict[str, Any]]) 
             DisplayedSample(
                 source=None if part is None else part.image,
                 mask=None if part is None else part.mask,
-                generated=cut(image, part.frame, view.resolution) if part is not None and whole else image,
+                generated=cut(image, part.frame, len(part.image)) if part is not None and whole else image,
                 label=resources.source.classes[row["label"]],
                 origin=row["origin"],
                 kept=row["reason"] is None,

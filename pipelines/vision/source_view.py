@@ -1,7 +1,8 @@
 """A view of a source for the models: its images at one resolution, the masks of their objects, and what is painted of them.
 
 Classifiers, segmenters and CLIP see an overview of each image: its middle, by the framing `crop`, else all of it. What is
-painted is the overview, too, or by the framing `region` a frame of the image's own pixels around the region.
+painted is the overview, too, or by the framing `region` a frame of the image's own pixels around the region. Models learn
+from frames at the resolution; a small region may be painted in a smaller one.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from pipelines.errors import SourceError
 from pipelines.progress import SILENT, Stage, step
 from pipelines.records import Candidate, Examples, Frame, FramedImage, Image, Item, Mask, Problem
-from pipelines.source.frames import around, centre, cut, enclosing, inside, moved, put_back, within
+from pipelines.source.frames import around, centre, cut, enclosing, inside, moved, put_back, side_of, sides, within
 from pipelines.source.source import Source
 from pipelines.spec import Framing
 from pipelines.spec.base import quantity
@@ -69,15 +70,19 @@ class SourceView:
             done(1)
         return images
 
-    def framed(self, items: Sequence[Item], regions: Sequence[Mask]) -> list[FramedImage]:
+    def framed(self, items: Sequence[Item], regions: Sequence[Mask], smallest: float = 1.0) -> list[FramedImage]:
         """What is painted of each image, for the region in its overview."""
-        return [self.frame(self.read(item), mask) for item, mask in zip(items, regions, strict=True)]
+        return [self.frame(self.read(item), mask, smallest) for item, mask in zip(items, regions, strict=True)]
 
-    def frame(self, image: Image, mask: Mask) -> FramedImage:
-        """What is painted of an image, for the region in its overview."""
-        size, overview = (image.shape[0], image.shape[1]), self.overview(image)
-        frame = around(mask, overview, *size, self.resolution) if self.framing == "region" else overview
-        return FramedImage(size, overview, frame, cut(image, frame, self.resolution), moved(mask, overview, frame, *size))
+    def frame(self, image: Image, mask: Mask, smallest: float = 1.0) -> FramedImage:
+        """What is painted of an image, for the region in its overview: by the framing `region` with a side of at least the
+        share `smallest` of the resolution."""
+        size, overview, side = (image.shape[0], image.shape[1]), self.overview(image), self.resolution
+        frame = overview
+        if self.framing == "region":
+            side = side_of(mask, overview, *size, sides(side, smallest))
+            frame = around(mask, overview, *size, side)
+        return FramedImage(size, overview, frame, cut(image, frame, side), moved(mask, overview, frame, *size, side))
 
     def sample(self, item: Item, painted: Image, frame: Frame, mask: Mask) -> Image:
         """A painted frame as it is stored: in its image, which keeps its size; by `crop` and `pad` the frame alone."""
@@ -101,12 +106,22 @@ class SourceView:
         if request.source is None or request.frame is None or request.mask is None:
             return replace(candidate, image=self.fit(candidate.image))
         image = self.read(request.source)
-        overview = self.overview(image)
-        if request.frame == overview:
+        overview, size = self.overview(image), (image.shape[0], image.shape[1])
+        if request.frame == overview and len(candidate.image) == self.resolution:
             return candidate
-        mask = moved(request.mask, request.frame, overview, *image.shape[:2])
+        mask = moved(request.mask, request.frame, overview, *size, self.resolution)
         original = replace(request, image=self.fit(image), mask=mask, graft=None, frame=overview)
         return replace(candidate, request=original, image=self.fit(self.finished(candidate)))
+
+    def at_resolution(self, candidate: Candidate) -> Image:
+        """A candidate as models learn from images: of a small frame, the frame at the resolution around its region."""
+        request = candidate.request
+        if request.frame is None or request.mask is None or len(candidate.image) == self.resolution:
+            return candidate.image
+        image = self.finished(candidate)
+        overview, size = self.overview(image), (image.shape[0], image.shape[1])
+        mask = moved(request.mask, request.frame, overview, *size, self.resolution)
+        return self.frame(image, mask & inside(overview, *size, self.resolution)).image
 
     def examples(self, split: str) -> Examples:
         """All images of a split, labelled."""

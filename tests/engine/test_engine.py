@@ -186,6 +186,23 @@ def test_a_mixed_batch_equals_one_request_at_a_time(tiny_model: Backbone) -> Non
         assert near(together[one.index], ours(tiny_model, one))
 
 
+def test_rows_of_several_sizes_equal_one_request_at_a_time(tiny_model: Backbone) -> None:
+    """Small frames beside whole ones, each with its own pixels outside the region."""
+    work = [
+        request(n, source=ITEM, image=picture(n, side), mask=square(side), strength=(0.5, 1.0)[n % 2], steps=4 + n % 3)
+        for n, side in enumerate((16, 32, 24, 16, 32, 16, 24))
+    ]
+    together = {c.request.index: c.image for c in Engine(tiny_model, capacity=4).run(work)}
+    assert sorted(together) == list(range(7))
+    for one in work:
+        assert one.image is not None
+        assert one.mask is not None
+        assert together[one.index].shape == one.image.shape
+        assert near(together[one.index], ours(tiny_model, one))
+        assert np.array_equal(together[one.index][~one.mask], one.image[~one.mask])
+        assert not np.array_equal(together[one.index], one.image)
+
+
 def test_the_same_stream_gives_the_same_bytes(tiny_model: Backbone) -> None:
     first, second = ([c.image.tobytes() for c in Engine(tiny_model, capacity=3).run(mixture())] for _ in range(2))
     assert first == second

@@ -2,6 +2,7 @@
 
 import io
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from pipelines.evaluation.evaluator import Evaluator, aggregate, evaluate, gap_c
 from pipelines.evaluation.notes import few_tests
 from pipelines.learning.resources import Resources
 from pipelines.methods import open_method
-from pipelines.progress import Lines, Silent
-from pipelines.records import Examples, Quota
+from pipelines.progress import Lines, Silent, Stage
+from pipelines.records import Examples, Image, Mask, Quota
 from pipelines.spec import Evaluation
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
@@ -188,6 +189,30 @@ def test_twins_differ_from_the_real_images_only_where_the_method_paints(tmp_path
         assert not np.array_equal(coded, image)
     assert made.data.twins("erm") is None
     assert made.data.twins("real_balanced") is None
+
+
+def test_twins_of_small_regions_are_painted_in_small_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside others at the resolution, each in its place."""
+    repainting = {"type": "spurious_removal", "superclass": "shoe", "inversion": None, "majority": 6}
+    made = evaluator(tmp_path, [], method=repainting, smallest_frame=0.5)
+    items, regions, sides = made.resources.source.splits["train"], list[Mask](), list[int]()
+    for number in range(len(items)):
+        mask, side = np.zeros((32, 32), np.bool_), (5, 14)[number % 2]
+        mask[8 : 8 + side, 10 : 10 + side] = True
+        regions.append(mask)
+    monkeypatch.setattr(made.data.method, "regions", lambda items: regions)
+    reencode = made.data.reencode
+
+    def noted(pixels: Sequence[Image], progress: Stage) -> list[Image]:
+        sides.extend(len(image) for image in pixels)
+        return reencode(pixels, progress)
+
+    monkeypatch.setattr(made.data, "reencode", noted)
+    for image, mask, twin in zip(made.data.real.images, regions, made.data.reencoded_regions, strict=True):
+        outside = ~binary_dilation(mask, iterations=3)
+        assert np.abs(twin[outside].astype(int) - image[outside]).max() <= 2
+        assert not np.array_equal(twin[mask], image[mask])
+    assert Counter(sides) == {16: len(items) // 2, 32: len(items) // 2}
 
 
 def test_a_sample_of_no_group_is_any_groups(tmp_path: Path) -> None:

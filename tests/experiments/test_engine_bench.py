@@ -17,6 +17,7 @@ from pipelines.experiments.engine.bench import GOALS, NAMES, bench
 from pipelines.experiments.engine.job import BESIDE, job_vs_engine
 from pipelines.experiments.engine.jobs import Jobs
 from pipelines.experiments.engine.memory import peak, peak_of
+from pipelines.experiments.engine.quarter_mask import REGIONS, SMALLEST, requests
 from pipelines.experiments.engine.savings import SAVINGS, kept_seconds_saving, saving
 from pipelines.experiments.engine.timing import QUICK, Size, alternate, ratio
 from pipelines.progress import Silent
@@ -106,18 +107,28 @@ def test_savings_are_measured_by_the_seconds_of_a_kept_image() -> None:
 
 
 def test_the_command_writes_ratios_and_what_they_were_measured_with(size: Size, tmp_path: Path) -> None:
-    names, file = ("occupancy", "loras", "throughput"), tmp_path / "out.json"
+    names, file = ("occupancy", "loras", "quarter_mask", "throughput"), tmp_path / "out.json"
     options = ("--quick", "--checkpoint", size.checkpoint, "--capacity", "4", "--only", ",".join(names))
     done = call("bench", "engine", "--json", file, *options)
     assert done.exit_code == 0, done.output
     report = json.loads(file.read_text())
-    assert set(report["ratios"]) == {"occupancy", "loras"}
+    assert set(report["ratios"]) == {"occupancy", "loras", *REGIONS}
     assert 0.7 < report["ratios"]["occupancy"] <= 1
     assert report["occupancy"]["generated"] == pytest.approx(QUICK.stream, rel=0.3)
     assert set(report["images_per_second"]) == {"1", "4"}
     assert (report["settings"]["capacity"], report["machine"]["device"]) == (4, "cpu")
     assert "occupancy" in done.stdout
     assert "0.97" in done.stdout
+
+
+def test_a_quarter_has_a_quarter_of_the_pixels_with_its_context() -> None:
+    sides = {
+        (name, smallest): {len(one.image) for one in requests(2, 64, share, smallest, 4) if one.image is not None}
+        for name, share in REGIONS.items()
+        for smallest in (SMALLEST, 1.0)
+    }
+    whole = {(name, 1.0): {64} for name in REGIONS}
+    assert sides == {("quarter_mask", SMALLEST): {32}, ("quarter_mask.without_context", SMALLEST): {48}, **whole}
 
 
 def test_peak_memory_is_that_of_a_process_of_its_own(size: Size) -> None:

@@ -107,6 +107,23 @@ def test_asked_of_the_object_alone_the_background_does_not_speak(tmp_path: Path,
     assert verdict.scores["target"] == pytest.approx(np.exp(logits[0]) / np.exp(logits).sum())
 
 
+def test_objects_of_small_frames_are_looked_at_as_the_judge_learned_them(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    """An image that was painted as it was, in frames of two sizes at once: the verdicts are the same."""
+    resources = open_resources(
+        tmp_path,
+        models={"text_to_image": str(tiny_checkpoint), "segmenter": "cross-attention"},
+        method={"type": "spurious_removal", "superclass": "shoe", "inversion": None},
+    )
+    item, mask = resources.source.splits["train"][0], np.zeros((32, 32), np.bool_)
+    mask[12:16, 12:16] = True
+    parts = [resources.view.framed([item], [mask], smallest)[0] for smallest in (0.5, 1.0)]
+    assert [len(part.image) for part in parts] == [16, 32]
+    made = [candidate(p.image, source=item, image=p.image, mask=p.mask, frame=p.frame) for p in parts]
+    small, large = filtered(resources, view="object", max_origin=1.0).judge(made)
+    assert small.scores == pytest.approx(large.scores)
+    assert 0 < small.scores["target"] < 1
+
+
 def test_where_the_object_is_not_found_the_candidate_is_dropped(
     tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -216,6 +216,39 @@ def test_real_objects_are_grafted_in_where_one_was(tmp_path: Path, tiny_checkpoi
         assert not (old & ~request.mask).any()
 
 
+@pytest.mark.parametrize(("donor_side", "frame"), [(4, 16), (7, 32)])
+def test_a_graft_keeps_its_size_in_a_small_frame_or_has_a_large_one(
+    tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, donor_side: int, frame: int
+) -> None:
+    """Sneakers have small objects, boots some of another size: a boot in a sneaker's picture has its own pixels. Photographs
+    have two a cell of the overview."""
+    models = {"text_to_image": str(tiny_checkpoint), "segmenter": "cross-attention"}
+    method = {**WHOLE, "region": "mask", "grow": 0.0, "objects": "real", "repaint_own": False}
+    resources = open_resources(tmp_path, models=models, method=method, smallest_frame=0.5)
+
+    def mask(item: Item) -> Mask:
+        side, blank = donor_side if item.label == "boot" else 5, np.zeros((32, 32), dtype=np.bool_)
+        blank[4 : 4 + side, 6 : 6 + side] = True
+        return blank
+
+    monkeypatch.setattr(resources.view, "object_masks", lambda items, word: [mask(item) for item in items])
+    boots = [request for request in asked(resources) if request.label == "boot"]
+    for request in boots:
+        assert request.graft is not None
+        assert request.image is not None
+        assert request.mask is not None
+        assert request.source is not None
+        assert request.image.shape == (frame, frame, 3)
+        large = mask(request.graft.item).repeat(2, axis=0).repeat(2, axis=1)
+        assert request.graft.mask.sum() == large.sum()
+        donor = resources.view.read(request.graft.item)[large]
+        assert np.array_equal(request.graft.image[request.graft.mask], donor)
+        assert request.frame is not None
+        whole, top, left = resources.view.read(request.source), request.frame.top, request.frame.left
+        assert np.array_equal(request.image, whole[top : top + frame, left : left + frame])
+    assert boots
+
+
 def test_another_attempt_grafts_another_object(tmp_path: Path, tiny_checkpoint: Path) -> None:
     resources = segmented(tmp_path, tiny_checkpoint, objects="real")
     donors = [[r.graft.item.id for r in asked(resources, attempt) if r.graft] for attempt in (0, 0, 1)]

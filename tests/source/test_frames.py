@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipelines.records import Frame, Mask
-from pipelines.source.frames import around, centre, cut, enclosing, inside, mirrored, moved, put_back, within
+from pipelines.source.frames import around, centre, cut, enclosing, inside, mirrored, moved, put_back, side_of, sides, within
 from tests.builders import noise, picture
 
 SIZES = [(60, 90), (90, 60), (33, 70), (16, 16), (20, 50)]
@@ -72,6 +72,33 @@ def test_a_frame_shows_the_images_own_pixels_around_its_region(height: int, widt
     rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
     assert abs(len(rows) - 4 * overview.side / 128) <= 1  # four of 32, in a frame that is shown in 32
     assert abs(rows.mean() + columns.mean() - 31) <= 4  # in its middle
+
+
+def test_sides_are_a_few_parts_of_the_resolution_that_models_take() -> None:
+    assert sides(1024, 0.25) == [256, 512, 768, 1024]
+    assert sides(512, 0.5) == [256, 384, 512]
+    assert sides(640, 0.25) == [192, 320, 512, 640]
+    assert sides(64, 0.3) == [32, 48, 64]
+    assert sides(32, 0.25) == [16, 32]
+    assert sides(100, 1.0) == [100]
+
+
+@pytest.mark.parametrize(("length", "side"), [(1, 16), (2, 32), (4, 48), (5, 64), (12, 64)])
+def test_a_small_region_has_the_smallest_side_that_keeps_its_photographs_pixels(length: int, side: int) -> None:
+    """Of 32 cells of 8 pixels each: a region with its context has `length * 8 * 1.5` pixels a side."""
+    overview, mask = enclosing(256, 200), block(10, 12, length, 1)
+    assert side_of(mask, overview, 256, 200, sides(64, 0.25)) == side
+    assert around(mask, overview, 256, 200, side).side == max(side, length * 12)
+    assert side_of(mask, overview, 256, 200, sides(64, 1.0)) == 64
+    assert side_of(block(1, 1, 30, 30), enclosing(40, 40), 40, 40, sides(64, 0.25)) == 48  # no more pixels than there are
+
+
+def test_a_mask_moves_to_a_frame_of_another_side() -> None:
+    mask, overview, frame = block(8, 12, 4, 8), enclosing(64, 64), Frame(8, 16, 32)
+    small = moved(mask, overview, frame, 64, 64, 16)
+    assert np.array_equal(small, block(4, 4, 4, 8, side=16))
+    assert np.array_equal(moved(small, frame, overview, 64, 64, 32), mask)
+    assert np.array_equal(moved(mask, overview, overview, 64, 64, 64), mask.repeat(2, axis=0).repeat(2, axis=1))
 
 
 def test_a_large_region_has_context_and_a_frame_no_larger_than_the_image() -> None:

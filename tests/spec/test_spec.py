@@ -90,6 +90,8 @@ def test_every_field_is_described_and_every_type_says_what_it_is(model: type[Str
             ["method.inversion.step:", "did you mean 'steps'?"],
         ),
         ({"framing": "crp"}, ["framing:", "'crp'", "did you mean 'crop'?"]),
+        ({"smallest_frame": 0.1}, ["smallest_frame:", "0.25", "0.1"]),
+        ({"smallest_frame": 0.5}, ["smallest_frame: 0.5 is for framing region, and here it is crop", "leave it out"]),
         ({"schema_version": 3}, ["schema_version:", "given: 3", "newer than 2", "use a newer Counterpoise, or write 2"]),
         ({"schema_version": 0}, ["schema_version:", "given: 0", "should be 2"]),
         ({"schema_version": []}, ["schema_version:", "given: []", "should be 2"]),

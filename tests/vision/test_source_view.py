@@ -35,9 +35,9 @@ def region() -> Mask:
     return mask
 
 
-def painted(opened: SourceView, item: Item, colour: int = 255) -> Candidate:
+def painted(opened: SourceView, item: Item, colour: int = 255, smallest: float = 1.0, mask: Mask | None = None) -> Candidate:
     """A candidate whose region has one colour, in the frame that the model would be given."""
-    (part,) = opened.framed([item], [region()])
+    (part,) = opened.framed([item], [region() if mask is None else mask], smallest)
     image = np.where(part.mask[..., None], np.uint8(colour), part.image)
     request = Request(0, 0, 0, "shoe", "", "", source=item, image=part.image, mask=part.mask, frame=part.frame)
     return Candidate(request, image)
@@ -64,6 +64,46 @@ def test_by_region_a_sample_is_the_photograph_outside_the_region(item: Item) -> 
     assert top + 12 * scale - 2 <= rows[0] <= rows[-1] <= top + 20 * scale + 2
     assert left + 13 * scale - 2 <= columns[0] <= columns[-1] <= left + 19 * scale + 2
     assert changed.sum() > 0.5 * (8 * scale) * (6 * scale)
+
+
+def dot() -> Mask:
+    """A small region in the middle of every overview."""
+    mask = np.zeros((RESOLUTION, RESOLUTION), np.bool_)
+    mask[15, 15] = True
+    return mask
+
+
+@pytest.mark.parametrize(("item", "side"), zip(ITEMS, (16, 16, 16), strict=True), ids=lambda value: getattr(value, "id", ""))
+def test_a_small_region_is_painted_in_a_small_frame_alone(item: Item, side: int) -> None:
+    opened, photo = view("region"), PHOTOS[item.id]
+    candidate = painted(opened, item, smallest=0.5, mask=dot())
+    frame, own = candidate.request.frame, candidate.request.image
+    assert frame is not None
+    assert own is not None
+    assert candidate.image.shape == (side, side, 3)
+    assert np.array_equal(own, photo[frame.top : frame.top + frame.side, frame.left : frame.left + frame.side])
+    sample = opened.finished(candidate)
+    assert candidate.request.mask is not None
+    outside = np.ones(photo.shape[:2], np.bool_)
+    outside[frame.top : frame.top + side, frame.left : frame.left + side] = ~candidate.request.mask
+    assert np.array_equal(sample[outside], photo[outside])
+    assert (sample[~outside] == 255).all()
+
+
+@pytest.mark.parametrize("item", ITEMS, ids=lambda item: item.id)
+def test_classifiers_see_a_small_frame_as_one_at_the_resolution(item: Item) -> None:
+    opened = view("region")
+    small, large = (painted(opened, item, smallest=smallest, mask=dot()) for smallest in (0.25, 1.0))
+    assert len(small.image) < len(large.image) == RESOLUTION
+    whole = opened.whole(small)
+    assert whole.image.shape == (RESOLUTION, RESOLUTION, 3)
+    assert whole.request.mask is not None
+    own = inside(opened.overview(PHOTOS[item.id]), *PHOTOS[item.id].shape[:2], RESOLUTION)  # beyond it, it is mirrored
+    assert np.array_equal(whole.request.mask & own, dot())
+    assert np.array_equal(opened.at_resolution(large), large.image)
+    enlarged = opened.at_resolution(small)
+    assert enlarged.shape == large.image.shape
+    assert (enlarged != large.image).mean() < 0.1  # where the region's border is rounded otherwise
 
 
 def test_by_pad_a_sample_has_the_photographs_proportions() -> None:
