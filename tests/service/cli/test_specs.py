@@ -156,5 +156,6 @@ def test_the_families_are_printed_with_the_reason_of_every_no() -> None:
     assert done.exit_code == 0
     numbers = {int(number) for number in re.findall(r"\bno (\d+)", done.stdout)}
     assert numbers == {
-        int(number) for number in re.findall(r"^(\d+)\. (?:method|models|evaluation)\.", done.stdout, re.MULTILINE)
+        int(number)
+        for number in re.findall(r"^(\d+)\. (?:method\.|models\.|evaluation\.|early_verdict)", done.stdout, re.MULTILINE)
     }
