@@ -15,7 +15,7 @@ from service.cli.output import print_summary
 from service.settings import Settings
 from service.state import leases
 from tests.servers import free_port
-from tests.service.calls import SHOES, SPEC, context, key, operated
+from tests.service.calls import SHOES, SPEC, as_, context, key, operated, problem
 from tests.service.cli.commands import call, written
 from tests.service.sources.test_erasure import completed, sent
 from tests.service.state.units import take
@@ -76,3 +76,12 @@ def test_carried_samples_are_listed(client: TestClient) -> None:
     head, row = call("list").stdout.splitlines()[-2:]
     assert head.split() == ["dataset", "version", "state", "kept", "carried", "planned"]
     assert row.split() == ["shoes", "1", "completed", "20", "24"]
+
+
+def test_a_dataset_that_is_not_there_is_told_from_a_version_that_is_not(client: TestClient) -> None:
+    line = "404: there is no dataset 'shoes'; GET /v1/datasets (counterpoise datasets) names those there are\n"
+    assert call("status", "shoes", 1).stderr == line
+    client.post(SHOES, json=SPEC)
+    assert "404: dataset 'shoes' has no version 2" in call("status", "shoes", 2).stderr
+    stranger = client.get(f"{SHOES}/1", headers=as_(client, "others"))
+    assert "there is no dataset 'shoes'" in problem(stranger, 404)["detail"]
