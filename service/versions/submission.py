@@ -23,7 +23,7 @@ def require_read(spec: VersionSpec, database: Database, tenant: str) -> None:
     if isinstance(source, UploadedSource) and source.digest is None:
         upload = uploads.unread(database, tenant, source.name)
         if upload is not None:
-            raise SpecError(f"source.name: {source.name!r} is being read; try again when upload {upload} is done")
+            raise SpecError(f"source.name: {source.name!r} is being read; try again when upload {upload.id} is done")
 
 
 def pin(spec: VersionSpec, store: Store) -> VersionSpec:
