@@ -18,6 +18,7 @@ import httpx
 
 from pipelines.spec import FolderSource, UploadedSource, VersionSpec
 from pipelines.spec.sources import RealSource, remote
+from service.catalogue.schemas import CheckedSpec
 from service.datasets.schemas import DatasetPage, DatasetView
 from service.previews.schemas import PreviewView
 from service.schedules.schemas import ScheduleView
@@ -27,6 +28,15 @@ from service.transport import ServiceError, Transport
 from service.versions.schemas import VersionEvent, VersionPage, VersionView
 
 PREVIEW_WAIT = 10  # seconds that the service holds an answer back until a preview is done
+
+
+def uploaded_source(spec: VersionSpec) -> UploadedSource | None:
+    """The source under the dataset's name that a folder on this machine becomes; None for other sources."""
+    source = spec.source
+    if not isinstance(source, FolderSource) or remote(source.path):
+        return None
+    kept = {name: getattr(source, name) for name in RealSource.model_fields}
+    return UploadedSource(type="uploaded", name=spec.name, **kept)
 
 
 class Client(Transport):
@@ -47,6 +57,13 @@ class Client(Transport):
             raise ServiceError(upload.error or f"upload {upload.id} is {upload.state}")
         return upload.result
 
+    def validate(self, spec: VersionSpec) -> CheckedSpec:
+        """The spec with all defaults, its checkpoints and warnings; of a folder to be sent, no image is read. Raises
+        ServiceError for one that the service would refuse."""
+        uploaded = uploaded_source(spec)
+        valid = spec if uploaded is None else spec.model_copy(update={"source": uploaded})
+        return CheckedSpec.model_validate(self.call("POST", "/v1/specs:validate", json=valid.model_dump(mode="json")))
+
     def upload_folder(
         self, spec: VersionSpec, report: Report = lambda upload: None
     ) -> tuple[VersionSpec, SourceView | None]:
@@ -54,13 +71,10 @@ class Client(Transport):
 
         Raises ServiceError for a spec that the service would refuse, before an image is sent.
         """
-        source = spec.source
-        if not isinstance(source, FolderSource) or remote(source.path):
+        source, uploaded = spec.source, uploaded_source(spec)
+        if not isinstance(source, FolderSource) or uploaded is None:
             return spec, None
-        kept = {name: getattr(source, name) for name in RealSource.model_fields}
-        uploaded = UploadedSource(type="uploaded", name=spec.name, **kept)
-        valid = spec.model_copy(update={"source": uploaded})
-        self.call("POST", "/v1/specs:validate", json=valid.model_dump(mode="json"))
+        self.validate(spec)
         view = self.upload(spec.name, Path(source.path), allow_synthetic=source.allow_synthetic, report=report)
         return spec.model_copy(update={"source": uploaded.model_copy(update={"digest": view.digest})}), view
 

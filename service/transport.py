@@ -42,6 +42,8 @@ class Transport:
         key = key or os.environ.get("COUNTERPOISE_KEY", "")
         if not (key.isascii() and key.isprintable()):
             raise ServiceError("COUNTERPOISE_KEY: holds characters that no key has; copy it again, without line breaks")
+        if not url.startswith(("http://", "https://")):
+            raise ServiceError(f"COUNTERPOISE_URL: {url!r} is no address of a service; begin it with http:// or https://")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self.http = httpx.Client(base_url=url, headers=headers, timeout=30)
         self.retrying = Retrying(

@@ -20,16 +20,25 @@ def carried(counts: Mapping[str, Any]) -> str:
     return f", {counts['carried']:,} carried over" if counts.get("carried") else ""
 
 
+def images(counts: Mapping[str, Any]) -> str:
+    """How many images a version has, in words: kept of those generated for it, and carried over."""
+    if counts.get("carried") and not counts["generated"]:
+        return f"{quantity(counts['carried'], 'image')} carried over, none generated"
+    return f"{quantity(counts['kept'], 'image')} kept of {counts['generated']:,} generated{carried(counts)}"
+
+
 def headline(summary: Mapping[str, Any]) -> str:
-    """The result in one sentence. A difference within the standard deviation over seeds is no clear effect."""
+    """The result in one sentence. A difference within the standard deviation over seeds is no clear effect. Without any
+    arm no evaluation was asked for, or the caveats say why there is none."""
     arms, counts = summary["arms"], summary["counts"]
     if VERSION in arms and not counts["kept"] and not counts.get("carried"):
         return (
             f"None of {counts['generated']:,} generated images was kept, so there was nothing to train on beside real data"
         )
+    if not arms:
+        return images(counts)
     if VERSION not in arms:
-        kept = quantity(counts["kept"], "image")
-        return f"Not evaluated: {kept} kept of {counts['generated']:,} generated{carried(counts)}"
+        return f"Not evaluated: {images(counts)}"
     after = arms[VERSION]["worst_group"]
     accuracy = f"{worst_part(arms).replace(' ', '-')} accuracy"
     if BASELINE not in arms:

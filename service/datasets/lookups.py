@@ -13,7 +13,8 @@ def find_dataset(context: AppContext, caller: Caller, name: str) -> DatasetSumma
     """Raises 404."""
     dataset = datasets.find(context.database, caller.tenant, name)
     if dataset is None:
-        raise HTTPException(404, f"there is no dataset {name!r}; the list of datasets names those there are")
+        remedy = "GET /v1/datasets (counterpoise datasets) names those there are"
+        raise HTTPException(404, f"there is no dataset {name!r}; {remedy}")
     return dataset
 
 

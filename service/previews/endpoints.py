@@ -11,17 +11,15 @@ from fastapi import APIRouter, Body, HTTPException, Path, Query, Response
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from pipelines.spec.helpers import check_helpers
 from service.api.dependencies import AppContextWithStore, Context, StoreContext, SubmitAccess
 from service.api.pools import RETRY_AFTER
 from service.api.problems import TITLES, documented
 from service.api.routes import Route
-from service.limits import check
 from service.previews.messages import request_preview
 from service.previews.schemas import PreviewFailure, PreviewRequest, PreviewView
 from service.state.api_keys import Caller
 from service.versions.schemas import EXAMPLE_SPEC
-from service.versions.submission import pin
+from service.versions.submission import admit
 
 router = APIRouter(route_class=Route, prefix="/v1/previews", tags=["versions"], responses=documented(401, 403, 422, 503))
 EXAMPLES = {"spurious": {"value": {"spec": EXAMPLE_SPEC, "count": 4}}}
@@ -52,10 +50,8 @@ async def create_preview(
 
 
 def previewed(context: AppContextWithStore, caller: Caller, request: PreviewRequest) -> dict[str, Any]:
-    """The spec as JSON, allowed and pinned. Raises SpecError."""
-    check(request.spec, context.settings)
-    check_helpers(request.spec)
-    return pin(request.spec, context.store(caller)).model_dump(mode="json")
+    """The spec as JSON, admitted. Raises SpecError or ModelError."""
+    return admit(request.spec, context.settings, context.store(caller))
 
 
 @router.get("/{preview_id}", responses={**documented(404), 202: {"model": PreviewView, "description": "It is pending."}})

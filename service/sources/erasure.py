@@ -15,7 +15,7 @@ from service.api.dependencies import AppContextWithStore, StoreContext, SubmitAc
 from service.api.problems import documented
 from service.api.routes import Route
 from service.sources.endpoints import SourceName
-from service.state import deletions, references, schedules, versions
+from service.state import deletions, references, schedules, uploads, versions
 from service.state.api_keys import Caller
 from service.state.deletions import VersionRefreshed
 from service.state.lifecycle import ENDED, State
@@ -105,8 +105,9 @@ def open_states(context: AppContextWithStore, caller: Caller, name: str) -> Stor
     store = context.store(caller)
     if not store.keys(f"sources/{name}"):
         raise HTTPException(404, f"there is no source {name!r}; send it by PUT")
-    if references.archives(context.database, caller.tenant):
-        raise HTTPException(409, "an upload is being read, and may hold these images; wait until it is done")
+    if (upload := uploads.unread(context.database, caller.tenant)) is not None:
+        uploaded = f"upload {upload.id} to source {upload.source!r} is {upload.state}"
+        raise HTTPException(409, f"{uploaded}, and may hold these images; wait until it is done")
     return store
 
 

@@ -21,8 +21,9 @@ class SilentUnit:
     left: float  # seconds until the lease ends, and another worker may take over
 
     def __str__(self) -> str:
-        end = f"its lease ends in {self.left:.0f} s, then" if self.left > 0 else "its lease has ended:"
-        return f"{self.stage} {self.number}: no sign of its worker for {self.seconds:.0f} s; {end} another takes over"
+        ended = "its lease has ended, and it waits for a free worker"
+        end = f"its lease ends in {self.left:.0f} s, then another takes over" if self.left > 0 else ended
+        return f"{self.stage} {self.number}: no sign of its worker for {self.seconds:.0f} s; {end}"
 
 
 def silent_units(database: Database, version_id: int, lease_seconds: float) -> list[SilentUnit]:

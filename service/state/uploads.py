@@ -45,11 +45,11 @@ def find(database: Database, tenant: str, source: str, upload_id: int) -> Upload
     return upload if upload is not None and (upload.tenant, upload.source) == (tenant, source) else None
 
 
-def unread(database: Database, tenant: str, source: str) -> int | None:
-    """The id of the newest upload to a source that is still to be read; None if all are."""
+def unread(database: Database, tenant: str, source: str | None = None) -> Upload | None:
+    """The newest upload to a source, or to any, that is still to be read; None if all are."""
+    criteria = [Upload.tenant == tenant, Upload.state.in_(UNREAD), *([Upload.source == source] if source else [])]
     with database.read() as session:
-        query = select(Upload.id).where(Upload.tenant == tenant, Upload.source == source, Upload.state.in_(UNREAD))
-        return session.scalar(query.order_by(Upload.id.desc()).limit(1))
+        return session.scalar(select(Upload).where(*criteria).order_by(Upload.id.desc()).limit(1))
 
 
 def end(session: Session, upload: Upload, error: str) -> None:

@@ -11,7 +11,7 @@ from service.caps import NO_CAPS, Caps
 from service.state import datasets, events, idempotency, transitions
 from service.state.database import Database, clock
 from service.state.idempotency import IdempotentRequest
-from service.state.lifecycle import ENDED, PUBLISHED, State
+from service.state.lifecycle import ALL_STAGES, ENDED, PUBLISHED, State
 from service.state.tables import Unit, Version
 
 
@@ -131,11 +131,12 @@ def page(
 
 
 def unit_progress(database: Database, version_id: int) -> dict[str, dict[str, int]]:
-    """Units of each stage: `done`, and `of` how many."""
+    """Units of each stage, in the order of work: `done`, and `of` how many."""
     done = func.sum(case((Unit.state == "done", 1), else_=0))
     with database.read() as session:
         query = select(Unit.stage, done, func.count()).where(Unit.version_id == version_id).group_by(Unit.stage)
-        return {stage: {"done": int(n), "of": of} for stage, n, of in session.execute(query).tuples()}
+        rows = sorted(session.execute(query).tuples(), key=lambda row: ALL_STAGES.index(row[0]))
+        return {stage: {"done": int(n), "of": of} for stage, n, of in rows}
 
 
 def count_by_state(database: Database) -> dict[str, int]:

@@ -4,6 +4,7 @@ from fastapi import HTTPException
 
 from pipelines.spec import VersionSpec
 from service.api.dependencies import AppContext
+from service.datasets.lookups import find_dataset
 from service.state import versions
 from service.state.api_keys import Caller
 from service.state.tables import Version
@@ -13,6 +14,7 @@ def find_version(context: AppContext, caller: Caller, name: str, number: int) ->
     """Raises 404, for another tenant's version as for one that does not exist."""
     version = versions.find(context.database, caller.tenant, name, number)
     if version is None:
+        find_dataset(context, caller, name)
         raise HTTPException(404, f"dataset {name!r} has no version {number}; the list of versions names those there are")
     return version
 

@@ -1,11 +1,14 @@
 """Submission of a spec: it is checked against what the operator allows, and its uploaded source pinned to one state."""
 
+from contextlib import AbstractContextManager
 from typing import Any
 
+from pipelines.backbones.capabilities import check_models
+from pipelines.backbones.checkpoints import Checkpoints
+from pipelines.backbones.locate import only_here
 from pipelines.errors import SpecError
 from pipelines.source.upload import newest
 from pipelines.spec import UploadedSource, VersionSpec
-from pipelines.spec.helpers import check_helpers
 from pipelines.store import keys
 from pipelines.store.object_store import Store
 from service.limits import check
@@ -20,7 +23,7 @@ def require_read(spec: VersionSpec, database: Database, tenant: str) -> None:
     if isinstance(source, UploadedSource) and source.digest is None:
         upload = uploads.unread(database, tenant, source.name)
         if upload is not None:
-            raise SpecError(f"source.name: {source.name!r} is being read; try again when upload {upload} is done")
+            raise SpecError(f"source.name: {source.name!r} is being read; try again when upload {upload.id} is done")
 
 
 def pin(spec: VersionSpec, store: Store) -> VersionSpec:
@@ -41,8 +44,20 @@ def unpin(spec: VersionSpec) -> VersionSpec:
     return spec.model_copy(update={"source": spec.source.model_copy(update={"digest": None})})
 
 
-def admit(spec: VersionSpec, settings: Settings, store: Store) -> dict[str, Any]:
-    """The spec as JSON, allowed and pinned. Raises SpecError."""
+def mounted(settings: Settings) -> AbstractContextManager[None]:
+    """Inside the block, checkpoints are read as far as they lie on this machine: nothing is downloaded, and model roots that
+    are not mounted here are left to the workers."""
+    return only_here(elsewhere=[root for root in settings.model_roots if not root.is_dir()])
+
+
+def read_here(spec: VersionSpec, settings: Settings) -> Checkpoints:
+    """The spec's checkpoints, as far as they lie here. Raises SpecError or ModelError for what cannot be used."""
     check(spec, settings)
-    check_helpers(spec)
+    with mounted(settings):
+        return check_models(spec)
+
+
+def admit(spec: VersionSpec, settings: Settings, store: Store) -> dict[str, Any]:
+    """The spec as JSON, allowed, with usable checkpoints, and pinned. Raises SpecError or ModelError."""
+    read_here(spec, settings)
     return pin(spec, store).model_dump(mode="json")

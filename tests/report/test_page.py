@@ -14,7 +14,8 @@ import pytest
 from PIL import Image as Pillow
 
 from pipelines.report.headline import caveats, headline
-from pipelines.report.page import DisplayedSample, Page, duration, overlay, render
+from pipelines.report.page import DisplayedSample, Page, overlay, render
+from pipelines.spec.base import duration
 
 HOSTILE = '<script>alert("x")</script>'
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -171,7 +172,7 @@ def test_page_without_evaluation_curves_or_sources() -> None:
     bare = shown(source=None, mask=None, origin=None)
     none = summary(arms={}, gap_closed=None, probe_auc=None)
     reader = read(page(summary=none, samples=[bare], curves={}))
-    assert "Not evaluated: 40 images kept of 61 generated" in reader.text
+    assert "40 images kept of 61 generated" in reader.text
     assert "What was learned" not in reader.text
     assert [attributes["alt"] for tag, attributes in reader.tags if tag == "img"] == ["Generated image of class boot"]
 
@@ -224,11 +225,16 @@ def test_same_page_same_bytes() -> None:
             "None of 24 generated images was kept, so there was nothing to train on beside real data",
         ),
         ({"arms": {"erm": arm(0.5)}}, "Not evaluated: 40 images kept of 61 generated"),
-        ({"arms": {}, "counts": {"kept": 1, "generated": 1}}, "Not evaluated: 1 image kept of 1 generated"),
+        ({"arms": {}, "counts": {"kept": 1, "generated": 1}}, "1 image kept of 1 generated"),
+        ({"arms": {}, "counts": {"kept": 0, "generated": 0, "carried": 24}}, "24 images carried over, none generated"),
     ],
 )
 def test_headline_claims_no_more_than_was_measured(changes: dict[str, Any], said: str) -> None:
     assert headline(summary(**changes)).endswith(said)
+
+
+def test_not_evaluated_is_no_headline_where_no_evaluation_was_asked_for() -> None:
+    assert headline(summary(arms={})) == "40 images kept of 61 generated"
 
 
 def test_caveats_name_what_speaks_against_the_headline() -> None:

@@ -79,8 +79,20 @@ def test_what_a_checkpoint_cannot_do_is_a_mistake_of_its_field(client: TestClien
     error = problem(client.post("/v1/specs:validate", json=refused), 422)["errors"][0]
     assert error["field"] == "method.negative_prompt"
     assert "its guidance is distilled" in error["message"]
-    gone = problem(validated(client, text_to_image=str(tmp_path / "gone")), 422)
-    assert gone["errors"][0]["field"] == "models.text_to_image"
+
+
+def test_a_checkpoint_that_is_not_there_is_refused_before_a_version_is_made(client: TestClient, tmp_path: Path) -> None:
+    operated(client, model_roots=[tmp_path])
+    gone = {**SPEC, "models": {"text_to_image": str(tmp_path / "gone")}}
+    for answer in (
+        client.post("/v1/specs:validate", json=gone),
+        client.post("/v1/datasets/shoes/versions", json=gone),
+        client.put("/v1/datasets/shoes/schedule", json={"cron": "0 3 * * 1", "spec": gone}),
+        client.post("/v1/previews", json={"spec": gone}),
+    ):
+        (error,) = problem(answer, 422)["errors"]
+        assert (error["field"], "there is no folder" in error["message"]) == ("models.text_to_image", True)
+    assert client.get("/v1/versions").json()["items"] == []
 
 
 def test_what_is_of_the_hub_is_not_asked_for_and_not_looked_at(

@@ -38,6 +38,20 @@ def test_a_port_that_is_taken_is_named_before_anything_is_started(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("option", ["--sources", "--models"])
+@pytest.mark.parametrize("folder", [".", "state", "state/store"], ids=["holds it", "is it", "lies in it"])
+def test_a_folder_that_opens_up_the_state_is_named_before_anything_is_started(
+    option: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "state/store").mkdir(parents=True)
+    refused = call("up", "--state-dir", "state", option, folder)
+    assert refused.exit_code == 2
+    assert refused.stdout == ""
+    assert refused.stderr.startswith(f"{option}: {folder} holds, or lies in, what the service keeps for all (COUNTERPOISE_")
+    assert [file.name for file in tmp_path.rglob("*")] == ["state", "store"]
+
+
 def test_keys_of_a_service_that_never_was_say_where_to_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     done = call("keys", "list")

@@ -14,6 +14,14 @@ def test_a_key_of_other_characters_is_refused(monkeypatch: pytest.MonkeyPatch) -
     assert "COUNTERPOISE_KEY: holds characters that no key has" in found.stderr
 
 
+def test_an_address_without_a_scheme_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COUNTERPOISE_URL", "localhost:8123")
+    refused = call("list")
+    assert refused.exit_code == 2
+    line = "COUNTERPOISE_URL: 'localhost:8123' is no address of a service; begin it with http:// or https://\n"
+    assert refused.stderr == line
+
+
 def test_a_schedule_that_cannot_be_read_is_refused_before_anything_is_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

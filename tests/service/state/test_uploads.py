@@ -24,10 +24,16 @@ def row(database: Database, upload: int) -> Upload:
     return found
 
 
+def unread(database: Database, source: str | None = None) -> int | None:
+    upload = uploads.unread(database, "team", source)
+    return None if upload is None else upload.id
+
+
 def test_an_upload_waits_is_read_and_done(database: Database) -> None:
     upload = send(database)
     assert queue.depth(database) == {"ingest": 1}
-    assert (row(database, upload).state, uploads.unread(database, "team", "birds")) == ("waiting", upload)
+    assert (row(database, upload).state, unread(database, "birds")) == ("waiting", upload)
+    assert (unread(database), unread(database, "cats")) == (upload, None)
     lease = take(database)
     assert (lease.stage, lease.upload, lease.version) == ("ingest", upload, None)
     assert row(database, upload).state == "reading"
@@ -37,7 +43,7 @@ def test_an_upload_waits_is_read_and_done(database: Database) -> None:
     done = row(database, upload)
     assert (done.state, done.digest, newest, done.ended is not None) == ("done", "d", ["d"], True)
     assert (queue.depth(database), queue.count_active(database)) == ({}, {})
-    assert uploads.unread(database, "team", "birds") is None
+    assert unread(database, "birds") is None
     for call in (leases.release, lambda d, ended: leases.fail(d, ended, "late", again=False)):
         with pytest.raises(LeaseLost):
             call(database, lease)

@@ -99,7 +99,7 @@ def test_a_tenant_never_sees_anothers_versions(client: TestClient) -> None:
     for method, path in (("GET", ""), ("GET", "/events"), ("POST", "/cancel"), ("POST", "/retry")):
         there = problem(client.request(method, f"{SHOES}/1{path}", headers=stranger), 404)
         nowhere = problem(client.request(method, f"{SHOES}/7{path}", headers=stranger), 404)
-        assert there["detail"].replace("1", "7") == nowhere["detail"]
+        assert there["detail"] == nowhere["detail"]
     assert client.get(f"{SHOES}/1").json()["state"] == "queued"
 
 

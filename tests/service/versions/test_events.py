@@ -65,6 +65,12 @@ def test_a_worker_that_has_fallen_silent_is_told_of_until_another_takes_over(
     assert re.fullmatch(
         r"plan 0: no sign of its worker for 4\d s; its lease ends in (20|1\d) s, then another takes over", line
     )
+    with here.database.write() as session:
+        session.execute(update(Unit).values(lease_until=now() - 5))
+    (line,) = client.get(f"{SHOES}/1").json()["silent"]
+    assert re.fullmatch(r"plan 0: no sign .* for \d+ s; its lease has ended, and it waits for a free worker", line)
+    with here.database.write() as session:
+        session.execute(update(Unit).values(lease_until=now() + here.settings.lease_seconds - 40))
 
     def end() -> None:
         time.sleep(1.5)
