@@ -334,7 +334,7 @@ def test_what_is_wrong_is_said_in_one_line(service: Service, tmp_path: Path) -> 
         (tmp_path / "own.yaml").write_text(yaml.safe_dump({**foreign, "name": "unsent", "source": photographs(tmp_path)}))
         assert "422: models.text_to_image: '/etc'" in service.command("submit", tmp_path / "own.yaml").stderr
         assert client.call("GET", "/v1/sources") == before  # refused before an image was sent
-    assert "404: dataset 'shoes' has no version 77" in service.command("status", "shoes", 77).stderr
+    assert "404: there is no dataset 'nowhere'" in service.command("status", "nowhere", 77).stderr
     with (
         pytest.raises(ServiceError, match="401: COUNTERPOISE_KEY: the key in it is not valid"),
         Client(service.url, "cp_guess") as client,
