@@ -74,13 +74,13 @@ async def authenticated(
     return caller
 
 
-def require(scope: Scope) -> Callable[[Caller], Awaitable[Caller]]:
-    """A dependency: the caller, whose key has this scope. Raises 403."""
+def require(*scopes: Scope) -> Callable[[Caller], Awaitable[Caller]]:
+    """A dependency: the caller, whose key has one of these scopes. Raises 403."""
 
     async def authorized(caller: Annotated[Caller, Depends(authenticated)]) -> Caller:
-        if not caller.may(scope):
-            scopes = ", ".join(caller.scopes)
-            raise HTTPException(403, f"this key has no scope {scope!r}; it has {scopes}. Use another key")
+        if not any(caller.may(scope) for scope in scopes):
+            known, needed = ", ".join(caller.scopes), " or ".join(map(repr, scopes))
+            raise HTTPException(403, f"this key has no scope {needed}; it has {known}. Use another key")
         return caller
 
     return authorized
@@ -93,5 +93,6 @@ async def counted_stream(context: Context, caller: Annotated[Caller, Depends(aut
 
 
 ReadAccess = Annotated[Caller, Depends(require("read"))]
+CheckAccess = Annotated[Caller, Depends(require("read", "submit"))]  # whoever submits a spec may have it checked
 SubmitAccess = Annotated[Caller, Depends(require("submit"))]
 AdminAccess = Annotated[Caller, Depends(require("admin"))]

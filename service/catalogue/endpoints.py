@@ -15,7 +15,7 @@ from pipelines.spec.models import BUNDLED, WEIGHTS_SUFFIX
 from pipelines.store import keys
 from pipelines.store.artifacts import remove
 from pipelines.store.object_store import Store
-from service.api.dependencies import Context, ReadAccess, StoreContext, SubmitAccess
+from service.api.dependencies import CheckAccess, Context, ReadAccess, StoreContext, SubmitAccess
 from service.api.problems import documented
 from service.api.routes import Route
 from service.catalogue.schemas import CheckedSpec, CheckpointFacts, CheckpointView, ComponentView, ConceptView, MemoryView
@@ -98,7 +98,7 @@ def list_models(context: Context, _caller: ReadAccess) -> list[CheckpointView]:
 
 
 @router.post("/specs:validate", responses=documented(400, 422))
-def validate_spec(context: StoreContext, _caller: ReadAccess, spec: VersionSpec) -> CheckedSpec:
+def validate_spec(context: StoreContext, _caller: CheckAccess, spec: VersionSpec) -> CheckedSpec:
     """Check a spec and the configurations of its checkpoints, as far as they lie here. The answer has every default filled
     in, what the checkpoints are and need, and what the spec will do badly."""
     checkpoints = read_here(spec, context.settings)

@@ -11,7 +11,7 @@ from pipelines.spec.helpers import FROM_SCRATCH
 from service.api.app import create_app
 from service.settings import Settings
 from tests.checkpoints import build, build_3, build_flux
-from tests.service.calls import SPEC, context, key, operated, problem
+from tests.service.calls import SPEC, as_, context, key, operated, problem
 from tests.service.cli.commands import call, written
 
 
@@ -27,6 +27,9 @@ def test_a_spec_is_checked_without_being_run(client: TestClient) -> None:
     assert problem(client.post("/v1/specs:validate", json={**SPEC, "seed": -1}), 422)["errors"][0]["field"] == "seed"
     forbidden = {**SPEC, "models": {"text_to_image": "/models/sd"}}
     assert "COUNTERPOISE_MODEL_ROOTS" in problem(client.post("/v1/specs:validate", json=forbidden), 422)["detail"]
+    submitting = as_(client, "team", "submit")  # a key for submitting may have specs checked, and read nothing
+    assert client.post("/v1/specs:validate", json=SPEC, headers=submitting).status_code == 200
+    assert "'read'" in problem(client.get("/v1/methods", headers=submitting), 403)["detail"]
     assert client.get("/v1/versions").json()["items"] == []
 
 
