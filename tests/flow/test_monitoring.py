@@ -130,7 +130,7 @@ def use(client: Client, hook: Receiver) -> None:
     few = {"spec": {**SPEC, "evaluation": None}, "count": 1}
     glance = client.call("POST", "/v1/previews", json=few, headers={"X-Request-ID": "glance-1"})
     until(lambda: client.call("GET", f"/v1/previews/{glance['id']}", params={"wait": 10})["state"] == "done")
-    wrong = {**SPEC, "name": "wrong", "method": {**SPEC["method"], "superclass": "submarine"}}
+    wrong = {**SPEC, "name": "wrong", "method": {**SPEC["method"], "superclass": "dress"}}
     for name, document in (("wrong", wrong), ("shoes", SPEC)):
         document = parse(document).model_dump(mode="json")
         client.call("POST", f"/v1/datasets/{name}/versions", json=document, headers={"X-Request-ID": f"{name}-1"})
@@ -243,7 +243,7 @@ def test_the_workers_lines_name_version_unit_and_request(seen: Seen) -> None:
     failed, killed = (line for line in seen.lines if line["level"] == "error")
     assert "signal 9" in killed["event"]
     assert (failed["event"], failed["request_id"], failed["dataset"]) == ("failed", "wrong-1", "wrong")
-    assert "submarine" in failed["error"]
+    assert "dress" in failed["error"]
 
 
 def test_a_trace_leads_from_the_request_to_every_unit(seen: Seen) -> None:

@@ -96,7 +96,7 @@ def test_a_version_is_submitted_and_watched_to_its_end(service: Service) -> None
     assert (service.folder / "store/default/datasets/shoes/v1/manifest.json").exists()
     told = service.command("status", "shoes", 1).stdout
     assert "shoes 1: completed (4 planned" in told
-    assert re.search(r"^shoes +1 +completed +\d +4$", service.command("list").stdout, re.MULTILINE)
+    assert re.search(r"^shoes +1 +completed +\d +0 +4$", service.command("list").stdout, re.MULTILINE)
 
 
 def test_a_version_is_pulled_and_loads(service: Service, tmp_path: Path) -> None:
