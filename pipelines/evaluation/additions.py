@@ -46,8 +46,8 @@ def text_to_image(data: EvaluationData) -> Examples:
         unfiltered.filters = {}
         capacity = resources.models.machine.capacity
         engine = open_engine(resources.models.text_to_image, capacity, own.cache_interval)
-        wanted = Attempts(0, plan.shard(0), 1, unfiltered.comparisons())
-        for shard in generate(resources, method, engine, unfiltered, [wanted], plan.planned):
+        attempts = Attempts(0, plan.shard(0), 1, unfiltered.comparisons())
+        for shard in generate(resources, method, engine, unfiltered, [attempts], plan.planned):
             shard.sort()
             resources.store.put_first(key, rows.encode(shard.kept, resources))
     return data.examples(rows.read(resources.store.get(key)))

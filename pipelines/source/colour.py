@@ -9,7 +9,7 @@ from PIL import ImageCms
 MODES = {"RGB": "RGB", "GRAY": "L"}  # of images, by the colour space of their profile
 
 
-def seen(image: PIL.Image.Image) -> PIL.Image.Image:
+def displayed(image: PIL.Image.Image) -> PIL.Image.Image:
     """A loaded image in RGB. Raises ValueError for numbers without a known range."""
     profile = image.info.get("icc_profile")
     if image.mode in ("I", "F") and image.format != "PNG":

@@ -10,7 +10,7 @@ import PIL.Image
 from PIL import ImageOps, PngImagePlugin
 
 from pipelines.records import Image
-from pipelines.source.colour import seen
+from pipelines.source.colour import displayed
 from pipelines.source.synthetic_mark import is_synthetic
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
@@ -58,7 +58,7 @@ def load(data: bytes, *, allow_synthetic: bool) -> PIL.Image.Image:
                     "marked as generated: models that eat their own images collapse; remove it, or allow_synthetic"
                 )
             ImageOps.exif_transpose(image, in_place=True)  # in place: no copy of an image that is upright
-            return seen(image)
+            return displayed(image)
     except BadImage:
         raise
     except MemoryError:

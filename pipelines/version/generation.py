@@ -117,15 +117,12 @@ class ShardQueue:
     def judge(self, candidates: list[Candidate]) -> Judged:
         again, done, settled = list[tuple[PlannedImage, int]](), list[Attempts](), 0
         judged = self.panel.judge(candidates)
-        samples: dict[int, list[Sample]] = {}  # by the shard's number
-        shards: dict[int, Attempts] = {}
+        samples: dict[Attempts, list[Sample]] = {}  # by their shard
         for sample in judged:
-            shard = self.unfinished[sample.candidate.request.index]
-            shards[shard.number] = shard
-            samples.setdefault(shard.number, []).append(sample)
-        for number, shard in shards.items():
+            samples.setdefault(self.unfinished[sample.candidate.request.index], []).append(sample)
+        for shard, own in samples.items():
             before = shard.settled
-            again += shard.add(samples[number])
+            again += shard.add(own)
             settled += shard.settled - before
             if shard.done:
                 done.append(shard)

@@ -26,7 +26,9 @@ def test_an_example_is_printed_as_a_spec_that_is_valid(name: str, tmp_path: Path
     (tmp_path / "spec.yaml").write_text(done.stdout)
     checked = call("validate", tmp_path / "spec.yaml")
     assert checked.exit_code == 0
-    *_, images, said, planned, time = checked.stdout.splitlines()
+    lines = checked.stdout.splitlines()
+    assert len(lines) == 4, checked.stdout
+    images, said, planned, time = lines
     assert said == f"{spec.name}: {spec.method.type}, {spec.amount}. The spec is valid."
     assert images.endswith("; 0 cannot be used.")
     assert planned.startswith("To be made: ")
