@@ -32,6 +32,8 @@ class Fingerprints:
         return Fingerprints(self.bits[rows], self.embeddings[rows])
 
     def followed_by(self, others: "Fingerprints") -> "Fingerprints":
+        if not len(self.bits) or not len(others.bits):  # whose embeddings have no width
+            return self if len(self.bits) else others
         return Fingerprints(np.concatenate([self.bits, others.bits]), np.concatenate([self.embeddings, others.embeddings]))
 
     def nearest(self, others: "Fingerprints") -> tuple[float, float]:

@@ -1,7 +1,9 @@
 """The `counterpoise` command: one table of its subcommands. What needs torch is imported when it is run, not before."""
 
+import sys
 from typing import Any
 
+import structlog
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
@@ -35,6 +37,7 @@ def exit_with(message: str) -> typer.Exit:
     return typer.Exit(2)
 
 
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is for what commands print
 app = typer.Typer(
     help="Makes the training images a dataset lacks.", no_args_is_help=True, add_completion=False, cls=Commands
 )

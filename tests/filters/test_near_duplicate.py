@@ -95,6 +95,18 @@ def test_the_same_picture_outside_the_region_is_no_repetition(resources: Resourc
     assert reasons(resources, [candidate(painted, image=image, mask=mask)]) == [None]
 
 
+def test_others_are_compared_by_embedding_from_the_first_attempt_on(resources: Resources) -> None:
+    boot, sneaker = (resources.view.images(resources.source.of(label)[:1])[0] for label in ("boot", "sneaker"))
+    panel = Panel(resources)
+    comparison = NearDuplicate(resources, NearDuplicateFilter(type="near_duplicate", similarity=0.97)).comparison()
+    attempts = [[boot, sneaker], [], [np.ascontiguousarray(boot[:, ::-1])]]
+    verdicts = [comparison.judge(panel.judge([candidate(image) for image in attempt])) for attempt in attempts]
+    assert [[verdict.reason for verdict in attempt] for attempt in verdicts] == [
+        [None, None], [], ["repeats another image"],
+    ]  # fmt: skip
+    assert verdicts[2][0].scores["to_others_cosine"] >= 0.97
+
+
 def test_distances_are_bits_of_64_and_the_spec_draws_the_line(resources: Resources) -> None:
     panel = NearDuplicate(resources, NearDuplicateFilter(type="near_duplicate"))
     first, second = panel.judge([candidate(noise(1), image=noise(3)), candidate(noise(2), image=noise(2))])
