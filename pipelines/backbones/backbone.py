@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pipelines.backbones.adapter_files import AdapterFiles
 from pipelines.backbones.families import Family
+from pipelines.backbones.feature_cache import FeatureCache
 from pipelines.backbones.image_prompts import IpAdapter, UnClip
 from pipelines.backbones.layout import VAE_PIXELS
 from pipelines.backbones.prompt_embeds import PromptEmbeds
@@ -47,6 +48,7 @@ class Backbone(ABC):
         self.resolution, self.inpainting = self.layout.resolution, self.layout.inpainting
         self.image_conditioning: IpAdapter | UnClip | None = None
         self.loras = RowLoras(self.denoiser, self.component)
+        self.compiled = False
         self.empty: dict[tuple[int, ...], Tensor] = {}  # by size, what `empty_image` gave
 
     @classmethod
@@ -61,6 +63,10 @@ class Backbone(ABC):
     @abstractmethod
     def encode_prompts(self, prompts: Sequence[str]) -> PromptEmbeds:
         """One row a prompt. Raises ModelError for a prompt that is too long."""
+
+    @abstractmethod
+    def feature_cache(self) -> FeatureCache:
+        """For deep features of the denoiser. Raises ModelError for one that has none."""
 
     @abstractmethod
     def predict(
@@ -92,6 +98,11 @@ class Backbone(ABC):
     def unconditional(self) -> PromptEmbeds:
         """The one row of classifier-free guidance's other prediction: of the empty prompt."""
         return self.encode_prompts([""])
+
+    def compile(self) -> None:
+        """Compile the denoiser, when it is first run: minutes, for each number of rows that it is given."""
+        self.denoiser.compile()
+        self.compiled = True
 
     def offload(self) -> None:  # noqa: B027  (most families have nothing of the kind)
         """Keep in the CPU's memory what is seldom used, and large: of families that have it, T5."""

@@ -1,9 +1,9 @@
-"""Which steps of an image compute the deep features of the UNet, and which take those that are kept: without torch."""
+"""Which steps of an image compute the deep features of the denoiser, and which take those that are kept: without torch."""
 
 from math import ceil
 
 FIRST = 4  # steps of an image, in which features change most, compute them all; then the next one of every interval
-OUTERMOST = 0.08  # of a forward's operations are left without them: in Stable Diffusion 1, more than in XL
+OUTERMOST = 0.08  # of a forward's operations are left without them: in Stable Diffusion 1 and 3, more than in XL or Flux
 
 
 def computes(step: int, interval: int) -> bool:

@@ -43,7 +43,6 @@ TRANSFORMER_LIMITS = {
     "checkpoint, or a GroundingDINO and a SAM one joined by '+'",
     "inpainting": "it repaints parts of images by itself; leave it out",
     "solver": "its noise schedule is a flow's, whose steps are Euler's; set it to auto",
-    "cache_interval": "features are kept of UNets alone, whose skip connections lead past the deep layers; set it to 1",
 }
 STABLE_DIFFUSION_XL = Family(
     "stable_diffusion_xl:StableDiffusionXL",

@@ -5,17 +5,28 @@ convolution, which a skip connection leads past all that lies between: where fea
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from copy import copy
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
-from pipelines.errors import ModelError
-
 NOTHING = torch.empty(0)
+
+
+class Recorded(Protocol):
+    features: Tensor  # of the forward, a row for each of its batch
+
+
+class FeatureCache(Protocol):
+    """Of a denoiser, whose own forward runs with other blocks inside of these contexts. It keeps no features."""
+
+    def recording(self) -> AbstractContextManager[Recorded]:
+        """Inside the block a forward leaves its deep features with what is yielded."""
+
+    def recalling(self, features: Tensor) -> AbstractContextManager[None]:
+        """Inside the block a forward takes these deep features, a row for each of its batch."""
 
 
 class Recorder(nn.Module):
@@ -41,13 +52,10 @@ class Recall(nn.Module):
         return self.features
 
 
-class FeatureCache:
-    """Of one UNet, whose own forward runs with other blocks inside of these contexts. It keeps no features."""
+class UNetCache:
+    """Of diffusers' UNet2DConditionModel."""
 
-    def __init__(self, unet: nn.Module) -> None:
-        """Raises ModelError for a denoiser that is no UNet."""
-        if not isinstance(unet, UNet2DConditionModel):
-            raise ModelError("method.cache_interval: features are kept of UNets alone; set it to 1")
+    def __init__(self, unet: Any) -> None:
         self.unet, self.recall = unet, Recall()
         block = unet.up_blocks[-1]
         self.recorder = Recorder(block.resnets[-1], unet.conv_in.out_channels)

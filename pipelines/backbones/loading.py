@@ -56,7 +56,7 @@ def open_checkpoint(
         if machine.offload:
             opened.offload()
     if machine.compile and place.type == "cuda":
-        opened.denoiser.compile()
+        opened.compile()
     return opened
 
 

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 
 from pipelines.backbones.backbone import Backbone
+from pipelines.backbones.feature_cache import FeatureCache
+from pipelines.backbones.transformer_cache import TransformerCache
 
 
 class TransformerBackbone(Backbone):
@@ -21,3 +23,6 @@ class TransformerBackbone(Backbone):
     def __init__(self, pipeline: Any, name: str, device: torch.device, dtype: torch.dtype) -> None:
         super().__init__(pipeline, name, device, dtype)
         self.denoiser.enable_gradient_checkpointing()
+
+    def feature_cache(self) -> FeatureCache:
+        return TransformerCache(self.denoiser)

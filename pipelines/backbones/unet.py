@@ -10,6 +10,7 @@ from torch import Tensor
 from pipelines.backbones.adapter_files import AdapterFiles
 from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.diffusion import DiffusionSchedule
+from pipelines.backbones.feature_cache import FeatureCache, UNetCache
 from pipelines.backbones.image_prompts import IpAdapter, UnClip
 from pipelines.backbones.prompt_embeds import PromptEmbeds
 
@@ -30,6 +31,9 @@ class UNetBackbone(Backbone):
     @classmethod
     def read_schedule(cls, scheduler: SchedulerMixin) -> DiffusionSchedule:
         return DiffusionSchedule.of(scheduler)
+
+    def feature_cache(self) -> FeatureCache:
+        return UNetCache(self.denoiser)
 
     @abstractmethod
     def prompt_arguments(self, prompt_embeds: PromptEmbeds, xt: Tensor) -> dict[str, Any]:

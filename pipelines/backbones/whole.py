@@ -60,6 +60,10 @@ class WholePipeline:
         for each in self.pipelines.values():
             each.set_progress_bar_config(disable=True)
 
+    def compile(self) -> None:
+        """Compile the denoiser, when it is first run."""
+        self.denoiser.compile()
+
     def remove_loras(self) -> None:
         """There are none."""
 

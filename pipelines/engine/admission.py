@@ -13,9 +13,9 @@ from pipelines.chance import derive
 from pipelines.engine.batch import Batch, joined, latent_mask, schedule_tensor
 from pipelines.engine.caching import RowCache
 from pipelines.engine.capacity import Capacity
+from pipelines.engine.latents import SourceLatents
 from pipelines.errors import ModelError
-from pipelines.records import Candidate, Request
-from pipelines.tensors import mask_tensor, tensor
+from pipelines.records import Candidate, Mask, Request
 
 PROMPTS = 1024  # whose embeddings are kept: most requests share theirs with others
 
@@ -24,7 +24,7 @@ class Admission:
     """Of one stream of requests, in which tokens stay what they are: a prompt is encoded once."""
 
     def __init__(self, backbone: Backbone, fitting: Capacity) -> None:
-        self.backbone, self.fitting = backbone, fitting
+        self.backbone, self.latents = backbone, SourceLatents(backbone, fitting)
         self.embeds: dict[str, PromptEmbeds] = {}  # by prompt
         self.negative_embeds: dict[str, PromptEmbeds] = {}  # by negative prompt
         self.unreadable: dict[str, ModelError] = {}  # by prompt: why it has no embedding
@@ -112,9 +112,8 @@ class Admission:
         numbers = [number for number, request in enumerate(requests) if request.init_image is not None]
         if not numbers:
             return x0, x
-        originals = [image for request in requests if (image := request.init_image) is not None]
-        index = torch.tensor(numbers, device=eps.device)
-        x0[index] = self.fitting.map(lambda part: self.backbone.encode_images(tensor(originals[part])), len(originals))
+        originals = [(image, None) for request in requests if (image := request.init_image) is not None]
+        x0[torch.tensor(numbers, device=eps.device)] = self.latents.encode(originals)
         partial = [number for number in numbers if requests[number].strength < 1]
         if partial:
             index = torch.tensor(partial, device=eps.device)
@@ -139,12 +138,14 @@ class Admission:
     def inpainting_channels(self, requests: Sequence[Request], masks: Tensor, like: Tensor) -> Tensor:
         """What an inpainting denoiser takes beside latents: the mask, and the latents of the masked image."""
         channels = self.backbone.empty_image(like).clone()
-        numbers = [number for number, request in enumerate(requests) if request.init_image is not None]
-        if numbers:
-            masked = [masked_image(requests[number]) for number in numbers]
-            latents = self.fitting.map(lambda part: self.backbone.encode_images(torch.cat(masked[part])), len(masked))
-            index = torch.tensor(numbers, device=like.device)
-            channels[index] = torch.cat([masks[index], latents], dim=1)
+        masked = {
+            number: (image, painted(request))
+            for number, request in enumerate(requests)
+            if (image := request.init_image) is not None
+        }
+        if masked:
+            index = torch.tensor(list(masked), device=like.device)
+            channels[index] = torch.cat([masks[index], self.latents.encode(list(masked.values()))], dim=1)
         return channels
 
 
@@ -155,8 +156,6 @@ def image_size(request: Request, resolution: int) -> tuple[int, int]:
     return request.size or (resolution, resolution)
 
 
-def masked_image(request: Request) -> Tensor:
-    """What is known of a request's image, (1, 3, h, w) in -1..1: grey where it is painted."""
-    pixels = tensor([request.init_image] if request.init_image is not None else [])
-    mask = torch.ones_like(pixels[:, :1]) if request.inpaint_mask is None else mask_tensor([request.inpaint_mask])
-    return pixels * (1 - mask)
+def painted(request: Request) -> Mask:
+    """Which pixels of a request's image are painted."""
+    return np.ones(image_size(request, 0), np.bool_) if request.inpaint_mask is None else request.inpaint_mask

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from pipelines.backbones.prompt_embeds import PromptEmbeds
 from pipelines.backbones.schedule import Levels, Step
 from pipelines.engine.caching import RowCache
+from pipelines.engine.capacity import Size
 from pipelines.records import Request
 from pipelines.tensors import mask_tensor
 
@@ -53,6 +54,10 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.requests)
+
+    @property
+    def size(self) -> Size:
+        return self.x.shape[-2], self.x.shape[-1]
 
     @cached_property
     def masked(self) -> bool:

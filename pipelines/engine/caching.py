@@ -17,8 +17,8 @@ from pipelines.backbones.cached_steps import computes
 class RowCache:
     step: int = 0  # of the row, the next
     kept: list[tuple[int, tuple[Tensor, ...]]] = field(default_factory=list)
-    """The last two steps that computed deep features, and these, (c, h, w): of the row, and where it was predicted twice of
-    the unconditional prediction."""
+    """The last two steps that computed deep features, and these, (c, h, w) or (tokens, width): of the row, and where it was
+    predicted twice of the unconditional prediction."""
 
     def due(self, interval: int) -> bool:
         """Whether the next step computes deep features."""
@@ -29,7 +29,7 @@ class RowCache:
 
 
 def keep(caches: Sequence[RowCache], twice: Sequence[int], features: Tensor) -> None:
-    """Deep features of rows, (n, c, h, w), then of those that were predicted twice again."""
+    """Deep features of rows, (n, ...), then of those that were predicted twice again."""
     conditional, unconditional = features[: len(caches)], dict(zip(twice, features[len(caches) :], strict=True))
     for row, cache in enumerate(caches):
         cache.keep(conditional[row], *([unconditional[row]] if row in unconditional else []))
@@ -45,4 +45,4 @@ def forecast(caches: Sequence[RowCache], twice: Sequence[int]) -> Tensor:
         before.append(older[prediction] if prediction < len(older) else newer[prediction])
         weights.append((cache.step - first) / (last - first))
     end = torch.stack(now)
-    return torch.lerp(torch.stack(before), end, torch.tensor(weights).to(end).view(-1, 1, 1, 1))
+    return torch.lerp(torch.stack(before), end, torch.tensor(weights).to(end).view(-1, *(1 for _ in end.shape[1:])))

@@ -5,7 +5,7 @@ its own latents, place in its schedule, prompt and mask. A tick packs all rows i
 by its own solver step, and gives the places of finished rows to the next requests of the stream.
 
 With a cache interval it takes two forwards: one of the rows that compute their deep features in this step, and one, of the
-UNet's outermost layers alone, of those that forecast them.
+denoiser's outermost layers alone, of those that forecast them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from pipelines.backbones.backbone import Backbone
-from pipelines.backbones.feature_cache import FeatureCache
 from pipelines.backbones.schedule import add_noise
 from pipelines.engine.batch import Batch
 from pipelines.engine.caching import RowCache, forecast, keep
@@ -32,21 +31,24 @@ from pipelines.records import Candidate, Image, Request
 from pipelines.regions import paste
 from pipelines.tensors import images
 
+SIZES = 2  # numbers of rows, up to the capacity, that a compiled denoiser meets; with guidance twice as many
 NOT_FINITE = "engine: pixels that are no numbers; another precision may help: bf16 or fp32"
 
 
 class Engine:
-    """Runs requests on one backbone, `capacity` at a time: that bounds its memory, whatever the length of the stream."""
+    """Runs requests on one backbone, `capacity` of its own resolution at a time, fewer of larger ones and more of smaller:
+    that bounds its memory, whatever the length of the stream."""
 
     def __init__(self, backbone: Backbone, capacity: int = 32, cache_interval: int = 1) -> None:
-        """Raises ModelError for a cache interval above 1 of a denoiser that is no UNet."""
+        """Raises ModelError for a cache interval above 1 of a denoiser without deep features."""
         self.backbone, self.cache_interval = backbone, cache_interval
-        self.fitting = Capacity(capacity)
-        self.cache = FeatureCache(backbone.denoiser) if cache_interval > 1 else None
+        side = backbone.resolution // backbone.vae_scale_factor
+        self.fitting = Capacity(capacity, (side, side))
+        self.cache = backbone.feature_cache() if cache_interval > 1 else None
 
     @property
     def capacity(self) -> int:
-        """Requests in the batch at most; fewer than at first where memory ran out."""
+        """Requests of the checkpoint's own resolution in the batch at most; fewer than at first where memory ran out."""
         return self.fitting.rows
 
     def run(self, requests: Iterable[Request]) -> Iterator[Candidate]:
@@ -81,11 +83,11 @@ class Engine:
     def predict(self, batch: Batch, t: Tensor) -> Tensor:
         """The guided prediction of all rows: by one forward, with a cache by one of the due rows and one of the others."""
         if self.cache is None:
-            return self.fitting.map(partial(self.predict_rows, batch, t), len(batch))
+            return self.fitting.map(partial(self.predict_rows, batch, t), len(batch), batch.size)
         prediction, due = torch.empty_like(batch.x), [cache.due(self.cache_interval) for cache in batch.caches]
         for numbers in (alike for now in (True, False) if (alike := [n for n, one in enumerate(due) if one == now])):
             rows, index = batch.rows(numbers), torch.tensor(numbers, device=t.device)
-            prediction[index] = self.fitting.map(partial(self.predict_rows, rows, t[index]), len(rows))
+            prediction[index] = self.fitting.map(partial(self.predict_rows, rows, t[index]), len(rows), rows.size)
         for cache in batch.caches:
             cache.step += 1
         return prediction
@@ -100,20 +102,34 @@ class Engine:
         x = rows.x if rows.inpainting_channels is None else torch.cat([rows.x, rows.inpainting_channels], dim=1)
         conditioning = rows.conditioning(self.cache_interval if rows.caches[0].due(self.cache_interval) else 1)
         guided, scale = conditioning.guided, conditioning.scale
-        with self.backbone.loras.of_rows(conditioning.loras), self.caching(rows.caches, conditioning.twice):
+        order = torch.cat([torch.arange(len(rows), device=x.device), guided])
+        padding = self.padding(len(order))
+        every = torch.arange(len(order) + padding, device=x.device).clamp(max=len(order) - 1) if padding else slice(None)
+        loras, embeds = conditioning.loras, conditioning.image_embeds
+        with (
+            self.backbone.loras.of_rows([*loras, *loras[-1:] * padding]),
+            self.caching(rows.caches, conditioning.twice),
+        ):
             prediction = self.backbone.predict(
-                torch.cat([x, x[guided]]),
-                torch.cat([t, t[guided]]),
-                conditioning.prompt_embeds,
-                conditioning.image_embeds,
-                conditioning.image_scale,
-                None if self.backbone.classifier_free else scale,
+                x[order][every],
+                t[order][every],
+                conditioning.prompt_embeds.rows(every),
+                None if embeds is None else embeds[every],
+                conditioning.image_scale[every],
+                None if self.backbone.classifier_free else scale[every],
             )
-        prediction, unconditional = prediction[: len(rows)], prediction[len(rows) :]
+        prediction, unconditional = prediction[: len(rows)], prediction[len(rows) : len(order)]
         if len(guided):
             rescale = None if rows.guidance_rescale is None else rows.guidance_rescale[guided]
             prediction[guided] = guide(prediction[guided], unconditional, scale[guided], rescale)
         return prediction
+
+    def padding(self, count: int) -> int:
+        """How often the last of so many rows is repeated: a compiled denoiser is compiled for each number of rows that it
+        meets. Not with a cache, whose features are of the rows alone."""
+        if not self.backbone.compiled or self.cache is not None:
+            return 0
+        return -count % max(1, self.capacity // SIZES)
 
     @contextmanager
     def caching(self, caches: Sequence[RowCache], twice: Sequence[int]) -> Iterator[None]:
@@ -144,7 +160,8 @@ class Engine:
 
         An overflow, of half precision most of all, is a failure of its row alone.
         """
-        pixels = self.fitting.map(lambda part: self.backbone.decode_latents(latents[part]), len(latents))
+        size = latents.shape[-2], latents.shape[-1]
+        pixels = self.fitting.map(lambda part: self.backbone.decode_latents(latents[part]), len(latents), size)
         numbers = pixels.isfinite().flatten(1).all(dim=1).tolist()
         return [
             Candidate(request, composed(request, image), None if finite else NOT_FINITE)

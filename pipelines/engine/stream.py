@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Collection, Iterator
+from math import ceil
 
 import torch
 from torch import Tensor
@@ -9,12 +10,11 @@ from torch import Tensor
 from pipelines.backbones.backbone import Backbone
 from pipelines.engine.admission import Admission
 from pipelines.engine.batch import Batch
-from pipelines.engine.capacity import Capacity
+from pipelines.engine.capacity import Capacity, Size
 from pipelines.engine.probe import Probe, steps_left
 from pipelines.engine.requests import RequestQueue
 from pipelines.records import Candidate, Request
 
-Size = tuple[int, int]  # height and width of latents
 TOGETHER = 4  # encoders and decoders take the capacity divided by this at a time, where there is as much to do
 
 
@@ -32,9 +32,15 @@ class Stream:
         self.ended = False
 
     @property
-    def rows(self) -> int:
-        """How many are in the batch."""
-        return sum(map(len, self.batches.values()))
+    def free(self) -> float:
+        """Places that no row of the batch takes."""
+        return self.fitting.places - sum(len(batch) * self.fitting.share(batch.size) for batch in self.batches.values())
+
+    @property
+    def missing(self) -> int:
+        """How many more requests, of the checkpoint's own size, would find a free place."""
+        waiting = sum(len(batch) * self.fitting.share(batch.size) for batch in self.waiting)
+        return ceil(self.free - waiting - 1e-6)
 
     @property
     def together(self) -> int:
@@ -44,26 +50,30 @@ class Stream:
     def fill(self) -> list[Candidate]:
         """Give the free places to the next requests; return those that have failed already."""
         failures: list[Candidate] = []
-        waiting = sum(map(len, self.waiting))
-        missing = self.fitting.rows - self.rows - waiting
-        if missing > 0:
-            nothing = not (waiting or self.batches or self.decodable)
+        while (missing := self.missing) > 0 and not failures:  # what becomes of those may be more requests
+            nothing = not (self.waiting or self.batches or self.decodable)
             requests = self.queue.take(max(missing, self.together), wait=nothing)
             self.ended = nothing and not requests
+            if not requests:
+                break
             admitted, failures = self.admission.admit(requests)
             self.waiting.extend(admitted)
-        while self.waiting and (free := self.fitting.rows - self.rows) > 0:
+        while self.waiting and (fitting := self.fits(self.waiting[0].size)):
             batch = self.waiting.popleft()
-            if len(batch) > free:
-                self.waiting.appendleft(batch.rows(range(free, len(batch))))
-                batch = batch.rows(range(free))
+            if len(batch) > fitting:
+                self.waiting.appendleft(batch.rows(range(fitting, len(batch))))
+                batch = batch.rows(range(fitting))
             if self.probe is not None and (at := self.probe.at) is not None:
                 left = [steps_left(steps, at) for steps in batch.steps]
                 self.looks |= {id(request): n for request, n in zip(batch.requests, left, strict=True) if n}
-            size = batch.x.shape[-2], batch.x.shape[-1]
+            size = batch.size
             self.batches[size] = Batch.cat([self.batches[size], batch]) if size in self.batches else batch
-        self.idle = self.rows < self.fitting.rows
+        self.idle = self.missing > 0
         return failures
+
+    def fits(self, size: Size) -> int:
+        """How many rows of a size find free places; one at least where the batch is empty."""
+        return max(self.fitting.fitting(self.free, size), 0 if self.batches else 1)
 
     def reached(self) -> Iterator[tuple[list[Request], Tensor]]:
         """Yield rows that are to be looked at now, by their size, with x0 as it was predicted in their last step."""

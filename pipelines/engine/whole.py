@@ -61,7 +61,7 @@ class PipelineEngine:
         """The candidates of like requests; pixels that are no numbers are a failure of their image alone."""
         size = image_size(group[0], self.pipeline.resolution)
 
-        pixels = self.fitting.map(lambda part: self.pipeline.draw(group[part], size), len(group))
+        pixels = self.fitting.map(lambda part: self.pipeline.draw(group[part], size), len(group), size)
         candidates = []
         for request, drawn in zip(group, pixels, strict=True):
             image = (drawn.nan_to_num().clamp(0, 1) * 255).round().byte().numpy()

@@ -91,11 +91,17 @@ class SpuriousRemovalMethod:
             )
             for one, item, part in zip(planned, items, parts, strict=True)
         ]
-        real = [self.spec.objects == "real" or (both and image.rank % 2 == 1) for image in planned]
+        real = [self.spec.objects == "real" or (both and self.is_grafted(image)) for image in planned]
         return [
             self.grafted(request, item, part) if graft else request
             for request, item, part, graft in zip(requests, items, parts, real, strict=True)
         ]
+
+    def is_grafted(self, image: PlannedImage) -> bool:
+        """Of two planned images with one source, one is painted and one has a real object: which of them, is drawn, since a
+        shard may hold every second image."""
+        pair, second = divmod(image.rank, 2)
+        return derive(self.resources.spec.seed, "graft", image.label, image.origin, pair) % 2 == second
 
     def grafted(self, request: Request, source: Item, ground: FramedImage) -> Request:
         """The request with a real object of the class grafted in, and the rest of the original object inpainted.

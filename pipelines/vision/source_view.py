@@ -22,6 +22,7 @@ from pipelines.spec.base import quantity
 from pipelines.spec.helpers import SEGMENTATION_MODELS, SEGMENTERS
 from pipelines.spec.models import CROSS_ATTENTION
 from pipelines.vision.models import Models
+from pipelines.vision.recent_images import RecentImages
 
 BATCH = 16  # images segmented at a time
 MANY = 100  # images that are read in a second or more
@@ -39,6 +40,7 @@ class SourceView:
     ) -> None:
         """`stage` begins a stage of the progress, of so many images: segmenting takes long."""
         self.source, self.models, self.framing, self.stage = source, models, framing, stage
+        self.recent = RecentImages(source.read)
         self.masks: dict[tuple[str, str], NDArray[np.uint8] | None] = {}  # by (item, word)
 
     @property
@@ -52,7 +54,7 @@ class SourceView:
     def read(self, item: Item) -> Image:
         """The pixels of an image of the source."""
         step()
-        return self.source.read(item)
+        return self.recent.read(item)
 
     def overview(self, image: Image) -> Frame:
         """What classifiers and segmenters see of an image of any size."""

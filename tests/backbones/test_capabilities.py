@@ -57,7 +57,6 @@ def check(checkpoint: Path, method: dict[str, Any], **models: Any) -> None:
             r"method\.type: .* is a StableDiffusion3Pipeline, and it takes no image prompts here",
         ),
         ("SD 3", "solver", r"method\.solver: .* its noise schedule is a flow's, whose steps are Euler's; set it to auto"),
-        ("SD 3", "cache", r"method\.cache_interval: .* features are kept of UNets alone, .*; set it to 1"),
         ("Flux", "interval", r"method\.guidance_interval: .* without a second prediction to be spared; leave it out"),
         ("SD 3", "own attention", r"models\.segmenter: .* only a UNet's cross-attention is read; give a CLIPSeg checkpoint"),
     ],

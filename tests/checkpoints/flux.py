@@ -14,7 +14,7 @@ def build_flux(folder: Path, *, guidance: bool = True) -> Path:
     torch.manual_seed(0)
     (tokenizer, text), (tokenizer_2, text_encoder_2) = text_config(8), t5(24)
     transformer = FluxTransformer2DModel(
-        num_layers=1, num_single_layers=1, attention_head_dim=8, num_attention_heads=2, joint_attention_dim=24,
+        num_layers=1, num_single_layers=2, attention_head_dim=8, num_attention_heads=2, joint_attention_dim=24,
         pooled_projection_dim=8, guidance_embeds=guidance, axes_dims_rope=(2, 2, 4),
     )  # fmt: skip
     for weight in transformer.parameters():  # so that a prompt makes a difference in so small a one

@@ -16,7 +16,7 @@ def build_3(folder: Path, *, t5_encoder: bool = True) -> Path:
     tokenizer_3, text_encoder_3 = t5(24) if t5_encoder else (None, None)
     newer = {"dual_attention_layers": (0,), "qk_norm": "rms_norm"} if t5_encoder else {}
     transformer = SD3Transformer2DModel(
-        sample_size=8, num_layers=2, attention_head_dim=4, num_attention_heads=2, joint_attention_dim=24,
+        sample_size=8, num_layers=3, attention_head_dim=4, num_attention_heads=2, joint_attention_dim=24,
         caption_projection_dim=8, pooled_projection_dim=16, pos_embed_max_size=8, **newer,
     )  # fmt: skip
     StableDiffusion3Pipeline(

@@ -1,4 +1,4 @@
-"""Deep features that are kept between steps, against a UNet's layers called one by one. Costs fifteen seconds."""
+"""Deep features that are kept between steps, against a denoiser's layers called one by one. Costs fifteen seconds."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,15 +12,15 @@ from torch import Tensor
 
 from pipelines.backbones.adapter_files import adapter_files
 from pipelines.backbones.backbone import Backbone
-from pipelines.backbones.feature_cache import FeatureCache
 from pipelines.backbones.loading import open_backbone
+from pipelines.backbones.transformer_cache import TransformerCache
 from pipelines.engine.engine import Engine
 from pipelines.errors import ModelError
 from pipelines.records import Image, Request
 from tests.backbones.test_image_prompts import adapter  # noqa: F401  (a fixture)
 from tests.backbones.test_row_loras import lora
 from tests.builders import CPU
-from tests.checkpoints import build, build_3, build_xl
+from tests.checkpoints import build, build_3, build_flux, build_xl
 from tests.engine.test_engine import limited, mixture, near, noise, request
 
 BUILDERS: dict[str, Callable[[Path], Path]] = {
@@ -29,11 +29,17 @@ BUILDERS: dict[str, Callable[[Path], Path]] = {
     "StableUnCLIP": lambda folder: build(folder, unclip=True),
     "SDXL": build_xl,
 }
+TRANSFORMERS: dict[str, Callable[[Path], Path]] = {"SD 3": build_3, "Flux": build_flux}
 
 
 @pytest.fixture(scope="module", params=BUILDERS)
 def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return BUILDERS[request.param](tmp_path_factory.mktemp("caching"))
+
+
+@pytest.fixture(scope="module", params=TRANSFORMERS)
+def transformer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+    return open_backbone(str(TRANSFORMERS[request.param](tmp_path_factory.mktemp("caching"))), CPU)
 
 
 def drawn(backbone: Backbone, requests: list[Request], interval: int, capacity: int = 4) -> dict[int, Image]:
@@ -51,7 +57,7 @@ def of_five(backbone: Backbone, image_embeds: Tensor | None = None) -> Callable[
 @torch.inference_mode()
 def check_exact(backbone: Backbone, predict: Callable[[], Tensor]) -> None:
     """Recorded features change nothing, and recalled ones of the same inputs give the same prediction."""
-    cache, plain = FeatureCache(backbone.denoiser), predict()
+    cache, plain = backbone.feature_cache(), predict()
     with cache.recording() as recorder:
         assert torch.equal(predict(), plain)
         features = recorder.features
@@ -59,7 +65,7 @@ def check_exact(backbone: Backbone, predict: Callable[[], Tensor]) -> None:
         assert torch.allclose(predict(), plain, atol=1e-6)
     with cache.recalling(torch.zeros_like(features)):
         assert not torch.allclose(predict(), plain, atol=1e-2)
-    assert torch.equal(predict(), plain), "the UNet is as it was"
+    assert torch.equal(predict(), plain), "the denoiser is as it was"
 
 
 def test_features_of_the_same_inputs_give_the_same_prediction(checkpoint: Path) -> None:
@@ -184,6 +190,39 @@ def test_a_compiled_denoiser_keeps_features_too(tiny_checkpoint: Path) -> None:
         assert near(drawn(backbone, [one], interval)[0], drawn(plain, [one], interval)[0])
 
 
-def test_a_transformer_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"method\.cache_interval: features are kept of UNets alone; set it to 1"):
-        Engine(open_backbone(str(build_3(tmp_path)), CPU), cache_interval=2)
+def test_what_the_deep_blocks_of_a_transformer_add_gives_the_same_prediction(transformer: Backbone) -> None:
+    names = list(transformer.denoiser.state_dict())
+    check_exact(transformer, of_five(transformer))
+    transformer.loras.add("a", lora(transformer, 2, 1))
+    with transformer.loras.of_rows(["a", None, "a", None, "a"]):
+        check_exact(transformer, of_five(transformer))
+    transformer.remove_loras()
+    assert list(transformer.denoiser.state_dict()) == names
+
+
+def test_a_transformer_runs_its_first_and_last_block_alone_between(transformer: Backbone) -> None:
+    """Rows of different steps in one batch, as one request at a time."""
+    requests = [request(n, steps=steps, guidance=3.0) for n, steps in enumerate((12, 8, 6))]
+    alone = {one.index: drawn(transformer, [one], 3)[one.index] for one in requests}
+    plain, deep = drawn(transformer, requests, 1), list[int]()
+    blocks = [block for name in ("transformer_blocks", "single_transformer_blocks") for block in getattr(
+        transformer.denoiser, name, ())]  # fmt: skip
+    hooks = [
+        block.register_forward_pre_hook(lambda _, __, inputs: deep.append(len(inputs["hidden_states"])), with_kwargs=True)
+        for block in blocks[1:-1]
+    ]
+    together = drawn(transformer, requests, 3)
+    for hook in hooks:
+        hook.remove()
+    twice = 2 if transformer.classifier_free else 1
+    assert sum(deep) == twice * len(hooks) * (4 + 3 + 4 + 2 + 4 + 1)
+    assert all(near(image, alone[index]) for index, image in together.items())
+    assert any(not near(image, plain[index]) for index, image in together.items())
+
+
+def test_a_transformer_without_deep_blocks_is_refused(transformer: Backbone) -> None:
+    class Shallow(torch.nn.Module):
+        transformer_blocks = torch.nn.ModuleList([torch.nn.Identity()] * 2)
+
+    with pytest.raises(ModelError, match=r"method\.cache_interval: .* has no deep blocks; set it to 1"):
+        TransformerCache(Shallow())

@@ -15,10 +15,9 @@ from pipelines.errors import SpecError
 from pipelines.experiments.engine.arms import WORK, Arms, versus
 from pipelines.experiments.engine.bench import GOALS, NAMES, bench
 from pipelines.experiments.engine.job import BESIDE, job_vs_engine
-from pipelines.experiments.engine.jobs import Jobs
 from pipelines.experiments.engine.memory import peak, peak_of
 from pipelines.experiments.engine.quarter_mask import REGIONS, SMALLEST, requests
-from pipelines.experiments.engine.savings import SAVINGS, kept_seconds_saving, saving
+from pipelines.experiments.engine.savings import SAVINGS, joined, kept_seconds_saving, saving, versions
 from pipelines.experiments.engine.timing import QUICK, Size, alternate, ratio
 from pipelines.progress import Silent
 from pipelines.spec import SpuriousRemoval
@@ -89,21 +88,24 @@ def test_a_job_drops_half_of_its_images_and_its_seconds_are_accounted_for() -> N
     assert job["seconds"]["writing, beside"] > 0
 
 
-def test_each_saving_changes_the_method_alone(tmp_path: Path) -> None:
-    spec = Jobs(QUICK, tmp_path, {"type": "spurious_removal", "superclass": "shoe", "steps": 20}, 4).spec
-    for changes in SAVINGS.values():
+def test_each_saving_changes_its_part_of_the_spec_alone(tmp_path: Path) -> None:
+    spec = versions(replace(QUICK, steps=20), tmp_path).spec
+    for changes in (*SAVINGS.values(), joined(SAVINGS)):
         changed = saving(spec, changes)
-        assert changed.method != spec.method
-        assert changed.model_copy(update={"method": spec.method}) == spec
-    solver = saving(spec, SAVINGS["solver"]).method
-    assert isinstance(solver, SpuriousRemoval)
-    assert (solver.solver, solver.steps) == ("dpmsolver++", 12)
+        assert all(getattr(changed, part) != getattr(spec, part) for part in changes)
+        assert changed.model_copy(update={part: getattr(spec, part) for part in changes}) == spec
+    every = saving(spec, joined(SAVINGS), seed=3)
+    assert isinstance(every.method, SpuriousRemoval)
+    assert (every.method.solver, every.method.steps, every.method.cache_interval) == ("dpmsolver++", 10, 2)
+    assert (every.seed, every.evaluation and every.evaluation.seeds) == (3, (3,))
 
 
-def test_savings_are_measured_by_the_seconds_of_a_kept_image() -> None:
-    measured = kept_seconds_saving(replace(QUICK, count=4, steps=2, learning=1), Silent())
-    assert set(measured.ratios) == {f"kept_seconds_saving.{name}" for name in (*SAVINGS, "all")}
-    assert all(value > 0 for value in measured.ratios.values())
+def test_savings_are_measured_by_the_seconds_of_a_kept_image_and_the_worst_group() -> None:
+    measured = kept_seconds_saving(replace(QUICK, learning=1, rounds=2), Silent())
+    figures = ("kept_seconds_saving", "kept_seconds_saving.worst_group")
+    assert set(measured.ratios) == {f"{figure}.{name}" for figure in figures for name in (*SAVINGS, "all")}
+    assert all(value > 0 for name, value in measured.ratios.items() if "worst_group" not in name)
+    assert len(measured.figures["savings"]["worst_group"]["all"]) == 2
 
 
 def test_the_command_writes_ratios_and_what_they_were_measured_with(size: Size, tmp_path: Path) -> None:

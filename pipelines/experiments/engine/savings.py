@@ -1,45 +1,96 @@
-"""What work that is not done saves: seconds of a kept image without each saving, and with it."""
+"""What work that is not done saves, and what it costs: seconds of a kept image, and the accuracy of the worst group of a
+classifier that is trained on the version, without each saving and with it."""
 
+import tempfile
+import time
+from collections import defaultdict
 from collections.abc import Mapping
-from functools import partial
+from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
-from pipelines.experiments.engine.jobs import Jobs, run
-from pipelines.experiments.engine.timing import Measurement, Size, alternate, ratio
-from pipelines.job import Job
+from pipelines.experiments.engine.jobs import ATTEMPTS, REPAINT, Jobs, run
+from pipelines.experiments.engine.timing import Measurement, Size, ratio
 from pipelines.progress import Progress
 from pipelines.spec import VersionSpec, parse
+from pipelines.spec.arms import VERSION
 
-# Changes of the spec's method. Each is measured alone, then all of them together.
+# Changes of the spec. Each is measured alone, then all of them together.
 SAVINGS: Mapping[str, Mapping[str, Any]] = {
-    "solver": {"solver": "dpmsolver++", "steps": 0.6},  # steps as a share of those without
-    "guidance_interval": {"guidance_interval": (0.0, 0.7)},
+    "solver": {"method": {"solver": "dpmsolver++", "steps": 0.5}},  # steps as a share of those without
+    "guidance_interval": {"method": {"guidance_interval": (0.0, 0.7)}},
+    "cache_interval": {"method": {"cache_interval": 2}},
+    "early_verdict": {"early_verdict": {"at": 0.4, "loss": 0.05, "images": 60}},
 }
+EVERY = "all"
+FILTERS = [
+    {"type": "quality"},
+    {"type": "near_duplicate"},
+    {"type": "label_agreement", "view": "object", "max_origin": 0.5, "min_target": 0.5},
+    {"type": "attribution"},
+]  # those of the example of spurious_removal
 
 
 def kept_seconds_saving(size: Size, progress: Progress) -> Measurement:
-    """Seconds of a kept image without a saving, over those with it: an image that is dropped costs what it took."""
-    every = {key: value for changes in SAVINGS.values() for key, value in changes.items()}
-    kept, rounds = dict[str, int](), dict[str, list[float]]()
-    with Jobs.repainting(size) as jobs:
-        specs = {name: saving(jobs.spec, changes) for name, changes in {"none": {}, **SAVINGS, "all": every}.items()}
+    """Seconds of a kept image without a saving, over those with it: an image that is dropped costs what it took. And the
+    worst group's accuracy with it, over that without less its spread: 1 or more where the difference is within that.
 
-        def generate(name: str, job: Job) -> None:
-            kept[name] = run(job)["kept"]
-
+    A round is a seed of the version and of its classifier, the same in all arms.
+    """
+    arms = {"none": dict[str, Any](), **SAVINGS, EVERY: joined(SAVINGS)}
+    seconds, accuracy = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
+    kept: defaultdict[str, list[int]] = defaultdict(list)
+    stage = progress.stage("savings", size.rounds * len(arms))
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = versions(size, Path(folder))
         run(jobs.ready())  # what is loaded on first use is loaded
-        stage = progress.stage("savings", size.rounds * len(specs))
         for number in range(size.rounds):
-            names = list(specs)[:: -1 if number % 2 else 1]
-            arms = {name: partial(generate, name, jobs.ready(specs[name])) for name in names}
-            for name, (seconds,) in alternate(arms, 1, stage).items():
-                rounds.setdefault(name, []).append(seconds / max(1, kept[name]))
-    ratios = {f"kept_seconds_saving.{name}": ratio(rounds["none"], rounds[name]) for name in (*SAVINGS, "all")}
-    return Measurement(ratios, {f"seconds_a_kept_image.{name}": values for name, values in rounds.items()}, {"kept": kept})
+            for name in list(arms)[:: -1 if number % 2 else 1]:
+                job = jobs.ready(saving(jobs.spec, arms[name], number))
+                began = time.perf_counter()
+                counts = run(job)
+                seconds[name].append((time.perf_counter() - began) / max(1, counts["kept"]))
+                kept[name].append(counts["kept"])
+                accuracy[name].append(job.evaluate()["arms"][VERSION]["worst_group"]["mean"])
+                stage(1)
+    spread = stdev(accuracy["none"]) if size.rounds > 1 else 0.0
+    least = max(0.01, mean(accuracy["none"]) - spread)
+    ratios = {f"kept_seconds_saving.{name}": ratio(seconds["none"], seconds[name]) for name in list(arms)[1:]}
+    held = {f"kept_seconds_saving.worst_group.{name}": mean(accuracy[name]) / least for name in list(arms)[1:]}
+    figures = {"kept": dict(kept), "worst_group": dict(accuracy), "worst_group_spread": spread}
+    return Measurement(
+        {**ratios, **held},
+        {f"seconds_a_kept_image.{name}": values for name, values in seconds.items()},
+        {"savings": figures},
+    )
 
 
-def saving(spec: VersionSpec, changes: Mapping[str, Any]) -> VersionSpec:
-    """The spec with its method changed."""
+def versions(size: Size, folder: Path) -> Jobs:
+    """Those of a source whose classifier leans on the background, with the filters of the example, and evaluated."""
+    method = {**REPAINT, "steps": size.steps, "inversion": {"images": 40, "steps": size.learning, "batch": 8}}
+    planned, train, held_out = size.version
+    return Jobs(
+        size, folder, {**method, "objects": "both", "region": "box", "majority": train // 3}, planned,
+        source={"type": "spurious", "train": train, "validation": held_out, "test": held_out},
+        classifier={"steps": size.training}, filters=FILTERS, max_attempts=ATTEMPTS,
+        evaluation={"arms": [VERSION], "seeds": [0]},
+    )  # fmt: skip
+
+
+def joined(savings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """All changes in one."""
+    every: dict[str, Any] = {}
+    for changes in savings.values():
+        for part, values in changes.items():
+            every[part] = {**every.get(part, {}), **values}
+    return every
+
+
+def saving(spec: VersionSpec, changes: Mapping[str, Any], seed: int = 0) -> VersionSpec:
+    """The spec with these changes, and another seed for version and classifier."""
     document = spec.model_dump(mode="json")
-    changes = {key: round(value * spec.method.steps) if key == "steps" else value for key, value in changes.items()}
-    return parse({**document, "method": {**document["method"], **changes}})
+    for part, values in changes.items():
+        values = {key: round(value * spec.method.steps) if key == "steps" else value for key, value in values.items()}
+        document[part] = {**(document[part] or {}), **values}
+    document["evaluation"] = document["evaluation"] and {**document["evaluation"], "seeds": [seed]}
+    return parse({**document, "seed": seed})

@@ -30,11 +30,14 @@ class Size:
     capacities: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)  # of which throughput is measured
     memory: tuple[int, int] = (100, 10_000)  # images of which peak memory is measured
     loras: int = 100
+    version: tuple[int, int, int] = (240, 400, 400)  # images planned, train, held-out: of versions that are evaluated
+    training: int = 400  # optimisation steps of their classifiers
 
 
 QUICK = Size(
-    rounds=1, count=16, capacity=8, steps=4, learning=4, train=20, stream=100, capacities=(1, 4), memory=(20, 100), loras=10
-)
+    rounds=1, count=16, capacity=8, steps=4, learning=4, train=20, stream=100, capacities=(1, 4), memory=(20, 100), loras=10,
+    version=(8, 40, 16), training=4,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
