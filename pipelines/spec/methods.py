@@ -99,7 +99,8 @@ class Asked(Strict):
         ge=1,
         le=5,
         description="The denoiser's deep features are computed in the first steps and then in one of so many, and "
-        "extrapolated in the others (arXiv 2312.00858, 2503.06923), which cost a tenth: 2 or 3, from 16 steps on. 1: in every step.",
+        "extrapolated in the others (arXiv 2312.00858, 2503.06923), which cost a tenth: 2 or 3, from 16 steps on. 1: in "
+        "every step.",
     )
 
     @property
