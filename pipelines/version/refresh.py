@@ -64,8 +64,13 @@ class Base:
         """Where its shards lie, as their reports say."""
         return all_stored(self.store, self.root, self.plan)
 
-    def contents(self, label: str) -> Counter[Content]:
-        return Counter(content(item) for item in self.splits["train"] if item.label == label)
+    @cached_property
+    def contents(self) -> dict[str, Counter[Content]]:
+        """The training images of each class."""
+        contents: dict[str, Counter[Content]] = {}
+        for item in self.splits["train"]:
+            contents.setdefault(item.label, Counter())[content(item)] += 1
+        return contents
 
 
 def open_base(store: Store, name: str, number: int) -> Base:
@@ -167,7 +172,7 @@ def make_refresh(spec: VersionSpec, digest: str, source: Source, base: Base) -> 
         tokens={
             label: token
             for label, token in tokens.items()
-            if same and base.contents(label) == Counter(map(content, source.of(label)))
+            if same and base.contents.get(label, Counter()) == Counter(map(content, source.of(label)))
         },
     )
     return replace(plan, removed=samples - plan.carried_samples)
