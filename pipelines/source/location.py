@@ -40,10 +40,10 @@ class Folder:
 
         def tag(name: str) -> str:
             try:
-                found = stat(f"{self.root}/{name}")
+                status = stat(f"{self.root}/{name}")
             except OSError:
                 return ""
-            return f"{found.st_size} {found.st_mtime_ns}"
+            return f"{status.st_size} {status.st_mtime_ns}"
 
         return {name: tag(name) for name in names}
 
