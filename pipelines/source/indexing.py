@@ -36,7 +36,9 @@ def find_index(spec: FileSource, reader: Reader, store: Store | None, stage: Cal
     with suppress(StoreError):  # there is none
         return Index.decode(use(store, key))
     index = build_index(spec, reader, newest_index(store, source), stage)
-    return Index.decode(store.put_first(key, index.encode()))
+    data = index.encode()
+    stored = store.put_first(key, data)
+    return index if stored == data else Index.decode(stored)
 
 
 def build_index(spec: FileSource, reader: Reader, earlier: Index | None, stage: Callable[[str, int], Stage]) -> Index:

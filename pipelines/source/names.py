@@ -26,7 +26,8 @@ def clean(path: str) -> str:
 
     Bytes that are no UTF-8 come out of folders and archives as lone surrogates.
     """
-    return unicodedata.normalize("NFC", PurePosixPath(valid(path).replace("\\", "/")).as_posix())
+    cleaned = unicodedata.normalize("NFC", PurePosixPath(valid(path).replace("\\", "/")).as_posix())
+    return path if cleaned == path else cleaned  # one string in memory for most
 
 
 def hidden(path: str) -> bool:
