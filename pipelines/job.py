@@ -72,7 +72,7 @@ class Job:
         same_source = stored is not None and stored.source == source.fingerprint
         if stored is not None and same_source and parse(self.store.json(keys.spec(root))) == self.spec:
             return stored
-        document, listing = canonical(self.spec.model_dump(mode="json")), canonical(source_listing(source))
+        document, listing = canonical(self.spec.model_dump(mode="json")), source_listing(source)
         if self.resources.fence is not None:
             if stored is not None or self.store.put_first(keys.source(root), listing) != listing:
                 raise SourceError("source: it has changed since this version was planned; ask for a new version")

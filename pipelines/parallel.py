@@ -11,13 +11,17 @@ import queue
 import signal
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotDone
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
-from pipelines.progress import Progress, Stage
+from pipelines.progress import Progress, Stage, step
+
+T = TypeVar("T")
 
 MAX_PROCESSES = 4  # each loads libraries of half a gigabyte
 WORTHWHILE = 200  # steps of all calls together, below which starting processes costs more than it saves
@@ -35,10 +39,14 @@ class Call:
     steps: int
 
 
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def processes(calls: Collection[Call], device: str) -> int:
     """How many processes to use: none on a GPU, which one process fills, or for what is not worth it."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = min(cores, len(calls), MAX_PROCESSES)
+    count = min(cores(), len(calls), MAX_PROCESSES)
     return count if device == "cpu" and count > 1 and sum(call.steps for call in calls) >= WORTHWHILE else 0
 
 
@@ -59,6 +67,53 @@ def run(calls: Collection[Call], device: str, progress: Progress) -> Iterator[An
     finally:
         for child in children:
             child.close()
+
+
+def stream(function: Callable[..., T], calls: Iterable[tuple[Any, ...]], count: int) -> Iterator[T]:
+    """The results of a function of some module in the order of the calls, which are given by their arguments and made in
+    `count` processes. Of any number of calls one more than that is at hand. Raises what a call raises, and what a step does.
+    """
+    children: list[Child] = []
+    idle: queue.SimpleQueue[Child] = queue.SimpleQueue()
+    pending: deque[Future[T]] = deque()
+
+    def in_child(arguments: tuple[Any, ...]) -> T:
+        child = idle.get()
+        try:
+            result: T = child.run(function, arguments, lambda done: None)
+            return result
+        finally:
+            idle.put(child)
+
+    threads = ThreadPoolExecutor(count)
+    try:
+        for arguments in calls:
+            if len(children) < count:  # no more than there are calls
+                children.append(Child())
+                idle.put(children[-1])
+            pending.append(threads.submit(in_child, arguments))
+            if len(pending) > count:
+                yield awaited(pending.popleft())
+        while pending:
+            yield awaited(pending.popleft())
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+        for child in children:
+            child.process.kill()  # ends the pending read of its answer
+        threads.shutdown()
+        for child in children:
+            child.close()
+
+
+def awaited(future: Future[T]) -> T:
+    """The result, once it is there; steps are made meanwhile."""
+    while True:
+        try:
+            return future.result(timeout=POLL)
+        except NotDone:
+            if future.done():  # the call itself raised it
+                raise
+            step()
 
 
 class Pool:

@@ -35,7 +35,7 @@ class Resources:
 
     @cached_property
     def source(self) -> Source:
-        return open_source(self.spec.source, self.store)
+        return open_source(self.spec.source, self.store, self.stage)
 
     @property
     def painter(self) -> Backbone | WholePipeline:

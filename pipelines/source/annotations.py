@@ -34,6 +34,9 @@ class Annotation:
         return Annotation(self.label or other.label, self.group or other.group, self.split or other.split)
 
 
+NONE = Annotation()
+
+
 def is_table(path: str) -> bool:
     """Whether a file is one whose rows name images, by its name."""
     name = PurePosixPath(path).name.lower()
@@ -140,7 +143,7 @@ class Annotations:
 
     def of(self, image: str) -> Annotation:
         """What the tables say of an image, by its id."""
-        return self.rows[image][2] if image in self.rows else Annotation()
+        return self.rows[image][2] if image in self.rows else NONE
 
     def missing(self, known: Iterable[str]) -> list[Problem]:
         """A problem for each row whose image is not there."""

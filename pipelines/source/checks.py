@@ -4,12 +4,29 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any
 
 from pipelines.records import Item, Problem
-from pipelines.source.decode import BadImage, load
+from pipelines.source.decode import BadImage, upright_size
 from pipelines.source.layout import MAX_NAME
 from pipelines.source.names import MAX_FILE, SUFFIXES, TOO_LARGE
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where its reader finds the bytes of an image again."""
+
+    file: str = ""  # its name in the folder, bucket or store; of the hub's, the split
+    start: int = 0  # of a tar's member the offset, of a table's row the number
+    size: int = 0  # of a tar's member, bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the bytes of a usable image say of it."""
+
+    sha256: str
+    width: int  # pixels, of the upright image
+    height: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +39,8 @@ class Entry:
     group: str | None = None
     split: str | None = None
     shard: str = ""  # the file that it lies in, of several
-    place: Any = None  # where its reader finds the bytes again
+    place: Place = Place()
+    known: Facts | None = None  # of bytes that were checked before, which are not read again: `data` is empty
 
     @property
     def id(self) -> str:
@@ -38,14 +56,19 @@ class Picture:
 
     path: str  # clean
     shard: str
-    sha256: str
+    facts: Facts
     label: str | None
     group: str | None
     split: str | None
+    place: Place
 
     @property
     def id(self) -> str:
         return f"{self.shard}/{self.path}" if self.shard else self.path
+
+    @property
+    def sha256(self) -> str:
+        return self.facts.sha256
 
 
 @dataclass
@@ -54,6 +77,7 @@ class Contents:
 
     splits: dict[str, list[Item]]
     problems: list[Problem]
+    pictures: dict[str, Picture]  # of the usable images, by SHA-256
 
 
 def check_suffix(path: str) -> None:
@@ -73,8 +97,13 @@ def check_picture(entry: Entry, path: str, allow_synthetic: bool) -> Picture:
         check_suffix(path)
     if entry.group is not None and len(entry.group) > MAX_NAME:
         raise BadImage(f"its group has {len(entry.group)} characters, more than {MAX_NAME}; shorten it")
-    if len(entry.data) > MAX_FILE:
+    facts = entry.known or check_bytes(entry.data, allow_synthetic)
+    return Picture(path, entry.shard, facts, entry.label, entry.group, entry.split, entry.place)
+
+
+def check_bytes(data: bytes, allow_synthetic: bool) -> Facts:
+    """Raises BadImage."""
+    if len(data) > MAX_FILE:
         raise BadImage(TOO_LARGE)
-    load(entry.data, allow_synthetic=allow_synthetic)
-    sha256 = hashlib.sha256(entry.data).hexdigest()
-    return Picture(path, entry.shard, sha256, entry.label, entry.group, entry.split)
+    width, height = upright_size(data, allow_synthetic=allow_synthetic)
+    return Facts(hashlib.sha256(data).hexdigest(), width, height)

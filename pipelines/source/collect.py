@@ -1,12 +1,12 @@
 """From the files of a source to its items: each is checked, then all are sorted."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from pipelines.progress import step
 from pipelines.records import Problem
 from pipelines.source.annotations import Annotations, is_table
-from pipelines.source.checks import Contents, Entry, Picture, check_picture
-from pipelines.source.decode import BadImage
+from pipelines.source.checks import Contents, Entries, Picture
+from pipelines.source.examine import Examined
 from pipelines.source.layout import MAX_NAME
 from pipelines.source.names import clean, hidden
 from pipelines.source.sorting import sort
@@ -14,46 +14,39 @@ from pipelines.source.sorting import sort
 MAX_PATH = 1000  # characters of a path
 
 
-def collect(
-    entries: Iterable[Entry | Problem],
-    keep: Callable[[str, Entry], None],
-    *,
-    allow_synthetic: bool,
-    where: str = "source",
-) -> Contents:
-    """Check every image, `keep` each that is good by its SHA-256, and sort them into classes and splits.
+def collect(entries: Entries, examine: Callable[[Entries], Examined], where: str = "source") -> Contents:
+    """Have every image examined, and sort them into classes and splits.
 
     Raises SourceError for a table that cannot be read.
     """
     pictures: list[Picture] = []
     problems: list[Problem] = []
-    tables, kept = Annotations(where), set[str]()
+    tables = Annotations(where)
+    for result in examine(sift(entries, tables)):
+        if isinstance(result, Problem):
+            problems.append(result)
+        else:
+            pictures.append(result)
+    return sort(pictures, tables, problems)
+
+
+def sift(entries: Entries, tables: Annotations) -> Entries:
+    """The entries that should be images, and problems by their clean names; tables are read, hidden files left out."""
     for entry in entries:
         step()
-        if isinstance(entry, Problem):
-            name = clean(entry.id)
-            if not hidden(name):
-                problems.append(Problem(short(name), entry.reason))
-            continue
-        path = clean(entry.path)
+        path = clean(entry.id if isinstance(entry, Problem) else entry.path)
         if hidden(path):
+            continue
+        if isinstance(entry, Problem):
+            yield Problem(short(path), entry.reason)
             continue
         name = f"{entry.shard}/{path}" if entry.shard else path
         if len(name) > MAX_PATH:
-            problems.append(Problem(short(name), f"its path has {len(name)} characters; shorten it"))
+            yield Problem(short(name), f"its path has {len(name)} characters; shorten it")
         elif entry.label is None and is_table(path):
-            problems.extend(tables.read(path, entry.shard, entry.data))
+            yield from tables.read(path, entry.shard, entry.data)
         else:
-            try:
-                picture = check_picture(entry, path, allow_synthetic)
-            except BadImage as error:
-                problems.append(Problem(name, str(error)))
-                continue
-            if picture.sha256 not in kept:
-                kept.add(picture.sha256)
-                keep(picture.sha256, entry)
-            pictures.append(picture)
-    return sort(pictures, tables, problems)
+            yield entry
 
 
 def short(name: str) -> str:

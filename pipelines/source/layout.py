@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import PurePosixPath
 
 from pipelines.source.decode import BadImage
@@ -52,19 +53,20 @@ def layout(paths: Mapping[str, bool]) -> dict[str, Place]:
     A folder by the name of a split is one where there are classes in it; beside images of classes it is a class (CIFAR-100
     has a class of trains).
     """
-    folders = {path: PurePosixPath(path).parts[:-1] for path in paths}
+    folder_of = cache(lambda parent: PurePosixPath(parent).parts)  # one tuple for all of its images
+    folders: dict[str, tuple[str, ...]] = {path: folder_of(path.rpartition("/")[0]) for path in paths}
     if not folders:
         return {}
-    outer = shared([parts for path, parts in folders.items() if parts or not paths[path]] or [()])
-    inner = {path: parts[outer:] for path, parts in folders.items()}
-    tops = {parts[0] for parts in inner.values() if parts}
-    splits = {
-        parts[0] for path, parts in inner.items() if parts and (len(parts) > 1 or paths[path]) and split_of_folder(parts[0])
-    }
-    no_classes = all(split_of_folder(top) for top in tops)  # train/1.png beside test/2.png
+    kinds = {(folders[path], known) for path, known in paths.items()}
+    outer = shared([parts for parts, known in kinds if parts or not known] or [()])
+    inner = {(parts[outer:], known) for parts, known in kinds if parts[outer:]}
+    splits = {parts[0] for parts, known in inner if (len(parts) > 1 or known) and split_of_folder(parts[0])}
+    no_classes = all(split_of_folder(parts[0]) for parts, _ in inner)  # train/1.png beside test/2.png
 
-    def place(path: str, parts: tuple[str, ...]) -> Place:
-        if paths[path]:
+    @cache
+    def place(folder: tuple[str, ...], known: bool) -> Place:
+        parts = folder[outer:]
+        if known:
             return Place(split=split_of_folder(parts[0]) if parts and splits else None)
         if not parts or (no_classes and len(parts) == 1):
             return Place(reason=NO_CLASS)
@@ -72,9 +74,9 @@ def layout(paths: Mapping[str, bool]) -> dict[str, Place]:
             return Place(label=parts[0]) if len(parts) == 1 else Place(reason=TOO_DEEP)
         split = split_of_folder(parts[0])
         if split is None:
-            return Place(reason=LEFT_OUT, folder="/".join((*folders[path][:outer], parts[0])))
+            return Place(reason=LEFT_OUT, folder="/".join(folder[: outer + 1]))
         if len(parts) == 1:
             return Place(reason=NO_CLASS)
         return Place(split, parts[1]) if len(parts) == 2 else Place(reason=TOO_DEEP)
 
-    return {path: place(path, parts) for path, parts in inner.items()}
+    return {path: place(folders[path], known) for path, known in paths.items()}

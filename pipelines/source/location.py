@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from io import BufferedReader
+from os import stat
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,6 +34,18 @@ class Folder:
         """Names of the files in it, and with `deep` below it, sorted, hidden ones left out; a problem for what cannot be
         read."""
         return [name if reason is None else Problem(name, reason) for name, reason in walk(self.root, deep)]
+
+    def tags(self, names: Sequence[str]) -> dict[str, str]:
+        """Size and time of change of each file, links followed; nothing where it is not there."""
+
+        def tag(name: str) -> str:
+            try:
+                status = stat(f"{self.root}/{name}")
+            except OSError:
+                return ""
+            return f"{status.st_size} {status.st_mtime_ns}"
+
+        return {name: tag(name) for name in names}
 
     def inside(self, name: str) -> Path:
         """A regular file of the folder. Raises BadImage."""
@@ -67,16 +80,22 @@ class Bucket:
     store: Store
 
     @cached_property
-    def names(self) -> list[str]:
-        """Names of all objects below the prefix, listed once. Raises SourceError."""
+    def objects(self) -> dict[str, str]:
+        """The size and ETag of all objects below the prefix by name, sorted, listed once. Raises SourceError."""
         with self.reached():
-            return self.store.keys("")
+            listed = [meta for batch in self.store.scan("") for meta in batch]
+        tags = {str(meta["path"]): f"{meta['size']} {meta.get('e_tag') or meta['last_modified']}" for meta in listed}
+        return dict(sorted(tags.items()))
 
     def files(self, deep: bool = True) -> list[str | Problem]:
         """As of a folder; what only marks a folder is none. Raises SourceError."""
-        folders = {parent for name in self.names for parent in parents(name)}
-        names = [name for name in self.names if name not in folders and (deep or "/" not in name)]
+        folders = {parent for name in self.objects for parent in parents(name)}
+        names = [name for name in self.objects if name not in folders and (deep or "/" not in name)]
         return [name for name in names if not hidden(clean(name))]
+
+    def tags(self, names: Sequence[str]) -> dict[str, str]:
+        """As of a folder."""
+        return {name: self.objects[name] for name in names}
 
     def get(self, name: str) -> bytes:
         """An object's bytes. Raises BadImage, or SourceError when the store fails."""

@@ -16,13 +16,18 @@ DOCUMENT = re.compile(r"(readme|licen[cs]e|citation)(\.\w+)?", re.IGNORECASE)
 UNREADABLE = "\ufffd"  # stands for what is no valid Unicode
 
 
+def valid(text: str) -> str:
+    """A text whose lone surrogates, which are no characters, are replaced."""
+    return re.sub(r"[\ud800-\udfff]", UNREADABLE, text)
+
+
 def clean(path: str) -> str:
     """A path with `/` between its names, Windows' `\\` too, without `./`, in valid and composed (NFC) Unicode.
 
     Bytes that are no UTF-8 come out of folders and archives as lone surrogates.
     """
-    valid = re.sub(r"[\ud800-\udfff]", UNREADABLE, path)
-    return unicodedata.normalize("NFC", PurePosixPath(valid.replace("\\", "/")).as_posix())
+    cleaned = unicodedata.normalize("NFC", PurePosixPath(valid(path).replace("\\", "/")).as_posix())
+    return path if cleaned == path else cleaned  # one string in memory for most
 
 
 def hidden(path: str) -> bool:

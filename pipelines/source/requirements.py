@@ -25,7 +25,8 @@ def check(spec: VersionSpec, source: Source) -> None:
 
 
 def check_classes(field: str, words: Mapping[str, str], source: Source) -> None:
-    unknown = [label for label in words if label not in source.classes]
+    classes = set(source.classes)
+    unknown = [label for label in words if label not in classes]
     if unknown:
         raise SpecError(f"{field}: {unknown[0]!r} is no class of the source, whose classes are {', '.join(source.classes)}")
 

@@ -37,9 +37,9 @@ class Sorted:
         return cls(picture, class_name(label), split, picture.group or table.group)
 
     @property
-    def rank(self) -> tuple[int, str]:
-        """Of two with the same bytes the first is used: training images before others, whatever order they come in."""
-        return SPLITS.index(self.split or "train"), self.picture.id
+    def rank(self) -> tuple[int, str, str]:
+        """Of two with the same bytes or name the first is used: training images before others, whatever their order."""
+        return SPLITS.index(self.split or "train"), self.picture.id, self.picture.sha256
 
     @property
     def id(self) -> str:
@@ -85,8 +85,10 @@ def sort(pictures: Sequence[Picture], tables: Annotations, problems: list[Proble
         except BadImage as error:
             problems.append(Problem(picture.id, str(error)))
     splits: dict[str | None, list[Item]] = {split: [] for split in (*SPLITS, None)}
+    used: dict[str, Picture] = {}
     for one in distinct(usable, problems):
+        used[one.picture.sha256] = one.picture
         splits[one.split].append(Item(one.id, one.picture.sha256, one.label, one.group))
     loose = split_loose(splits[None])
     items = {split: sorted(splits[split] + loose[split], key=lambda item: item.id) for split in SPLITS}
-    return Contents(items, problems + list(left_out.values()) + missing)
+    return Contents(items, problems + list(left_out.values()) + missing, used)

@@ -3,13 +3,16 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from pipelines.errors import SourceError
 from pipelines.records import Image, Item, Mask, Problem
-from pipelines.source.checks import Contents
+from pipelines.source.checks import Place
+from pipelines.source.decode import decode
+from pipelines.source.index import Index
 from pipelines.source.splits import SPLITS, cut_validation
 from pipelines.spec.sources import RealSource
-from pipelines.store.canonical import digest
+from pipelines.store.canonical import rows_digest
 
 LISTED = 20  # reasons in the summary
 
@@ -25,18 +28,28 @@ class Source:
     notes: list[str] = field(default_factory=list)  # what its user might not expect: sentences
     truth: Callable[[Item], Mask] | None = field(default=None, repr=False)  # exact masks, where they are known
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Hash of every image, label and group: what a concept or a plan made from this source depends on."""
-        return digest([[s, i.id, i.sha256, i.label, i.group] for s in SPLITS for i in self.splits[s]])
+        return rows_digest((s, i.id, i.sha256, i.label, i.group) for s in SPLITS for i in self.splits[s])
 
-    @property
+    @cached_property
     def counts(self) -> dict[str, dict[str | None, int]]:
         """Training images of each class by group."""
         return {label: dict(Counter(item.group for item in self.of(label))) for label in self.classes}
 
+    @cached_property
+    def members(self) -> dict[str, dict[str, list[Item]]]:
+        """The items of each class in each split, in their order."""
+        members: dict[str, dict[str, list[Item]]] = {split: {} for split in self.splits}
+        for split, items in self.splits.items():
+            for item in items:
+                members[split].setdefault(item.label, []).append(item)
+        return members
+
     def of(self, label: str, split: str = "train") -> list[Item]:
-        return [item for item in self.splits[split] if item.label == label]
+        """The items of a class in a split."""
+        return self.members[split].get(label, [])
 
     @property
     def summary(self) -> list[str]:
@@ -63,10 +76,10 @@ def select(splits: dict[str, list[Item]], spec: RealSource, where: str) -> dict[
     """The images of the classes that the spec names, a validation split cut from train if it says so, of each class as many
     training images as its `shots`: those whose hashes are the first. Raises SourceError for what is not there, or is."""
     if spec.classes is not None:
-        there = sorted({item.label for items in splits.values() for item in items})
+        used, there = set(spec.classes), {item.label for items in splits.values() for item in items}
         if unknown := [label for label in spec.classes if label not in there]:
-            raise SourceError(f"source.classes: {unknown[0]!r} is no class of {where}, which has {', '.join(there)}")
-        splits = {split: [item for item in items if item.label in spec.classes] for split, items in splits.items()}
+            raise SourceError(f"source.classes: {unknown[0]!r} is no class of {where}, which has {', '.join(sorted(there))}")
+        splits = {split: [item for item in items if item.label in used] for split, items in splits.items()}
     if spec.validation_share is not None:
         if own := len(splits["validation"]):
             raise SourceError(f"source.validation_share: {where} has {own} validation images of its own; leave it out")
@@ -83,22 +96,27 @@ def select(splits: dict[str, list[Item]], spec: RealSource, where: str) -> dict[
     return splits
 
 
-def checked(contents: Contents, read: Callable[[Item], Image], where: str, spec: RealSource) -> Source:
-    """A source of real images. Raises SourceError unless it has two classes and few enough problems."""
-    problems = contents.problems
-    every = sum(map(len, contents.splits.values())) + len(problems)
-    splits = select(contents.splits, spec, where)
-    classes = tuple(sorted({item.label for item in splits["train"]}))
+def source_of(index: Index, get: Callable[[Place], bytes], where: str, spec: RealSource) -> Source:
+    """A source of real images, whose bytes `get` reads. Raises SourceError unless it has two classes and few enough
+    problems."""
+    whole, problems = index.splits(), index.problems()
+    every = sum(map(len, whole.values())) + len(problems)
+    splits = select(whole, spec, where)
+    taught = {item.label for item in splits["train"]}
     for split, items in splits.items():
-        splits[split] = [item for item in items if item.label in classes]
-        untaught = [item for item in items if item.label not in classes]
+        splits[split] = [item for item in items if item.label in taught]
+        untaught = [item for item in items if item.label not in taught]
         problems += [Problem(i.id, f"class {i.label!r} has no training images; add some, or remove it") for i in untaught]
     first = "".join(f"; {problem.id}: {problem.reason}" for problem in problems[:5])
-    if len(classes) < 2:
-        raise SourceError(f"{where} needs at least 2 classes with readable training images, and has {len(classes)}{first}")
+    if len(taught) < 2:
+        raise SourceError(f"{where} needs at least 2 classes with readable training images, and has {len(taught)}{first}")
     if len(problems) > spec.max_problems * every:
         raise SourceError(
             f"{where}: {len(problems)} of {every} files cannot be used, more than max_problems = {spec.max_problems:.0%}"
             f"{first}"
         )
-    return Source(classes, splits, read, problems)
+
+    def read(item: Item) -> Image:
+        return decode(get(index.place(item.sha256)), allow_synthetic=True)
+
+    return Source(tuple(sorted(taught)), splits, read, problems, list(index.notes))

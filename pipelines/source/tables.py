@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from pipelines.errors import SourceError
 from pipelines.records import Problem
-from pipelines.source.checks import Entries, Entry
+from pipelines.source.checks import Entries, Entry, Place
 from pipelines.source.class_labels import class_names
 from pipelines.source.limits import UNLIMITED, Limits
 from pipelines.source.splits import split_in
@@ -63,15 +63,13 @@ class Columns:
             return Problem(f"row {number}", f"has no label (given: {values[self.label]!r}); give it one, or remove it")
         if split is not None and split_in(split) is None:
             return Problem(f"row {number}", f"split {split[:40]!r} is none of train, validation, test; rename it")
-        image = values[self.image]
-        data = image.get("bytes") if isinstance(image, dict) else image
         return Entry(
             f"row {number}",
-            data if isinstance(data, bytes) else b"",
+            image_bytes(values[self.image]),
             label=label,
             group=group,
             split=None if split is None else split_in(split),
-            place=number,
+            place=Place(start=number),
         )
 
     def word(self, values: dict[str, Any], name: str | None, classes: Mapping[str, Sequence[str]]) -> str | None:
@@ -80,6 +78,12 @@ class Columns:
         if name and classes.get(name) and isinstance(value, int):
             return classes[name][value] if 0 <= value < len(classes[name]) else None
         return word(value)
+
+
+def image_bytes(value: Any) -> bytes:
+    """Of a value in a column of images: bytes, or Hugging Face's struct."""
+    data = value.get("bytes") if isinstance(value, dict) else value
+    return data if isinstance(data, bytes) else b""
 
 
 def is_image(kind: pa.DataType) -> bool:

@@ -5,7 +5,7 @@ from typing import IO
 
 from pipelines.errors import SourceError
 from pipelines.records import Problem
-from pipelines.source.checks import Entries, Entry
+from pipelines.source.checks import Entries, Entry, Place
 from pipelines.source.limits import UNLIMITED, Limits
 from pipelines.source.names import MAX_FILE, TOO_LARGE, clean, hidden
 from pipelines.source.pack import REASON
@@ -33,7 +33,7 @@ class Header(tarfile.TarInfo):
 
 
 def files_of_tar(file: IO[bytes], mode: str, limits: Limits) -> Entries:
-    """`mode` as of tarfile: "r:" for one that is not compressed, whose entries have offsets as their `place`."""
+    """`mode` as of tarfile: "r:" for one that is not compressed, whose entries have places."""
     with tarfile.open(fileobj=file, mode=mode, tarinfo=Header) as archive:  # type: ignore[call-overload]
         for member in archive:
             archive.members = []  # else it keeps the headers of all, and memory grows
@@ -48,7 +48,7 @@ def files_of_tar(file: IO[bytes], mode: str, limits: Limits) -> Entries:
             elif member.size <= MAX_FILE:
                 opened = archive.extractfile(member)
                 data = b"" if opened is None else opened.read()
-                yield Entry(name, data, place=(member.offset_data, member.size))
+                yield Entry(name, data, place=Place(start=member.offset_data, size=member.size))
             elif mode == "r:":
                 yield Problem(name, TOO_LARGE)
             else:  # going on would unpack it, however large

@@ -5,12 +5,15 @@ What was sent is never trusted: not its paths, its sizes, nor that an image is o
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from pipelines.errors import SourceError
 from pipelines.records import Problem
-from pipelines.source.checks import Entry
+from pipelines.source.checks import Entries, Entry
 from pipelines.source.collect import collect
+from pipelines.source.examine import Examined, examine_one
+from pipelines.source.index import Index, encoded
 from pipelines.source.limits import Limits, bounded
 from pipelines.spec.base import quantity
 from pipelines.store import keys
@@ -25,25 +28,43 @@ def take_in(store: Store, name: str, entries: Iterable[Entry | Problem], limits:
 
     Raises SourceError when a limit is passed or nothing usable was sent.
     """
-
-    def keep(sha256: str, entry: Entry) -> None:
-        store.put(keys.blob(sha256), entry.data)
-
-    contents = collect(bounded(entries, limits), keep, allow_synthetic=allow_synthetic)
+    contents = collect(bounded(entries, limits), partial(keep_all, store, allow_synthetic))
     problems = contents.problems
     if not any(contents.splits.values()):
         first = f": {problems[0].id}: {problems[0].reason}" if problems else ""
         raise SourceError(f"source: no usable image among {quantity(len(problems), 'file')}{first}")
     rows = [
-        {"id": i.id, "sha256": i.sha256, "label": i.label, "group": i.group, "split": split}
+        {
+            **{name: getattr(item, name) for name in ("id", "sha256", "label", "group")},
+            "split": split,
+            "width": contents.pictures[item.sha256].facts.width,
+            "height": contents.pictures[item.sha256].facts.height,
+        }
         for split, items in contents.splits.items()
-        for i in items
+        for item in items
     ]
     index = {"name": name, "items": rows, "problems": [{"id": p.id, "reason": p.reason} for p in problems]}
     key = digest(index)
     store.create(keys.index(name, key), canonical(index))
     store.put(keys.summary(name, key), canonical(describe(index, key)))
     return key
+
+
+def keep_all(store: Store, allow_synthetic: bool, entries: Entries) -> Examined:
+    """Each entry as it was examined, in this process, whose memory is limited; what is usable is put into the store."""
+    kept = set[str]()
+    for entry in entries:
+        result = entry if isinstance(entry, Problem) else examine_one(entry, allow_synthetic)
+        if isinstance(entry, Entry) and not isinstance(result, Problem) and result.sha256 not in kept:
+            kept.add(result.sha256)
+            store.put(keys.blob(result.sha256), entry.data)
+        yield result
+
+
+def index_of(document: dict[str, Any]) -> Index:
+    """A stored index; those of older releases lack the sizes of images."""
+    rows = ({**row, "file": encoded(keys.blob(row["sha256"]))} for row in document["items"])
+    return Index.of_rows(rows, [Problem(problem["id"], problem["reason"]) for problem in document["problems"]])
 
 
 def make_newest(store: Store, name: str, key: str) -> None:

@@ -5,6 +5,8 @@ import math
 import unicodedata
 from typing import Any
 
+from pipelines.source.names import valid
+
 
 def text(data: bytes) -> str:
     """A text file, with or without a byte-order mark. Raises UnicodeError."""
@@ -21,4 +23,4 @@ def word(value: Any) -> str | None:
         return str(int(value))
     if not isinstance(value, str | int | float):
         raise TypeError(f"{value!r:.40} is a {type(value).__name__}; give a name or an integer")
-    return unicodedata.normalize("NFC", str(value).strip()) or None
+    return unicodedata.normalize("NFC", valid(str(value)).strip()) or None

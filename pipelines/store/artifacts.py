@@ -8,7 +8,7 @@ from typing import Any
 from pipelines.store import keys
 from pipelines.store.canonical import digest
 from pipelines.store.object_store import Store
-from pipelines.store.removal import Removed
+from pipelines.store.removal import Removed, remove_old
 
 FACTS = ("curve.json", "facts.json")  # files that hold what an artifact was made from
 CHECKPOINT = "progress.safetensors"  # of work that has not finished
@@ -32,12 +32,8 @@ class Artifact:
         return keys.concept(self.kind, self.digest, file)
 
     def get(self, file: str) -> bytes:
-        """A file, to be used: so that the age of an artifact is the time since it was used, an old file is written again.
-        Raises StoreError when there is no such file."""
-        data = self.store.get(self.key(file))
-        if datetime.now(UTC) - self.store.modified(self.key(file)) > RENEWED:
-            self.store.put(self.key(file), data)
-        return data
+        """A file, to be used. Raises StoreError when there is no such file."""
+        return use(self.store, self.key(file))
 
     def load_checkpoint(self) -> bytes | None:
         """The state of unfinished work, if any was saved."""
@@ -78,9 +74,18 @@ class Artifacts:
         return artifact
 
 
+def use(store: Store, key: str) -> bytes:
+    """An object, to be used: so that its age is the time since it was used, an old one is written again. Raises StoreError
+    when there is no such object."""
+    data = store.get(key)
+    if datetime.now(UTC) - store.modified(key) > RENEWED:
+        store.put(key, data)
+    return data
+
+
 def remove_unused(store: Store, used: Collection[str], before: datetime) -> Removed:
-    """Delete the artifacts that were last used before this time, but for those of which a file is among the keys `used`.
-    Whoever needs one again makes it again."""
+    """Delete the artifacts that were last used before this time, but for those of which a file is among the keys `used`, and
+    the indexes of sources. Whoever needs one again makes it again."""
     files: dict[str, dict[str, int]] = {}  # sizes by key of each artifact
     newest: dict[str, datetime] = {}
     for batch in store.scan("concepts"):
@@ -95,7 +100,7 @@ def remove_unused(store: Store, used: Collection[str], before: datetime) -> Remo
         if newest[folder] < before and folder not in needed:
             store.delete_all(list(sizes))
             removed += Removed(len(sizes), sum(sizes.values()))
-    return removed
+    return removed + remove_old(store, keys.INDEXES, before, kept=lambda key: False)
 
 
 def facts_of(store: Store, folder: str) -> dict[str, Any] | None:

@@ -1,5 +1,7 @@
 """Every object key, in one place."""
 
+INDEXES = "indexes"  # prefix of those of sources that are read where they lie
+
 
 def version(name: str, number: int) -> str:
     return f"datasets/{name}/v{number}"
@@ -129,6 +131,16 @@ def newest(source: str) -> str:
 def summary(source: str, digest: str) -> str:
     """The same in numbers, with the first images that were refused: small, however large the source."""
     return f"sources/{source}/{digest}.summary.json"
+
+
+def source_indexes(source: str) -> str:
+    """The indexes of all states of a source that is read where it lies, by the digest of how it is read."""
+    return f"{INDEXES}/{source}"
+
+
+def source_index(source: str, state: str) -> str:
+    """What it held in one state, by the digest of its files' tags."""
+    return f"{source_indexes(source)}/{state}.parquet"
 
 
 def archive(token: str) -> str:

@@ -106,7 +106,7 @@ class Plan:
         """How many images are to be generated."""
         return sum(quota.count for quota in self.quotas)
 
-    @property
+    @cached_property
     def per_class(self) -> dict[str, int]:
         """How many images are to be generated of each class."""
         counts: Counter[str] = Counter()
@@ -145,12 +145,17 @@ class Plan:
         """The shards of a unit."""
         return range(number * self.unit_size, min((number + 1) * self.unit_size, self.written_shards))
 
+    @cached_property
+    def ends(self) -> list[int]:
+        """Of each quota, how many images are planned up to its last."""
+        return list(accumulate(quota.count for quota in self.quotas))
+
     def image(self, index: int) -> PlannedImage:
         """The planned image of an index."""
-        place, ends = index - self.first, list(accumulate(quota.count for quota in self.quotas))
-        number = bisect_right(ends, place)
+        place = index - self.first
+        number = bisect_right(self.ends, place)
         quota = self.quotas[number]
-        return PlannedImage(index, quota.label, quota.origin, quota.carried + place - (ends[number] - quota.count))
+        return PlannedImage(index, quota.label, quota.origin, quota.carried + place - (self.ends[number] - quota.count))
 
     def carried_part(self, number: int) -> Carried | None:
         """What a shard is carried from; None if it is generated."""

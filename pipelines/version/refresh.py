@@ -17,6 +17,7 @@ from pipelines.source.source import Source
 from pipelines.source.splits import SPLITS
 from pipelines.spec import VersionSpec, parse
 from pipelines.store import keys
+from pipelines.store.canonical import canonical_rows
 from pipelines.store.object_store import Store
 from pipelines.version import browse
 from pipelines.version.files import Files, all_stored
@@ -29,10 +30,10 @@ def content(item: Item) -> Content:
     return item.sha256, item.label, item.group
 
 
-def source_listing(source: Source) -> dict[str, Any]:
-    """What a source holds, as it is kept with a version."""
+def source_listing(source: Source) -> bytes:
+    """What a source holds, as it is kept with a version: canonical JSON."""
     names = ("id", "sha256", "label", "group")
-    return {split: [{name: getattr(item, name) for name in names} for item in source.splits[split]] for split in SPLITS}
+    return canonical_rows({split: ({n: getattr(i, n) for n in names} for i in source.splits[split]) for split in SPLITS})
 
 
 def made_from(store: Store, root: str, images: Collection[str]) -> bool:
@@ -64,8 +65,13 @@ class Base:
         """Where its shards lie, as their reports say."""
         return all_stored(self.store, self.root, self.plan)
 
-    def contents(self, label: str) -> Counter[Content]:
-        return Counter(content(item) for item in self.splits["train"] if item.label == label)
+    @cached_property
+    def contents(self) -> dict[str, Counter[Content]]:
+        """The training images of each class."""
+        contents: dict[str, Counter[Content]] = {}
+        for item in self.splits["train"]:
+            contents.setdefault(item.label, Counter())[content(item)] += 1
+        return contents
 
 
 def open_base(store: Store, name: str, number: int) -> Base:
@@ -167,7 +173,7 @@ def make_refresh(spec: VersionSpec, digest: str, source: Source, base: Base) -> 
         tokens={
             label: token
             for label, token in tokens.items()
-            if same and base.contents(label) == Counter(map(content, source.of(label)))
+            if same and base.contents.get(label, Counter()) == Counter(map(content, source.of(label)))
         },
     )
     return replace(plan, removed=samples - plan.carried_samples)

@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 from sqlalchemy import func, insert, select, update
 
 from pipelines.store import keys
-from pipelines.store.artifacts import Artifacts
+from pipelines.store.artifacts import Artifacts, use
 from pipelines.store.canonical import canonical
 from pipelines.store.object_store import Store
 from pipelines.version.plan import Carried, Plan
@@ -284,6 +284,15 @@ def test_what_was_learned_goes_when_no_version_names_it_and_none_has_used_it_for
         session.execute(update(Unit).values(report={}))
     janitor.run()
     assert {key.split("/")[2] for key in store.keys("concepts")} == {"used", "young"}
+
+
+def test_indexes_of_sources_go_when_they_were_not_used_for_long(janitor: Janitor, database: Database, store: Store) -> None:
+    completed(database)
+    for state, days in (("unused", 91), ("used", 91), ("young", 89)):
+        put(store, keys.source_index("shoes", state), days=days)
+    use(store, keys.source_index("shoes", "used"))
+    janitor.run()
+    assert [key.rpartition("/")[2] for key in store.keys("indexes")] == ["used.parquet", "young.parquet"]
 
 
 def test_a_step_that_fails_keeps_none_of_the_others_from_theirs(

@@ -174,3 +174,9 @@ def test_other_columns_are_no_matter(tmp_path: Path) -> None:
         tmp_path, boxes=[[1.0, 2.0]] * 8, caption=["a"] * 8, label=pa.array(["boot", "shoe"] * 4).dictionary_encode()
     )
     assert source.classes == ("boot", "shoe")
+
+
+def test_a_class_that_is_no_text_is_told(tmp_path: Path) -> None:
+    table = b'{"file_name": "odd.png", "label": "\\ud800"}'
+    files = pictures("boot", "shoe") | {"odd.png": picture(900), "metadata.jsonl": table}
+    assert reasons(everywhere(tmp_path, files)) == {"odd.png": "its class '\ufffd' is not in UTF-8"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import StoreError
-from pipelines.store.canonical import canonical, digest
+from pipelines.store.canonical import canonical, canonical_rows, digest, rows_digest
 from pipelines.store.object_store import Store
 
 
@@ -67,6 +67,18 @@ def test_the_same_value_is_the_same_bytes_in_any_order() -> None:
     assert canonical([1, 2]) != canonical([2, 1])
     with pytest.raises(ValueError, match="JSON compliant"):
         canonical(float("nan"))
+
+
+def test_rows_have_the_digest_of_their_list() -> None:
+    rows = [["train", 'bö\u2028ot/"1".png', None], ["test", "\\\x7f\n\x01"]]
+    for some in (rows, rows[:1], []):
+        assert rows_digest(iter(some)) == digest(some)
+
+
+def test_lists_of_rows_are_the_bytes_of_their_value() -> None:
+    rows = [{"label": "bö\u2028ot", "group": None, "size": 3}, {"id": 'a\\, "b": 1\n'}]
+    lists = {"train": rows, "test": rows[:1], "validation": []}
+    assert canonical_rows({name: iter(some) for name, some in lists.items()}) == canonical(lists)
 
 
 def test_a_digest_is_the_start_of_the_sha256() -> None:

@@ -1,17 +1,18 @@
 """An image folder: train/<class>/*.png and so on, or <class>/*.png."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import PurePosixPath
 
-from pipelines.records import Image, Item, Problem
+from pipelines.progress import Stage
+from pipelines.records import Problem
 from pipelines.source.annotations import is_table
-from pipelines.source.checks import Entry, check_suffix
-from pipelines.source.collect import collect
-from pipelines.source.decode import BadImage, decode
-from pipelines.source.location import Location, open_location, prefetch
+from pipelines.source.checks import Contents, Entries, Entry, Facts, Place, check_suffix
+from pipelines.source.decode import BadImage
+from pipelines.source.index import Index
+from pipelines.source.location import open_location, prefetch
 from pipelines.source.names import clean
 from pipelines.source.samples import LABELS, Sampler
-from pipelines.source.source import Source, checked
 from pipelines.source.splits import split_of_folder
 from pipelines.spec import FolderSource
 
@@ -30,41 +31,56 @@ def usable(names: list[str | Problem]) -> Iterator[str | Problem]:
             yield Problem(name, str(error))
 
 
-def files(place: Location, listed: list[str | Problem]) -> Iterator[Entry | Problem]:
-    names = list(usable([name for name in listed if isinstance(name, Problem) or not name.endswith("/")]))
-    yield from (name for name in names if isinstance(name, Problem))
-    for name, data in prefetch(place, [name for name in names if isinstance(name, str)]):
-        yield Problem(name, str(data)) if isinstance(data, BadImage) else Entry(name, data, place=name)
+class FolderReader:
+    """Raises SourceError when there is no such folder."""
 
+    def __init__(self, spec: FolderSource) -> None:
+        self.path, self.where = spec.path, f"source.path: {spec.path}"
+        self.location = open_location(spec.path, "<class>/ or train/<class>/ folders")
 
-def open_folder(spec: FolderSource) -> Source:
-    """Index an image folder. Raises SourceError when it is missing, has no two classes, or too many bad images."""
-    place, where = open_location(spec.path, "<class>/ or train/<class>/ folders"), f"source.path: {spec.path}"
-    listed = place.files()
-    names: dict[str, str] = {}  # by SHA-256: an item's id is not to the letter the name of its file
+    @cached_property
+    def listing(self) -> list[str | Problem]:
+        """Names of files and, with a "/" at their end, of empty folders; a problem for what cannot be read."""
+        return self.location.files()
 
-    def keep(sha256: str, entry: Entry) -> None:
-        names[sha256] = entry.place
+    @cached_property
+    def files(self) -> Mapping[str, str]:
+        tags = self.location.tags([name for name in self.listing if isinstance(name, str)])
+        return tags | {one.id: one.reason for one in self.listing if isinstance(one, Problem)}
 
-    def read(item: Item) -> Image:
-        return decode(place.get(names[item.sha256]), allow_synthetic=True)
+    @property
+    def total(self) -> int:
+        return len(self.listing)
 
-    entries = Sampler(where).samples(files(place, listed))
-    contents = collect(entries, keep, allow_synthetic=spec.allow_synthetic, where=where)
-    by_folder = any(
-        split_of_folder(part) for items in contents.splits.values() for i in items for part in i.id.split("/")[:-2]
-    )
-    source = checked(contents, read, where, spec)
-    source.notes.extend(notes(spec.path, by_folder, listed, source.classes))
-    return source
+    def entries(self, earlier: Index | None, done: Stage) -> Entries:
+        known = {} if earlier is None else earlier.unchanged(self.files)
+        return Sampler(self.where).samples(self.read(known, done))
 
+    def read(self, known: Mapping[str, Facts], done: Stage) -> Entries:
+        listed = list(usable([one for one in self.listing if isinstance(one, Problem) or not one.endswith("/")]))
+        problems = [one for one in listed if isinstance(one, Problem)]
+        names = [name for name in listed if isinstance(name, str)]
+        yield from problems
+        done(self.total - len(names))
+        fetched = prefetch(self.location, [name for name in names if name not in known])
+        for name in names:
+            done(1)
+            if name in known:
+                yield Entry(name, b"", place=Place(name), known=known[name])
+                continue
+            _, data = next(fetched)
+            yield Problem(name, str(data)) if isinstance(data, BadImage) else Entry(name, data, place=Place(name))
 
-def notes(path: str, by_folder: bool, listed: list[str | Problem], classes: tuple[str, ...]) -> Iterator[str]:
-    last = PurePosixPath(path).name
-    if split_of_folder(last) and not by_folder:
-        again = f"Its path ends in {last!r}, and these images are split again, by content"
-        yield f"{again}; name the folder above to keep its splits."
-    empty = {PurePosixPath(clean(name)).name for name in listed if isinstance(name, str) and name.endswith("/")}
-    for name in sorted(empty - set(classes)):
-        if split_of_folder(name) is None:
-            yield f"Class {name!r} has no images, and is left out."
+    def notes(self, contents: Contents) -> Iterator[str]:
+        folders = [part for items in contents.splits.values() for item in items for part in item.id.split("/")[:-2]]
+        last = PurePosixPath(self.path).name
+        if split_of_folder(last) and not any(map(split_of_folder, set(folders))):
+            again = f"Its path ends in {last!r}, and these images are split again, by content"
+            yield f"{again}; name the folder above to keep its splits."
+        empty = {PurePosixPath(clean(name)).name for name in self.listing if isinstance(name, str) and name.endswith("/")}
+        for name in sorted(empty - {item.label for item in contents.splits["train"]}):
+            if split_of_folder(name) is None:
+                yield f"Class {name!r} has no images, and is left out."
+
+    def get(self, place: Place) -> bytes:
+        return self.location.get(place.file)

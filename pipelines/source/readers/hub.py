@@ -1,19 +1,17 @@
 """A dataset of the Hugging Face hub, or a folder in its layout: by `datasets`, from Parquet alone, running no code."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipelines.errors import SourceError, UnreachableError
-from pipelines.progress import with_steps
-from pipelines.records import Image, Item, Problem
-from pipelines.source.checks import Entry
-from pipelines.source.collect import collect
-from pipelines.source.decode import decode
-from pipelines.source.source import Source, checked
+from pipelines.progress import Stage, with_steps
+from pipelines.records import Problem
+from pipelines.source.checks import Contents, Entries, Place
+from pipelines.source.index import Index
 from pipelines.source.splits import splits_of
-from pipelines.source.tables import Columns
+from pipelines.source.tables import Columns, image_bytes
 from pipelines.spec import HubSource
 from pipelines.spec.sources import local
 
@@ -71,38 +69,56 @@ def check(builder: Any, identity: str) -> None:
             )
 
 
-def open_hub(spec: HubSource) -> Source:
-    """Index a dataset. Raises SourceError when it cannot be loaded, with no two classes, or too many bad images."""
-    import datasets
+class HubReader:
+    """Raises SourceError when the dataset cannot be loaded."""
 
-    splits, where = prepared(spec), f"source.id: {spec.id}"
-    split_of = splits_of(list(splits))
-    lies: dict[str, tuple[str, int]] = {}
-    requested = Columns(spec.image, spec.label, spec.group)
+    def __init__(self, spec: HubSource) -> None:
+        self.spec, self.where = spec, f"source.id: {spec.id}"
+        self.splits = prepared(spec)
+        self.split_of = splits_of(list(self.splits))
+        self.tables: dict[str, Any] = {}  # by split, of the columns that are used, images as the bytes of their files
 
-    def entries() -> Iterator[Entry | Problem]:
-        for name, rows in splits.items():
-            columns = requested.resolve(rows.column_names, f"{where}, split {name},")
-            if len(splits) > 1 and split_of[name] is None:
+    @property
+    def files(self) -> Mapping[str, str]:
+        return {name: f"{len(rows)} {rows._fingerprint}" for name, rows in self.splits.items()}
+
+    @property
+    def total(self) -> int:
+        return sum(map(len, self.splits.values()))
+
+    def columns(self, name: str) -> Columns:
+        """The columns of a split. Raises SourceError for one that is not there."""
+        columns = Columns(self.spec.image, self.spec.label, self.spec.group)
+        return columns.resolve(self.splits[name].column_names, f"{self.where}, split {name},")
+
+    def table(self, name: str) -> Any:
+        import datasets
+
+        if name not in self.tables:
+            rows = self.splits[name].select_columns(self.columns(name).names)
+            self.tables[name] = rows.cast_column(self.spec.image, datasets.Image(decode=False))
+        return self.tables[name]
+
+    def entries(self, earlier: Index | None, done: Stage) -> Entries:
+        for name in self.splits:
+            columns = self.columns(name)
+            if len(self.splits) > 1 and self.split_of[name] is None:
                 yield Problem(name, "is none of train, validation, test: left out")
                 continue
-            rows = rows.select_columns(columns.names).cast_column(spec.image, datasets.Image(decode=False))
-            splits[name] = rows
-            columns.check(rows.features.arrow_schema, f"{where}, split {name}")
+            rows = self.table(name)
+            columns.check(rows.features.arrow_schema, f"{self.where}, split {name}")
             classes = {name: getattr(rows.features[name], "names", None) or () for name, _ in columns.words if name}
             for number, values in enumerate(rows):
+                done(1)
                 entry = columns.row(number, values, classes)
                 if isinstance(entry, Problem):
                     yield Problem(f"{name}/{entry.id}", entry.reason)
                 else:
-                    yield replace(entry, shard=name, split=entry.split or split_of[name])
+                    place = replace(entry.place, file=name)
+                    yield replace(entry, shard=name, split=entry.split or self.split_of[name], place=place)
 
-    def keep(sha256: str, entry: Entry) -> None:
-        lies[sha256] = entry.shard, entry.place
+    def notes(self, contents: Contents) -> Iterator[str]:
+        return iter(())
 
-    def read(item: Item) -> Image:
-        split, number = lies[item.sha256]
-        return decode(splits[split][number][spec.image]["bytes"], allow_synthetic=True)
-
-    contents = collect(entries(), keep, allow_synthetic=spec.allow_synthetic, where=where)
-    return checked(contents, read, where, spec)
+    def get(self, place: Place) -> bytes:
+        return image_bytes(self.table(place.file)[place.start][self.spec.image])

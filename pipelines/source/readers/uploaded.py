@@ -1,11 +1,9 @@
-"""Images that were sent to a service: taken in by `source.upload`."""
+"""Images that were sent to a service: taken in by `source.upload`, and indexed there."""
 
 from pipelines.errors import SourceError
-from pipelines.records import Image, Item, Problem
-from pipelines.source.checks import Contents
-from pipelines.source.decode import decode
-from pipelines.source.source import Source, checked
-from pipelines.source.splits import SPLITS
+from pipelines.source.checks import Place
+from pipelines.source.source import Source, source_of
+from pipelines.source.upload import index_of
 from pipelines.spec import UploadedSource
 from pipelines.store import keys
 from pipelines.store.object_store import Store
@@ -19,13 +17,8 @@ def open_uploaded(spec: UploadedSource, store: Store) -> Source:
     key = keys.index(spec.name, spec.digest or store.json(key)["digest"])
     if not store.exists(key):
         raise SourceError(f"source.digest: {spec.name!r} has no state {spec.digest!r}; leave it out for the newest")
-    index = store.json(key)
-    splits: dict[str, list[Item]] = {split: [] for split in SPLITS}
-    for row in index["items"]:
-        splits[row["split"]].append(Item(row["id"], row["sha256"], row["label"], row["group"]))
 
-    def read(item: Item) -> Image:
-        return decode(store.get(keys.blob(item.sha256)), allow_synthetic=True)
+    def get(place: Place) -> bytes:
+        return store.get(place.file)
 
-    contents = Contents(splits, [Problem(problem["id"], problem["reason"]) for problem in index["problems"]])
-    return checked(contents, read, f"source.name: {spec.name}", spec)
+    return source_of(index_of(store.json(key)), get, f"source.name: {spec.name}", spec)
