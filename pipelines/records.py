@@ -36,7 +36,8 @@ class Examples:
 
     def pick(self, rows: Sequence[int]) -> "Examples":
         """Those of these numbers."""
-        return Examples(*([part[row] for row in rows] for part in (self.images, self.labels, self.groups)))
+        images, labels, groups = self.images, self.labels, self.groups
+        return Examples([images[row] for row in rows], [labels[row] for row in rows], [groups[row] for row in rows])
 
 
 @dataclass(frozen=True, slots=True)

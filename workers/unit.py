@@ -1,6 +1,6 @@
 """One unit of a version's work, from its lease to its report. The file to read first.
 
-queue -> lease -> job.plan | learn | generate | finalize | evaluate | report -> report; after the last, the next stage's units
+queue -> lease -> job.plan | learn | generate | finalize | evaluate | report -> report; after the last the next stage's
 An upload has one unit alone: queue -> lease -> ingest.read -> report
 """
 

@@ -56,6 +56,7 @@ def generate(plain: Resources, plan: Plan) -> None:
     """All shards that have no report: in one stream, or by a lease a unit at a time, since others may be at work, too."""
     capacity, interval = plain.models.machine.capacity, plain.spec.method.cache_interval
     engine = open_engine(plain.models.text_to_image, capacity, interval)
+    assert isinstance(plain.spec.method, TextToImage)
     method, unfiltered = TextToImageMethod(plain, plain.spec.method), Panel(plain)
     first = plain.fence or 0
     units = [plan.unit((first + number) % plan.units) for number in range(plan.units)]

@@ -21,7 +21,8 @@ from pipelines.records import Examples, Image
 SHIFT = 1 / 16  # of the image's side: the largest random displacement
 READERS = 4  # processes that read beside a GPU
 SMALL = 2**26  # bytes of images, below which they would take longer to start than they save
-D, B = TypeVar("D"), TypeVar("B")
+D = TypeVar("D")  # what is drawn for a batch
+B = TypeVar("B")  # a batch
 
 
 @dataclass(frozen=True, slots=True)

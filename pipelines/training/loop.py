@@ -14,7 +14,8 @@ from pipelines.training.task import Task
 from pipelines.vision.classifier import Classifier
 
 CHECKS = 10  # times that a training looks at the validation images
-D, B = TypeVar("D"), TypeVar("B")
+D = TypeVar("D")  # what is drawn for a batch
+B = TypeVar("B")  # a batch
 
 
 class Loop:

@@ -114,7 +114,8 @@ def preprocessing(checkpoint: str) -> Any:
 
 def own_side(processor: Any) -> int | None:
     """Pixels a side that a checkpoint expects; None where it does not say."""
-    return processor.size.get("height") or processor.size.get("shortest_edge")
+    side: int | None = processor.size.get("height") or processor.size.get("shortest_edge")
+    return side
 
 
 def training_side(classifier: spec.Classifier, resolution: int) -> int:
