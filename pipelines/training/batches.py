@@ -1,12 +1,13 @@
 """Training batches of a classifier: drawn at random from labelled images, mirrored and displaced.
 
 What is drawn is decided in one place, in the order of the steps; the images are read beside the training, from the disk
-where they lie there. So a batch does not depend on how many processes read.
+where they lie there. So a batch does not depend on when it is read.
 """
 
 import copy
-import multiprocessing
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -16,11 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from pipelines.engine.background import Background, Foreground, result
 from pipelines.records import Examples, Image
 
 SHIFT = 1 / 16  # of the image's side: the largest random displacement
-READERS = 4  # processes that read beside a GPU
-SMALL = 2**26  # bytes of images, below which they would take longer to start than they save
+AHEAD = 4  # batches that are read in advance beside a GPU
 D = TypeVar("D")  # what is drawn for a batch
 B = TypeVar("B")  # a batch
 
@@ -51,11 +52,6 @@ class Feed:
         feed = copy.copy(self)
         feed.weights = weights
         return feed
-
-    @property
-    def size(self) -> int:
-        """Bytes of all images."""
-        return len(self.examples) * self.side * self.side * 3 * (1 if self.twins is None else 2)
 
     def draw(self, count: int, generator: torch.Generator) -> Draw:
         """Images drawn with replacement, and how each is augmented."""
@@ -90,20 +86,24 @@ class Reading(Dataset[B], Generic[D, B]):
         return self.read(draw)
 
 
-def batches(read: Callable[[D], B], draws: Iterable[D], device: torch.device, size: int) -> Iterator[B]:
-    """A batch for each draw, in their order. `size` is the bytes of all images: beside a GPU, many are read by processes of
-    their own, and batches lie in memory that is pinned."""
-    on_gpu, alone = device.type == "cuda", multiprocessing.current_process().daemon  # a daemon may have no children
-    readers = READERS if on_gpu and size > SMALL and not alone else 0
-    loader = DataLoader(
-        Reading(read),
-        batch_size=None,
-        sampler=draws,
-        num_workers=readers,
-        pin_memory=on_gpu,
-        generator=torch.Generator(),  # its own: it draws a seed for its processes
-    )
-    return iter(loader)
+def batches(read: Callable[[D], B], draws: Iterable[D], device: torch.device) -> Iterator[B]:
+    """A batch for each draw, in their order. Beside a GPU they are read in advance, into pinned memory.
+
+    By a thread: a worker of Celery may start no processes, and those of a DataLoader need more shared memory than containers
+    have. Copying and indexing leave other threads alone.
+    """
+    on_gpu = device.type == "cuda"
+    generator = torch.Generator()  # its own: it draws a seed for processes
+    loader = iter(DataLoader(Reading(read), batch_size=None, sampler=draws, pin_memory=on_gpu, generator=generator))
+    with Background("batches") if on_gpu else Foreground() as reader:
+        ahead = deque[Future[B | None]]()
+        while True:
+            while len(ahead) < (AHEAD if on_gpu else 1):
+                ahead.append(reader.submit(next, loader, None))
+            batch = result(ahead.popleft())
+            if batch is None:
+                return
+            yield batch
 
 
 def packed(images: NDArray[np.uint8]) -> Tensor:

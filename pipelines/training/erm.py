@@ -21,7 +21,7 @@ def erm(task: Task, augmentation: Augmentation | None = None) -> Classifier:
     loop, shares = Loop(task), (0.0, 0.0) if generated is None else SHARES[recipe]
     mixture = Mixture(real, generated, gammas)
     draws = mixture.draws(loop.steps, task.spec.batch, shares, loop.generator)
-    for step, (x, y, weight) in enumerate(loop.batches(mixture.read, draws, mixture.size), start=1):
+    for step, (x, y, weight) in enumerate(loop.batches(mixture.read, draws), start=1):
         second = step > loop.steps // 2
         loop.model.train()
         if recipe == "last_layer" and generated is not None and second:

@@ -53,7 +53,7 @@ def group_dro(task: Task, adjustment: float = ADJUSTMENT) -> Classifier:
         return *feed.read(draw), draw.rows
 
     draws = (feed.draw(task.spec.batch, loop.generator) for _ in range(loop.steps))
-    for step, (x, y, rows) in enumerate(loop.batches(read, draws, feed.size), start=1):
+    for step, (x, y, rows) in enumerate(loop.batches(read, draws), start=1):
         loop.model.train()
         logits = loop.logits(x)
         losses = F.cross_entropy(logits, y.to(loop.device), reduction="none", label_smoothing=0.05)

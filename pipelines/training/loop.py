@@ -37,9 +37,9 @@ class Loop:
         self.generator = torch.Generator().manual_seed(task.seed)
         self.best: tuple[Score, dict[str, Tensor]] | None = None
 
-    def batches(self, read: Callable[[D], B], draws: Iterable[D], size: int) -> Iterator[B]:
-        """A batch for each draw, of images of so many bytes."""
-        return batches(read, draws, self.device, size)
+    def batches(self, read: Callable[[D], B], draws: Iterable[D]) -> Iterator[B]:
+        """A batch for each draw."""
+        return batches(read, draws, self.device)
 
     def logits(self, x: Tensor) -> Tensor:
         """float32 (n, classes), of pictures (n, 3, h, w) on the CPU."""

@@ -38,11 +38,6 @@ class Mixture:
     generated: Feed | None
     gammas: Tensor  # the weight of a generated image of each class
 
-    @property
-    def size(self) -> int:
-        """Bytes of all images."""
-        return self.real.size + (0 if self.generated is None else self.generated.size)
-
     def draw(self, batch: int, share: float, generator: torch.Generator) -> Draws:
         """A batch of which a `share` is generated."""
         own = batch if self.generated is None else int(batch * (1 - share))

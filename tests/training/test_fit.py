@@ -1,21 +1,26 @@
 """Fitting: it learns, chooses its checkpoint by the worst group, and weighs generated images as asked."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from pipelines.engine.background import Background
 from pipelines.progress import Silent
 from pipelines.records import Examples, Image
 from pipelines.spec import Classifier as ClassifierSpec
-from pipelines.training import loop
+from pipelines.spec import Machine
+from pipelines.training import batches, loop
 from pipelines.training.batches import Feed, augment
 from pipelines.training.classical import Classical
 from pipelines.training.fit import fit
 from pipelines.training.metrics import Score, score
 from pipelines.training.recipes import SHARES, Mixture, prior
 from pipelines.vision.classifier import Classifier
+from pipelines.vision.pixels import PixelCache
 
 CLASSES = ("dark", "bright")
 SIDE = 16
@@ -204,6 +209,16 @@ def test_every_step_is_told_and_one_step_is_enough() -> None:
 
 
 # --- batches --------------------------------------------------------------------------------------------------------
+
+
+def test_read_in_advance_and_from_the_disk_the_batches_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = separable(20)
+    cache = PixelCache(Machine(cache_dir=str(tmp_path)))
+    stored = replace(real, images=cache.get_or_make("real", SIDE, 20, lambda: real.images))
+    here = trained(real, None, separable(8, 1), steps=6).state_dict()
+    monkeypatch.setattr(batches, "Foreground", lambda: Background("batches"))
+    there = trained(stored, None, separable(8, 1), steps=6).state_dict()
+    assert all(torch.equal(here[name], there[name]) for name in here)
 
 
 @pytest.mark.parametrize(("share", "low", "high"), [(0.0, 0, 0), (0.5, 60, 140), (1.0, 200, 200)])
