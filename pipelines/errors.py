@@ -31,3 +31,9 @@ class StoreError(CounterpoiseError):
 
 class EvaluationError(CounterpoiseError):
     """A version is published, and its evaluation failed."""
+
+
+class CacheError(CounterpoiseError):
+    """The cache of training images on this machine's disk cannot be written; a retry may help, once there is room."""
+
+    retry = True

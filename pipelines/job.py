@@ -10,7 +10,7 @@ from pipelines.engine.engine import Engine
 from pipelines.engine.open import open_engine
 from pipelines.engine.whole import PipelineEngine
 from pipelines.errors import SourceError
-from pipelines.evaluation.evaluator import Evaluator, evaluate
+from pipelines.evaluation.evaluator import Evaluator, evaluate, units
 from pipelines.filters import Panel
 from pipelines.learning.resources import Resources
 from pipelines.methods import Method, open_method
@@ -152,6 +152,16 @@ class Job:
         if self.evaluator is None:
             return self.unevaluated()
         return evaluate(self.evaluator)
+
+    @property
+    def evaluation_units(self) -> int:
+        """Into how many units the evaluation is divided; 0 without one."""
+        return 0 if self.spec.evaluation is None else units(self.spec.evaluation)
+
+    def evaluate_unit(self, number: int) -> dict[str, Any]:
+        """Do one unit of the evaluation; return its report. All that is left for `evaluate` is to sum them up."""
+        assert self.evaluator is not None
+        return self.evaluator.run_unit(number)
 
     def unevaluated(self, *notes: str) -> dict[str, Any]:
         """In place of an evaluation: why there is none, if one was asked for."""

@@ -34,6 +34,11 @@ class Examples:
     def __len__(self) -> int:
         return len(self.images)
 
+    def pick(self, rows: Sequence[int]) -> "Examples":
+        """Those of these numbers."""
+        images, labels, groups = self.images, self.labels, self.groups
+        return Examples([images[row] for row in rows], [labels[row] for row in rows], [groups[row] for row in rows])
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:

@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     capacity: int = Field(32, ge=1, le=4096, description=Machine.model_fields["capacity"].description)
     offload: bool = Field(False, description=Machine.model_fields["offload"].description)
     compile: bool = Field(False, description=Machine.model_fields["compile"].description)
+    cache_dir: str = Field("", description=Machine.model_fields["cache_dir"].description)
+    cache_bytes: int = Field(32 * 2**30, gt=0, description=Machine.model_fields["cache_bytes"].description)
     lease_seconds: float = Field(
         60.0, gt=0, description="After so long without a sign of life a worker's unit is another's."
     )

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say at the end of the run what was not tested for want of which part, and how to get it."""
     for line in parts.summary(report.longrepr[2] for report in terminalreporter.stats.get("skipped", [])):
         terminalreporter.write_line(line, yellow=True)
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Of training images: one for each test, so that none is given another's."""
+    folder = tmp_path_factory.getbasetemp() / "cache" / uuid.uuid4().hex
+    monkeypatch.setattr("pipelines.vision.pixels.default_folder", lambda: folder)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """One unit of a version's work, from its lease to its report. The file to read first.
 
-queue -> lease -> job.plan | learn | generate | finalize | evaluate -> report; after a stage's last, the next stage's units
+queue -> lease -> job.plan | learn | generate | finalize | evaluate | report -> report; after the last the next stage's
 An upload has one unit alone: queue -> lease -> ingest.read -> report
 """
 
@@ -84,7 +84,13 @@ class Worker:
                 job.check()  # first: a source can be mended until it is planned
                 plan = job.plan
                 check_size(plan.planned, plan.shard_size, self.settings)
-                unit_counts = {"learn": int(plan.planned > 0), "generate": plan.units, "finalize": 1, "evaluate": 1}
+                unit_counts = {
+                    "learn": int(plan.planned > 0),
+                    "generate": plan.units,
+                    "finalize": 1,
+                    "evaluate": job.evaluation_units,
+                    "report": 1,
+                }
                 return {"planned": plan.planned, "shards": plan.written_shards, "carried": plan.carried_samples}, unit_counts
             case "learn":
                 job.learn()
@@ -99,15 +105,24 @@ class Worker:
                 own = [file["size"] for file in manifest["files"] if "key" not in file]  # others lie with earlier versions
                 return {**manifest["counts"], "bytes": sum(own)}, None
             case "evaluate":
-                return self.evaluate(job, lease), None
+                version = self.version(lease)
+                if "report" in version.unit_counts:
+                    return job.evaluate_unit(lease.number), None
+                return self.report(job, version), None  # planned by an older release: all of it is one unit
+            case "report":
+                return self.report(job, self.version(lease)), None
             case _:
                 raise AssertionError(f"{lease.stage} is no stage of making a version")
 
-    def evaluate(self, job: Job, lease: Lease) -> dict[str, Any]:
-        """Evaluate the version, and write evaluation, report and diff beside it. Of each object the first writer wins."""
+    def version(self, lease: Lease) -> Version:
         assert lease.version is not None
         version = versions.get(self.database, lease.version)
         assert version is not None
+        return version
+
+    def report(self, job: Job, version: Version) -> dict[str, Any]:
+        """Write evaluation, report and diff of a version beside it; what is missing of the evaluation is done first. Of each
+        object the first writer wins."""
         evaluation = job.evaluate()
         _, files = job.report(evaluation, stage_seconds(version.entered))
         for name, data in files.items():
@@ -209,13 +224,14 @@ class Worker:
 
 
 def stage_seconds(entered: dict[str, float]) -> dict[str, float]:
-    """Seconds in each stage of a version that is being evaluated, by when it entered its states; 0 for one it had not."""
+    """Seconds in each stage of a version that is being reported on, by when it entered its states; 0 for one it had not."""
     until = time.time()
+    published = entered.get("evaluating", entered.get("reporting", until))
     generating = entered.get("generating", entered["finalizing"])
     seconds = {
         "total": until - entered["planning"],
         "learn": generating - entered.get("learning", generating),
-        "generate": entered["evaluating"] - generating,
-        "train": until - entered["evaluating"],
+        "generate": published - generating,
+        "train": entered.get("reporting", until) - published,
     }
     return {stage: round(value, 1) for stage, value in seconds.items()}

@@ -3,25 +3,18 @@
 from collections import Counter
 from collections.abc import Callable
 
-from pipelines.engine.open import open_engine
 from pipelines.errors import SourceError
 from pipelines.evaluation.cut_and_paste import cut_and_paste
 from pipelines.evaluation.data import EvaluationData
-from pipelines.filters import Panel
-from pipelines.methods.text_to_image import TextToImageMethod
-from pipelines.records import Examples, Item, Quota
-from pipelines.spec import TextToImage
+from pipelines.evaluation.plain import plain_samples
+from pipelines.records import Examples, Item
 from pipelines.spec.arms import Addition
 from pipelines.spec.base import quantity
-from pipelines.version import rows
-from pipelines.version.attempts import Attempts
-from pipelines.version.generation import generate
-from pipelines.version.plan import Plan
 
 
 def version(data: EvaluationData) -> Examples:
     """The samples of the version."""
-    return data.examples(data.kept)
+    return data.examples(data.samples)
 
 
 def text_to_image(data: EvaluationData) -> Examples:
@@ -30,27 +23,7 @@ def text_to_image(data: EvaluationData) -> Examples:
     The prompts have the templates and words of the version's own method, so that what the version gains over them is not
     the words' doing; a class that the model has no word for goes by its name, as whoever has no token would write it.
     """
-    resources = data.resources
-    key = f"{resources.root}/evaluation/text_to_image.parquet"
-    if not resources.store.exists(key):
-        sizes = data.sizes
-        quotas = tuple(Quota(label, None, sizes[label]) for label in resources.source.classes if sizes[label])
-        plan = Plan("", "", quotas, sizes.total())
-        own = resources.spec.method
-        shared = own.model_dump(
-            include={"steps", "solver", "templates", "words", "names", "negative_prompt", "width", "height"}
-        )
-        plain = TextToImage(type="text_to_image", **shared)
-        method = TextToImageMethod(resources, plain)
-        unfiltered = Panel(resources)
-        unfiltered.filters = {}
-        capacity = resources.models.machine.capacity
-        engine = open_engine(resources.models.text_to_image, capacity, own.cache_interval)
-        attempts = Attempts(0, plan.shard(0), 1, unfiltered.comparisons())
-        for shard in generate(resources, method, engine, unfiltered, [attempts], plan.planned):
-            shard.sort()
-            resources.store.put_first(key, rows.encode(shard.kept, resources))
-    return data.examples(rows.read(resources.store.get(key)))
+    return data.examples(plain_samples(data.resources, data.sizes, data.fence))
 
 
 def retrieved(data: EvaluationData) -> Examples:
@@ -68,7 +41,8 @@ def retrieved(data: EvaluationData) -> Examples:
         nearest = [row for row in range(len(pool)) if int(cosines[row].argmax()) == number]
         nearest.sort(key=lambda row: (-float(cosines[row, number]), row))
         chosen += [(pool[row], label) for row in nearest[: data.sizes[label]]]
-    return Examples(view.images([item for item, _ in chosen]), [label for _, label in chosen], [None] * len(chosen))
+    pixels = view.pixels([item for item, _ in chosen], view.side)
+    return Examples(pixels, [label for _, label in chosen], [None] * len(chosen))
 
 
 def real_balanced(data: EvaluationData) -> Examples:
@@ -87,7 +61,7 @@ def real_balanced(data: EvaluationData) -> Examples:
                 f"the source has {len(reserve)}; leave the arm out, or ask for fewer images"
             )
         chosen += reserve[:count]
-    return Examples(resources.view.images(chosen), [i.label for i in chosen], [i.group for i in chosen])
+    return resources.view.labelled(chosen)
 
 
 ADDITIONS: dict[Addition, Callable[[EvaluationData], Examples]] = {

@@ -3,7 +3,7 @@
 The grafts of spurious-feature removal with the gap filled classically: what it gains over this arm is diffusion's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pipelines.chance import derive
 from pipelines.errors import SourceError
@@ -27,8 +27,7 @@ def cut_and_paste(data: EvaluationData) -> Examples:
     view, word = resources.view, resources.superclass
     detected, _ = view.with_object(resources.source.splits["train"], word)
     objects = {label: [item for item in detected if item.label == label] for label in classes}
-    images, labels, groups = [], [], []
-    progress = resources.stage("cut and paste", len(data.kept))
+    chosen: list[tuple[Item, Item, str]] = []  # ground, donor, label
     for row in data.kept:
         label, seed = classes[row["label"]], derive(resources.spec.seed, "cut_and_paste", row["index"])
         if not objects[label]:
@@ -38,11 +37,24 @@ def cut_and_paste(data: EvaluationData) -> Examples:
             )
         ground = choose(backgrounds(detected, row["source_id"], row["origin"], row["group"]), seed, "ground")
         donor = choose([item for item in objects[label] if item != ground] or [ground], seed, "donor")
-        images.append(grafted(view, ground, donor, word))
-        labels.append(label)
-        groups.append(ground.group)
-        progress(1)
-    return Examples(images, labels, groups)
+        chosen.append((ground, donor, label))
+
+    def images() -> Iterator[Image]:
+        progress = resources.stage("cut and paste", len(chosen))
+        for ground, donor, _ in chosen:
+            yield view.fit(grafted(view, ground, donor, word), view.side)
+            progress(1)
+
+    facts = {
+        "kind": "cut and paste",
+        "images": [(ground.sha256, donor.sha256) for ground, donor, _ in chosen],
+        "segmenter": resources.models.segmenter_revision,
+        "superclass": word,
+        "framing": view.framing,
+        "resolution": view.resolution,
+    }
+    pixels = data.stored(facts, len(chosen), images())
+    return Examples(pixels, [label for *_, label in chosen], [ground.group for ground, *_ in chosen])
 
 
 def backgrounds(items: Sequence[Item], source: str | None, origin: str | None, group: str | None) -> Sequence[Item]:

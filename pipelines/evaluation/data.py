@@ -1,27 +1,27 @@
 """The data that the arms of an evaluation share: kept samples, test images, and real images with re-encoded twins."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any
 
 import torch
 
 from pipelines.backbones.loading import taken_apart
+from pipelines.evaluation.samples import Row, Samples
 from pipelines.learning.resources import Resources
 from pipelines.methods import Method
-from pipelines.progress import Stage, step
-from pipelines.records import Examples, FramedImage, Image
+from pipelines.progress import step
+from pipelines.records import Examples, FramedImage, Image, Item, Mask
 from pipelines.regions import paste
 from pipelines.source.decode import decode
 from pipelines.spec import Evaluation
 from pipelines.spec.arms import ARMS
 from pipelines.tensors import images, tensor
-from pipelines.version import rows
 from pipelines.version.plan import Plan
+from pipelines.vision.pixels import Pixels
 
-Row = dict[str, Any]  # of a version's data files
 BATCH = 16  # images re-encoded at a time
 REENCODE = "re-encode: real images"  # the stage of the progress
 
@@ -32,15 +32,21 @@ def side(pair: tuple[int, FramedImage]) -> int:
 
 
 class EvaluationData:
-    """Each part is read or computed once, when an arm first needs it."""
+    """Each part is read or computed when an arm first needs it, and lies on this machine's disk from then on."""
 
     def __init__(self, resources: Resources, plan: Plan, method: Method, spec: Evaluation) -> None:
         self.resources, self.plan, self.method, self.spec = resources, plan, method, spec
+        self.fence: int | None = None  # of what is written for an arm; None: by no lease, in one process
+
+    @cached_property
+    def samples(self) -> Samples:
+        """Those of the version."""
+        return Samples(self.resources.store, self.resources.root, self.plan)
 
     @cached_property
     def kept(self) -> list[Row]:
-        """The samples of the version."""
-        return rows.read_shards(self.resources.store, self.resources.root, self.plan)
+        """The rows of the version."""
+        return self.samples.rows
 
     @cached_property
     def sizes(self) -> Counter[str]:
@@ -52,47 +58,87 @@ class EvaluationData:
         return self.resources.view.examples("test")
 
     @cached_property
+    def validation(self) -> Examples:
+        """The images that checkpoints are chosen on."""
+        return self.resources.view.examples("validation")
+
+    @cached_property
     def real(self) -> Examples:
         """The real training images."""
         return self.resources.view.examples("train")
 
-    def reencode(self, pixels: Sequence[Image], progress: Stage) -> list[Image]:
+    def twin_facts(self, **more: Any) -> dict[str, Any]:
+        """What determines the re-encoded images of the training split."""
+        resources = self.resources
+        items = [item.sha256 for item in resources.source.splits["train"]]
+        facts = {"images": items, "framing": resources.view.framing, "resolution": resources.view.resolution}
+        return {"kind": "twins", **facts, "autoencoder": resources.painter_revision, **more}
+
+    def stored(self, facts: dict[str, Any], count: int, images: Iterator[Image]) -> Pixels:
+        """Images of the classifier's side on disk: `images`, unless they are there."""
+        view = self.resources.view
+        return view.cache.get_or_make(facts, view.side, count, lambda: images)
+
+    def reencode(self, pixels: Sequence[Image]) -> list[Image]:
         """Images, once through the generator's autoencoder."""
         backbone = taken_apart(self.resources.painter)
+        twins: list[Image] = []
         with torch.inference_mode():
-            twins: list[Image] = []
             for start in range(0, len(pixels), BATCH):
                 latents = backbone.encode_images(tensor(pixels[start : start + BATCH]))
                 step()
                 twins += images(backbone.decode_latents(latents))
                 step()
-                progress(len(latents))
-            return twins
-
-    @cached_property
-    def reencoded(self) -> list[Image]:
-        """The real training images, re-encoded."""
-        return self.reencode(self.real.images, self.resources.stage(REENCODE, len(self.real)))
-
-    @cached_property
-    def reencoded_regions(self) -> list[Image]:
-        """The real training images, re-encoded inside the region that the method would repaint alone."""
-        view, items = self.resources.view, self.resources.source.splits["train"]
-        twins = list(self.real.images)
-        regions = [(row, mask) for row, mask in enumerate(self.method.regions(items)) if mask is not None]
-        progress = self.resources.stage(REENCODE, len(regions))
-        for start in range(0, len(regions), BATCH):
-            batch = regions[start : start + BATCH]
-            smallest = self.resources.spec.smallest_frame
-            parts = view.framed([items[row] for row, _ in batch], [mask for _, mask in batch], smallest)
-            pairs = sorted(zip([row for row, _ in batch], parts, strict=True), key=side)
-            for _, alike in groupby(pairs, side):
-                same = list(alike)
-                twice = self.reencode([part.image for _, part in same], progress)
-                for (row, part), twin in zip(same, twice, strict=True):
-                    painted = paste(part.image, twin, part.mask)
-                    twins[row] = view.fit(view.sample(items[row], painted, part.frame, part.mask))
         return twins
+
+    @cached_property
+    def reencoded(self) -> Pixels:
+        """The real training images, re-encoded."""
+        return self.stored(self.twin_facts(), len(self.real), self.whole_twins())
+
+    def whole_twins(self) -> Iterator[Image]:
+        view, items = self.resources.view, self.resources.source.splits["train"]
+        progress, stream = self.resources.stage(REENCODE, len(items)), view.stream(items, view.resolution)
+        while batch := list(islice(stream, BATCH)):
+            yield from (view.fit(twin, view.side) for twin in self.reencode(batch))
+            progress(len(batch))
+
+    @cached_property
+    def reencoded_regions(self) -> Pixels:
+        """The real training images, re-encoded inside the region that the method would repaint alone."""
+        spec = self.resources.spec
+        parts = {"models": spec.models, "method": spec.method}
+        facts = {name: part.model_dump(mode="json") for name, part in parts.items()}
+        facts = self.twin_facts(**facts, smallest_frame=spec.smallest_frame)
+        return self.stored(facts, len(self.real), self.region_twins())
+
+    def region_twins(self) -> Iterator[Image]:
+        """A batch of regions at a time, in the order of the images."""
+        items, pairs = self.resources.source.splits["train"], list[tuple[Item, Mask | None]]()
+        progress = self.resources.stage(REENCODE, len(items))
+        for start in range(0, len(items), BATCH):
+            part = items[start : start + BATCH]
+            for pair in zip(part, self.method.regions(part), strict=True):
+                pairs.append(pair)
+                if sum(mask is not None for _, mask in pairs) == BATCH:
+                    yield from self.repainted(pairs)
+                    pairs = []
+            progress(len(part))
+        yield from self.repainted(pairs)
+
+    def repainted(self, pairs: Sequence[tuple[Item, Mask | None]]) -> Iterator[Image]:
+        """Images, each re-encoded inside its region, if it has one."""
+        view, smallest = self.resources.view, self.resources.spec.smallest_frame
+        regions = [(row, item, mask) for row, (item, mask) in enumerate(pairs) if mask is not None]
+        parts = view.framed([item for _, item, _ in regions], [mask for *_, mask in regions], smallest)
+        twins: dict[int, Image] = {}
+        for _, alike in groupby(sorted(zip([row for row, *_ in regions], parts, strict=True), key=side), side):
+            same = list(alike)
+            for (row, part), twin in zip(same, self.reencode([part.image for _, part in same]), strict=True):
+                painted = paste(part.image, twin, part.mask)
+                twins[row] = view.fit(view.sample(pairs[row][0], painted, part.frame, part.mask), view.side)
+        for row, (item, _) in enumerate(pairs):
+            yield twins.pop(row) if row in twins else view.fit(view.read(item), view.side)
 
     def twins(self, arm: str) -> Sequence[Image] | None:
         """The real training images as the generator would have left them, for arms that train beside generated ones."""
@@ -101,11 +147,14 @@ class EvaluationData:
             return None
         return self.reencoded if kind == "image" else self.reencoded_regions
 
-    def examples(self, samples: Sequence[Row]) -> Examples:
+    def examples(self, samples: Samples) -> Examples:
         """Samples, labelled."""
-        names = self.resources.source.classes
-        pixels = []
-        for row in samples:
+        names, facts = self.resources.source.classes, {"samples": samples.digests, "framing": self.resources.view.framing}
+        pixels = self.stored(facts, len(samples.rows), self.decoded(samples))
+        return Examples(pixels, [names[row["label"]] for row in samples.rows], [row["group"] for row in samples.rows])
+
+    def decoded(self, samples: Samples) -> Iterator[Image]:
+        view = self.resources.view
+        for data in samples.images():
             step()
-            pixels.append(self.resources.view.fit(decode(row["image"], allow_synthetic=True)))
-        return Examples(pixels, [names[row["label"]] for row in samples], [row["group"] for row in samples])
+            yield view.fit(decode(data, allow_synthetic=True), view.side)

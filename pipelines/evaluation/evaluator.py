@@ -1,6 +1,7 @@
 """Is a model trained on the version better? The same classifier, trained by every arm and seed, on real test images."""
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -66,20 +67,35 @@ class Evaluator:
             real=data.real,
             twins=data.twins(arm),
             added=self.addition(arm),
-            validation=resources.view.validation,
+            validation=data.validation,
             test=data.test,
             classifier=resources.spec.classifier.model_copy(update={"steps": self.steps(arm)}),
             evaluation=self.spec,
             seed=derive(seed, "arm") % 2**31,
             device=resources.models.machine.device,
+            precision=resources.models.machine.precision,
         )
         return (training,)
 
     def run(self) -> dict[str, list[dict[str, Any]]]:
         """The scores of every arm and seed; those that were stored before are not trained again."""
+        self.data.fence = self.resources.fence
+        self.train(trainings(self.spec))
+        return {arm: [self.result(arm, seed) for seed in self.spec.seeds] for arm in self.spec.arms}
+
+    def key(self, arm: str, seed: int) -> str:
+        return keys.run(self.resources.root, arm, seed)
+
+    def result(self, arm: str, seed: int) -> dict[str, Any]:
+        """The stored scores of one training."""
+        return dict(self.resources.store.json(self.key(arm, seed)))
+
+    def train(self, runs: Sequence[tuple[str, int]]) -> None:
+        """Train arms with seeds, but for those that were, and store their scores: of several workers the first wins."""
         resources = self.resources
-        key = {(arm, seed): keys.run(resources.root, arm, seed) for arm in self.spec.arms for seed in self.spec.seeds}
-        pending = [run for run in key if not resources.store.exists(key[run])]
+        pending = [run for run in runs if not resources.store.exists(self.key(*run))]
+        if not pending:
+            return
         # Last comes what is generated first: the others are trained beside that.
         pending.sort(key=lambda run: ARMS[run[0]].addition == "text_to_image")
         calls = [
@@ -89,17 +105,46 @@ class Evaluator:
         results = parallel.run(calls, choose_device(resources.models.machine.device).type, resources.progress)
         for (arm, seed), result in zip(pending, results, strict=True):
             missing = self.missing(arm)
-            resources.store.put_first(key[arm, seed], canonical({**result, "missing": missing} if missing else result))
-        return {arm: [resources.store.json(key[arm, seed]) for seed in self.spec.seeds] for arm in self.spec.arms}
+            resources.store.put_first(self.key(arm, seed), canonical({**result, "missing": missing} if missing else result))
+
+    def run_unit(self, number: int) -> dict[str, Any]:
+        """One of the `units` of the evaluation, unless it was done before; return its report."""
+        runs, fence = trainings(self.spec), self.resources.fence
+        if number == len(runs):
+            return {"probe_auc": self.probe()}
+        # A lease's fence counts for its unit alone; this one for all of them.
+        self.data.fence = None if fence is None else fence * units(self.spec) + number
+        arm, seed = runs[number]
+        self.train([(arm, seed)])
+        result = self.result(arm, seed)
+        return {"arm": arm, "seed": seed, "average": result["average"], "worst_group": result["worst_group"]}
 
     def probe(self) -> float | None:
-        """How well real and repainted images of one class, on its own scenes, can be told apart; None if too few."""
+        """How well real and repainted images of one class, on its own scenes, can be told apart; None if too few. Computed
+        once."""
+        key = keys.probe(self.resources.root)
+        if not self.resources.store.exists(key):
+            self.resources.store.put_first(key, canonical({"auc": self.probed()}))
+        auc: float | None = self.resources.store.json(key)["auc"]
+        return auc
+
+    def probed(self) -> float | None:
         classes = self.resources.source.classes
-        repainted = [row for row in self.data.kept if row["origin"] == classes[row["label"]]]
+        repainted = [number for number, row in enumerate(self.data.kept) if row["origin"] == classes[row["label"]]]
         if not repainted:
             return None
-        generated = self.data.examples(repainted)
+        generated = self.data.examples(self.data.samples).pick(repainted)
         return probe_auc(self.data.real, generated, self.resources.spec.seed, self.resources.stage)
+
+
+def trainings(spec: Evaluation) -> list[tuple[str, int]]:
+    """Every arm with every seed."""
+    return [(arm, seed) for arm in spec.arms for seed in spec.seeds]
+
+
+def units(spec: Evaluation) -> int:
+    """Into how many units an evaluation is divided: its trainings, and the probe."""
+    return len(trainings(spec)) + 1
 
 
 def aggregate(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:

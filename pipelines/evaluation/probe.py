@@ -17,6 +17,7 @@ from pipelines.training.batches import augment
 from pipelines.vision.classifier import Classifier
 
 STEPS, BATCH = 150, 64
+PAIRS = 1024  # at most, of one real and one generated image: all of them are in memory
 
 
 def probe_auc(
@@ -36,8 +37,8 @@ def probe_auc(
         pairs += list(zip(rng.permutation(same[0]), rng.permutation(same[1]), strict=False))
     if len(pairs) < 2:
         return None
-    chosen = rng.permutation(len(pairs))
-    x = tensor([images for n in chosen for images in (real.images[pairs[n][0]], generated.images[pairs[n][1]])])
+    pairs = [pairs[n] for n in rng.permutation(len(pairs))[:PAIRS]]
+    x = np.stack([image for own, other in pairs for image in (real.images[own], generated.images[other])])
     y = torch.tensor([0, 1] * len(pairs))
     steps = min(STEPS, 10 * len(pairs))
     half = len(pairs) // 2 * 2
@@ -49,14 +50,13 @@ def probe_auc(
     done = stage("probe: real or generated", steps)
     for _ in range(steps):
         batch = torch.randint(half, (BATCH,), generator=generator)
-        loss = F.cross_entropy(model(augment(x[batch], generator)), y[batch])
+        loss = F.cross_entropy(model(augment(tensor(x[batch.numpy()]), generator)), y[batch])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
         done(1)
-    model.eval()
-    with torch.no_grad():
-        value = model(x[half:])[:, 1] - model(x[half:])[:, 0]
+    logits = model.scores(list(x[half:]))
+    value = logits[:, 1] - logits[:, 0]
     fake, true = value[y[half:] == 1].numpy(), value[y[half:] == 0].numpy()
     return float(mannwhitneyu(fake, true).statistic / (len(fake) * len(true)))

@@ -29,6 +29,7 @@ class Training:
     evaluation: spec.Evaluation
     seed: int
     device: str
+    precision: spec.Precision
 
 
 def train_and_score(training: Training, progress: Stage) -> dict[str, Any]:
@@ -46,6 +47,7 @@ def train_and_score(training: Training, progress: Stage) -> dict[str, Any]:
         checkpoint=training.evaluation.checkpoint,
         seed=training.seed,
         device=training.device,
+        precision=training.precision,
         progress=progress,
     )
     figures = score(classifier.scores(test.images), classes, test.labels, test.groups)

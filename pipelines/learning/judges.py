@@ -3,7 +3,7 @@
 No group label plays a part in their training.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from pipelines import parallel, spec
 from pipelines.chance import derive
 from pipelines.parallel import Call
 from pipelines.progress import Progress, Stage
-from pipelines.records import Examples, Item
+from pipelines.records import Examples, Image, Item
 from pipelines.regions import isolate
 from pipelines.store.artifacts import Artifact, Artifacts
 from pipelines.store.canonical import canonical
@@ -34,6 +34,7 @@ class JudgeTraining:
     view: SourceView
     classifier: spec.Classifier
     device: str
+    precision: spec.Precision
     seed: int
 
     def train(self, words: Mapping[View, str | None], artifacts: Artifacts, progress: Progress) -> dict[View, Classifier]:
@@ -57,45 +58,69 @@ class JudgeTraining:
             "view": view,
             "segmenter": None if word is None else self.view.models.segmenter_revision,
             "superclass": word,
-            "side": self.view.resolution,
+            "side": self.view.side,
+            "resolution": self.view.resolution,
             "framing": self.view.framing,
             "spec": self.classifier.model_dump(),
             "seed": self.seed,
         }
 
-        def arguments() -> tuple[spec.Classifier, tuple[str, ...], Examples, int, str]:
+        def arguments() -> tuple[spec.Classifier, tuple[str, ...], Examples, int, str, spec.Precision]:
             examples = self.view.examples("train") if word is None else isolated_examples(self.view, word)
-            return self.classifier, self.view.source.classes, examples, derive(self.seed, "judge", view) % 2**31, self.device
+            seed = derive(self.seed, "judge", view) % 2**31
+            return self.classifier, self.view.source.classes, examples, seed, self.device, self.precision
 
         call = Call(train_judge, arguments, f"learn: judge of the {view}", self.classifier.steps)
         return artifacts.find("classifier", facts, FILE), facts, call
 
     def load(self, artifact: Artifact) -> Classifier:
         """A trained judge from the store."""
-        judge = Classifier(self.view.source.classes, self.classifier.checkpoint)
+        judge = Classifier(self.view.source.classes, self.classifier.checkpoint, self.classifier.resolution)
         judge.load_state_dict(load(artifact.get(FILE)))
         return judge.eval().to(choose_device(self.device))
 
 
 def train_judge(
-    classifier: spec.Classifier, classes: tuple[str, ...], examples: Examples, seed: int, device: str, progress: Stage
+    classifier: spec.Classifier,
+    classes: tuple[str, ...],
+    examples: Examples,
+    seed: int,
+    device: str,
+    precision: spec.Precision,
+    progress: Stage,
 ) -> dict[str, bytes]:
     """The file of a judge: a function of data alone, so that it can run in a process of its own."""
     judge = fit(
-        classifier, classes, Feed(examples, classes), None, None, gamma=1, seed=seed, device=device, progress=progress
-    )
+        classifier, classes, Feed(examples, classes), None, None,
+        gamma=1, seed=seed, device=device, precision=precision, progress=progress,
+    )  # fmt: skip
     return {FILE: save({name: weight.cpu().contiguous() for name, weight in judge.state_dict().items()})}
 
 
 def isolated_examples(view: SourceView, word: str) -> Examples:
     """The training images in which `word` is detected, their objects on grey. Raises SourceError where it never is."""
     items = view.source.splits["train"]
-    pairs = [(i, m) for i, m in zip(items, view.object_masks(items, word), strict=True) if m is not None]
-    if not pairs:
+    detected, _ = view.with_object(items, word)
+    if not detected:
         raise view.undetected(word, len(items), "for training")
-    detected = [item for item, _ in pairs]
-    objects = [isolate(part.image, part.mask) for part in view.framed(detected, [mask for _, mask in pairs])]
-    return Examples(objects, [item.label for item in detected], [item.group for item in detected])
+
+    def objects() -> Iterator[Image]:
+        for item in detected:
+            (mask,) = view.object_masks([item], word)
+            assert mask is not None
+            part = view.frame(view.read(item), mask)
+            yield view.fit(isolate(part.image, part.mask), view.side)
+
+    facts = {
+        "kind": "objects",
+        "images": [item.sha256 for item in detected],
+        "segmenter": view.models.segmenter_revision,
+        "superclass": word,
+        "framing": view.framing,
+        "resolution": view.resolution,
+    }
+    pixels = view.cache.get_or_make(facts, view.side, len(detected), objects)
+    return Examples(pixels, [item.label for item in detected], [item.group for item in detected])
 
 
 def rank(view: SourceView, judge: Classifier) -> dict[str, list[tuple[Item, float]]]:

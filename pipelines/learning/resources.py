@@ -54,7 +54,7 @@ class Resources:
 
     @cached_property
     def view(self) -> SourceView:
-        return SourceView(self.source, self.models, self.spec.effective_framing, self.stage)
+        return SourceView(self.source, self.models, self.spec.effective_framing, self.stage, self.spec.classifier)
 
     def stage(self, name: str, total: int) -> Stage:
         """Begin a stage of whatever is the progress by then: a worker has another for each unit."""
@@ -68,7 +68,8 @@ class Resources:
 
     @property
     def judge_training(self) -> JudgeTraining:
-        return JudgeTraining(self.view, self.spec.classifier, self.models.machine.device, self.spec.seed)
+        machine = self.models.machine
+        return JudgeTraining(self.view, self.spec.classifier, machine.device, machine.precision, self.spec.seed)
 
     @cached_property
     def judge(self) -> Classifier:

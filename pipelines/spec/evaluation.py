@@ -15,6 +15,12 @@ class Classifier(Strict):
     steps: int = Field(400, ge=1, description="Optimisation steps.")
     batch: int = Field(64, ge=2, description="Images a step.")
     learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate of AdamW, on a one-cycle schedule.")
+    resolution: int | None = Field(
+        None,
+        ge=16,
+        le=1024,
+        description="Pixels a side that it sees; none: what its checkpoint says, else those of the images, at most 224.",
+    )
 
 
 ArmName = Annotated[str, AfterValidator(known), Field(json_schema_extra={"enum": list(ARMS)})]

@@ -37,3 +37,10 @@ class Machine(Strict):
     compile: bool = Field(
         False, description="Compile the denoiser: minutes for the first image of a size, then faster, on a GPU."
     )
+    cache_dir: str = Field(
+        "",
+        description="Folder on this machine's disk for training images at a classifier's size; empty: a temporary one.",
+    )
+    cache_bytes: int = Field(
+        32 * 2**30, gt=0, description="Bytes of that folder above which goes what was not used for a day, the oldest first."
+    )

@@ -91,6 +91,15 @@ def diff(root: str) -> str:
     return f"{root}/diff.json"
 
 
+def plain(root: str) -> str:
+    """Root of the images of the arm text_to_image, which are made like a version."""
+    return f"{root}/evaluation/text_to_image"
+
+
+def probe(root: str) -> str:
+    return f"{root}/evaluation/probe.json"
+
+
 def run(root: str, arm: str, seed: int) -> str:
     return f"{root}/evaluation/{arm}-{seed}.json"
 

@@ -1,16 +1,39 @@
-"""Training batches of a classifier: drawn at random from labelled images, mirrored and displaced."""
+"""Training batches of a classifier: drawn at random from labelled images, mirrored and displaced.
+
+What is drawn is decided in one place, in the order of the steps; the images are read beside the training, from the disk
+where they lie there. So a batch does not depend on when it is read.
+"""
 
 import copy
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
+from pipelines.engine.background import Background, Foreground, result
 from pipelines.records import Examples, Image
 
 SHIFT = 1 / 16  # of the image's side: the largest random displacement
+AHEAD = 4  # batches that are read in advance beside a GPU
+D = TypeVar("D")  # what is drawn for a batch
+B = TypeVar("B")  # a batch
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """All that is random of a batch."""
+
+    rows: Tensor  # int64 (count,): numbers of images
+    twinned: Tensor  # bool (count,): whether the twin is taken
+    mirrored: Tensor  # bool (count, 1)
+    shift: Tensor  # int64 (count, 2, 1): pixels to the right and down
 
 
 class Feed:
@@ -19,9 +42,8 @@ class Feed:
     def __init__(
         self, examples: Examples, classes: Sequence[str], twins: Sequence[Image] | None = None, share: float = 0.5
     ) -> None:
-        self.examples, self.share, self.twinned = examples, share, twins is not None
-        images = np.stack([*examples.images, *(twins or ())])
-        self.side, self.pixels = images.shape[1], packed(images)  # the twins behind the images
+        self.examples, self.share, self.twins = examples, share, twins
+        self.side = len(examples.images[0])
         self.targets = torch.tensor([classes.index(label) for label in examples.labels])
         self.weights: Tensor | None = None  # how often each image is drawn, in relation; None: all as often
 
@@ -31,24 +53,57 @@ class Feed:
         feed.weights = weights
         return feed
 
-    def rows(self, count: int, generator: torch.Generator) -> Tensor:
-        """Numbers of images drawn with replacement: int64 (count,)."""
+    def draw(self, count: int, generator: torch.Generator) -> Draw:
+        """Images drawn with replacement, and how each is augmented."""
         if self.weights is None:
-            return torch.randint(len(self.targets), (count,), generator=generator)
-        return torch.multinomial(self.weights, count, replacement=True, generator=generator)
+            rows = torch.randint(len(self.targets), (count,), generator=generator)
+        else:
+            rows = torch.multinomial(self.weights, count, replacement=True, generator=generator)
+        twinned = torch.zeros(count, dtype=torch.bool)
+        if self.twins is not None:
+            twinned = torch.rand(count, generator=generator) < self.share
+        return Draw(rows, twinned, *displacements(count, self.side, generator))
 
-    def batch(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """These images, augmented: float32 (count, 3, h, w) in -1..1, and class numbers (count,)."""
-        images = rows
-        if self.twinned:
-            images = rows + len(self.targets) * (torch.rand(len(rows), generator=generator) < self.share)
-        places = displaced(images, self.side, generator)
-        pixels = self.pixels[places.flatten()].view(torch.uint8).view(*places.shape, 4)[..., :3]
-        return (pixels.float() / 127.5 - 1).permute(0, 3, 1, 2), self.targets[rows]
+    def read(self, draw: Draw) -> tuple[Tensor, Tensor]:
+        """The batch: float32 (count, 3, h, w) in -1..1, and class numbers (count,)."""
+        images, twins = self.examples.images, self.twins
+        chosen = [
+            images[row] if twins is None or not twinned else twins[row]
+            for row, twinned in zip(draw.rows.tolist(), draw.twinned.tolist(), strict=True)
+        ]
+        places = displaced(draw.mirrored, draw.shift, self.side)
+        pixels = packed(np.stack(chosen))[places.flatten()].view(torch.uint8).view(*places.shape, 4)[..., :3]
+        return (pixels.float() / 127.5 - 1).permute(0, 3, 1, 2), self.targets[draw.rows]
 
-    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """float32 (count, 3, h, w) in -1..1, and class numbers (count,)."""
-        return self.batch(self.rows(count, generator), generator)
+
+class Reading(Dataset[B], Generic[D, B]):
+    """Batches by what is drawn for them, as torch's DataLoader takes them."""
+
+    def __init__(self, read: Callable[[D], B]) -> None:
+        self.read = read
+
+    def __getitem__(self, draw: D) -> B:
+        return self.read(draw)
+
+
+def batches(read: Callable[[D], B], draws: Iterable[D], device: torch.device) -> Iterator[B]:
+    """A batch for each draw, in their order. Beside a GPU they are read in advance, into pinned memory.
+
+    By a thread: a worker of Celery may start no processes, and those of a DataLoader need more shared memory than containers
+    have. Copying and indexing leave other threads alone.
+    """
+    on_gpu = device.type == "cuda"
+    generator = torch.Generator()  # its own: it draws a seed for processes
+    loader = iter(DataLoader(Reading(read), batch_size=None, sampler=draws, pin_memory=on_gpu, generator=generator))
+    with Background("batches") if on_gpu else Foreground() as reader:
+        ahead = deque[Future[B | None]]()
+        while True:
+            while len(ahead) < (AHEAD if on_gpu else 1):
+                ahead.append(reader.submit(next, loader, None))
+            batch = result(ahead.popleft())
+            if batch is None:
+                return
+            yield batch
 
 
 def packed(images: NDArray[np.uint8]) -> Tensor:
@@ -62,19 +117,21 @@ def packed(images: NDArray[np.uint8]) -> Tensor:
 def augment(x: Tensor, generator: torch.Generator) -> Tensor:
     """Square images (n, channels, side, side), mirrored half of the time and displaced; edges are reflected."""
     count, channels, side = x.shape[:3]
-    places = displaced(torch.arange(count), side, generator)
+    places = displaced(*displacements(count, side, generator), side)
     pixels = x.permute(0, 2, 3, 1).reshape(-1, channels)[places.flatten()]
     return pixels.view(count, side, side, channels).permute(0, 3, 1, 2)
 
 
-def displaced(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
-    """Where each pixel of augmented images comes from, int64 (n, side, side): its place in the list of all pixels of images
-    of that side, of which `images` (n,) are drawn."""
-    count = len(images)
-    mirror = torch.randint(2, (count, 1), generator=generator).bool()
-    shift = torch.round((torch.rand(count, 2, 1, generator=generator) * 2 - 1) * SHIFT * side).long()
-    here = torch.arange(side)
-    columns = reflected(torch.where(mirror, here, side - 1 - here) + shift[:, 0], side)
+def displacements(count: int, side: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Which of so many images are mirrored, bool (count, 1), and how far each is displaced, int64 (count, 2, 1)."""
+    mirrored = torch.randint(2, (count, 1), generator=generator).bool()
+    return mirrored, torch.round((torch.rand(count, 2, 1, generator=generator) * 2 - 1) * SHIFT * side).long()
+
+
+def displaced(mirrored: Tensor, shift: Tensor, side: int) -> Tensor:
+    """Where each pixel of augmented images comes from, int64 (n, side, side): its place in the list of all their pixels."""
+    here, images = torch.arange(side), torch.arange(len(mirrored))
+    columns = reflected(torch.where(mirrored, here, side - 1 - here) + shift[:, 0], side)
     rows = reflected(here + shift[:, 1], side)
     return (images[:, None, None] * side + rows[:, :, None]) * side + columns[:, None, :]
 

@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 
 from pipelines.chance import derive
-from pipelines.records import Examples
 from pipelines.training.erm import erm
 from pipelines.training.group_dro import group_numbers
 from pipelines.training.logistic import Array, l1_logistic
@@ -49,7 +48,7 @@ def dfr(task: Task) -> Classifier:
     def held_out(strength: float) -> Score:
         weights, biases = trained(half, strength)
         logits = torch.from_numpy(features[other] @ weights.T + biases)
-        part = pick(validation, other)
+        part = validation.pick(other.tolist())
         return score(logits, classes, part.labels, part.groups)
 
     best = max(STRENGTHS, key=lambda strength: held_out(strength).choice)
@@ -70,11 +69,3 @@ def balanced(groups: Rows, rng: np.random.Generator) -> Rows:
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
     size = min(map(len, members))
     return np.concatenate([rng.choice(rows, size, replace=False) for rows in members])
-
-
-def pick(examples: Examples, rows: Rows) -> Examples:
-    return Examples(
-        [examples.images[row] for row in rows],
-        [examples.labels[row] for row in rows],
-        [examples.groups[row] for row in rows],
-    )

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipelines.training.loop import Loop
-from pipelines.training.recipes import SHARES, mixed, prior
+from pipelines.training.recipes import SHARES, Mixture, prior
 from pipelines.training.task import Task
 from pipelines.vision.classifier import Classifier
 
@@ -19,15 +19,16 @@ def erm(task: Task, augmentation: Augmentation | None = None) -> Classifier:
     """
     real, generated, recipe, gammas = task.real, task.generated, task.recipe, task.gammas
     loop, shares = Loop(task), (0.0, 0.0) if generated is None else SHARES[recipe]
-    for step in range(1, loop.steps + 1):
+    mixture = Mixture(real, generated, gammas)
+    draws = mixture.draws(loop.steps, task.spec.batch, shares, loop.generator)
+    for step, (x, y, weight) in enumerate(loop.batches(mixture.read, draws), start=1):
         second = step > loop.steps // 2
         loop.model.train()
         if recipe == "last_layer" and generated is not None and second:
             loop.model.train_head(anew=step == loop.steps // 2 + 1)
-        x, y, weight = mixed(real, generated, task.spec.batch, gammas, loop.generator, shares[second])
         if augmentation is not None:
             x, y = augmentation(x, y, len(task.classes))
-        logits = loop.model(x.to(loop.device))
+        logits = loop.logits(x)
         if recipe == "balanced_softmax":
             logits = logits + prior(real, generated, gammas, shares[second]).log().to(loop.device)
         losses = F.cross_entropy(logits, y.to(loop.device), reduction="none", label_smoothing=0.05)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pipelines.progress import Stage
 from pipelines.records import Examples
-from pipelines.spec import Checkpoint, Recipe
+from pipelines.spec import Checkpoint, Precision, Recipe
 from pipelines.spec import Classifier as ClassifierSpec
 from pipelines.spec.arms import Training
 from pipelines.training.batches import Feed
@@ -39,6 +39,7 @@ def fit(
     recipe: Recipe = "mixed",
     training: Training = "erm",
     checkpoint: Checkpoint = "best",
+    precision: Precision = "auto",
 ) -> Classifier:
     """Train for `spec.steps`; return the checkpoint that did best on the validation images, or the last: without them, or
     where `checkpoint` says so.
@@ -48,5 +49,6 @@ def fit(
     task = Task(
         spec, classes, real, generated, validation,
         gamma=gamma, seed=seed, device=device, progress=progress, recipe=recipe, checkpoint=checkpoint,
+        precision=precision,
     )  # fmt: skip
     return ALGORITHMS[training](task)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipelines.records import Examples
+from pipelines.training.batches import Draw
 from pipelines.training.loop import Loop
 from pipelines.training.metrics import group_name
 from pipelines.training.task import Task
@@ -47,11 +48,14 @@ def group_dro(task: Task, adjustment: float = ADJUSTMENT) -> Classifier:
     feed, loop = task.real.weighted(1 / sizes[groups]), Loop(task)
     groups, adjustments = groups.to(loop.device), (adjustment / sizes.sqrt()).to(loop.device)
     weights = torch.full_like(adjustments, 1 / len(sizes))
-    for step in range(1, loop.steps + 1):
+
+    def read(draw: Draw) -> tuple[Tensor, Tensor, Tensor]:
+        return *feed.read(draw), draw.rows
+
+    draws = (feed.draw(task.spec.batch, loop.generator) for _ in range(loop.steps))
+    for step, (x, y, rows) in enumerate(loop.batches(read, draws), start=1):
         loop.model.train()
-        rows = feed.rows(task.spec.batch, loop.generator)
-        x, y = feed.batch(rows, loop.generator)
-        logits = loop.model(x.to(loop.device))
+        logits = loop.logits(x)
         losses = F.cross_entropy(logits, y.to(loop.device), reduction="none", label_smoothing=0.05)
         means = group_means(losses, groups[rows.to(loop.device)], len(sizes)) + adjustments
         weights = ascend(weights, means.detach())

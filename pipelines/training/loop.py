@@ -1,37 +1,58 @@
 """The optimisation loop that every training shares: AdamW on a one-cycle schedule, and the choice of a checkpoint."""
 
 import copy
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from pipelines.tensors import choose_device
+from pipelines.tensors import choose_device, choose_dtype
+from pipelines.training.batches import batches
 from pipelines.training.metrics import Score, score
 from pipelines.training.task import Task
 from pipelines.vision.classifier import Classifier
 
 CHECKS = 10  # times that a training looks at the validation images
+D = TypeVar("D")  # what is drawn for a batch
+B = TypeVar("B")  # a batch
 
 
 class Loop:
-    """A new classifier, the optimisation steps done so far, and the best checkpoint among them."""
+    """A new classifier, the optimisation steps done so far, and the best checkpoint among them.
+
+    On a GPU in mixed precision: weights in fp32, the network in what the machine's `precision` says.
+    """
 
     def __init__(self, task: Task) -> None:
         torch.manual_seed(task.seed)
         self.task, self.steps = task, task.spec.steps
         self.device = choose_device(task.device)
-        self.model = Classifier(task.classes, task.spec.checkpoint).to(self.device)
+        self.dtype = choose_dtype(task.precision, self.device) if self.device.type == "cuda" else torch.float32
+        self.model = Classifier(task.classes, task.spec.checkpoint, task.spec.resolution).to(self.device)
         rate = task.spec.learning_rate
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=rate, weight_decay=1e-2)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, rate, total_steps=self.steps)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         self.generator = torch.Generator().manual_seed(task.seed)
         self.best: tuple[Score, dict[str, Tensor]] | None = None
+
+    def batches(self, read: Callable[[D], B], draws: Iterable[D]) -> Iterator[B]:
+        """A batch for each draw."""
+        return batches(read, draws, self.device)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """float32 (n, classes), of pictures (n, 3, h, w) on the CPU."""
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            logits: Tensor = self.model(x.to(self.device, non_blocking=True))
+        return logits.float()
 
     def step(self, loss: Tensor) -> None:
         """One optimisation step."""
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.schedule.step()
         self.task.progress(1)
 

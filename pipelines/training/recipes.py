@@ -1,10 +1,15 @@
 """Recipes: how generated images are mixed into training, and how their loss is weighted."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from pipelines.spec import Recipe
-from pipelines.training.batches import Feed
+from pipelines.training.batches import Draw, Feed
+
+Draws = tuple[Draw | None, Draw | None]  # of the real images and of the generated ones, where a batch has any
 
 # Share of each batch that is generated, in the first half of the steps and in the second.
 SHARES: dict[Recipe, tuple[float, float]] = {
@@ -25,13 +30,32 @@ def prior(real: Feed, generated: Feed | None, gammas: Tensor, share: float) -> T
     return mass / mass.sum()
 
 
-def mixed(
-    real: Feed, generated: Feed | None, batch: int, gammas: Tensor, generator: torch.Generator, share: float = 0.5
-) -> tuple[Tensor, Tensor, Tensor]:
-    """A batch with the weight of each loss; a `share` of it is generated. `gammas` has the weight of each class."""
-    own = batch if generated is None else int(batch * (1 - share))
-    parts = [(*real.draw(own, generator), torch.ones_like(gammas))] if own else []
-    if generated is not None and own < batch:
-        parts.append((*generated.draw(batch - own, generator), gammas))
-    weight = torch.cat([weights[y] for _, y, weights in parts])
-    return torch.cat([x for x, _, _ in parts]), torch.cat([y for _, y, _ in parts]), weight
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """Batches of real and generated images."""
+
+    real: Feed
+    generated: Feed | None
+    gammas: Tensor  # the weight of a generated image of each class
+
+    def draw(self, batch: int, share: float, generator: torch.Generator) -> Draws:
+        """A batch of which a `share` is generated."""
+        own = batch if self.generated is None else int(batch * (1 - share))
+        real = self.real.draw(own, generator) if own else None
+        return real, None if self.generated is None or own == batch else self.generated.draw(batch - own, generator)
+
+    def draws(self, steps: int, batch: int, shares: tuple[float, float], generator: torch.Generator) -> Iterator[Draws]:
+        """One for each step, with a share of generated images for each half of them."""
+        for step in range(1, steps + 1):
+            yield self.draw(batch, shares[step > steps // 2], generator)
+
+    def read(self, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
+        """A batch with the weight of each loss."""
+        kinds = ((self.real, torch.ones_like(self.gammas)), (self.generated, self.gammas))
+        parts = [
+            (*feed.read(draw), weights)
+            for (feed, weights), draw in zip(kinds, draws, strict=True)
+            if feed is not None and draw is not None
+        ]
+        weight = torch.cat([weights[y] for _, y, weights in parts])
+        return torch.cat([x for x, _, _ in parts]), torch.cat([y for _, y, _ in parts]), weight

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pipelines.progress import Stage
 from pipelines.records import Examples
-from pipelines.spec import Checkpoint, Recipe
+from pipelines.spec import Checkpoint, Precision, Recipe
 from pipelines.spec import Classifier as ClassifierSpec
 from pipelines.training.batches import Feed
 
@@ -29,6 +29,7 @@ class Task:
     progress: Stage
     recipe: Recipe = "mixed"
     checkpoint: Checkpoint = "best"
+    precision: Precision = "auto"  # of mixed precision, on a GPU
 
     @property
     def gammas(self) -> Tensor:

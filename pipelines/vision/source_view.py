@@ -5,7 +5,7 @@ painted is the overview, too, or by the framing `region` a frame of the image's 
 from frames at the resolution; a small region may be painted in a smaller one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -17,11 +17,13 @@ from pipelines.progress import SILENT, Stage, step
 from pipelines.records import Candidate, Examples, Frame, FramedImage, Image, Item, Mask, Problem
 from pipelines.source.frames import around, centre, cut, enclosing, inside, moved, put_back, side_of, sides, within
 from pipelines.source.source import Source
-from pipelines.spec import Framing
+from pipelines.spec import Classifier, Framing
 from pipelines.spec.base import quantity
 from pipelines.spec.helpers import SEGMENTATION_MODELS, SEGMENTERS
 from pipelines.spec.models import CROSS_ATTENTION
+from pipelines.vision.classifier import training_side
 from pipelines.vision.models import Models
+from pipelines.vision.pixels import PixelCache, Pixels
 from pipelines.vision.recent_images import RecentImages
 
 BATCH = 16  # images segmented at a time
@@ -37,15 +39,23 @@ class SourceView:
         models: Models,
         framing: Framing = "crop",
         stage: Callable[[str, int], Stage] = SILENT.stage,
+        classifier: Classifier | None = None,
     ) -> None:
-        """`stage` begins a stage of the progress, of so many images: segmenting takes long."""
+        """`stage` begins a stage of the progress, of so many images: segmenting takes long. `classifier` is the one that is
+        trained on examples of the source."""
         self.source, self.models, self.framing, self.stage = source, models, framing, stage
         self.recent = RecentImages(source.read)
+        self.classifier, self.cache = classifier or Classifier(), PixelCache(models.machine)
         self.masks: dict[tuple[str, str], NDArray[np.uint8] | None] = {}  # by (item, word)
 
     @property
     def resolution(self) -> int:
         return self.models.resolution
+
+    @cached_property
+    def side(self) -> int:
+        """Pixels a side of the images that the classifier is trained and tested on."""
+        return training_side(self.classifier, self.resolution)
 
     def begin(self, name: str, total: int, more_than: int) -> Stage:
         """A stage of the progress; of fewer images, which are soon done, nothing is displayed."""
@@ -60,17 +70,25 @@ class SourceView:
         """What classifiers and segmenters see of an image of any size."""
         return (centre if self.framing == "crop" else enclosing)(*image.shape[:2])
 
-    def fit(self, image: Image) -> Image:
-        """The overview of an image: uint8 (resolution, resolution, 3)."""
-        return cut(image, self.overview(image), self.resolution)
+    def fit(self, image: Image, side: int | None = None) -> Image:
+        """The overview of an image: uint8 (side, side, 3), by default at the resolution."""
+        return cut(image, self.overview(image), side or self.resolution)
 
     def images(self, items: Sequence[Item]) -> list[Image]:
         """The overview of each image."""
-        images, done = [], self.begin("read: images", len(items), more_than=MANY)
+        return list(self.stream(items, self.resolution))
+
+    def stream(self, items: Sequence[Item], side: int) -> Iterator[Image]:
+        """The same one by one, of any side."""
+        done = self.begin("read: images", len(items), more_than=MANY)
         for item in items:
-            images.append(self.fit(self.read(item)))
+            yield self.fit(self.read(item), side)
             done(1)
-        return images
+
+    def pixels(self, items: Sequence[Item], side: int) -> Pixels:
+        """The same on disk."""
+        facts = {"images": [item.sha256 for item in items], "framing": self.framing}
+        return self.cache.get_or_make(facts, side, len(items), lambda: self.stream(items, side))
 
     def framed(self, items: Sequence[Item], regions: Sequence[Mask], smallest: float = 1.0) -> list[FramedImage]:
         """What is painted of each image, for the region in its overview."""
@@ -125,15 +143,19 @@ class SourceView:
         mask = moved(request.mask, request.frame, overview, *size, self.resolution)
         return self.frame(image, mask & inside(overview, *size, self.resolution)).image
 
+    def labelled(self, items: Sequence[Item], side: int | None = None) -> Examples:
+        """Images on disk with their labels and groups, by default at the classifier's side."""
+        pixels = self.pixels(items, side or self.side)
+        return Examples(pixels, [item.label for item in items], [item.group for item in items])
+
     def examples(self, split: str) -> Examples:
-        """All images of a split, labelled."""
-        items = self.source.splits[split]
-        return Examples(self.images(items), [item.label for item in items], [item.group for item in items])
+        """All images of a split, for the classifier."""
+        return self.labelled(self.source.splits[split])
 
     @cached_property
     def validation(self) -> Examples:
-        """The images that checkpoints are chosen on, and thresholds calibrated."""
-        return self.examples("validation")
+        """The images that thresholds are calibrated on, at the resolution."""
+        return self.labelled(self.source.splits["validation"], self.resolution)
 
     def segment(self, images: Sequence[Image], word: str) -> list[Mask | None]:
         """The mask of what `word` names in each image, None where it is not detected."""

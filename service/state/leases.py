@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from service.caps import lock_tenant
 from service.state import counts, events, transitions, uploads
 from service.state.database import Database
-from service.state.lifecycle import Stage
+from service.state.lifecycle import EVALUATION, Stage
 from service.state.queue import available, count_running, version_active
 from service.state.tables import Unit, Upload, Version, now
 
@@ -193,7 +193,7 @@ def fail_whole(session: Session, lease: Lease, locked: Version | Upload, error: 
     if isinstance(locked, Upload):
         uploads.end(session, locked, error)
         return
-    if lease.stage == "evaluate":
+    if lease.stage in EVALUATION:
         transitions.leave_unevaluated(session, locked.id, error)
     transitions.stop(session, locked.id, "failed", error)
     transitions.finish_cancelling(session, locked.id)

@@ -1,8 +1,8 @@
 """The life of a version: its states, the stage of work that each state waits for, and the stage that follows.
 
-queued -> planning -> learning -> generating -> finalizing -> evaluating -> completed
-             a refresh: -> unchanged                                     -> held -> completed, once it is promoted
-                             (at any time)  -> cancelling -> cancelled,  -> failed
+queued -> planning -> learning -> generating -> finalizing -> evaluating -> reporting -> completed
+             a refresh: -> unchanged                                                  -> held -> completed, once promoted
+                             (at any time)  -> cancelling -> cancelled,               -> failed
                       (once it has ended)   -> deleting -> gone
 """
 
@@ -15,6 +15,7 @@ State = Literal[
     "generating",
     "finalizing",
     "evaluating",
+    "reporting",
     "completed",
     "held",
     "unchanged",
@@ -23,8 +24,8 @@ State = Literal[
     "failed",
     "deleting",
 ]
-Stage = Literal["plan", "learn", "generate", "finalize", "evaluate", "delete", "ingest"]
-STAGES: tuple[Stage, ...] = ("plan", "learn", "generate", "finalize", "evaluate")  # of making a version, in order
+Stage = Literal["plan", "learn", "generate", "finalize", "evaluate", "report", "delete", "ingest"]
+STAGES: tuple[Stage, ...] = ("plan", "learn", "generate", "finalize", "evaluate", "report")  # of making a version, in order
 ALL_STAGES: tuple[Stage, ...] = get_args(Stage)  # with the removal of a version, and the reading of an upload
 STATE_OF: dict[Stage, State] = {
     "plan": "planning",
@@ -32,12 +33,14 @@ STATE_OF: dict[Stage, State] = {
     "generate": "generating",
     "finalize": "finalizing",
     "evaluate": "evaluating",
+    "report": "reporting",
 }
 STAGE_OF: dict[State, Stage] = {
     "queued": "plan",
     **{state: stage for stage, state in STATE_OF.items()},
     "deleting": "delete",
 }
+EVALUATION: tuple[Stage, ...] = ("evaluate", "report")  # stages of a version that is published
 PUBLISHED: tuple[State, ...] = ("completed", "held")
 ENDED: tuple[State, ...] = (*PUBLISHED, "unchanged", "cancelled", "failed", "deleting")
 
@@ -49,6 +52,7 @@ WORKER_KIND_OF: dict[Stage, WorkerKind] = {
     "generate": "gpu",
     "finalize": "cpu",
     "evaluate": "gpu",
+    "report": "cpu",
     "delete": "cpu",
     "ingest": "cpu",
 }

@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 
 from service.state import deliveries, events
 from service.state.database import Database, clock
-from service.state.lifecycle import ENDED, PUBLISHED, STAGE_OF, STAGES, STATE_OF, Stage, State, next_stage
+from service.state.lifecycle import ENDED, EVALUATION, PUBLISHED, STAGE_OF, STAGES, STATE_OF, Stage, State, next_stage
 from service.state.tables import Dataset, Unit, Version, now
 
 
@@ -73,7 +73,7 @@ def leave_unevaluated(session: Session, version_id: int, error: str) -> None:
     """The evaluation of a version failed for good. It is published without: a refresh is held, since nothing says that it is
     no worse. To retry it is to evaluate it."""
     version = lock(session, version_id)
-    if version.state == "evaluating":
+    if STAGE_OF.get(version.state) in EVALUATION:
         version.error = f"not evaluated: {error}"
         publish(session, version, "completed" if version.previous is None else "held")
 

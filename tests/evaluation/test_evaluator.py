@@ -17,13 +17,13 @@ from pipelines.evaluation.evaluator import Evaluator, aggregate, evaluate, gap_c
 from pipelines.evaluation.notes import few_tests
 from pipelines.learning.resources import Resources
 from pipelines.methods import open_method
-from pipelines.progress import Lines, Silent, Stage
+from pipelines.progress import Lines, Silent
 from pipelines.records import Examples, Image, Mask, Quota
 from pipelines.spec import Evaluation
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
 from pipelines.version import rows
-from pipelines.version.plan import Plan
+from pipelines.version.plan import Plan, read_plan
 from tests.builders import noise, open_resources
 
 
@@ -106,7 +106,6 @@ def test_what_has_to_be_generated_first_is_trained_last(tmp_path: Path) -> None:
     made = evaluator(tmp_path, [])
     made.spec = Evaluation(arms=("text_to_image", "erm"), seeds=(0,))
     resources, stages = made.resources, list[str]()
-    resources.store.create(f"{resources.root}/evaluation/text_to_image.parquet", rows.encode([], resources))
     resources.progress = Lines(Console(file=io.StringIO()))
     resources.progress.say = stages.append  # type: ignore[method-assign]
     assert list(made.run()) == ["text_to_image", "erm"]
@@ -142,10 +141,10 @@ def test_the_last_checkpoint_is_tested_where_that_is_asked_for(tmp_path: Path) -
         source = {"type": "spurious", "train": 40, "validation": 48, "test": 160}
         resources = open_resources(tmp_path / checkpoint, source=source, classifier={"steps": 20, "batch": 8})
         made = opened(resources, checkpoint=checkpoint, arms=("erm",), seeds=(0,))
-        validation = made.resources.view.validation
+        validation = made.data.validation
         other = {"boot": "sneaker", "sneaker": "boot"}
         swapped = Examples(validation.images, [other[label] for label in validation.labels], validation.groups)
-        made.resources.view.__dict__["validation"] = swapped
+        made.data.__dict__["validation"] = swapped
         results.append(made.run()["erm"][0]["average"])
     assert results[0] < results[1]
 
@@ -195,20 +194,20 @@ def test_twins_of_small_regions_are_painted_in_small_frames(tmp_path: Path, monk
     """Beside others at the resolution, each in its place."""
     repainting = {"type": "spurious_removal", "superclass": "shoe", "inversion": None, "majority": 6}
     made = evaluator(tmp_path, [], method=repainting, smallest_frame=0.5)
-    items, regions, sides = made.resources.source.splits["train"], list[Mask](), list[int]()
-    for number in range(len(items)):
+    items, regions, sides = made.resources.source.splits["train"], dict[str, Mask](), list[int]()
+    for number, item in enumerate(items):
         mask, side = np.zeros((32, 32), np.bool_), (5, 14)[number % 2]
         mask[8 : 8 + side, 10 : 10 + side] = True
-        regions.append(mask)
-    monkeypatch.setattr(made.data.method, "regions", lambda items: regions)
+        regions[item.id] = mask
+    monkeypatch.setattr(made.data.method, "regions", lambda items: [regions[item.id] for item in items])
     reencode = made.data.reencode
 
-    def noted(pixels: Sequence[Image], progress: Stage) -> list[Image]:
+    def noted(pixels: Sequence[Image]) -> list[Image]:
         sides.extend(len(image) for image in pixels)
-        return reencode(pixels, progress)
+        return reencode(pixels)
 
     monkeypatch.setattr(made.data, "reencode", noted)
-    for image, mask, twin in zip(made.data.real.images, regions, made.data.reencoded_regions, strict=True):
+    for image, mask, twin in zip(made.data.real.images, regions.values(), made.data.reencoded_regions, strict=True):
         outside = ~binary_dilation(mask, iterations=3)
         assert np.abs(twin[outside].astype(int) - image[outside]).max() <= 2
         assert not np.array_equal(twin[mask], image[mask])
@@ -274,8 +273,10 @@ def test_images_by_name_have_the_words_of_the_method_and_no_token(tmp_path: Path
     made = evaluator(tmp_path, [{"label": 0}] * 6 + [{"label": 1}] * 3, method=method, models=models)
     added = text_to_image(made.data)
     assert Counter(added.labels) == {"boot": 6, "sneaker": 3}
-    key = f"{made.resources.root}/evaluation/text_to_image.parquet"
-    samples = rows.read(made.resources.store.get(key))
+    root = keys.plain(made.resources.root)
+    plan = read_plan(made.resources.store, root)
+    assert plan is not None
+    samples = rows.read_shards(made.resources.store, root, plan)
     assert {row["prompt"] for row in samples} == {
         f"a {c} {k} at night" for c in ("red", "blue") for k in ("boot", "sneaker")
     }

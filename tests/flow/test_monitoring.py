@@ -29,7 +29,8 @@ from tests.test_run import SPEC
 ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "monitoring"
 ADDED = {"instance", "job"}  # labels that Prometheus adds
-UNITS = [("plan", 0), ("learn", 0), ("generate", 0), ("generate", 1), ("finalize", 0), ("evaluate", 0)]
+NUMBERS = {"plan": 1, "learn": 1, "generate": 2, "finalize": 1, "evaluate": 5, "report": 1}  # an arm a unit, and the probe
+UNITS = [(stage, number) for stage, count in NUMBERS.items() for number in range(count)]
 
 
 @dataclass
@@ -105,7 +106,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
             with Client(url, (folder / "admin.key").read_text().strip()) as client:
                 use(client, hook)
             pages = [httpx.get(f"{served}/metrics").text for served in urls.values()]
-            until(lambda: any(span.name == "evaluate" for span in exported(collector)))  # spans are sent every few seconds
+            until(lambda: any(span.name == "report" for span in exported(collector)))  # spans are sent every few seconds
             (pool,) = (inner for outer in children(up.pid) for inner in children(outer))
             os.kill(pool, signal.SIGKILL)
             until(lambda: not answers(f"{urls['worker']}/healthz"))
@@ -146,9 +147,8 @@ def value(seen: Seen, name: str, **labels: str) -> float:
 
 
 def test_a_worker_counts_what_it_did(seen: Seen) -> None:
-    for stage in ("learn", "finalize", "evaluate"):
-        assert value(seen, "counterpoise_worker_units_total", stage=stage, outcome="done") == 1
-    assert value(seen, "counterpoise_worker_units_total", stage="generate", outcome="done") == 2
+    for stage in ("learn", "generate", "finalize", "evaluate", "report"):
+        assert value(seen, "counterpoise_worker_units_total", stage=stage, outcome="done") == NUMBERS[stage]
     assert value(seen, "counterpoise_worker_units_total", stage="preview", outcome="done") == 1
     assert sum(v for k, v in seen.metrics["counterpoise_worker_units_total"].items() if ("outcome", "failed") in k) == 1
     assert value(seen, "counterpoise_worker_unit_seconds_count", stage="generate") == 2

@@ -39,7 +39,7 @@ def test_killed_in_every_stage_a_version_ends_with_the_same_bytes(deployment: De
     worker = deployment.start()
     assert deployment.watch(undisturbed, ended) == "completed"
     version = ask(deployment)
-    for state in ("planning", "learning", "generating", "finalizing", "evaluating"):
+    for state in ("planning", "learning", "generating", "finalizing", "evaluating", "reporting"):
         deployment.caught(version, state)
         deployment.kill(worker)
         worker = deployment.start()

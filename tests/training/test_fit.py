@@ -1,21 +1,26 @@
 """Fitting: it learns, chooses its checkpoint by the worst group, and weighs generated images as asked."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from pipelines.engine.background import Background
 from pipelines.progress import Silent
 from pipelines.records import Examples, Image
 from pipelines.spec import Classifier as ClassifierSpec
-from pipelines.training import loop
+from pipelines.spec import Machine
+from pipelines.training import batches, loop
 from pipelines.training.batches import Feed, augment
 from pipelines.training.classical import Classical
 from pipelines.training.fit import fit
 from pipelines.training.metrics import Score, score
-from pipelines.training.recipes import SHARES, mixed, prior
+from pipelines.training.recipes import SHARES, Mixture, prior
 from pipelines.vision.classifier import Classifier
+from pipelines.vision.pixels import PixelCache
 
 CLASSES = ("dark", "bright")
 SIDE = 16
@@ -119,11 +124,13 @@ def test_half_of_each_batch_is_generated() -> None:
     generator = torch.Generator().manual_seed(0)
     dark = Examples([shade(20, i) for i in range(8)], ["dark"] * 8, [None] * 8)
     bright = Examples([shade(150, i) for i in range(8)], ["bright"] * 8, [None] * 8)
-    x, y, weight = mixed(Feed(dark, CLASSES), Feed(bright, CLASSES), 9, torch.tensor([3.0, 4.0]), generator)
+    mixture = Mixture(Feed(dark, CLASSES), Feed(bright, CLASSES), torch.tensor([3.0, 4.0]))
+    x, y, weight = mixture.read(mixture.draw(9, 0.5, generator))
     assert y.tolist() == [0] * 4 + [1] * 5
     assert weight.tolist() == [1.0] * 4 + [4.0] * 5
     assert x[:4].max() < x[4:].min()
-    x, y, weight = mixed(Feed(dark, CLASSES), None, 9, torch.tensor([3.0, 4.0]), generator)
+    mixture = Mixture(Feed(dark, CLASSES), None, torch.tensor([3.0, 4.0]))
+    x, y, weight = mixture.read(mixture.draw(9, 0.5, generator))
     assert (y.tolist(), weight.tolist()) == ([0] * 9, [1.0] * 9)
 
 
@@ -204,17 +211,28 @@ def test_every_step_is_told_and_one_step_is_enough() -> None:
 # --- batches --------------------------------------------------------------------------------------------------------
 
 
+def test_read_in_advance_and_from_the_disk_the_batches_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = separable(20)
+    cache = PixelCache(Machine(cache_dir=str(tmp_path)))
+    stored = replace(real, images=cache.get_or_make("real", SIDE, 20, lambda: real.images))
+    here = trained(real, None, separable(8, 1), steps=6).state_dict()
+    monkeypatch.setattr(batches, "Foreground", lambda: Background("batches"))
+    there = trained(stored, None, separable(8, 1), steps=6).state_dict()
+    assert all(torch.equal(here[name], there[name]) for name in here)
+
+
 @pytest.mark.parametrize(("share", "low", "high"), [(0.0, 0, 0), (0.5, 60, 140), (1.0, 200, 200)])
 def test_twins_take_the_place_of_their_share_of_the_images(share: float, low: int, high: int) -> None:
     real, twins = [shade(20, i) for i in range(6)], [shade(150, i) for i in range(6)]
     feed = Feed(Examples(real, ["dark"] * 6, [None] * 6), CLASSES, twins, share)
-    x, y = feed.draw(200, torch.Generator().manual_seed(0))
+    x, y = feed.read(feed.draw(200, torch.Generator().manual_seed(0)))
     assert low <= int((x.mean(dim=(1, 2, 3)) > 0).sum()) <= high
     assert set(y.tolist()) == {0}
 
 
 def test_labels_stay_with_their_images_in_minus_one_to_one() -> None:
-    x, y = Feed(separable(20), CLASSES).draw(100, torch.Generator().manual_seed(0))
+    feed = Feed(separable(20), CLASSES)
+    x, y = feed.read(feed.draw(100, torch.Generator().manual_seed(0)))
     assert (x.shape, x.dtype) == ((100, 3, SIDE, SIDE), torch.float32)
     assert x.min() >= -1
     assert x.max() <= 1

@@ -1,13 +1,19 @@
 """What a worker's process keeps from one version to the next."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipelines.store import keys
+from pipelines.version import rows
+from pipelines.version.plan import read_plan
 from service.settings import Settings
 from service.state import events, leases, queue, versions
 from service.state.database import Database
+from service.state.tables import Version
+from service.tenants import open_store
 from tests.builders import document
 from workers.heartbeat import Heartbeat
 from workers.unit import Worker
@@ -49,11 +55,10 @@ def test_a_unit_of_several_shards_reports_their_sum(
     )
     while worker.run_next("cpu") or worker.run_next("gpu"):
         pass
-    made = versions.get(worker.database, version)
-    assert made is not None
-    assert made.state == "completed"
-    assert made.unit_counts["generate"] == 3
-    assert (made.counts["planned"], made.counts["kept"]) == (10, 10)
+    row = made(worker, version)
+    assert row.state == "completed"
+    assert row.unit_counts["generate"] == 3
+    assert (row.counts["planned"], row.counts["kept"]) == (10, 10)
     reports = [event.data["report"] for event in events.list_after(worker.database, version, 0) if event.kind == "unit"]
     *units, whole = (report["kept"] for report in reports if "labels" in report)
     assert (sorted(units), whole) == ([2, 4, 4], 10)
@@ -71,3 +76,58 @@ def test_a_version_starts_without_the_loras_of_the_one_before(worker: Worker, ti
     assert second.resources.models.backbone is backbone
     assert backbone.loras.indices == {}
     assert not [name for name, _ in backbone.denoiser.named_parameters() if "lora_" in name]
+
+
+def evaluated(worker: Worker, checkpoint: Path, **changes: Any) -> int:
+    """A new version of a tiny checkpoint with two arms and two seeds."""
+    worker.settings = worker.settings.model_copy(update={"model_roots": [checkpoint.parent]})
+    method = {"type": "text_to_image", "steps": 1}
+    evaluation = {"arms": ["erm", "text_to_image"], "seeds": [0, 1]}
+    settings = {"models": {"text_to_image": str(checkpoint)}, "method": method, "evaluation": evaluation, "shard_size": 4}
+    return versions.create(worker.database, "team", "shoes", document(**settings, **changes))
+
+
+def made(worker: Worker, version: int) -> Version:
+    row = versions.get(worker.database, version)
+    assert row is not None
+    return row
+
+
+def test_two_workers_share_an_evaluation(worker: Worker, tiny_checkpoint: Path) -> None:
+    version = evaluated(worker, tiny_checkpoint)
+    other = replace(worker, name="other")
+    while made(worker, version).state != "evaluating":
+        assert worker.run_next("cpu") or worker.run_next("gpu")
+    while made(worker, version).state == "evaluating":
+        assert worker.run_next("gpu")
+        other.run_next("gpu")
+    assert made(worker, version).state == "reporting"
+    assert not other.run_next("gpu")
+    assert other.run_next("cpu")
+    assert made(worker, version).state == "completed"
+    shown = [event.data for event in events.list_after(worker.database, version, 0) if event.kind == "unit"]
+    units = [(data["report"].get("arm"), data["report"].get("seed")) for data in shown if data["stage"] == "evaluate"]
+    arms = [(arm, seed) for arm in ("erm", "text_to_image") for seed in (0, 1)]
+    assert sorted(units, key=str) == sorted([*arms, (None, None)], key=str)  # the last is the probe
+    store, root = open_store(worker.settings, "team"), keys.version("shoes", 1)
+    assert store.json(keys.evaluation(root))["arms"].keys() == {"erm", "text_to_image"}
+    plan = read_plan(store, keys.plain(root))
+    assert plan is not None
+    assert len(rows.read_shards(store, keys.plain(root), plan)) == plan.planned == 10
+    assert len(store.keys(f"{keys.plain(root)}/data")) == plan.shards, "the files that no report names are gone"
+
+
+def test_an_evaluation_that_an_older_release_planned_is_one_unit(worker: Worker, tiny_checkpoint: Path) -> None:
+    version = evaluated(worker, tiny_checkpoint)
+    assert worker.run_next("cpu")
+    older = {name: count for name, count in made(worker, version).unit_counts.items() if name != "report"}
+    with worker.database.write() as session:
+        session.get_one(Version, version).unit_counts = {**older, "evaluate": 1}
+    while worker.run_next("cpu") or worker.run_next("gpu"):
+        pass
+    assert made(worker, version).state == "completed"
+    shown = [event.data for event in events.list_after(worker.database, version, 0) if event.kind == "unit"]
+    assert [data["stage"] for data in shown][-2:] == ["finalize", "evaluate"]
+    store, root = open_store(worker.settings, "team"), keys.version("shoes", 1)
+    assert store.exists(keys.report_file(root, "report.html"))
+    assert store.json(keys.evaluation(root))["arms"].keys() == {"erm", "text_to_image"}

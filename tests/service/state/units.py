@@ -4,7 +4,7 @@ from service.state import leases, queue, versions
 from service.state.database import Database
 from service.state.leases import Lease
 
-UNIT_COUNTS = {"learn": 1, "generate": 3, "finalize": 1, "evaluate": 2}
+UNIT_COUNTS = {"learn": 1, "generate": 3, "finalize": 1, "evaluate": 2, "report": 1}
 
 
 def state(database: Database, version: int) -> str:
