@@ -23,6 +23,11 @@ def skipped(root: str) -> str:
     return f"{root}/skipped.json"
 
 
+def learned(root: str) -> str:
+    """The record of a version's artifacts: a key of each by its name. The first that learns writes it."""
+    return f"{root}/learned.json"
+
+
 def early_verdict(root: str) -> str:
     """Thresholds of the early verdict, by the version's first images."""
     return f"{root}/early_verdict.json"

@@ -10,7 +10,7 @@ from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.checkpoints import no_inpainting, segmenter_parts
 from pipelines.backbones.image_prompts import IpAdapter, UnClip
 from pipelines.backbones.loading import open_checkpoint, taken_apart
-from pipelines.backbones.locate import DIFFUSERS, locate
+from pipelines.backbones.locate import CLIP, DIFFUSERS, locate
 from pipelines.backbones.revision import revision_of
 from pipelines.backbones.single_file import SingleFile
 from pipelines.backbones.whole import WholePipeline
@@ -88,6 +88,11 @@ class Models:
             return self.revision
         parts = segmenter_parts(self.spec.segmenter)
         return "+".join(revision_of(locate("models.segmenter", value, kind, weights=True)) for value, kind in parts)
+
+    @cached_property
+    def clip_revision(self) -> str:
+        """Of the files of CLIP. Raises ModelError."""
+        return revision_of(locate("models.clip", resolve(self.spec.clip, "clip"), CLIP, weights=True))
 
     @cached_property
     def resolution(self) -> int:
