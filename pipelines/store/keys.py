@@ -98,6 +98,11 @@ def run(root: str, arm: str, seed: int) -> str:
     return f"{root}/evaluation/{arm}-{seed}.json"
 
 
+def retrieved(root: str) -> str:
+    """The images of the pool that an arm has taken, with their classes."""
+    return f"{root}/evaluation/retrieved.json"
+
+
 def concept(kind: str, digest: str, file: str) -> str:
     """A file of an artifact, at the hash of all facts that determine it; shared by every version that needs it."""
     return f"concepts/{kind}/{digest}/{file}"

@@ -108,12 +108,21 @@ class Models:
         return Clip(resolve(self.spec.clip, "clip"), self.machine.device)
 
     @property
+    def adapter(self) -> AdapterFiles:
+        """The files of the IP-Adapter. Raises ModelError."""
+        if self.spec.adapter == BUILTIN:
+            return AdapterFiles(BUILTIN, Path(resolve(BUILTIN, "adapter")) / ADAPTER, Path(resolve(BUILTIN, "clip")))
+        return adapter_files(self.spec.adapter)
+
+    @property
+    def image_encoder_revision(self) -> str:
+        """Of what embeds image prompts: the encoder of an unCLIP checkpoint, else of the adapter. Raises ModelError."""
+        return digest([self.revision, revision_of(self.adapter.encoder)])
+
+    @property
     def image_conditioning(self) -> IpAdapter | UnClip:
         """The backbone's image conditioning: an unCLIP checkpoint's own, else the adapter. Raises ModelError."""
-        if self.spec.adapter == BUILTIN:
-            folder, encoder = Path(resolve(BUILTIN, "adapter")), Path(resolve(BUILTIN, "clip"))
-            return self.backbone.load_ip_adapter(AdapterFiles(BUILTIN, folder / ADAPTER, encoder))
-        return self.backbone.load_ip_adapter(adapter_files(self.spec.adapter))
+        return self.backbone.load_ip_adapter(self.adapter)
 
     def forget_loras(self) -> None:
         """Take those of an earlier version out of the backbone: they would pile up."""
