@@ -56,8 +56,8 @@ def text_to_image(data: EvaluationData) -> Examples:
 
 
 def retrieved(data: EvaluationData) -> Examples:
-    """Real images of an unlabelled pool, as many as the version has of each class, by CLIP (arXiv 2406.05184). What is chosen
-    first is stored: seeds may be trained on several machines."""
+    """Real images of an unlabelled pool, as many as the version has of each class, by CLIP (arXiv 2406.05184). What is first
+    chosen is stored: seeds may be trained on several machines."""
     resources, key = data.resources, keys.retrieved(data.resources.root)
     if not resources.store.exists(key):
         resources.store.put_first(key, canonical([[item.id, label] for item, label in nearest(data)]))

@@ -25,15 +25,16 @@ from pipelines.spec.helpers import SEGMENTATION_MODELS, SEGMENTERS
 from pipelines.spec.models import CROSS_ATTENTION
 from pipelines.store.object_store import Store
 from pipelines.store.version_artifacts import Facts, VersionArtifacts
-from pipelines.vision.image_features import FACTS, PART, Compute, image_features, stored_features
+from pipelines.vision.image_features import FACTS, PART, Compute, image_features
 from pipelines.vision.models import Models
+from pipelines.vision.object_masks import ObjectMasks
 
 BATCH = 16  # images segmented at a time
 MANY = 100  # images that are read in a second or more
 
 
 class SourceView:
-    """Masks are those of overviews. They are artifacts, and kept in memory, packed to eight pixels a byte."""
+    """Masks are those of overviews."""
 
     def __init__(
         self,
@@ -47,8 +48,7 @@ class SourceView:
         computed stays in memory."""
         self.source, self.models, self.framing, self.stage = source, models, framing, stage
         self.artifacts = artifacts or VersionArtifacts(Store(MemoryStore()))
-        self.masks: dict[tuple[str, str], NDArray[Any]] = {}  # by (SHA-256, word); none of its pixels: not detected
-        self.words: set[str] = set()  # of which the masks that the version's record names are read
+        self.masks = ObjectMasks(self.artifacts)
 
     @property
     def resolution(self) -> int:
@@ -172,18 +172,9 @@ class SourceView:
 
     def segment_objects(self, items: Sequence[Item], word: str | None) -> None:
         """Have the masks of a word, if any, at hand for `object_masks`. New ones are an artifact together."""
-        if word is None:
-            return
-        group = f"masks/{word}"
-        if word not in self.words:
-            self.words.add(word)
-            for artifact in self.artifacts.recorded_of(group):
-                self.keep(word, *stored_features(artifact))
-        new = list({item.sha256: item for item in items if (item.sha256, word) not in self.masks}.values())
-        if new:
-            number = sum(name.rpartition("/")[0] == group for name in {*self.artifacts.used, *self.artifacts.recorded})
+        if word is not None and (new := self.masks.missing(items, word)):
             rows = self.features(
-                f"{group}/{number}",
+                self.masks.next_name(word),
                 "masks",
                 lambda: {"segmenter": self.models.segmenter_revision, "word": word},
                 new,
@@ -191,10 +182,7 @@ class SourceView:
                 f"segment: {word}",
                 BATCH,
             )
-            self.keep(word, [item.sha256 for item in new], rows)
-
-    def keep(self, word: str, images: Sequence[str], rows: NDArray[Any]) -> None:
-        self.masks |= {(sha256, word): row for sha256, row in zip(images, rows, strict=True)}
+            self.masks.keep(word, [item.sha256 for item in new], rows)
 
     def packed_masks(self, word: str, items: Sequence[Item]) -> NDArray[Any]:
         """Masks of `word`, the part that lies in the image, eight pixels a byte: uint8 (n, bytes)."""
@@ -211,12 +199,10 @@ class SourceView:
 
     def object_masks(self, items: Sequence[Item], word: str | None) -> list[Mask | None]:
         """Masks of `word` in overviews, each segmented once; without a word, masks of all of them."""
-        shape = self.resolution, self.resolution
         if word is None:
-            return [np.ones(shape, dtype=np.bool_) for _ in items]
+            return [np.ones((self.resolution, self.resolution), dtype=np.bool_) for _ in items]
         self.segment_objects(items, word)
-        packed = [self.masks[item.sha256, word].astype(np.uint8) for item in items]
-        return [np.unpackbits(bits).astype(np.bool_).reshape(shape) if bits.any() else None for bits in packed]
+        return [self.masks.unpacked(item, word, self.resolution) for item in items]
 
     def check_detected(self, label: str, word: str) -> None:
         """Look for a word in the images of a class, a few at a time, until it is detected. Raises SourceError where it is in
