@@ -23,6 +23,7 @@ from pipelines.spec.helpers import warnings
 from pipelines.store import keys
 from pipelines.store.canonical import canonical, digest
 from pipelines.store.object_store import Store
+from pipelines.store.version_artifacts import VersionArtifacts
 from pipelines.version.diff import compare
 from pipelines.version.finalize import finalize
 from pipelines.version.plan import Plan, make_plan, read_plan
@@ -47,6 +48,11 @@ class Job:
         """`previous` is the version that this one refreshes; `models` those that are loaded, of the same `spec.models`."""
         self.spec, self.store, self.previous = spec, store, previous
         self.resources = Resources(spec, store, progress, number, models)
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin with the artifacts that the version's record names, and nothing in memory but models."""
+        self.resources.artifacts = VersionArtifacts(self.store, keys.learned(self.resources.root))
         self.resources.models.forget_loras()
 
     @cached_property
@@ -67,13 +73,17 @@ class Job:
         source can still be corrected until a report is stored.
         """
         source, root = self.resources.source, self.resources.root
+        alone = self.resources.fence is None
+        fixed = alone and bool(self.store.keys(keys.reports(root)))
+        if alone and not fixed:
+            self.store.delete(keys.learned(root))  # of a checkpoint that may have been replaced since
         stored = read_plan(self.store, root)
         # Compared as specs, not by digest: an older one lacks fields that have their default now.
         same_source = stored is not None and stored.source == source.fingerprint
         if stored is not None and same_source and parse(self.store.json(keys.spec(root))) == self.spec:
             return stored
         document, listing = canonical(self.spec.model_dump(mode="json")), source_listing(source)
-        if self.resources.fence is not None:
+        if not alone:
             if stored is not None or self.store.put_first(keys.source(root), listing) != listing:
                 raise SourceError("source: it has changed since this version was planned; ask for a new version")
             self.store.put_first(keys.spec(root), document)
@@ -81,7 +91,6 @@ class Job:
             self.store.put_first(keys.plan(root), canonical(plan.as_json()))
             return plan
         plan = self.new_plan()
-        fixed = bool(self.store.keys(keys.reports(root)))
         write = self.store.create if fixed else self.store.put
         write(keys.spec(root), document)
         write(keys.source(root), listing)
@@ -124,14 +133,29 @@ class Job:
         requirements.check(self.spec, self.resources.source)
 
     def learn(self) -> None:
-        """Train judges, tokens and LoRAs, or take them from the store; store which source images cannot be used."""
+        """Compute what is taken from the source - judges, ranking, masks, tokens, LoRAs, thresholds - or take it from the
+        store. Store the record of it, and which source images cannot be used.
+
+        Of several that learn, on whatever cards, the first record wins: the others go on with what it names.
+        """
         self.method.concepts.check()  # this and the next raise before anything is trained
         self.method.concepts.check_detected()
         self.method.learn()
-        self.panel.learn()
-        # The first writer wins, as with artifacts: on another machine another image may have no object in it.
+        self.panel.learn([label for label, count in self.plan.per_class.items() if count])
+        if not self.resources.artifacts.publish():
+            self.begin_again()
+            self.learn()
         skipped = canonical([asdict(problem) for problem in self.method.skipped])
         self.store.put_first(keys.skipped(self.resources.root), skipped)
+
+    def begin_again(self) -> None:
+        """Forget what was computed, but for models."""
+        old = self.resources
+        self.resources = Resources(self.spec, self.store, old.progress, old.number, old.models)
+        self.resources.fence = old.fence
+        for name in ("method", "engine", "panel", "evaluator"):
+            vars(self).pop(name, None)
+        self.begin()
 
     def generate(self, shards: Sequence[int]) -> list[dict[str, Any]]:
         """Generate shards, or carry them over; return their reports."""

@@ -94,9 +94,8 @@ class Worker:
                 return {"planned": plan.planned, "shards": plan.written_shards, "carried": plan.carried_samples}, unit_counts
             case "learn":
                 job.learn()
-                concepts = job.method.concepts
-                tokens = sorted(token.name for token in concepts.tokens.learned.values())
-                return {"tokens": tokens, "artifacts": concepts.artifacts}, None
+                tokens = sorted(token.name for token in job.method.concepts.tokens.learned.values())
+                return {"tokens": tokens, "artifacts": job.resources.artifacts.keys}, None
             case "generate":
                 reports = job.generate(job.plan.unit(lease.number))
                 return reports[0] if len(reports) == 1 else totals(reports, []), None

@@ -10,6 +10,8 @@ from pipelines.evaluation.plain import plain_samples
 from pipelines.records import Examples, Item
 from pipelines.spec.arms import Addition
 from pipelines.spec.base import quantity
+from pipelines.store import keys
+from pipelines.store.canonical import canonical
 
 
 def version(data: EvaluationData) -> Examples:
@@ -27,7 +29,19 @@ def text_to_image(data: EvaluationData) -> Examples:
 
 
 def retrieved(data: EvaluationData) -> Examples:
-    """Real images of an unlabelled pool, as many as the version has of each class, by CLIP (arXiv 2406.05184).
+    """Real images of an unlabelled pool, as many as the version has of each class, by CLIP (arXiv 2406.05184). What is first
+    chosen is stored: seeds may be trained on several machines."""
+    resources, key = data.resources, keys.retrieved(data.resources.root)
+    if not resources.store.exists(key):
+        resources.store.put_first(key, canonical([[item.id, label] for item, label in nearest(data)]))
+    pool = {item.id: item for item in resources.source.splits["pool"]}
+    chosen = [(pool[image], label) for image, label in resources.store.json(key)]
+    pixels = resources.view.pixels([item for item, _ in chosen], resources.view.side)
+    return Examples(pixels, [label for _, label in chosen], [None] * len(chosen))
+
+
+def nearest(data: EvaluationData) -> list[tuple[Item, str]]:
+    """Images of the pool with the class that each is taken for.
 
     An image is a candidate for the class whose real images it is nearest to, and the nearest are taken. Its own label is
     never read.
@@ -38,11 +52,10 @@ def retrieved(data: EvaluationData) -> Examples:
     cosines = clip.embed_images(view.images(pool)) @ prototypes.T
     chosen: list[tuple[Item, str]] = []
     for number, label in enumerate(classes):
-        nearest = [row for row in range(len(pool)) if int(cosines[row].argmax()) == number]
-        nearest.sort(key=lambda row: (-float(cosines[row, number]), row))
-        chosen += [(pool[row], label) for row in nearest[: data.sizes[label]]]
-    pixels = view.pixels([item for item, _ in chosen], view.side)
-    return Examples(pixels, [label for _, label in chosen], [None] * len(chosen))
+        own = [row for row in range(len(pool)) if int(cosines[row].argmax()) == number]
+        own.sort(key=lambda row: (-float(cosines[row, number]), row))
+        chosen += [(pool[row], label) for row in own[: data.sizes[label]]]
+    return chosen
 
 
 def real_balanced(data: EvaluationData) -> Examples:

@@ -1,6 +1,6 @@
 """The filters: one file each, and the one table. A filter keeps, or drops with a reason; either way it gives its scores."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -20,10 +20,10 @@ class Filter(Protocol):
 
 @runtime_checkable
 class LearningFilter(Protocol):
-    """A filter with a trained model."""
+    """A filter that takes something from the real images: a trained model, thresholds, embeddings."""
 
-    def learn(self) -> None:
-        """Train it, or take it from the store."""
+    def learn(self, labels: Collection[str]) -> None:
+        """Compute it, or take it from the store, to judge images of these classes."""
 
 
 class Comparison(Protocol):
@@ -58,11 +58,12 @@ class Panel:
     def __init__(self, resources: Resources) -> None:
         self.filters: dict[str, Filter] = {spec.type: FILTERS[spec.type](resources, spec) for spec in resources.spec.filters}
 
-    def learn(self) -> None:
-        """Train what the filters need, before the first shard: several workers would train it side by side."""
+    def learn(self, labels: Collection[str]) -> None:
+        """Compute what the filters need to judge images of these classes, before the first shard: several workers would
+        compute it side by side, and each otherwise."""
         for filter_ in self.filters.values():
             if isinstance(filter_, LearningFilter):
-                filter_.learn()
+                filter_.learn(labels)
 
     def judge(self, candidates: Sequence[Candidate]) -> list[Sample]:
         """The verdicts on each candidate alone."""

@@ -4,7 +4,7 @@ A classifier that reads the background may call a boot on brick a sneaker, howev
 gradients from the original to the generated image measure how far the change inside the region moved the class's logit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pipelines.learning.resources import Resources
 from pipelines.records import Candidate, Verdict
@@ -16,7 +16,7 @@ class Attribution:
     def __init__(self, resources: Resources, spec: AttributionFilter) -> None:
         self.resources, self.spec = resources, spec
 
-    def learn(self) -> None:
+    def learn(self, labels: Collection[str]) -> None:
         """Train the judge."""
         self.resources.judge  # noqa: B018  (trained on first use)
 

@@ -1,13 +1,56 @@
-"""Calibration: thresholds that a given share of the real validation images passes."""
+"""Calibration: what a filter takes from real images, as thresholds that a given share of the validation images passes.
 
-from collections.abc import Sequence
+It is computed in `learn`, and stored: on another card a score at the edge lies on the other side of its own threshold.
+"""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil, nextafter
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from pipelines.learning.resources import Resources
 from pipelines.records import Candidate, Request
 from pipelines.source.requirements import check_calibration
+from pipelines.spec import FilterSpec
+from pipelines.store.canonical import canonical
 
 SLACK = 1e-6  # difference of a network's outputs from batch to batch
+VALUES, FACTS = "values.npy", "facts.json"
+
+
+def calibrated(
+    resources: Resources,
+    spec: FilterSpec,
+    name: str,
+    splits: Sequence[str],
+    facts: Callable[[], Mapping[str, object]],
+    compute: Callable[[], ArrayLike],
+) -> NDArray[Any]:
+    """What a filter takes by this name from the images of these splits: what the version's artifacts hold, or else computed.
+    `facts` are those that it depends on beside source and filter."""
+
+    def known() -> dict[str, object]:
+        return {
+            **facts(),
+            "filter": spec.model_dump(),
+            "value": name,
+            "source": resources.source.fingerprint,
+            "side": resources.view.resolution,
+            "framing": resources.view.framing,
+            "images": sorted(item.sha256 for split in splits for item in resources.source.splits[split]),
+        }
+
+    def make(_: object) -> dict[str, bytes]:
+        buffer = io.BytesIO()
+        np.save(buffer, np.asarray(compute()), allow_pickle=False)
+        return {VALUES: buffer.getvalue(), FACTS: canonical(known())}
+
+    artifact = resources.artifacts.get_or_make(f"{spec.type}/{name}", "calibration", known, FACTS, make)
+    values: NDArray[Any] = np.load(io.BytesIO(artifact.get(VALUES)), allow_pickle=False)
+    return values
 
 
 def validation_candidates(resources: Resources, filter_type: str) -> list[Candidate]:

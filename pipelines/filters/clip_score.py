@@ -5,13 +5,16 @@ be kept alone, too (Geng et al. 2024, arXiv 2406.05184): what scores at least as
 at the shard's first attempt. Shards are judged apart, so the threshold is the shard's own estimate of the class's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from math import ceil
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from pipelines.filters.calibration import SLACK, lower_threshold, validation_candidates
+from pipelines.filters.calibration import SLACK, calibrated, lower_threshold, validation_candidates
 from pipelines.learning.resources import Resources
 from pipelines.records import Candidate, Sample, Verdict
 from pipelines.spec import ClipScoreFilter
@@ -25,14 +28,27 @@ class ClipScore:
     def comparison(self) -> "Best":
         return Best(self.spec.top)
 
+    def learn(self, labels: Collection[str]) -> None:
+        """Embed the classes, calibrate the threshold."""
+        if self.spec.classes == "images":
+            self.classes  # noqa: B018  (computed on first use)
+        self.min_share  # noqa: B018
+
     @cached_property
     def min_share(self) -> float:
         """The probability of the label that a candidate must exceed."""
-        if self.spec.calibrate is not None:
-            return (
-                lower_threshold(self.own(validation_candidates(self.resources, self.spec.type)), self.spec.calibrate) - SLACK
-            )
-        return 1 / len(self.resources.source.classes) if self.spec.min_share is None else self.spec.min_share
+        if self.spec.calibrate is None:
+            return 1 / len(self.resources.source.classes) if self.spec.min_share is None else self.spec.min_share
+        share, splits = self.spec.calibrate, ["validation", *(["train"] if self.spec.classes == "images" else [])]
+
+        def compute() -> float:
+            return lower_threshold(self.own(validation_candidates(self.resources, self.spec.type)), share) - SLACK
+
+        return float(calibrated(self.resources, self.spec, "min_share", splits, self.facts, compute))
+
+    def facts(self) -> dict[str, object]:
+        """What the scores depend on."""
+        return {"clip": self.resources.models.clip_revision, "names": self.resources.spec.method.names}
 
     @property
     def clip(self) -> Clip:
@@ -45,7 +61,11 @@ class ClipScore:
         if self.spec.classes == "names":
             names = self.resources.spec.method.names
             return self.clip.embed_words([names.get(label, label) for label in source.classes])
-        return self.clip.prototypes([view.images(source.of(label)) for label in source.classes])
+
+        def compute() -> NDArray[np.float32]:
+            return self.clip.prototypes([view.images(source.of(label)) for label in source.classes]).numpy()
+
+        return torch.from_numpy(calibrated(self.resources, self.spec, "prototypes", ["train"], self.facts, compute))
 
     def judge(self, candidates: Sequence[Candidate]) -> list[Verdict]:
         return [

@@ -3,17 +3,18 @@
 Source and target have thresholds of their own; the paper's figure and code each use one index for both.
 """
 
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Collection, Sequence
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.filters.calibration import SLACK, lower_threshold, validation_candidates
+from pipelines.filters.calibration import SLACK, calibrated, lower_threshold, validation_candidates
+from pipelines.learning.judges import View
 from pipelines.learning.resources import Resources
 from pipelines.records import Candidate, Verdict
 from pipelines.regions import isolate
-from pipelines.spec import LabelAgreementFilter
+from pipelines.spec import LabelAgreementFilter, SpuriousRemoval
 from pipelines.vision.classifier import probabilities
 
 TYPICAL = 300  # images a class over which the default threshold is averaged
@@ -23,28 +24,48 @@ class LabelAgreement:
     def __init__(self, resources: Resources, spec: LabelAgreementFilter) -> None:
         self.resources, self.spec = resources, spec
 
-    def learn(self) -> None:
-        """Train the judge."""
+    def learn(self, labels: Collection[str]) -> None:
+        """Train the judge, and have it rank or judge the real images that thresholds come from."""
         (self.resources.judge if self.spec.view == "image" else self.resources.object_judge)  # noqa: B018  (trained on use)
+        self.min_target  # noqa: B018
+        if isinstance(self.resources.spec.method, SpuriousRemoval):  # no other paints over a class
+            self.max_origin  # noqa: B018
 
     @cached_property
     def max_origin(self) -> dict[str, float]:
         """The largest allowed probability of each painted-over class."""
+        classes = self.resources.source.classes
         if self.spec.max_origin is not None:
-            return dict.fromkeys(self.resources.source.classes, self.spec.max_origin)
-        return {c: float(np.mean([p for _, p in ranked[:TYPICAL]])) for c, ranked in self.resources.ranking.items()}
+            return dict.fromkeys(classes, self.spec.max_origin)
+
+        def compute() -> list[float]:
+            return [float(np.mean([p for _, p in self.resources.ranking[label][:TYPICAL]])) for label in classes]
+
+        means = calibrated(self.resources, self.spec, "max_origin", [], lambda: self.facts("image"), compute)
+        return dict(zip(classes, means.tolist(), strict=True))
 
     @cached_property
     def min_target(self) -> float:
         """The least probability of the class that was painted; 0 where it is not tested."""
         if self.spec.calibrate is None:
             return self.spec.min_target or 0.0
-        real = validation_candidates(self.resources, self.spec.type)
-        own = [
-            0.0 if share is None else float(share[self.resources.source.classes.index(candidate.request.label)])
-            for candidate, share in zip(real, self.probabilities(real), strict=True)
-        ]
-        return lower_threshold(own, self.spec.calibrate) - SLACK
+        share = self.spec.calibrate
+
+        def compute() -> float:
+            real = validation_candidates(self.resources, self.spec.type)
+            own = [
+                0.0 if row is None else float(row[self.resources.source.classes.index(candidate.request.label)])
+                for candidate, row in zip(real, self.probabilities(real), strict=True)
+            ]
+            return lower_threshold(own, share) - SLACK
+
+        facts = partial(self.facts, self.spec.view)
+        return float(calibrated(self.resources, self.spec, "min_target", ["validation"], facts, compute))
+
+    def facts(self, view: View) -> dict[str, object]:
+        """What the probabilities depend on: the judge, whose images are known of it."""
+        judge = self.resources.judge_artifact(view)
+        return {"judge": judge.digest, "concepts": [judge.key(judge.last)]}
 
     def probabilities(self, candidates: Sequence[Candidate]) -> list[NDArray[np.float64] | None]:
         """The judge's probabilities (classes,) of each image, or of the object in it; None where no object is detected."""

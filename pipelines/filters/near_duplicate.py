@@ -4,7 +4,7 @@ A repainted region is compared with the same region of its source. An image that
 training image of its class, any of which may have been memorised. Of other candidates, those of its own shard alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,10 +13,16 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from pipelines.filters.calibration import exclusive_lower_threshold, share_of_each, upper_threshold, validation_candidates
+from pipelines.filters.calibration import (
+    calibrated,
+    exclusive_lower_threshold,
+    share_of_each,
+    upper_threshold,
+    validation_candidates,
+)
 from pipelines.learning.resources import Resources
 from pipelines.progress import step
-from pipelines.records import Candidate, Image, Sample, Verdict
+from pipelines.records import Candidate, Image, Item, Sample, Verdict
 from pipelines.regions import crop
 from pipelines.spec import NearDuplicateFilter
 
@@ -50,20 +56,40 @@ class NearDuplicate:
         self.resources, self.spec = resources, spec
         self.galleries: dict[str, Fingerprints] = {}  # of each class's training images
 
+    def learn(self, labels: Collection[str]) -> None:
+        """Calibrate the limits; take the fingerprints of these classes' real images, where candidates are compared with
+        all of them."""
+        self.limits  # noqa: B018  (computed on first use)
+        if not self.resources.spec.method.repaints_a_part:
+            for label in labels:
+                self.real(label)
+
     @cached_property
     def limits(self) -> tuple[float, float]:
         """Largest Hamming distance, in bits, and least cosine similarity of a duplicate."""
-        similarity = float("inf") if self.spec.similarity is None else self.spec.similarity
         if self.spec.calibrate is None:
-            return self.spec.distance, similarity
+            return self.spec.distance, float("inf") if self.spec.similarity is None else self.spec.similarity
+        share = share_of_each(self.spec.calibrate, 1 if self.spec.similarity is None else 2)
+        splits = ["train", "validation"]
+        values = calibrated(
+            self.resources, self.spec, "limits", splits, self.facts, lambda: self.limits_of_real_images(share)
+        )
+        distance, similarity = values.tolist()
+        return distance, similarity
+
+    def limits_of_real_images(self, share: float) -> list[float]:
+        """The limits, each of which a share of the validation images passes."""
         real = validation_candidates(self.resources, self.spec.type)
         prints = self.fingerprints([candidate.image for candidate in real])
         near = [prints[[n]].nearest(self.real(candidate.request.label)) for n, candidate in enumerate(real)]
-        share = share_of_each(self.spec.calibrate, 1 if self.spec.similarity is None else 2)
-        distance = exclusive_lower_threshold([bits for bits, _ in near], share)
+        similarity = float("inf")
         if self.spec.similarity is not None:
             similarity = float(np.nextafter(upper_threshold([cosine for _, cosine in near], share), np.inf))
-        return distance, similarity
+        return [exclusive_lower_threshold([bits for bits, _ in near], share), similarity]
+
+    def facts(self) -> dict[str, object]:
+        """What embeddings depend on, where they are compared."""
+        return {"clip": None if self.spec.similarity is None else self.resources.models.clip_revision}
 
     def fingerprints(self, images: Sequence[Image]) -> Fingerprints:
         bits = []
@@ -76,8 +102,16 @@ class NearDuplicate:
         return Fingerprints(np.array(bits, np.bool_).reshape(-1, 64), embeddings)
 
     def real(self, label: str) -> Fingerprints:
+        """Of the training images of a class, which are stored."""
         if label not in self.galleries:
-            self.galleries[label] = self.fingerprints(self.resources.view.images(self.resources.source.of(label)))
+            view, items = self.resources.view, self.resources.source.of(label)
+
+            def compute(batch: Sequence[Item]) -> NDArray[np.float32]:
+                prints = self.fingerprints(view.images(batch))
+                return np.concatenate([prints.bits.astype(np.float32), prints.embeddings], axis=1)
+
+            rows = view.features(f"gallery/{label}", "gallery", self.facts, items, compute)
+            self.galleries[label] = Fingerprints(rows[:, :64].astype(np.bool_), rows[:, 64:])
         return self.galleries[label]
 
     def judge(self, candidates: Sequence[Candidate]) -> list[Verdict]:

@@ -1,13 +1,19 @@
 """Quality: blank, blurred and saturated images, and visible seams, by plain statistics of the repainted region."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 
 import numpy as np
 import PIL.Image
 from scipy.ndimage import binary_erosion, laplace
 
-from pipelines.filters.calibration import lower_threshold, share_of_each, upper_threshold, validation_candidates
+from pipelines.filters.calibration import (
+    calibrated,
+    lower_threshold,
+    share_of_each,
+    upper_threshold,
+    validation_candidates,
+)
 from pipelines.learning.resources import Resources
 from pipelines.records import Candidate, Image, Mask, Verdict
 from pipelines.regions import crop
@@ -55,15 +61,27 @@ class Quality:
     def __init__(self, resources: Resources, spec: QualityFilter) -> None:
         self.resources, self.spec = resources, spec
 
+    def learn(self, labels: Collection[str]) -> None:
+        """Calibrate the limits."""
+        self.limits  # noqa: B018  (computed on first use)
+
     @cached_property
     def limits(self) -> tuple[float, float, float]:
         """Least contrast, least sharpness, largest share of saturated pixels."""
         if self.spec.calibrate is None:
             return self.spec.min_contrast, self.spec.min_sharpness, self.spec.max_saturated
-        measured = [statistics(candidate.image, None) for candidate in validation_candidates(self.resources, self.spec.type)]
         share = share_of_each(self.spec.calibrate, 3)
+        values = calibrated(
+            self.resources, self.spec, "limits", ["validation"], dict, lambda: self.limits_of_real_images(share)
+        )
+        contrast, sharpness, saturated = values.tolist()
+        return contrast, sharpness, saturated
+
+    def limits_of_real_images(self, share: float) -> list[float]:
+        """The limits, each of which a share of the validation images passes."""
+        measured = [statistics(candidate.image, None) for candidate in validation_candidates(self.resources, self.spec.type)]
         minima = [lower_threshold([one[name] for one in measured], share) for name in ("contrast", "sharpness")]
-        return minima[0], minima[1], upper_threshold([one["saturated"] for one in measured], share)
+        return [*minima, upper_threshold([one["saturated"] for one in measured], share)]
 
     def judge(self, candidates: Sequence[Candidate]) -> list[Verdict]:
         return [self.one(candidate) for candidate in candidates]

@@ -10,6 +10,7 @@ from pipelines.prompts import fill_template
 from pipelines.records import PlannedImage, Request
 from pipelines.spec import FromNoise, MethodSpec
 from pipelines.spec.helpers import segmenter_users
+from pipelines.vision.source_view import BATCH
 
 
 class Concepts:
@@ -31,9 +32,12 @@ class Concepts:
         words = self.tokens.words if segmenter_users(self.resources.spec) else {}
         if self.detected or not words:
             return
-        progress = self.resources.stage("look for the objects", len(words))
+        progress, view = self.resources.stage("look for the objects", len(words)), self.resources.view
+        for word in dict.fromkeys(words.values()):
+            classes = [label for label in words if words[label] == word]
+            view.segment_objects([item for label in classes for item in self.resources.source.of(label)[:BATCH]], word)
         for label, word in words.items():
-            self.resources.view.check_detected(label, word)
+            view.check_detected(label, word)
             progress(1)
         self.detected = True
 
@@ -41,11 +45,6 @@ class Concepts:
         """Train them, or take them from the store. Resumable; running it again costs nothing."""
         self.tokens.learned  # noqa: B018  (learned on first use)
         self.loras.learned  # noqa: B018
-
-    @property
-    def artifacts(self) -> list[str]:
-        """The keys of all that is learned, one of each artifact."""
-        return sorted({*(token.key for token in self.tokens.learned.values()), *self.loras.learned.values()})
 
     def seed(self, planned: PlannedImage, attempt: int) -> int:
         """The seed of one image's noise and random choices."""

@@ -3,10 +3,13 @@
 No group label plays a part in their training.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from safetensors.torch import load, save
 
 from pipelines import parallel, spec
@@ -15,8 +18,9 @@ from pipelines.parallel import Call
 from pipelines.progress import Progress, Stage
 from pipelines.records import Examples, Image, Item
 from pipelines.regions import isolate
-from pipelines.store.artifacts import Artifact, Artifacts
+from pipelines.store.artifacts import Artifact
 from pipelines.store.canonical import canonical
+from pipelines.store.version_artifacts import Facts, VersionArtifacts
 from pipelines.tensors import choose_device
 from pipelines.training.batches import Feed
 from pipelines.training.fit import fit
@@ -37,7 +41,9 @@ class JudgeTraining:
     precision: spec.Precision
     seed: int
 
-    def train(self, words: Mapping[View, str | None], artifacts: Artifacts, progress: Progress) -> dict[View, Classifier]:
+    def train(
+        self, words: Mapping[View, str | None], artifacts: VersionArtifacts, progress: Progress
+    ) -> dict[View, Classifier]:
         """A judge for each view, trained side by side or taken from the store.
 
         That of "image" sees whole images, and has no word. That of "object" sees what its word names alone, isolated by the
@@ -48,12 +54,23 @@ class JudgeTraining:
         results = parallel.run([call for *_, call in pending], choose_device(self.device).type, progress)
         images = sorted(item.sha256 for item in self.view.source.splits["train"])
         for (artifact, facts, _), files in zip(pending, results, strict=True):
-            artifact.publish({**files, FACTS: canonical({**facts, "images": images})})
+            artifact.publish({**files, FACTS: canonical({**facts(), "images": images})})
         return {view: self.load(artifact) for view, (artifact, *_) in prepared.items()}
 
-    def prepare(self, view: View, word: str | None, artifacts: Artifacts) -> tuple[Artifact, dict[str, Any], Call]:
+    def prepare(self, view: View, word: str | None, artifacts: VersionArtifacts) -> tuple[Artifact, Facts, Call]:
         """The artifact of a judge, the facts that determine it, and the call that trains it."""
-        facts = {
+        facts = partial(self.facts, view, word)
+
+        def arguments() -> tuple[spec.Classifier, tuple[str, ...], Examples, int, str, spec.Precision]:
+            examples = self.view.examples("train") if word is None else isolated_examples(self.view, word)
+            seed = derive(self.seed, "judge", view) % 2**31
+            return self.classifier, self.view.source.classes, examples, seed, self.device, self.precision
+
+        call = Call(train_judge, arguments, f"learn: judge of the {view}", self.classifier.steps)
+        return artifacts.find(f"judge/{view}", "classifier", facts, FILE), facts, call
+
+    def facts(self, view: View, word: str | None) -> dict[str, object]:
+        return {
             "source": self.view.source.fingerprint,
             "view": view,
             "segmenter": None if word is None else self.view.models.segmenter_revision,
@@ -64,14 +81,6 @@ class JudgeTraining:
             "spec": self.classifier.model_dump(),
             "seed": self.seed,
         }
-
-        def arguments() -> tuple[spec.Classifier, tuple[str, ...], Examples, int, str, spec.Precision]:
-            examples = self.view.examples("train") if word is None else isolated_examples(self.view, word)
-            seed = derive(self.seed, "judge", view) % 2**31
-            return self.classifier, self.view.source.classes, examples, seed, self.device, self.precision
-
-        call = Call(train_judge, arguments, f"learn: judge of the {view}", self.classifier.steps)
-        return artifacts.find("classifier", facts, FILE), facts, call
 
     def load(self, artifact: Artifact) -> Classifier:
         """A trained judge from the store."""
@@ -123,11 +132,21 @@ def isolated_examples(view: SourceView, word: str) -> Examples:
     return Examples(pixels, [item.label for item in detected], [item.group for item in detected])
 
 
-def rank(view: SourceView, judge: Classifier) -> dict[str, list[tuple[Item, float]]]:
-    """Training images of each class with the judge's probability of their own class, most typical first."""
-    ranking = {}
-    for number, label in enumerate(view.source.classes):
-        items = view.source.of(label)
-        own = probabilities(judge.scores(view.images(items)))[:, number]
-        ranking[label] = sorted(zip(items, own.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0].id))
+def rank(view: SourceView, artifact: Artifact, judge: Callable[[], Classifier]) -> dict[str, list[tuple[Item, float]]]:
+    """Training images of each class with the judge's probability of their own class, most typical first. `artifact` is the
+    judge's; it is loaded by `judge` where its probabilities are not in the store."""
+    items = [item for label in view.source.classes for item in view.source.of(label)]
+
+    def own(batch: Sequence[Item]) -> NDArray[np.float64]:
+        columns = [view.source.classes.index(item.label) for item in batch]
+        every: NDArray[np.float64] = probabilities(judge().scores(view.images(batch)))
+        return every[np.arange(len(batch)), columns]
+
+    shares = view.features(
+        "ranking", "ranking", lambda: {"judge": artifact.digest, "concepts": [artifact.key(FILE)]}, items, own
+    )
+    by_item = dict(zip(items, shares.tolist(), strict=True))
+    ranking: dict[str, list[tuple[Item, float]]] = {label: [] for label in view.source.classes}
+    for item in sorted(items, key=lambda item: (-by_item[item], item.id)):
+        ranking[item.label].append((item, by_item[item]))
     return ranking

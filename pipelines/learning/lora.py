@@ -137,7 +137,7 @@ class Loras:
             record = {**facts, "losses": losses, "images_seen": spec.steps * spec.batch}
             return {WEIGHTS: save(weights), CURVE: (json.dumps(record, sort_keys=True) + "\n").encode()}
 
-        artifact = resources.artifacts.get_or_make("lora", facts, CURVE, train)
+        artifact = resources.artifacts.get_or_make(f"lora/{name}", "lora", lambda: facts, CURVE, train)
         key = artifact.key(WEIGHTS)
         for target in resources.backbones:
             target.loras.add(key, load(artifact.get(WEIGHTS)))

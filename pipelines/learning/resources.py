@@ -12,8 +12,9 @@ from pipelines.source.open import open_source
 from pipelines.source.source import Source
 from pipelines.spec import LabelAgreementFilter, VersionSpec
 from pipelines.store import keys
-from pipelines.store.artifacts import Artifacts
+from pipelines.store.artifacts import Artifact
 from pipelines.store.object_store import Store
+from pipelines.store.version_artifacts import VersionArtifacts
 from pipelines.vision.classifier import Classifier
 from pipelines.vision.models import Models
 from pipelines.vision.source_view import SourceView
@@ -29,7 +30,7 @@ class Resources:
         self.fence: int | None = None  # of the lease that the work at hand is done by; None: by none, in one process
         self.spec, self.store, self.progress, self.number = spec, store, progress, number
         self.root = keys.version(spec.name, number)
-        self.artifacts = Artifacts(store)
+        self.artifacts = VersionArtifacts(store)
         self.models = models or Models(spec.models)
         self.reused_tokens: dict[str, str] = {}  # digests by class, of tokens that a refresh takes over as they are
 
@@ -54,7 +55,8 @@ class Resources:
 
     @cached_property
     def view(self) -> SourceView:
-        return SourceView(self.source, self.models, self.spec.effective_framing, self.stage, self.spec.classifier)
+        framing, classifier = self.spec.effective_framing, self.spec.classifier
+        return SourceView(self.source, self.models, framing, self.stage, classifier, self.artifacts)
 
     def stage(self, name: str, total: int) -> Stage:
         """Begin a stage of whatever is the progress by then: a worker has another for each unit."""
@@ -70,6 +72,11 @@ class Resources:
     def judge_training(self) -> JudgeTraining:
         machine = self.models.machine
         return JudgeTraining(self.view, self.spec.classifier, machine.device, machine.precision, self.spec.seed)
+
+    def judge_artifact(self, view: View) -> Artifact:
+        """What a judge is stored as, whether or not it is trained."""
+        word = self.superclass if view == "object" else None
+        return self.judge_training.prepare(view, word, self.artifacts)[0]
 
     @cached_property
     def judge(self) -> Classifier:
@@ -90,7 +97,7 @@ class Resources:
     @cached_property
     def ranking(self) -> dict[str, list[tuple[Item, float]]]:
         """Training images of each class with the judge's probability of their own class, most typical first."""
-        return rank(self.view, self.judge)
+        return rank(self.view, self.judge_artifact("image"), lambda: self.judge)
 
     @property
     def loaded(self) -> list[str]:

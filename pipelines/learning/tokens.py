@@ -86,20 +86,19 @@ class Tokens:
             return {}
         self.check()
         resources, backbone = self.resources, self.resources.models.backbone
-        artifacts: dict[str, Artifact] = {}
+        stored = {label: self.stored(label) for label in self.words}
+        artifacts = {label: artifact for label, artifact in stored.items() if artifact is not None}
+        new = [label for label in self.words if label not in artifacts]
+        self.segment(new, self.spec)
         pending: dict[str, Call] = {}
-        for label in self.words:
-            reused = self.reused(label)
-            if reused is not None:
-                artifacts[label] = reused
-                continue
+        for label in new:
             artifacts[label], call = self.prepare(label, self.spec)
             if not artifacts[label].complete:
                 pending[label] = call
         results = parallel.run(pending.values(), backbone.device.type, resources.progress)
         for label, files in zip(pending, results, strict=True):
             artifacts[label].publish(files)
-        tokens = {label: load_token(artifact) for label, artifact in artifacts.items()}
+        tokens = {label: load_token(artifacts[label]) for label in self.words}
         for token in tokens.values():
             for target in resources.backbones:
                 target.set_token(token.name, token.vectors)
@@ -122,7 +121,7 @@ class Tokens:
             "label": label,
             "seed": resources.spec.seed,
         }
-        artifact = resources.artifacts.find("token", facts, CURVE)
+        artifact = resources.artifacts.find(f"token/{label}", "token", lambda: facts, CURVE)
         seed = derive(resources.spec.seed, "token", label) % 2**31
 
         def arguments() -> tuple[TokenTraining, Models]:
@@ -134,27 +133,41 @@ class Tokens:
 
         return artifact, Call(train_token, arguments, f"learn: token {token_name(label)}", spec.steps)
 
-    def training_images(self, label: str, spec: Inversion) -> list[tuple[Item, Mask | None]]:
-        """Images of a class with the masks of their objects: half contradict the shortcut, half are typical.
+    def candidates(self, label: str, spec: Inversion) -> list[Item]:
+        """Images of a class that its token may be learned from: half contradict the shortcut, half are typical.
 
         Those with the lowest probability by the judge are mostly those on another class's background, but atypical of their
         own class, too: from them alone, a boot becomes something like a sneaker. From both, each background is as frequent.
         """
-        resources, word = self.resources, self.words[label]
-        items = resources.source.of(label)
+        items = self.resources.source.of(label)
         if len(items) > spec.images:
-            items = extremes([item for item, _ in resources.ranking[label]], 2 * spec.images)
+            items = extremes([item for item, _ in self.resources.ranking[label]], 2 * spec.images)
+        return items
+
+    def segment(self, labels: Sequence[str], spec: Inversion) -> None:
+        """Have the objects of these classes segmented together."""
+        for word in dict.fromkeys(self.words[label] for label in labels if spec.masked):
+            items = [item for label in labels if self.words[label] == word for item in self.candidates(label, spec)]
+            self.resources.view.segment_objects(items, word)
+
+    def training_images(self, label: str, spec: Inversion) -> list[tuple[Item, Mask | None]]:
+        """The candidates of a class with the masks of their objects, as many as the spec says. Raises SourceError where no
+        object is detected."""
+        resources, word, items = self.resources, self.words[label], self.candidates(label, spec)
         masks = resources.view.object_masks(items, word) if spec.masked else [None] * len(items)
         pairs = [(i, m) for i, m in zip(items, masks, strict=True) if m is not None or not spec.masked][: spec.images]
         if not pairs:
             raise resources.view.undetected(word, len(items), f"of class {label!r}", ", or set inversion.masked to false")
         return pairs
 
-    def reused(self, label: str) -> Artifact | None:
-        """The token that a refresh takes over, of a class whose images are unchanged."""
-        address = self.resources.reused_tokens.get(label)
-        artifact = None if address is None else self.resources.artifacts.at("token", address, CURVE)
-        return artifact if artifact is not None and artifact.complete else None
+    def stored(self, label: str) -> Artifact | None:
+        """The token that the version's record names; else, of a class whose images are unchanged, the one that a refresh
+        takes over."""
+        name, artifacts, address = f"token/{label}", self.resources.artifacts, self.resources.reused_tokens.get(label)
+        if (recorded := artifacts.named(name)) is not None or address is None:
+            return recorded
+        reused = Artifact(self.resources.store, "token", address, CURVE)
+        return artifacts.use(name, reused) if reused.complete else None
 
     def phrase(self, label: str) -> str:
         """A class in a prompt: its name, or its token and the superclass."""

@@ -64,9 +64,11 @@ class AugmentedConditioningMethod:
         self.skipped: list[Problem] = []
 
     def learn(self) -> None:
-        """Learn the concepts, if there are any, and load the adapter. Raises ModelError."""
+        """Learn the concepts, if there are any, load the adapter, and embed the pool. Raises ModelError."""
         self.concepts.learn()
         self.encoder  # noqa: B018  (loaded on first use)
+        if self.spec.mix not in PIXELS:
+            self.embeddings  # noqa: B018
 
     @property
     def encoder(self) -> ImageEncoder:
@@ -82,8 +84,14 @@ class AugmentedConditioningMethod:
     @cached_property
     def embeddings(self) -> dict[str, NDArray[np.float32]]:
         """Image embeddings (width,) of the pool, by item id."""
-        items = [item for items in self.pool.values() for item in items]
-        embeddings = self.encoder.embed(self.resources.view.images(items)).numpy()
+        view, items = self.resources.view, [item for items in self.pool.values() for item in items]
+        embeddings = view.features(
+            "image_prompts",
+            "embeddings",
+            lambda: {"encoder": self.resources.models.image_encoder_revision},
+            items,
+            lambda batch: self.encoder.embed(view.images(batch)).numpy(),
+        )
         return {item.id: row for item, row in zip(items, embeddings, strict=True)}
 
     def regions(self, items: Sequence[Item]) -> list[Mask | None]:

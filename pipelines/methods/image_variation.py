@@ -37,9 +37,11 @@ class ImageVariationMethod:
     @cached_property
     def pool(self) -> dict[str, list[Item]]:
         """The source images of each class: its training images, without those in which no object is detected."""
+        source, view = self.resources.source, self.resources.view
+        view.segment_objects([item for label in source.classes for item in source.of(label)], self.word)
         pool = {}
-        for label in self.resources.source.classes:
-            pool[label], missing = self.resources.view.with_object(self.resources.source.of(label), self.word)
+        for label in source.classes:
+            pool[label], missing = view.with_object(source.of(label), self.word)
             self.skipped += missing
         return pool
 

@@ -65,11 +65,11 @@ class SpuriousRemovalMethod:
     @cached_property
     def majority(self) -> dict[str, list[Item]]:
         """The most typical images of each class in which the object is detected; the others are noted as skipped."""
+        typical = {c: [item for item, _ in ranked[: self.spec.majority]] for c, ranked in self.resources.ranking.items()}
+        self.resources.view.segment_objects([item for items in typical.values() for item in items], self.word)
         chosen: dict[str, list[Item]] = {}
-        for label, ranked in self.resources.ranking.items():
-            chosen[label], missing = self.resources.view.with_object(
-                [item for item, _ in ranked[: self.spec.majority]], self.word
-            )
+        for label, items in typical.items():
+            chosen[label], missing = self.resources.view.with_object(items, self.word)
             self.skipped += missing
         return chosen
 

@@ -1,5 +1,6 @@
 """Artifacts: what is computed from a source once and stored by content address, for every version that needs the same."""
 
+import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,20 +21,27 @@ class Artifact:
     """The files of one artifact. It is complete when the `last` of them is there."""
 
     store: Store
-    kind: str  # token, lora, classifier
+    kind: str  # token, lora, classifier, masks, ...
     digest: str  # of all facts that determine it
     last: str  # the file that is written last
 
     @property
     def complete(self) -> bool:
-        return self.store.exists(self.key(self.last))
+        return self.has(self.last)
 
     def key(self, file: str) -> str:
         return keys.concept(self.kind, self.digest, file)
 
+    def has(self, file: str) -> bool:
+        return self.store.exists(self.key(file))
+
     def get(self, file: str) -> bytes:
         """A file, to be used. Raises StoreError when there is no such file."""
         return use(self.store, self.key(file))
+
+    def json(self, file: str) -> Any:
+        """A file of JSON, as `get`."""
+        return json.loads(self.get(file))
 
     def load_checkpoint(self) -> bytes | None:
         """The state of unfinished work, if any was saved."""

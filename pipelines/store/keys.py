@@ -25,6 +25,11 @@ def skipped(root: str) -> str:
     return f"{root}/skipped.json"
 
 
+def learned(root: str) -> str:
+    """The record of a version's artifacts: a key of each by its name. The first that learns writes it."""
+    return f"{root}/learned.json"
+
+
 def early_verdict(root: str) -> str:
     """Thresholds of the early verdict, by the version's first images."""
     return f"{root}/early_verdict.json"
@@ -102,6 +107,11 @@ def probe(root: str) -> str:
 
 def run(root: str, arm: str, seed: int) -> str:
     return f"{root}/evaluation/{arm}-{seed}.json"
+
+
+def retrieved(root: str) -> str:
+    """The images of the pool that an arm has taken, with their classes."""
+    return f"{root}/evaluation/retrieved.json"
 
 
 def concept(kind: str, digest: str, file: str) -> str:

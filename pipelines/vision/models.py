@@ -10,7 +10,7 @@ from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.checkpoints import no_inpainting, segmenter_parts
 from pipelines.backbones.image_prompts import IpAdapter, UnClip
 from pipelines.backbones.loading import open_checkpoint, taken_apart
-from pipelines.backbones.locate import DIFFUSERS, locate
+from pipelines.backbones.locate import CLIP, DIFFUSERS, locate
 from pipelines.backbones.revision import revision_of
 from pipelines.backbones.single_file import SingleFile
 from pipelines.backbones.whole import WholePipeline
@@ -90,6 +90,11 @@ class Models:
         return "+".join(revision_of(locate("models.segmenter", value, kind, weights=True)) for value, kind in parts)
 
     @cached_property
+    def clip_revision(self) -> str:
+        """Of the files of CLIP. Raises ModelError."""
+        return revision_of(locate("models.clip", resolve(self.spec.clip, "clip"), CLIP, weights=True))
+
+    @cached_property
     def resolution(self) -> int:
         """Pixels a side of every image that goes into, or comes out of, the backbone."""
         return self.spec.resolution or self.text_to_image.resolution
@@ -103,12 +108,21 @@ class Models:
         return Clip(resolve(self.spec.clip, "clip"), self.machine.device)
 
     @property
+    def adapter(self) -> AdapterFiles:
+        """The files of the IP-Adapter. Raises ModelError."""
+        if self.spec.adapter == BUILTIN:
+            return AdapterFiles(BUILTIN, Path(resolve(BUILTIN, "adapter")) / ADAPTER, Path(resolve(BUILTIN, "clip")))
+        return adapter_files(self.spec.adapter)
+
+    @property
+    def image_encoder_revision(self) -> str:
+        """Of what embeds image prompts: the encoder of an unCLIP checkpoint, else of the adapter. Raises ModelError."""
+        return digest([self.revision, revision_of(self.adapter.encoder)])
+
+    @property
     def image_conditioning(self) -> IpAdapter | UnClip:
         """The backbone's image conditioning: an unCLIP checkpoint's own, else the adapter. Raises ModelError."""
-        if self.spec.adapter == BUILTIN:
-            folder, encoder = Path(resolve(BUILTIN, "adapter")), Path(resolve(BUILTIN, "clip"))
-            return self.backbone.load_ip_adapter(AdapterFiles(BUILTIN, folder / ADAPTER, encoder))
-        return self.backbone.load_ip_adapter(adapter_files(self.spec.adapter))
+        return self.backbone.load_ip_adapter(self.adapter)
 
     def forget_loras(self) -> None:
         """Take those of an earlier version out of the backbone: they would pile up."""

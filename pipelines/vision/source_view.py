@@ -7,10 +7,12 @@ from frames at the resolution; a small region may be painted in a smaller one.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from obstore.store import MemoryStore
 
 from pipelines.errors import SourceError
 from pipelines.progress import SILENT, Stage, step
@@ -21,8 +23,12 @@ from pipelines.spec import Classifier, Framing
 from pipelines.spec.base import quantity
 from pipelines.spec.helpers import SEGMENTATION_MODELS, SEGMENTERS
 from pipelines.spec.models import CROSS_ATTENTION
+from pipelines.store.object_store import Store
+from pipelines.store.version_artifacts import Facts, VersionArtifacts
 from pipelines.vision.classifier import training_side
+from pipelines.vision.image_features import FACTS, PART, Compute, image_features
 from pipelines.vision.models import Models
+from pipelines.vision.object_masks import ObjectMasks
 from pipelines.vision.pixels import PixelCache, Pixels
 from pipelines.vision.recent_images import RecentImages
 
@@ -31,7 +37,7 @@ MANY = 100  # images that are read in a second or more
 
 
 class SourceView:
-    """Masks are kept, packed to eight pixels a byte, for as long as the view is. They are those of overviews."""
+    """Masks are those of overviews."""
 
     def __init__(
         self,
@@ -40,13 +46,15 @@ class SourceView:
         framing: Framing = "crop",
         stage: Callable[[str, int], Stage] = SILENT.stage,
         classifier: Classifier | None = None,
+        artifacts: VersionArtifacts | None = None,
     ) -> None:
         """`stage` begins a stage of the progress, of so many images: segmenting takes long. `classifier` is the one that is
-        trained on examples of the source."""
+        trained on examples of the source. Without `artifacts`, what is computed stays in memory."""
         self.source, self.models, self.framing, self.stage = source, models, framing, stage
         self.recent = RecentImages(source.read)
         self.classifier, self.cache = classifier or Classifier(), PixelCache(models.machine)
-        self.masks: dict[tuple[str, str], NDArray[np.uint8] | None] = {}  # by (item, word)
+        self.artifacts = artifacts or VersionArtifacts(Store(MemoryStore()))
+        self.masks = ObjectMasks(self.artifacts)
 
     @property
     def resolution(self) -> int:
@@ -165,26 +173,59 @@ class SourceView:
             masks += self.models.segmenter.segment(images[start : start + BATCH], word)
         return masks
 
+    def features(
+        self,
+        name: str,
+        kind: str,
+        facts: Facts,
+        items: Sequence[Item],
+        compute: Compute,
+        title: str = "read: images",
+        more_than: int = MANY,
+    ) -> NDArray[Any]:
+        """A row for each image, at least one, that depends on the facts and its overview: an artifact of this name, or
+        computed. `title` is that of the stage of the progress, where there are `more_than` so many."""
+
+        def known() -> dict[str, object]:
+            images = [item.sha256 for item in items]
+            return {**facts(), "side": self.resolution, "framing": self.framing, "images": images}
+
+        artifact = self.artifacts.find(name, kind, known, FACTS)
+        return image_features(artifact, known, items, compute, lambda: self.begin(title, len(items), more_than))
+
+    def segment_objects(self, items: Sequence[Item], word: str | None) -> None:
+        """Have the masks of a word, if any, at hand for `object_masks`. New ones are an artifact together."""
+        if word is not None and (new := self.masks.missing(items, word)):
+            rows = self.features(
+                self.masks.next_name(word),
+                "masks",
+                lambda: {"segmenter": self.models.segmenter_revision, "word": word},
+                new,
+                partial(self.packed_masks, word),
+                f"segment: {word}",
+                BATCH,
+            )
+            self.masks.keep(word, [item.sha256 for item in new], rows)
+
+    def packed_masks(self, word: str, items: Sequence[Item]) -> NDArray[Any]:
+        """Masks of `word`, the part that lies in the image, eight pixels a byte: uint8 (n, bytes)."""
+        overviews, within_image = [], []
+        for item in items:
+            image = self.read(item)
+            overviews.append(self.fit(image))
+            within_image.append(inside(self.overview(image), image.shape[0], image.shape[1], self.resolution))
+        masks = self.segment(overviews, word)
+        blank = np.zeros((self.resolution, self.resolution), np.bool_)
+        return np.stack(
+            [np.packbits(blank if mask is None else mask & own) for mask, own in zip(masks, within_image, strict=True)]
+        )
+
     def object_masks(self, items: Sequence[Item], word: str | None) -> list[Mask | None]:
         """Masks of `word` in overviews, each segmented once; without a word, masks of all of them."""
-        shape = self.resolution, self.resolution
         if word is None:
-            return [np.ones(shape, dtype=np.bool_) for _ in items]
-        new = [item for item in items if (item.id, word) not in self.masks]
-        done = self.begin(f"segment: {word}", len(new), more_than=BATCH)
-        for start in range(0, len(new), BATCH):
-            batch = new[start : start + BATCH]
-            images = [self.read(item) for item in batch]
-            for item, image, mask in zip(batch, images, self.segment(list(map(self.fit, images)), word), strict=True):
-                self.masks[item.id, word] = None if mask is None else self.packed(mask, image)
-            done(len(batch))
-        packed = [self.masks[item.id, word] for item in items]
-        return [None if bits is None else np.unpackbits(bits).astype(np.bool_).reshape(shape) for bits in packed]
-
-    def packed(self, mask: Mask, image: Image) -> NDArray[np.uint8] | None:
-        """The part of an overview's mask that lies in the image, eight pixels a byte; None where nothing does."""
-        mask = mask & inside(self.overview(image), image.shape[0], image.shape[1], len(mask))
-        return np.packbits(mask) if mask.any() else None
+            return [np.ones((self.resolution, self.resolution), dtype=np.bool_) for _ in items]
+        self.segment_objects(items, word)
+        return [self.masks.unpacked(item, word, self.resolution) for item in items]
 
     def check_detected(self, label: str, word: str) -> None:
         """Look for a word in the images of a class, a few at a time, until it is detected. Raises SourceError where it is in
@@ -206,6 +247,12 @@ class SourceView:
 
     def with_object(self, items: Sequence[Item], word: str | None) -> tuple[list[Item], list[Problem]]:
         """The items in which `word` is detected, and a problem for each of the others."""
-        pairs = list(zip(items, self.object_masks(items, word), strict=True))
-        missing = [Problem(item.id, f"no {word} found") for item, mask in pairs if mask is None]
-        return [item for item, mask in pairs if mask is not None], missing
+        detected, missing = list[Item](), list[Problem]()
+        for start in range(0, len(items), PART):  # masks that are unpacked are large
+            part = items[start : start + PART]
+            for item, mask in zip(part, self.object_masks(part, word), strict=True):
+                if mask is None:
+                    missing.append(Problem(item.id, f"no {word} found"))
+                else:
+                    detected.append(item)
+        return detected, missing

@@ -51,7 +51,7 @@ class ErasureView(BaseModel):
     images: int = Field(description="Images that were erased, counted by content.")
     digest: str | None = Field(description="Digest of the newest state of the source; null if the source is gone.")
     artifacts: list[str] = Field(
-        description="Tokens, LoRAs and judges that were removed, since they were learned from them."
+        description="What was computed from them, and was removed: tokens, LoRAs, judges, masks, ..."
     )
     versions: list[VersionMade] = Field(
         description="Versions whose source held them: with `cascade` they are being deleted, else they are due for deletion "

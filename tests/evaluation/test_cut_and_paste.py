@@ -36,7 +36,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> EvaluationData:
     source = resources.source
     assert source.truth is not None
     for item in source.splits["train"]:
-        resources.view.masks[item.id, "garment"] = np.packbits(source.truth(item))
+        resources.view.masks.rows[item.sha256, "garment"] = np.packbits(source.truth(item))
     sources = [source.of(label)[0] for label in ("bag", "trousers")]
     data.__dict__["kept"] = [
         {"index": n, "label": int(n % 11 > 5), "source_id": item.id, "origin": item.label, "group": item.group}
@@ -84,7 +84,7 @@ def test_backgrounds_are_the_source_image_or_else_of_its_kind() -> None:
 def test_a_class_without_an_object_is_named(data: EvaluationData, tmp_path: Path) -> None:
     resources = open_resources(tmp_path, **PASTED)
     for item in resources.source.splits["train"]:
-        resources.view.masks[item.id, "garment"] = None
+        resources.view.masks.rows[item.sha256, "garment"] = np.packbits(np.zeros((64, 64), np.bool_))
     other = EvaluationData(resources, data.plan, data.method, data.spec)
     other.__dict__["kept"] = data.kept
     with pytest.raises(

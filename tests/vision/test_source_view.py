@@ -19,7 +19,7 @@ from tests.builders import noise
 
 RESOLUTION = 32
 PHOTOS = {"wide": noise(1, 200)[:120], "tall": noise(2, 200)[:, :90], "small": noise(3, 24)}
-ITEMS = [Item(name, "0" * 64, "shoe", None) for name in PHOTOS]
+ITEMS = [Item(name, f"{number:064}", "shoe", None) for number, name in enumerate(PHOTOS)]
 
 
 def view(framing: specs.Framing) -> SourceView:
@@ -168,7 +168,7 @@ def test_many_images_are_read_and_segmented_with_progress_and_few_without() -> N
             return [None] * len(images)
 
     ticks: list[int] = []
-    items = [Item(f"{number}", "0" * 64, "shoe", None) for number in range(MANY + 1)]
+    items = [Item(f"{number}", f"{number:064}", "shoe", None) for number in range(MANY + 1)]
     source = Source(("shoe",), {"train": items, "validation": items[:3]}, lambda item: PHOTOS["small"])
     models = Models(specs.Models(resolution=RESOLUTION))
     models.__dict__["segmenter"] = Blind()

@@ -1,0 +1,44 @@
+"""The masks of objects in a source's images, in memory and in the artifacts of a version."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.records import Item, Mask
+from pipelines.store.version_artifacts import VersionArtifacts
+from pipelines.vision.image_features import stored_features
+
+
+class ObjectMasks:
+    """Masks by image and word, packed to eight pixels a byte; one without pixels is of an image with no such object.
+
+    Those that are segmented together are one artifact: "masks/shoe/0", then "masks/shoe/1".
+    """
+
+    def __init__(self, artifacts: VersionArtifacts) -> None:
+        self.artifacts = artifacts
+        self.rows: dict[tuple[str, str], NDArray[Any]] = {}  # by SHA-256 and word
+        self.words: set[str] = set()  # whose masks are read from the artifacts that the version's record names
+
+    def missing(self, items: Sequence[Item], word: str) -> list[Item]:
+        """The items whose masks are still to be segmented, each image once."""
+        if word not in self.words:
+            self.words.add(word)
+            for artifact in self.artifacts.recorded_of(f"masks/{word}"):
+                self.keep(word, *stored_features(artifact))
+        return list({item.sha256: item for item in items if (item.sha256, word) not in self.rows}.values())
+
+    def next_name(self, word: str) -> str:
+        """The name of the next artifact with masks of a word."""
+        names = {*self.artifacts.used, *self.artifacts.recorded}
+        return f"masks/{word}/{sum(name.rpartition('/')[0] == f'masks/{word}' for name in names)}"
+
+    def keep(self, word: str, images: Sequence[str], rows: NDArray[Any]) -> None:
+        self.rows |= {(sha256, word): row for sha256, row in zip(images, rows, strict=True)}
+
+    def unpacked(self, item: Item, word: str, side: int) -> Mask | None:
+        """A mask (side, side); None where the object is not detected."""
+        bits = self.rows[item.sha256, word]
+        return np.unpackbits(bits).astype(np.bool_).reshape(side, side) if bits.any() else None
