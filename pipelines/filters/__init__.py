@@ -1,6 +1,6 @@
 """The filters: one file each, and the one table. A filter keeps, or drops with a reason; either way it gives its scores."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -32,6 +32,14 @@ class Comparison(Protocol):
     def judge(self, attempt: Sequence[Sample]) -> list[Verdict]:
         """One verdict for each candidate of an attempt that every filter has kept, in order of their index. What it judged
         before, at the shard's earlier attempts, may count."""
+
+
+@runtime_checkable
+class ComparisonAcrossShards(Protocol):
+    """A comparison that goes on between shards, once all are done."""
+
+    def fingerprints(self, indices: Collection[int]) -> bytes:
+        """What the kept candidates of these indices are compared by, as it is stored with the shard."""
 
 
 @runtime_checkable
@@ -89,6 +97,11 @@ class Comparisons:
         for name, comparison in self.comparisons.items():
             judge_kept(samples, name, comparison.judge)
         return samples
+
+    def fingerprints(self, indices: Collection[int]) -> bytes | None:
+        """Of the kept candidates of these indices, for the comparison with other shards; None where there is none."""
+        across = (each for each in self.comparisons.values() if isinstance(each, ComparisonAcrossShards))
+        return next((comparison.fingerprints(indices) for comparison in across), None)
 
 
 def judge_alone(filter_: Filter, samples: Sequence[Sample]) -> list[Verdict]:
