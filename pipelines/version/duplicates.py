@@ -26,7 +26,7 @@ from pipelines.store import keys
 from pipelines.store.canonical import canonical
 from pipelines.version import rows
 from pipelines.version.contents import score_sums
-from pipelines.version.files import reported
+from pipelines.version.files import Kind, reported
 from pipelines.version.plan import Plan
 from pipelines.version.reports import Report
 from pipelines.version.shard import publish
@@ -125,7 +125,7 @@ def rewrite_distinct(resources: Resources, plan: Plan, number: int, report: Repo
     moved = [dropped(row, repeats[row["index"]]["scores"]) for row in samples if row["index"] in repeats]
     rejected = sorted([*rejected, *moved], key=lambda row: (row["attempt"], row["index"]))
     prints = StoredFingerprints.decode(store.get(files["fingerprints"])).without(repeats)
-    contents = {
+    contents: dict[Kind, bytes] = {
         "data": rows.write_table(kept, classes),
         "rejected": rows.write_table(rejected, classes),
         "fingerprints": prints.encode(),
