@@ -76,11 +76,11 @@ def duplicates(root: str) -> str:
     return f"{root}/duplicates.json"
 
 
-def reports_beside(data: str) -> tuple[str, str]:
-    """The reports that may name a data file, the later first."""
+def reports_beside(data: str) -> tuple[str, ...]:
+    """The reports that may name a data file, the later first; none for a name of another form than ours."""
     root, _, name = data.partition("/data/")
-    shard = int(name.removeprefix("train-").partition("-")[0].partition(".")[0])
-    return report(root, shard, distinct=True), report(root, shard)
+    shard = name.removeprefix("train-").partition("-of-")[0]
+    return (report(root, int(shard), distinct=True), report(root, int(shard))) if shard.isdecimal() else ()
 
 
 def fingerprints_beside(data: str) -> str:
