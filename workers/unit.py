@@ -97,8 +97,7 @@ class Worker:
                 tokens = sorted(token.name for token in job.method.concepts.tokens.learned.values())
                 return {"tokens": tokens, "artifacts": job.resources.artifacts.keys}, None
             case "generate":
-                reports = job.generate(job.plan.unit(lease.number))
-                return reports[0] if len(reports) == 1 else totals(reports, []), None
+                return totals(job.generate(job.plan.unit(lease.number)), []), None
             case "finalize":
                 manifest = job.finalize()
                 own = [file["size"] for file in manifest["files"] if "key" not in file]  # others lie with earlier versions

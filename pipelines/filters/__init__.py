@@ -35,6 +35,14 @@ class Comparison(Protocol):
 
 
 @runtime_checkable
+class ComparisonAcrossShards(Protocol):
+    """A comparison that goes on between shards, once all are done."""
+
+    def fingerprints(self, indices: Collection[int]) -> bytes:
+        """What the kept candidates of these indices are compared by, as it is stored with the shard."""
+
+
+@runtime_checkable
 class ComparingFilter(Protocol):
     """A filter that also compares candidates with each other."""
 
@@ -90,6 +98,11 @@ class Comparisons:
         for name, comparison in self.comparisons.items():
             judge_kept(samples, name, comparison.judge)
         return samples
+
+    def fingerprints(self, indices: Collection[int]) -> bytes | None:
+        """Of the kept candidates of these indices, for the comparison with other shards; None where there is none."""
+        across = (each for each in self.comparisons.values() if isinstance(each, ComparisonAcrossShards))
+        return next((comparison.fingerprints(indices) for comparison in across), None)
 
 
 def judge_alone(filter_: Filter, samples: Sequence[Sample]) -> list[Verdict]:

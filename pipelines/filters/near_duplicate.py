@@ -1,7 +1,8 @@
 """Near duplicates of a real image, or of another candidate: by perceptual hash (pHash, 64 bits) and by CLIP embedding.
 
 A repainted region is compared with the same region of its source. An image that is new as a whole is compared with every
-training image of its class, any of which may have been memorised. Of other candidates, those of its own shard alone.
+training image of its class, any of which may have been memorised. Other candidates are compared with those of their shard as
+they are generated, and with those of other shards once all are done (`pipelines/version/duplicates.py`).
 """
 
 from collections.abc import Collection, Sequence
@@ -20,11 +21,14 @@ from pipelines.filters.calibration import (
     upper_threshold,
     validation_candidates,
 )
+from pipelines.filters.fingerprints import StoredFingerprints, packed
 from pipelines.learning.resources import Resources
 from pipelines.progress import step
 from pipelines.records import Candidate, Image, Item, Sample, Verdict
 from pipelines.regions import crop
 from pipelines.spec import NearDuplicateFilter
+
+REPEATS_ANOTHER = "repeats another image"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,15 +157,27 @@ class Others:
 
     def __init__(self, filter_: NearDuplicate) -> None:
         self.filter, self.kept = filter_, filter_.fingerprints([])
+        self.indices: list[int] = []  # of the images in `kept`
 
     def judge(self, attempt: Sequence[Sample]) -> list[Verdict]:
         passed, verdicts = list(range(len(self.kept.bits))), list[Verdict]()
+        indices = self.indices + [sample.candidate.request.index for sample in attempt]
         every = self.kept.followed_by(self.filter.prints_of([sample.candidate for sample in attempt]))
         for row in range(len(passed), len(every.bits)):
             scores = dict[str, float]()
             repeats = self.filter.repeats(every[[row]], every[passed], "to_others", scores)
-            verdicts.append(Verdict(scores, "repeats another image" if repeats else None))
+            verdicts.append(Verdict(scores, REPEATS_ANOTHER if repeats else None))
             if not repeats:
                 passed.append(row)
-        self.kept = every[passed]
+        self.kept, self.indices = every[passed], [indices[row] for row in passed]
         return verdicts
+
+    def fingerprints(self, indices: Collection[int]) -> bytes:
+        """Of the images of these indices that it has kept: of each, the latest attempt, since another filter may have
+        dropped those before it."""
+        rows = {index: row for row, index in enumerate(self.indices) if index in indices}
+        order = sorted(rows)
+        chosen = self.kept[[rows[index] for index in order]]
+        limits = np.array(self.filter.limits, np.float64)
+        embeddings = chosen.embeddings.astype(np.float16)
+        return StoredFingerprints(np.array(order, np.int64), packed(chosen.bits), embeddings, limits).encode()

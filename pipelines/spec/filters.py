@@ -31,8 +31,8 @@ class QualityFilter(Calibrated):
 
 
 class NearDuplicateFilter(Calibrated):
-    """Images that repeat a real one or another of their shard, by perceptual hash, then by embedding, of what is new in
-    them. Images of other shards are not compared."""
+    """Images that repeat a real one or another generated one, by perceptual hash, then by embedding, of what is new in
+    them."""
 
     type: Literal["near_duplicate"]
     distance: int = Field(3, ge=0, le=64, description="Largest Hamming distance of a duplicate, in bits of 64.")

@@ -35,9 +35,11 @@ def early_verdict(root: str) -> str:
     return f"{root}/early_verdict.json"
 
 
-def shard_file(shard: int, shards: int, fence: int | None) -> str:
-    """With the fence of the lease that it is written by: another worker writes another file."""
-    return f"train-{shard:05d}-of-{shards:05d}{'' if fence is None else f'-f{fence}'}.parquet"
+def shard_name(shard: int, shards: int, fence: int | None, distinct: bool) -> str:
+    """With the fence of the lease that it is written by: another worker writes another file. `distinct`: written again,
+    without what repeats an image of another shard."""
+    suffix = ("-distinct" if distinct else "") + ("" if fence is None else f"-f{fence}")
+    return f"train-{shard:05d}-of-{shards:05d}{suffix}"
 
 
 def data_folder(root: str) -> str:
@@ -48,22 +50,55 @@ def rejected_folder(root: str) -> str:
     return f"{root}/rejected"
 
 
-def data(root: str, shard: int, shards: int, fence: int | None = None) -> str:
+def fingerprints_folder(root: str) -> str:
+    return f"{root}/fingerprints"
+
+
+def data(root: str, shard: int, shards: int, fence: int | None = None, distinct: bool = False) -> str:
     """Where a shard's samples are written. To read them, ask `version.files`: the shard's report names the file."""
-    return f"{data_folder(root)}/{shard_file(shard, shards, fence)}"
+    return f"{data_folder(root)}/{shard_name(shard, shards, fence, distinct)}.parquet"
 
 
-def rejected(root: str, shard: int, shards: int, fence: int | None = None) -> str:
+def rejected(root: str, shard: int, shards: int, fence: int | None = None, distinct: bool = False) -> str:
     """As `data`, of the dropped candidates."""
-    return f"{rejected_folder(root)}/{shard_file(shard, shards, fence)}"
+    return f"{rejected_folder(root)}/{shard_name(shard, shards, fence, distinct)}.parquet"
+
+
+def fingerprints(root: str, shard: int, shards: int, fence: int | None = None, distinct: bool = False) -> str:
+    """As `data`, of what the samples are compared by with other shards'."""
+    return f"{fingerprints_folder(root)}/{shard_name(shard, shards, fence, distinct)}.safetensors"
 
 
 def reports(root: str) -> str:
     return f"{root}/reports"
 
 
-def report(root: str, shard: int) -> str:
-    return f"{reports(root)}/{shard:05d}.json"
+def report(root: str, shard: int, distinct: bool = False) -> str:
+    """`distinct`: the later one, of a shard that was written again without what repeats an image of another shard."""
+    return f"{reports(root)}/{shard:05d}{'-distinct' if distinct else ''}.json"
+
+
+def duplicates(root: str) -> str:
+    """Which samples repeat an image of another shard."""
+    return f"{root}/duplicates.json"
+
+
+def reports_beside(data: str) -> tuple[str, ...]:
+    """The reports that may name a data file, the later first; none for a name of another form than ours."""
+    root, _, name = data.partition("/data/")
+    shard = name.removeprefix("train-").partition("-of-")[0]
+    return (report(root, int(shard), distinct=True), report(root, int(shard))) if shard.isdecimal() else ()
+
+
+def fingerprints_beside(data: str) -> str:
+    """Where the fingerprints of a data file's samples lie, if they were compared."""
+    root, _, name = data.partition("/data/")
+    return f"{fingerprints_folder(root)}/{name.removesuffix('.parquet')}.safetensors"
+
+
+def beside(data: str) -> tuple[str, ...]:
+    """What a later version that carries a data file reads with it: it stays as long as that."""
+    return *reports_beside(data), fingerprints_beside(data)
 
 
 def quality(root: str) -> str:

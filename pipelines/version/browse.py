@@ -91,7 +91,8 @@ def page(
 def files_of(store: Store, root: str, plan: Plan, index: int) -> Iterator[str]:
     """The files that may hold sample `index`: indices are dealt to shards in turn."""
     for number in (n for n in range(plan.shards) if index in plan.indices(n)):
-        yield from (stored(store, root, plan, number) or {}).values()
+        files = stored(store, root, plan, number) or {}
+        yield from (files[kind] for kind in KINDS.values() if kind in files)
 
 
 def image(store: Store, root: str, index: int, attempt: int) -> bytes | None:

@@ -1,6 +1,6 @@
 """Removing a version from the store: at once, in steps, and again from the start after a crash in any of them.
 
-Data files that other versions carry stay, and go with the last of these.
+Data files that other versions carry stay, with their reports and fingerprints, and go with the last of these.
 """
 
 from collections.abc import Callable, Collection
@@ -11,22 +11,24 @@ from pipelines.version.plan import read_plan
 
 
 def held(store: Store, name: str, numbers: Collection[int]) -> set[str]:
-    """The data files that these versions of a dataset carry from others: by a version that is not published yet, also those
-    that it is to write again."""
+    """The data files that these versions of a dataset carry from others, and what lies beside them: by a version that is not
+    published yet, also those that it is to write again."""
     result: set[str] = set()
     for root in (keys.version(name, number) for number in numbers):
         plan = read_plan(store, root)
         if plan and plan.carried:
             published = store.exists(keys.manifest(root))
-            result |= {part.key for part in plan.carried if part.whole or not published}
+            parts = [part.key for part in plan.carried if part.whole or not published]
+            result |= {key for part in parts for key in (part, *keys.beside(part))}
     return result
 
 
 def left_to(store: Store, root: str) -> list[str]:
-    """The data files that a version carries from versions that are gone."""
+    """The data files that a version carries from versions that are gone, and what lies beside them."""
     plan = read_plan(store, root)
     carried = [part.key for part in plan.carried if part.whole] if plan else []
-    return [key for key in carried if not store.exists(keys.manifest(key.partition("/data/")[0]))]
+    left = [key for key in carried if not store.exists(keys.manifest(key.partition("/data/")[0]))]
+    return [key for data in left for key in (data, *keys.beside(data))]
 
 
 def discard(

@@ -2,41 +2,29 @@
 
 A version exists when its manifest is in the store; a manifest names only what is there. Of several workers that finalize,
 the first to write an object wins, and sizes and hashes are those of what is in the store: one that was thought dead changes
-nothing. No model is loaded, and no checkpoint has to be there.
+nothing. It works from the shards' reports: no image is opened, no model is loaded, no checkpoint has to be there; no data
+file is read, but those of shards that repeat others (`duplicates.py`), and of older releases (`reports.py`).
 """
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from math import fsum
 from operator import itemgetter
 from typing import Any
 
-from pipelines.errors import StoreError
 from pipelines.learning.resources import Resources
-from pipelines.records import Image, Problem
+from pipelines.records import Problem
 from pipelines.report.card import card
 from pipelines.report.croissant import croissant
-from pipelines.report.figures import LARGEST, contact_sheet, shrunk
-from pipelines.source.decode import decode
+from pipelines.report.figures import contact_sheet
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
 from pipelines.store.object_store import Store
-from pipelines.version import rows
-from pipelines.version.files import Files, data_entries, description, remove_unnamed, reported
+from pipelines.version.contents import sheet
+from pipelines.version.duplicates import distinct_reports
+from pipelines.version.files import FOLDERS, description, entries, remove_unnamed
 from pipelines.version.plan import Plan
-from pipelines.version.shard import carried_report
-
-SHEET = 64  # images on the contact sheet
-
-
-def reports(store: Store, root: str, plan: Plan) -> list[dict[str, Any]]:
-    """Every shard's report. Raises StoreError when one is missing."""
-    written = range(plan.written_shards)
-    missing = [n for n in written if not store.exists(keys.report(root, n))]
-    if missing:
-        raise StoreError(f"{root}: {len(missing)} of {len(written)} shards have no report yet, the first is {missing[0]}")
-    whole = [(number, part) for number, part in enumerate(plan.carried, plan.generated_shards) if part.whole]
-    return [store.json(keys.report(root, n)) for n in written] + [carried_report(n, part) for n, part in whole]
+from pipelines.version.reports import Report, completed, reports
 
 
 def skipped_images(store: Store, root: str) -> list[Problem]:
@@ -81,27 +69,15 @@ def shortfall(plan: Plan, reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def mean_scores(store: Store, files: Sequence[str]) -> dict[str, float]:
-    """The mean of every score of the kept images, one file in memory at a time."""
-    sums: Counter[str] = Counter()
+def mean_scores(reports: Sequence[Report]) -> dict[str, float]:
+    """The mean of every score of the kept images."""
+    sums: defaultdict[str, list[float]] = defaultdict(list)
     counts: Counter[str] = Counter()
-    for key in files:
-        for scores in rows.column(store, key, "scores"):
-            values = json.loads(scores)
-            sums.update(values)
-            counts.update(values.keys())
-    return {name: sums[name] / counts[name] for name in sorted(counts)}
-
-
-def first_images(store: Store, files: Sequence[str], count: int) -> list[Image]:
-    """Some kept images, from as few files as hold them, no larger than on a contact sheet."""
-    images: list[Image] = []
-    for key in files:
-        if len(images) >= count:
-            break
-        for row in rows.read(store.get(key))[: count - len(images)]:
-            images.append(shrunk(decode(row["image"], allow_synthetic=True), LARGEST))
-    return images
+    for report in reports:
+        for name, (total, count) in report["scores"].items():
+            sums[name].append(total)
+            counts[name] += count
+    return {name: fsum(sums[name]) / counts[name] for name in sorted(counts)}
 
 
 def quality(counts: dict[str, Any], scores: dict[str, float], problems: Sequence[Problem]) -> dict[str, Any]:
@@ -115,37 +91,32 @@ def quality(counts: dict[str, Any], scores: dict[str, float], problems: Sequence
 
 
 def other_entries(store: Store, root: str) -> list[dict[str, Any]]:
-    """Every object of the version with its size and sha256, but data files and what is derived from the version later."""
-    data = (f"{keys.data_folder(root)}/", f"{keys.rejected_folder(root)}/")
-    listed = [key for key in store.keys(root) if not key.startswith((*data, *keys.after_manifest(root)))]
+    """Every object of the version with its size and sha256, but shards' files and what is derived from the version later."""
+    shards = tuple(f"{folder(root)}/" for folder in FOLDERS)
+    listed = [key for key in store.keys(root) if not key.startswith((*shards, *keys.after_manifest(root)))]
     return [description(key.removeprefix(f"{root}/"), store.get(key)) for key in listed]
-
-
-def painter_revision(resources: Resources, shards: Sequence[Files]) -> str:
-    """The revision of what generated the images, as the first of them says; without any, of the checkpoint's files here."""
-    files = [file for shard in shards for file in shard.values()]
-    revisions = (revision for key in files for revision in rows.column(resources.store, key, "revision") if revision)
-    return next(revisions, None) or resources.painter_revision
 
 
 def finalize(resources: Resources, plan: Plan) -> dict[str, Any]:
     """Publish the version; return its manifest. Published before, by whomever: the manifest that is there."""
     store, root, spec = resources.store, resources.root, resources.spec
     if not store.exists(keys.manifest(root)):
-        shards, skipped, classes = reports(store, root, plan), skipped_images(store, root), resources.source.classes
-        places = [reported(root, plan, number, report) for number, report in enumerate(shards)]
-        files = [place["data"] for place in places]
+        distinct = distinct_reports(resources, plan, reports(store, root, plan))
+        shards = [completed(store, root, plan, number, report) for number, report in enumerate(distinct)]
+        skipped, classes = skipped_images(store, root), resources.source.classes
         counts = {**totals(shards, skipped), "shortfall": shortfall(plan, shards)}
-        summary = quality(counts, mean_scores(store, files), [*resources.source.problems, *skipped])
+        summary = quality(counts, mean_scores(shards), [*resources.source.problems, *skipped])
         store.put_first(keys.quality(root), canonical(summary))
-        revision = painter_revision(resources, places)
+        # As the first shard says; without any, of the checkpoint's files here.
+        revision = next((report["revision"] for report in shards if report["revision"]), None) or resources.painter_revision
         text = card(spec, counts, summary, classes, version=resources.number, revision=revision)
         store.put_first(keys.card(root), text.encode())
-        if images := first_images(store, files, SHEET):
+        if images := sheet(shards):
             store.put_first(keys.figure(root, "samples.png"), contact_sheet(images, columns=8))
-        data = data_entries(store, root, plan, shards)
-        remove_unnamed(store, root, data)
-        store.put_first(keys.croissant(root), croissant(spec, classes, data, version=resources.number))
+        files = entries(shards)
+        remove_unnamed(store, root, files)
+        tables = [file for file in files if file["path"].endswith(".parquet")]
+        store.put_first(keys.croissant(root), croissant(spec, classes, tables, version=resources.number))
         facts = {
             "name": spec.name,
             "version": resources.number,
@@ -153,7 +124,7 @@ def finalize(resources: Resources, plan: Plan) -> dict[str, Any]:
             "spec": plan.spec,
             "source": plan.source,
             "counts": counts,
-            "files": sorted([*data, *other_entries(store, root)], key=itemgetter("path")),
+            "files": sorted([*files, *other_entries(store, root)], key=itemgetter("path")),
         }
         store.put_first(keys.manifest(root), canonical(facts))
     return dict(store.json(keys.manifest(root)))

@@ -1,11 +1,11 @@
-"""Shards: what their reports count, and how they are written.
+"""Shards: how they are generated and written.
 
 A shard is done when its report is in the store; until then it can be generated again, and gives the same images: the same
 bytes with the same shards beside it, and up to rounding with others. Of several workers that were given the same shard one
 after another, the first report wins: it names that worker's files, and the others take theirs away again.
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any
@@ -15,6 +15,7 @@ from pipelines.engine.engine import Engine
 from pipelines.engine.whole import PipelineEngine
 from pipelines.filters import Panel
 from pipelines.filters.early import EarlyVerdicts
+from pipelines.filters.fingerprints import StoredFingerprints
 from pipelines.learning.resources import Resources
 from pipelines.methods import Method
 from pipelines.progress import unwatched, watched
@@ -22,44 +23,14 @@ from pipelines.store import keys
 from pipelines.store.canonical import canonical
 from pipelines.store.object_store import Store
 from pipelines.version import rows
-from pipelines.version.attempts import Attempts
-from pipelines.version.files import Files, Kind, description, names
+from pipelines.version.attempts import Attempts, index
+from pipelines.version.contents import contents
+from pipelines.version.files import KEYS, Files, Kind, description
 from pipelines.version.generation import generate
 from pipelines.version.plan import Carried, Plan
+from pipelines.version.reports import carried_report, report
 
 WRITING = 2  # shards that are being written while others are generated
-
-
-def report(shard: Attempts) -> dict[str, Any]:
-    """Counts of a shard that was generated. generated = kept + dropped; kept <= planned; nothing is carried."""
-    reasons = Counter(sample.verdict.reason for sample in shard.dropped)
-    labels = Counter(sample.candidate.request.label for sample in shard.kept)
-    label_reasons: dict[str, Counter[str]] = {}
-    for sample in shard.dropped:
-        label_reasons.setdefault(sample.candidate.request.label, Counter())[str(sample.verdict.reason)] += 1
-    return {
-        "shard": shard.number,
-        "planned": len(shard.planned),
-        "generated": len(shard.kept) + len(shard.dropped),
-        "kept": len(shard.kept),
-        "dropped": len(shard.dropped),
-        "carried": 0,
-        "reasons": dict(sorted((str(k), v) for k, v in reasons.items())),
-        "labels": dict(sorted(labels.items())),
-        "label_reasons": {label: dict(sorted(counts.items())) for label, counts in sorted(label_reasons.items())},
-    }
-
-
-def carried_report(number: int, part: Carried) -> dict[str, Any]:
-    """Counts of a shard that was carried from an earlier version: none of its samples was generated for this one."""
-    return {
-        **dict.fromkeys(("planned", "generated", "kept", "dropped"), 0),
-        "shard": number,
-        "carried": sum(part.labels.values()),
-        "reasons": {},
-        "labels": dict(sorted(part.labels.items())),
-        "label_reasons": {},
-    }
 
 
 def run_shards(
@@ -93,11 +64,13 @@ def run_shards(
 def write_shard(resources: Resources, plan: Plan, shard: Attempts) -> dict[str, Any]:
     """Write the files of a shard that was generated, and its report; return that."""
     shard.sort()
-    contents: dict[Kind, bytes] = {
-        "data": rows.encode(shard.kept, resources),
-        "rejected": rows.encode(shard.dropped, resources),
-    }
-    return publish(resources, plan, shard.number, contents, report(shard))
+    data, rejected = rows.encode(shard.kept, resources), rows.encode(shard.dropped, resources)
+    files: dict[Kind, bytes] = {"data": data, "rejected": rejected}
+    prints = shard.comparisons.fingerprints({index(sample) for sample in shard.kept})
+    if prints is not None:
+        files["fingerprints"] = prints
+    facts = {**contents(data, shard.number, plan.shards), "revision": resources.painter_revision}
+    return publish(resources, plan, shard.number, files, {**report(shard), **facts})
 
 
 def rewrite_shard(resources: Resources, plan: Plan, number: int, part: Carried) -> dict[str, Any]:
@@ -106,30 +79,42 @@ def rewrite_shard(resources: Resources, plan: Plan, number: int, part: Carried) 
     if store.exists(key):
         return dict(store.json(key))
     remaining = rows.without(store.get(part.key), frozenset(part.without), resources.source.classes)
-    return publish(resources, plan, number, {"data": remaining}, carried_report(number, part))
+    files: dict[Kind, bytes] = {"data": remaining}
+    prints = keys.fingerprints_beside(part.key)
+    if store.exists(prints):
+        files["fingerprints"] = StoredFingerprints.decode(store.get(prints)).without(part.without).encode()
+    counts = {**carried_report(number, part), **contents(remaining, number, plan.shards)}
+    return publish(resources, plan, number, files, counts)
 
 
 def publish(
-    resources: Resources, plan: Plan, number: int, contents: Mapping[Kind, bytes], counts: dict[str, Any]
+    resources: Resources,
+    plan: Plan,
+    number: int,
+    contents: Mapping[Kind, bytes],
+    counts: Mapping[str, Any],
+    *,
+    distinct: bool = False,
 ) -> dict[str, Any]:
-    """Write a shard's files, and its report last; return the report that is in the store then.
+    """Write a shard's files, and its report last, which names them with size and sha256; return the report that is in the
+    store then. `distinct`: the later report, of a shard that is written again without what repeats an image of another.
 
-    By a lease, the report names the files, with size and sha256. Whatever happens, files of this lease that the report in
-    the store does not name are gone afterwards, unless the process is killed: then finalizing removes them.
+    By a lease, whatever happens, files of this lease that the report in the store does not name are gone afterwards, unless
+    the process is killed: then finalizing removes them.
     """
     store, root, fence = resources.store, resources.root, resources.fence
-    key, files = keys.report(root, number), names(root, plan, number, fence)
-    if fence is not None:
-        entries = {kind: description(files[kind].removeprefix(f"{root}/"), data) for kind, data in contents.items()}
-        counts = {**counts, "files": entries}
+    key = keys.report(root, number, distinct)
+    files: Files = {kind: KEYS[kind](root, number, plan.shards, fence, distinct) for kind in contents}
+    entries = {kind: description(files[kind].removeprefix(f"{root}/"), data) for kind, data in contents.items()}
+    report = {**counts, "files": entries}
     try:
         for kind, data in contents.items():
             store.put(files[kind], data)
-        store.put_first(key, canonical(counts))
+        store.put_first(key, canonical(report))
     finally:
         if fence is not None:
             with watched(unwatched):  # the lease may be lost
-                withdraw(store, key, files, counts)
+                withdraw(store, key, files, report)
     return dict(store.json(key))
 
 

@@ -113,7 +113,7 @@ class Deployment:
         return {FENCE.sub("", key): hashlib.sha256(without_fences(key, store.get(key))).hexdigest() for key in tree}
 
 
-FENCE = re.compile(r"-f\d+(?=\.parquet)")
+FENCE = re.compile(r"-f\d+(?=\.(parquet|safetensors))")
 
 
 def without_fences(key: str, data: bytes) -> bytes:

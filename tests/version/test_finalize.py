@@ -1,10 +1,13 @@
 """Finalizing: counts that add up everywhere, a manifest that tells the truth, and is written last."""
 
 import hashlib
+import io
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
+import pyarrow as pa
 import pytest
 
 from pipelines.backbones.revision import revision_of
@@ -14,14 +17,17 @@ from pipelines.learning.resources import Resources
 from pipelines.methods import open_method
 from pipelines.progress import Silent
 from pipelines.records import Problem, Request
+from pipelines.source.synthetic_mark import png
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
-from pipelines.store.object_store import Store
+from pipelines.store.object_store import ObjectReader, Store
 from pipelines.version import rows
+from pipelines.version.contents import in_turn, thumbnail_count, thumbnails
 from pipelines.version.finalize import finalize, merged, totals
 from pipelines.version.plan import Plan, make_plan
+from pipelines.version.reports import FACTS
 from pipelines.version.shard import run_shards
-from tests.builders import Painter, open_resources
+from tests.builders import Painter, noise, open_resources
 
 
 def spoiled(request: Request) -> bool:
@@ -143,6 +149,52 @@ class Stopping(Store):
             raise KeyboardInterrupt(key)
         Stopping.left -= 1
         return super().put_first(key, data)
+
+
+class Sealed(Store):
+    """A store whose data files are not to be opened."""
+
+    def get(self, key: str) -> bytes:
+        assert not key.endswith(".parquet"), key
+        return super().get(key)
+
+    def file(self, key: str) -> ObjectReader | None:
+        raise AssertionError(key)
+
+
+def test_no_data_file_is_opened(resources: Resources) -> None:
+    fill_template(resources, Painter(spoiled))
+    resources.store = Sealed(resources.store.objects)
+    finalize(resources, planned(resources))
+    with PIL.Image.open(io.BytesIO(resources.store.get(keys.figure(resources.root, "samples.png")))) as sheet:
+        assert sheet.width > 4 * 64
+
+
+def test_of_reports_of_older_releases_the_version_is_the_same(resources: Resources, tmp_path: Path) -> None:
+    """They have counts alone, or with the names of files: the rest is read from these."""
+    other = Resources(resources.spec, Store.open(tmp_path / "other"), resources.progress)
+    finalized(resources)
+    fill_template(other, Painter(spoiled))
+    for number, lacking in enumerate((FACTS, FACTS - {"files"}, frozenset[str]())):
+        key = keys.report(other.root, number)
+        report = other.store.json(key)
+        other.store.put(key, canonical({name: value for name, value in report.items() if name not in lacking}))
+    finalize(other, planned(other))
+    for key in set(resources.store.keys(resources.root)) - set(resources.store.keys(keys.reports(resources.root))):
+        if key != keys.manifest(resources.root):  # which has the hashes of the reports
+            assert other.store.get(key) == resources.store.get(key), key
+    counts = [each.store.json(keys.manifest(each.root))["counts"] for each in (resources, other)]
+    assert counts[0] == counts[1]
+
+
+def test_the_contact_sheet_is_fair_to_shards_and_classes() -> None:
+    assert in_turn(["abc", "d", "", "ef"], 5) == ["a", "d", "e", "b", "f"]
+    assert in_turn([], 5) == []
+    assert [thumbnail_count(number, 3) for number in range(3)] == [22, 22, 22]
+    assert [thumbnail_count(number, 1000) for number in (0, 63, 64, 999)] == [1, 1, 0, 0]
+    images = [{"bytes": png(noise(n), synthetic=True)} for n in range(5)]
+    samples = pa.table({"label": [0, 0, 0, 1, 2], "index": range(5), "image": images})
+    assert [each["index"] for each in thumbnails(samples, 1, 32)] == [3, 4]
 
 
 def test_killed_before_any_write_there_is_no_version_and_a_second_run_gives_the_same(

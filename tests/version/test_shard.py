@@ -20,7 +20,8 @@ from pipelines.version import rows
 from pipelines.version.attempts import Attempts
 from pipelines.version.generation import ShardQueue, generate
 from pipelines.version.plan import Plan, make_plan
-from pipelines.version.shard import report, run_shards
+from pipelines.version.reports import report
+from pipelines.version.shard import run_shards
 from tests.builders import Painter, open_resources
 
 FILTERS = [{"type": "quality"}]  # drops the painter's blanks
