@@ -48,9 +48,11 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Pools:
-    """`database`: as many as connections of the engine. `streams`: those who follow versions, and poll for them."""
+    """`database`: as many as connections of the engine. `streams`: those who follow versions, and poll for them.
+    `exports`: a piece of a tar each."""
 
     database: Pool = field(default_factory=lambda: Pool("database", 15, 120))
     streams: Pool = field(default_factory=lambda: Pool("database", 4, 1000))
+    exports: Pool = field(default_factory=lambda: Pool("object store", 4, 1000))
     store: Pool = field(default_factory=lambda: Pool("object store", 16, 64))
     broker: Pool = field(default_factory=lambda: Pool("broker", 4, 16))

@@ -8,7 +8,7 @@ from pipelines.store.object_store import Store
 
 # Not in the manifest, since they are written after it.
 LATER = ("evaluation.json", "diff.json", "report/summary.json", "report/report.html", "report/samples.png")
-OWN = ("data/", "rejected/")  # folders of a repository that hold one version: `load_dataset` reads all that is in them
+OWN = ("data/", "rejected/", "reports/", "figures/", *LATER)  # what begins so is of a version, and goes with it
 
 
 def version_files(folder: Path, manifest: dict[str, Any]) -> list[str]:

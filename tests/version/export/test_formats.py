@@ -12,6 +12,8 @@ import PIL.Image
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from pycocotools import mask as masks
+from pycocotools.coco import COCO
 
 from pipelines.errors import ExportError
 from pipelines.store.canonical import canonical
@@ -93,9 +95,8 @@ def test_webdataset_shards_are_bounded_and_loaded_by_datasets(version: Published
 def test_coco_is_read_by_pycocotools_and_its_masks_are_those_that_were_painted(
     version: PublishedVersion, tmp_path: Path
 ) -> None:
-    coco = pytest.importorskip("pycocotools.coco")
     folder = exported(version, "coco", tmp_path)
-    read = coco.COCO(folder / "annotations/instances_train.json")
+    read = COCO(folder / "annotations/instances_train.json")
     assert images(folder) == STORED
     assert [category["name"] for category in read.loadCats(read.getCatIds())] == list(HOSTILE)
     assert len(read.getImgIds()) == COUNT
@@ -106,13 +107,12 @@ def test_coco_is_read_by_pycocotools_and_its_masks_are_those_that_were_painted(
         assert (folder / "train" / image["file_name"]).read_bytes() == STORED[number]
         assert annotation["category_id"] == number % len(HOSTILE) + 1
         assert np.array_equal(read.annToMask(annotation), patch(number))
-        assert annotation["bbox"] == coco.maskUtils.toBbox(annotation["segmentation"]).tolist() == ROWS[number]["box"]
-        assert annotation["area"] == coco.maskUtils.area(annotation["segmentation"]) == patch(number).sum()
+        assert annotation["bbox"] == masks.toBbox(annotation["segmentation"]).tolist() == ROWS[number]["box"]
+        assert annotation["area"] == masks.area(annotation["segmentation"]) == patch(number).sum()
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_run_lengths_are_compressed_as_pycocotools_does(seed: int) -> None:
-    masks = pytest.importorskip("pycocotools.mask")
     rng = np.random.default_rng(seed)
     size = tuple(rng.integers(1, 3000, 2)) if seed % 2 else tuple(rng.integers(1, 40, 2))
     mask = rng.random(size) < rng.choice([0.0, 0.001, 0.5, 1.0])
