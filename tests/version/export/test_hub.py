@@ -1,4 +1,4 @@
-"""A push, by Hugging Face's own client, to a stand-in that speaks the hub's protocol. Costs six seconds: a process a push."""
+"""A push, by Hugging Face's own client, to a stand-in that speaks the hub's protocol. Twenty seconds: a process a push."""
 
 import os
 import subprocess
