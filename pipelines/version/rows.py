@@ -25,6 +25,7 @@ from pipelines.version.object_masks import box_of, encode_mask, object_mask
 from pipelines.version.plan import Plan
 
 THREADS = min(8, os.cpu_count() or 1)  # and images in memory at a time
+BATCH = 8  # rows that are written to a column at a time
 
 
 def features(classes: Sequence[str]) -> Features:
@@ -126,7 +127,8 @@ def without(data: bytes, gone: Collection[int], classes: Sequence[str]) -> bytes
 def write_table(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> bytes:
     table = pa.Table.from_pylist(list(rows), features(classes).arrow_schema)
     data = io.BytesIO()
-    with pq.ParquetWriter(data, table.schema, compression="zstd") as writer:
+    # A page ends with the batch by which it is full: of large batches it would be a whole row group, and be read as one.
+    with pq.ParquetWriter(data, table.schema, compression="zstd", write_batch_size=BATCH) as writer:
         if len(table):  # datasets cannot read a row group without rows
             writer.write_table(table, row_group_size=100)
     return data.getvalue()

@@ -37,12 +37,15 @@ def export(
 
 def export_folder(version: str, number: int | None, name: str, out: Path) -> None:
     """Write a version's samples into a folder. Raises CounterpoiseError, and then nothing is written."""
-    from pipelines.store.object_store import Store
-    from pipelines.version.export import FORMATS
-    from pipelines.version.export.folder import require_empty, write
-    from pipelines.version.export.samples import published
+    try:
+        from pipelines.store.object_store import Store
+        from pipelines.version.export import FORMATS
+        from pipelines.version.export.folder import require_empty, write
+        from pipelines.version.export.samples import published
+    except ModuleNotFoundError as error:
+        raise CounterpoiseError(f"export: needs {error.name}; pip install 'counterpoise[service]'") from None
 
-    formats = {str(known): format for known, format in FORMATS.items()}
+    formats = {str(key): format for key, format in FORMATS.items()}
     if name not in formats:
         raise CounterpoiseError(f"--format: {name!r} is none; give one of {', '.join(formats)}")
     require_empty(out)

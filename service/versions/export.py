@@ -49,5 +49,6 @@ def export_version(
 
 async def pieces(pool: Pool, stream: Iterator[bytes]) -> AsyncIterator[bytes]:
     """The pieces of a stream, each made in a thread of the pool."""
-    while (piece := await pool.run(next, stream, b"")) != b"":
-        yield piece
+    while (piece := await pool.run(next, stream, None)) is not None:
+        if piece:
+            yield piece

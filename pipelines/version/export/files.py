@@ -7,6 +7,7 @@ from tarfile import BLOCKSIZE, PAX_FORMAT, TarInfo
 from pipelines.version.export.samples import PublishedVersion
 
 PIECE = 2**18  # bytes of a stream that are sent together
+PARTS = 64  # of what is made at a time: a stream is one of many, which take turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,11 @@ def header(path: str, size: int) -> bytes:
 
 
 def member(file: File, path: str) -> Iterator[bytes]:
-    """A file as a member of a tar."""
-    size = sum(map(len, file.content()))
+    """A file as a member of a tar: nothing for each part of it that is counted, then all of it."""
+    size = 0
+    for part in file.content():
+        size += len(part)
+        yield b""
     yield header(path, size)
     yield from file.content()
     yield bytes(-size % BLOCKSIZE)
@@ -48,14 +52,14 @@ END = bytes(2 * BLOCKSIZE)  # of a tar
 
 
 def tar(format: Format, version: PublishedVersion) -> Iterator[bytes]:
-    """A version in a format, as one tar: of a sharded format the one shard, else all files."""
+    """A version in a format, as one tar: of a sharded format the one shard, else all files. A piece may be empty."""
     pieces: list[bytes] = []
     size = 0
     for file in format.files(version):
         for piece in member(file, file.path.rpartition("/")[2] if format.sharded else file.path):
             pieces.append(piece)
             size += len(piece)
-            if size >= PIECE:
+            if size >= PIECE or len(pieces) >= PARTS:
                 yield b"".join(pieces)
                 pieces, size = [], 0
     yield b"".join([*pieces, END])

@@ -44,7 +44,7 @@ def shoes(client: TestClient, made: Path) -> TestClient:
 
 def members(data: bytes) -> dict[str, bytes]:
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        return {each.name: file.read() for each in archive if (file := archive.extractfile(each))}
+        return {member.name: file.read() for member in archive if (file := archive.extractfile(member))}
 
 
 def exported(client: TestClient, name: str) -> dict[str, bytes]:

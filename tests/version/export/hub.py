@@ -76,10 +76,10 @@ class Hub:
             "transfer": "basic",
             "objects": [
                 {
-                    **each,
-                    **({} if each["oid"] in self.objects else {"actions": {"upload": {"href": self.place(each["oid"])}}}),
+                    **entry,
+                    **({} if entry["oid"] in self.objects else {"actions": {"upload": {"href": self.place(entry["oid"])}}}),
                 }
-                for each in wanted
+                for entry in wanted
             ],
         }
 

@@ -17,10 +17,10 @@ from pycocotools.coco import COCO
 
 from pipelines.errors import ExportError
 from pipelines.store.canonical import canonical
-from pipelines.store.object_store import Store
+from pipelines.store.object_store import ObjectReader, Store
 from pipelines.version.export import FORMATS, FormatName
 from pipelines.version.export.coco import compressed, run_lengths
-from pipelines.version.export.files import tar
+from pipelines.version.export.files import PARTS, PIECE, tar
 from pipelines.version.export.folder import write as write_export
 from pipelines.version.export.names import folder_name
 from pipelines.version.export.samples import PublishedVersion, published
@@ -47,7 +47,7 @@ def images(folder: Path, suffix: str = "png") -> dict[int, bytes]:
     return {int(file.name.partition("-")[0]): file.read_bytes() for file in folder.rglob(f"*.{suffix}")}
 
 
-STORED = {each["index"]: each["image"]["bytes"] for each in ROWS}
+STORED = {sample["index"]: sample["image"]["bytes"] for sample in ROWS}
 
 
 def test_the_table_holds_all_formats() -> None:
@@ -60,13 +60,13 @@ def test_an_image_folder_is_loaded_by_datasets_and_its_folders_are_the_classes(
     folder = exported(version, "imagefolder", tmp_path)
     assert images(folder) == STORED
     table = datasets.load_dataset("imagefolder", data_dir=str(folder), split="train", cache_dir=str(tmp_path / "c"))
-    assert [each["index"] for each in table] == list(range(COUNT))
-    for each in table:
-        number = each["index"]
-        assert np.array_equal(np.asarray(each["image"]), photo(number))
-        assert each["label"] == HOSTILE[number % len(HOSTILE)]
-        assert (each["group"], each["seed"]) == (f"group {number}" if number > 7 else "", 2**62 + number)
-        assert each["box"] == ROWS[number]["box"]
+    assert [sample["index"] for sample in table] == list(range(COUNT))
+    for sample in table:
+        number = sample["index"]
+        assert np.array_equal(np.asarray(sample["image"]), photo(number))
+        assert sample["label"] == HOSTILE[number % len(HOSTILE)]
+        assert (sample["group"], sample["seed"]) == (f"group {number}" if number > 7 else "", 2**62 + number)
+        assert sample["box"] == ROWS[number]["box"]
     places = {file.parent.name for file in folder.rglob("*.png")}
     assert places == {folder_name(label) for label in HOSTILE}
     assert len(places) == len(HOSTILE)
@@ -83,13 +83,13 @@ def test_webdataset_shards_are_bounded_and_loaded_by_datasets(version: Published
     table = datasets.load_dataset(
         "webdataset", data_files=str(folder / "*.tar"), split="train", cache_dir=str(tmp_path / "c")
     )
-    assert sorted(each["__key__"] for each in table) == [f"{number:08d}-0" for number in range(COUNT)]
-    for each in table:
-        number = each["json"]["index"]
-        assert np.array_equal(np.asarray(each["png"]), photo(number))
-        assert (each["cls"], each["json"]["label"]) == (number % len(HOSTILE), HOSTILE[number % len(HOSTILE)])
-        assert each["json"]["group"] == (f"group {number}" if number > 7 else "")
-        assert each["json"]["box"] == ROWS[number]["box"]
+    assert sorted(sample["__key__"] for sample in table) == [f"{number:08d}-0" for number in range(COUNT)]
+    for sample in table:
+        number = sample["json"]["index"]
+        assert np.array_equal(np.asarray(sample["png"]), photo(number))
+        assert (sample["cls"], sample["json"]["label"]) == (number % len(HOSTILE), HOSTILE[number % len(HOSTILE)])
+        assert sample["json"]["group"] == (f"group {number}" if number > 7 else "")
+        assert sample["json"]["box"] == ROWS[number]["box"]
 
 
 def test_coco_is_read_by_pycocotools_and_its_masks_are_those_that_were_painted(
@@ -151,12 +151,32 @@ def test_the_same_version_is_the_same_bytes_in_a_folder_and_as_a_tar(
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_stream_begins_before_everything_is_read(version: PublishedVersion, name: FormatName, tmp_path: Path) -> None:
-    """The second data file is not there: what lies before it is sent all the same."""
-    large = [row(number, 0, patch(number)) for number in range(200)]
-    there = write(tmp_path, HOSTILE, [large, ROWS])
-    (tmp_path / there.files[1]).unlink()
-    assert len(next(tar(FORMATS[name], there))) > 2**17
+def test_a_stream_begins_before_much_is_read(name: FormatName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a row group of 100 images that is far larger than what is read at a time."""
+    large = [row(number, 0, patch(number)) for number in range(100)]
+    for number, sample in enumerate(large):
+        sample["image"]["bytes"] += np.random.default_rng(number).bytes(400_000)
+    version = write(tmp_path, HOSTILE, [large])
+    sizes: list[int] = []
+    read = ObjectReader.readinto
+
+    def counted(reader: ObjectReader, buffer: Any) -> int:
+        sizes.append(read(reader, buffer))
+        return sizes[-1]
+
+    monkeypatch.setattr(ObjectReader, "readinto", counted)
+    assert len(next(tar(FORMATS[name], version))) >= 2**18
+    assert sum(sizes) < (tmp_path / version.files[0]).stat().st_size / 2
+    assert max(sizes) < 2**23
+
+
+@pytest.mark.parametrize("name", ["imagefolder", "coco"])
+def test_a_stream_is_never_long_in_one_step(name: FormatName, tmp_path: Path) -> None:
+    """A text's size is known once all of its lines are made; meanwhile others have their turn."""
+    version = write(tmp_path, HOSTILE, [[row(number, 0, patch(number)) for number in range(1000)]])
+    pieces = list(tar(FORMATS[name], version))
+    assert pieces.count(b"") >= 1000 // PARTS
+    assert max(map(len, pieces)) < 2 * PIECE
 
 
 @pytest.mark.parametrize("name", ["coco", "yolo"])
@@ -196,7 +216,9 @@ def test_images_of_other_encodings_keep_their_bytes_and_names(suffix: str, tmp_p
     part = [row(number, 0, patch(number), suffix) for number in range(3)]
     version = write(tmp_path / "version", ["boot", "shoe"], [part])
     for name in ("imagefolder", "coco", "yolo"):
-        assert images(exported(version, name, tmp_path), suffix) == {each["index"]: each["image"]["bytes"] for each in part}
+        assert images(exported(version, name, tmp_path), suffix) == {
+            sample["index"]: sample["image"]["bytes"] for sample in part
+        }
     folder = exported(version, "webdataset", tmp_path)
     with tarfile.open(folder / "train-000000.tar") as archive:
         assert archive.getnames()[0] == f"00000000-0.{suffix}"

@@ -48,7 +48,7 @@ def test_a_repository_holds_the_version_that_was_pushed_last(served: Hub, tmp_pa
         (tmp_path / "clone" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "clone" / path).write_bytes(data)
     table = load_dataset("parquet", data_files=str(tmp_path / "clone/data/*.parquet"), cache_dir=str(tmp_path / "cache"))
-    assert [each["index"] for each in table["train"]] == list(range(6))
+    assert [line["index"] for line in table["train"]] == list(range(6))
     served.files["team/shoes"]["LICENSE"] = b"mine"
     assert push(served, tmp_path / "v2").returncode == 0
     assert served.files["team/shoes"] == {".gitattributes": b"", "LICENSE": b"mine", **contents(tmp_path / "v2")}

@@ -73,7 +73,7 @@ def write(folder: Path, classes: Sequence[str], shards: Sequence[Sequence[Mappin
     store, entries = Store.open(folder), []
     for number, part in enumerate(shards):
         path = f"data/train-{number:05d}-of-{len(shards):05d}.parquet"
-        data = rows.write_table([dict(each) for each in part], classes)
+        data = rows.write_table([dict(line) for line in part], classes)
         store.put(path, data)
         entries.append(description(path, data))
     store.put("README.md", b"---\npretty_name: shoes\n---\n# Shoes\n")
