@@ -29,6 +29,10 @@ class StoreError(CounterpoiseError):
     """The object store refused, or holds something else than what is being written."""
 
 
+class ExportError(CounterpoiseError):
+    """A version cannot be had in the form, or at the place, that was asked for."""
+
+
 class EvaluationError(CounterpoiseError):
     """A version is published, and its evaluation failed."""
 

@@ -160,6 +160,11 @@ class Request:
         """Where generation repaints: the region, without the real object grafted into it."""
         return self.mask if self.mask is None or self.graft is None else self.mask & ~self.graft.mask
 
+    @property
+    def object_region(self) -> Mask | None:
+        """Where the label's object stands in the frame: the outline of the real one that was grafted, or else the region."""
+        return self.mask if self.graft is None else self.graft.mask
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:

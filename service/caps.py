@@ -34,7 +34,7 @@ class Caps:
     versions_in_flight: int = 0
     running_units: int = 0
     bytes_stored: int = 0
-    streams: int = 0  # of events, open in a process
+    streams: int = 0  # of events and exports, open in a process
     webhooks: int = 0
     requests_per_second: float = 0.0  # of a key, in a process
 
@@ -90,7 +90,7 @@ class OpenStreams:
     def hold(self, tenant: str, cap: int) -> Iterator[None]:
         """Count one more inside the block. Raises CapReached."""
         with self.lock:
-            refuse("streams of events are open", self.counts[tenant], cap, "close one of them")
+            refuse("streams of events or exports are open", self.counts[tenant], cap, "close one of them")
             self.counts[tenant] += 1
         try:
             yield

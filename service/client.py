@@ -157,8 +157,9 @@ class Client(Transport):
         """Remove a dataset with its schedule and all versions: they are `deleting`, and then not there."""
         return DatasetView.model_validate(self.call("DELETE", f"/v1/datasets/{name}"))
 
-    def pull(self, dataset: str, number: int, folder: Path) -> Iterator[Path]:
-        """Download a published version; yield each file as it is there. What is there already, and right, is left alone.
+    def pull(self, dataset: str, number: int, folder: Path, only: tuple[str, ...] = ("",)) -> Iterator[Path]:
+        """Download a published version, or `only` the files whose paths begin so; yield each file as it is there. What is
+        there already, and right, is left alone.
 
         Raises ServiceError when there is nothing yet, when a file arrives other than it was published, or cannot be written.
         """
@@ -167,7 +168,7 @@ class Client(Transport):
             state = self.version(dataset, number).state
             remedy = "retry it first" if state in ("failed", "cancelled") else "wait for 'completed'"
             raise ServiceError(f"version {number} of {dataset!r} is {state}, and not published; {remedy}")
-        for file in files:
+        for file in (file for file in files if file["path"].startswith(only)):
             target = folder / file["path"]
             if not (target.is_file() and file["sha256"] and sha256(target.read_bytes()).hexdigest() == file["sha256"]):
                 path = f"/v1/datasets/{dataset}/versions/{number}/files/{quote(file['path'])}"

@@ -101,7 +101,9 @@ class Settings(BaseSettings):
     max_bytes_stored: int = Field(
         0, ge=0, description="Bytes of a tenant's published versions above which no more is taken in; 0: any."
     )
-    max_streams: int = Field(100, ge=0, description="Most streams of events that a tenant has open, by API process; 0: any.")
+    max_streams: int = Field(
+        100, ge=0, description="Most streams of events and exports that a tenant has open, by API process; 0: any."
+    )
     max_webhooks: int = Field(100, ge=0, description="Most webhooks of a tenant; 0: any.")
     max_requests_per_second: float = Field(1000.0, ge=0, description="Most requests of a key, by API process; 0: any.")
 

@@ -19,6 +19,8 @@ COLUMNS: dict[str, str] = {
     "image": "the generated image",
     "label": "what it was made to show: an index into the classes",
     "group": "the spurious attribute, carried over from the source image: its background, say; null if unknown or new",
+    "box": "of the object it was made to show, in pixels: left, top, width, height; null where all of it was generated",
+    "mask": "of that object, one bit a pixel: the region repainted for it, or a real object's outline; null likewise",
     "index": "its place in the plan",
     "attempt": "which try this was, from 0; earlier ones were dropped",
     "seed": "of its noise, derived from the version's seed, index and attempt",

@@ -11,8 +11,8 @@ from pipelines.report.card import COLUMNS, FILES, WARNING
 from pipelines.spec import VersionSpec
 
 TYPES = {  # all others are text
-    "image": mlc.DataType.IMAGE_OBJECT,
-    **dict.fromkeys(("label", "index", "attempt", "seed", "steps"), mlc.DataType.INTEGER),
+    **dict.fromkeys(("image", "mask"), mlc.DataType.IMAGE_OBJECT),
+    **dict.fromkeys(("label", "box", "index", "attempt", "seed", "steps"), mlc.DataType.INTEGER),
     **dict.fromkeys(("strength", "guidance"), mlc.DataType.FLOAT),
 }
 PARQUET = "application/x-parquet"
@@ -20,14 +20,15 @@ PARQUET = "application/x-parquet"
 
 def field(context: mlc.Context, records: str, column: str, classes: Sequence[str]) -> mlc.Field:
     named = f": {', '.join(f'{i} {name}' for i, name in enumerate(classes))}" if column == "label" else ""
-    # an image is stored as datasets stores it: a struct of bytes and path
-    transforms = [mlc.Transform(ctx=context, json_path="bytes")] if column == "image" else []
+    # an image, and a mask, is stored as datasets stores it: a struct of bytes and path
+    transforms = [mlc.Transform(ctx=context, json_path="bytes")] if TYPES.get(column) == mlc.DataType.IMAGE_OBJECT else []
     return mlc.Field(
         ctx=context,
         id=f"{records}/{column}",
         name=column,
         description=COLUMNS[column] + named,
         data_types=[TYPES.get(column, mlc.DataType.TEXT)],
+        **({"is_array": True, "array_shape": "4"} if column == "box" else {}),
         source=mlc.Source(
             ctx=context,
             file_set=f"{records}-files",

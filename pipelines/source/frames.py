@@ -123,6 +123,27 @@ def within(painted: Image, frame: Frame, height: int, width: int) -> Image:
     return painted[rows, columns]
 
 
+def mask_within(mask: Mask, frame: Frame, height: int, width: int) -> Mask:
+    """The same part of a frame's mask; it has (height, width) pixels, as what `within` made has."""
+    top, left = (max(0, round(-start * len(mask) / frame.side)) for start in (frame.top, frame.left))
+    return mask[top : top + height, left : left + width]
+
+
+def at_side(mask: Mask, side: int) -> Mask:
+    """A square mask at another resolution."""
+    place = (np.arange(side) * len(mask) // side).astype(np.int64)
+    placed: Mask = mask[place[:, None], place]
+    return placed
+
+
+def overlap(frame: Frame, height: int, width: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """The part of an image (height, width) that its frame covers: rows and columns in the image, and in the frame."""
+    top, left = max(0, frame.top), max(0, frame.left)
+    bottom, right = min(height, frame.top + frame.side), min(width, frame.left + frame.side)
+    place = slice(top, bottom), slice(left, right)
+    return place, (slice(top - frame.top, bottom - frame.top), slice(left - frame.left, right - frame.left))
+
+
 def put_back(image: Image, painted: Image, frame: Frame, mask: Mask) -> Image:
     """The image with the painted frame in its place: inside the frame's `mask`; every other pixel is the image's own."""
     height, width = image.shape[:2]
@@ -130,10 +151,17 @@ def put_back(image: Image, painted: Image, frame: Frame, mask: Mask) -> Image:
         return painted
     part = painted
     if len(painted) != frame.side:
-        place = (np.arange(frame.side) * len(mask) // frame.side).astype(np.int64)
-        part = paste(cut(image, frame, frame.side), resized(painted, frame.side), mask[place[:, None], place])
-    top, left = max(0, frame.top), max(0, frame.left)
-    bottom, right = min(height, frame.top + frame.side), min(width, frame.left + frame.side)
+        part = paste(cut(image, frame, frame.side), resized(painted, frame.side), at_side(mask, frame.side))
+    place, inner = overlap(frame, height, width)
     result = image.copy()
-    result[top:bottom, left:right] = part[top - frame.top : bottom - frame.top, left - frame.left : right - frame.left]
+    result[place] = part[inner]
+    return result
+
+
+def put_back_mask(mask: Mask, frame: Frame, height: int, width: int) -> Mask:
+    """The mask of a frame as that of its image, (height, width): where `put_back` puts what is painted there. False outside
+    the frame."""
+    place, inner = overlap(frame, height, width)
+    result = np.zeros((height, width), dtype=np.bool_)
+    result[place] = at_side(mask, frame.side)[inner]
     return result

@@ -15,8 +15,8 @@ from pipelines.version.plan import Plan, read_plan
 Verdict = Literal["kept", "dropped"]
 KINDS: dict[Verdict, Kind] = {"kept": "data", "dropped": "rejected"}
 FILES = 50  # Parquet files read for one page, at most
-# All but the image, in the order of display.
-COLUMNS = ("index", "attempt", "label", "group", "origin", "source_id", "source_sha256", "object_id", "object_sha256",
+# All but the images, in the order of display.
+COLUMNS = ("index", "attempt", "label", "group", "box", "origin", "source_id", "source_sha256", "object_id", "object_sha256",
            "method", "prompt", "concept", "lora", "seed", "strength", "guidance", "steps", "model", "revision", "scores",
            "reason")  # fmt: skip
 

@@ -130,14 +130,14 @@ def carry(base: Base, number: int, quotas: OpenQuotas, classes: tuple[str, ...])
         raise StoreError(f"{key}: no such object, though version {base.number} names it; ask for a whole version")
     rows = browse.rows(file)
     taken = [quotas.take(row) for row in rows]
-    columns = set(file.schema_arrow.names)
+    complete = {"image", "mask", *browse.COLUMNS} <= set(file.schema_arrow.names)
     part = Carried(
         key=key,
         indices=(indices.start, indices.stop, indices.step),
         labels=dict(Counter(row["label"] for row, carried in zip(rows, taken, strict=True) if carried)),
         without=tuple(row["index"] for row, carried in zip(rows, taken, strict=True) if not carried),
         # Files of one version have the same columns and classes, or they could not be loaded together.
-        whole=all(taken) and columns > set(browse.COLUMNS) and tuple(class_names(file.schema_arrow)) == classes,
+        whole=all(taken) and complete and tuple(class_names(file.schema_arrow)) == classes,
     )
     return part, rows
 

@@ -3,26 +3,29 @@
 import io
 import json
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from datasets import ClassLabel, Features, Image, Value
+from datasets import ClassLabel, Features, Image, List, Value
 
 from pipelines.errors import StoreError
 from pipelines.learning.resources import Resources
 from pipelines.progress import step
-from pipelines.records import Sample
+from pipelines.records import Image as Pixels
+from pipelines.records import Mask, Sample
 from pipelines.source.class_labels import class_names
 from pipelines.source.encode import encode as encode_image
 from pipelines.store.object_store import Store
 from pipelines.version.files import Kind, all_stored
+from pipelines.version.object_masks import box_of, encode_mask, object_mask
 from pipelines.version.plan import Plan
 
 THREADS = min(8, os.cpu_count() or 1)  # and images in memory at a time
+BATCH = 8  # rows that are written to a column at a time
 
 
 def features(classes: Sequence[str]) -> Features:
@@ -32,6 +35,8 @@ def features(classes: Sequence[str]) -> Features:
             "image": Image(),
             "label": ClassLabel(names=list(classes)),
             "group": Value("string"),
+            "box": List(Value("int32")),
+            "mask": Image(),
             "index": Value("int64"),
             "attempt": Value("int32"),
             "seed": Value("int64"),
@@ -55,15 +60,18 @@ def features(classes: Sequence[str]) -> Features:
     )
 
 
-def row(sample: Sample, image: bytes, resources: Resources) -> dict[str, Any]:
-    """One sample, with its encoded image. Its label is the class that was painted; its group is the source image's, if it
-    started from that."""
+def row(sample: Sample, image: bytes, mask: Mask | None, resources: Resources) -> dict[str, Any]:
+    """One sample, with its encoded image, and the mask of its object there. Its label is the class that was painted; its
+    group is the source image's, if it started from that."""
     request = sample.candidate.request
     source = request.source
+    name = f"{request.index:08d}-{request.attempt}"
     return {
-        "image": {"bytes": image, "path": f"{request.index:08d}-{request.attempt}.{resources.spec.encoding.type}"},
+        "image": {"bytes": image, "path": f"{name}.{resources.spec.encoding.type}"},
         "label": resources.source.classes.index(request.label),
         "group": source.group if source and request.image is not None else None,
+        "box": None if mask is None else box_of(mask),
+        "mask": None if mask is None else {"bytes": encode_mask(mask), "path": f"{name}.mask.png"},
         "index": request.index,
         "attempt": request.attempt,
         "seed": request.seed,
@@ -89,16 +97,23 @@ def row(sample: Sample, image: bytes, resources: Resources) -> dict[str, Any]:
 def encode(samples: Sequence[Sample], resources: Resources) -> bytes:
     """A Parquet file of samples. Same samples, same bytes."""
     images = zip(samples, encoded_images(samples, resources), strict=True)
-    return write_table([row(sample, image, resources) for sample, image in images], resources.source.classes)
+    table = [row(sample, image, mask, resources) for sample, (image, mask) in images]
+    return write_table(table, resources.source.classes)
 
 
-def encoded_images(samples: Sequence[Sample], resources: Resources) -> Iterator[bytes]:
-    """The images as they are stored, a few at a time in threads: a large one takes longer to compress than to generate."""
+def encoded_images(samples: Sequence[Sample], resources: Resources) -> Iterator[tuple[bytes, Mask | None]]:
+    """The images as they are stored, and the masks of their objects, a few at a time in threads: a large image takes longer
+    to compress than to generate."""
+    view, method = resources.view, resources.spec.method
+    encode_one: Callable[[Pixels], bytes] = partial(encode_image, encoding=resources.spec.encoding)
     with ThreadPoolExecutor(THREADS) as pool:
         for start in range(0, len(samples), THREADS):
             step()
-            part = [resources.view.finished(sample.candidate) for sample in samples[start : start + THREADS]]
-            yield from pool.map(partial(encode_image, encoding=resources.spec.encoding), part)
+            part = [sample.candidate for sample in samples[start : start + THREADS]]
+            images = [view.finished(candidate) for candidate in part]
+            regions = [view.object_region(candidate, image) for candidate, image in zip(part, images, strict=True)]
+            masks = [object_mask(region, method) for region in regions]
+            yield from zip(pool.map(encode_one, images), masks, strict=True)
 
 
 def without(data: bytes, gone: Collection[int], classes: Sequence[str]) -> bytes:
@@ -112,7 +127,8 @@ def without(data: bytes, gone: Collection[int], classes: Sequence[str]) -> bytes
 def write_table(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> bytes:
     table = pa.Table.from_pylist(list(rows), features(classes).arrow_schema)
     data = io.BytesIO()
-    with pq.ParquetWriter(data, table.schema, compression="zstd") as writer:
+    # A page ends with the batch by which it is full: of large batches it would be a whole row group, and be read as one.
+    with pq.ParquetWriter(data, table.schema, compression="zstd", write_batch_size=BATCH) as writer:
         if len(table):  # datasets cannot read a row group without rows
             writer.write_table(table, row_group_size=100)
     return data.getvalue()

@@ -17,7 +17,20 @@ from obstore.store import MemoryStore
 from pipelines.errors import SourceError
 from pipelines.progress import SILENT, Stage, step
 from pipelines.records import Candidate, Examples, Frame, FramedImage, Image, Item, Mask, Problem
-from pipelines.source.frames import around, centre, cut, enclosing, inside, moved, put_back, side_of, sides, within
+from pipelines.source.frames import (
+    around,
+    centre,
+    cut,
+    enclosing,
+    inside,
+    mask_within,
+    moved,
+    put_back,
+    put_back_mask,
+    side_of,
+    sides,
+    within,
+)
 from pipelines.source.source import Source
 from pipelines.spec import Classifier, Framing
 from pipelines.spec.base import quantity
@@ -127,6 +140,14 @@ class SourceView:
         if request.source is None or request.frame is None or request.mask is None:
             return candidate.image
         return self.sample(request.source, candidate.image, request.frame, request.mask)
+
+    def object_region(self, candidate: Candidate, stored: Image) -> Mask | None:
+        """The region of a candidate's object in the image that is `stored` of it; None where all of it was generated."""
+        request = candidate.request
+        region, frame, size = request.object_region, request.frame, (stored.shape[0], stored.shape[1])
+        if region is None or frame is None or self.framing == "crop":
+            return region
+        return mask_within(region, frame, *size) if self.framing == "pad" else put_back_mask(region, frame, *size)
 
     def whole(self, candidate: Candidate) -> Candidate:
         """A candidate as classifiers see it: overviews of what is stored and of its source, and the region there."""

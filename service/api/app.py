@@ -28,10 +28,10 @@ from service.limits import check_roots
 from service.previews.messages import PreviewBroker
 from service.settings import Settings
 from service.state.database import Database
-from service.versions import events, files
+from service.versions import events, export, files
 
 RESOURCES = (
-    datasets, schedules, versions, events, files, samples, sources, erasure, previews, webhooks, keys, catalogue,
+    datasets, schedules, versions, events, files, export, samples, sources, erasure, previews, webhooks, keys, catalogue,
     health, docs,
 )  # fmt: skip
 DATABASE_PATIENCE = 5.0  # seconds of a statement, and that a writer waits for another

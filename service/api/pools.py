@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 P = ParamSpec("P")
 T = TypeVar("T")
 PATIENCE = 5.0  # seconds that a call waits for a thread
+STREAM_PATIENCE = 300.0  # the same, in the middle of an answer, which would break
 RETRY_AFTER = {"Retry-After": "2"}
 
 
@@ -22,6 +23,7 @@ class Pool:
     name: str
     threads: int
     queue: int
+    patience: float = PATIENCE
     slots: CapacityLimiter = field(init=False)
     unlimited: CapacityLimiter = field(init=False)  # in place of anyio's own limit, of 40 threads for everything
 
@@ -33,7 +35,7 @@ class Pool:
         if self.slots.statistics().tasks_waiting >= self.queue:
             raise self.busy()
         borrower = object()
-        with move_on_after(PATIENCE) as waiting:
+        with move_on_after(self.patience) as waiting:
             await self.slots.acquire_on_behalf_of(borrower)
         if waiting.cancelled_caught:
             raise self.busy()
@@ -48,9 +50,11 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Pools:
-    """`database`: as many as connections of the engine. `streams`: those who follow versions, and poll for them."""
+    """`database`: as many as connections of the engine. `streams`: those who follow versions, and poll for them.
+    `exports`: a piece of a tar each."""
 
     database: Pool = field(default_factory=lambda: Pool("database", 15, 120))
     streams: Pool = field(default_factory=lambda: Pool("database", 4, 1000))
+    exports: Pool = field(default_factory=lambda: Pool("object store", 4, 1000, STREAM_PATIENCE))
     store: Pool = field(default_factory=lambda: Pool("object store", 16, 64))
     broker: Pool = field(default_factory=lambda: Pool("broker", 4, 16))

@@ -13,6 +13,7 @@ from service.cli import browse, local, operate, remote, specs
 from service.cli.api_keys import keys_app
 from service.cli.convert import convert
 from service.cli.demo import demo
+from service.cli.export import export
 from service.cli.families import families
 from service.cli.init import init
 from service.cli.supervisor import up
@@ -65,6 +66,7 @@ app.command()(remote.schedule)
 app.command()(remote.unschedule)
 app.command()(remote.status)
 app.command()(remote.pull)
+app.command()(export)
 app.command()(browse.samples)
 app.command()(browse.files)
 app.command("list")(remote.list_versions)

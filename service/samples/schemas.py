@@ -13,6 +13,9 @@ class SampleView(BaseModel):
     reason: str | None = Field(description="Why it was dropped.", examples=["quality: blurred"])
     label: str
     group: str | None = Field(description="Of the source image, whose background it keeps.")
+    box: list[int] | None = Field(
+        None, description="Of the object, in pixels: left, top, width, height. None where all of the image was generated."
+    )
     origin: str | None = Field(description="Class of the source image.")
     source_id: str | None
     source_sha256: str | None

@@ -11,6 +11,7 @@ from pipelines.backbones.features import FEATURES
 from pipelines.filters import FILTERS
 from pipelines.methods import METHODS
 from pipelines.spec import Amount, EncodingSpec, Evaluation, JpegEncoding, Recipe, parse
+from pipelines.version.export import FORMATS
 from service.settings import Settings
 from tests.builders import document
 from tests.docs.pages import PAGES, README, ROOT, guide, named, rows
@@ -154,3 +155,7 @@ def test_the_table_of_families_is_that_of_the_command() -> None:
         for key, feature in FEATURES.items()
     ]
     assert table == [["", *FAMILIES], *expected]
+
+
+def test_every_format_of_an_export_is_there() -> None:
+    assert named(guide("own-images").section("In other formats")) == set(FORMATS)

@@ -119,6 +119,19 @@ def test_a_version_is_pulled_and_loads(service: Service, tmp_path: Path) -> None
     assert "cannot be written (Not a directory); pull into another folder" in refused.stderr
 
 
+@pytest.mark.parametrize("name", ["imagefolder", "coco"])
+def test_a_version_is_exported(service: Service, tmp_path: Path, name: str) -> None:
+    done = service.command("export", "shoes", 1, "--format", name, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((service.folder / "store/default/datasets/shoes/v1/manifest.json").read_text())
+    assert len(list((tmp_path / "out").rglob("*.png"))) == manifest["counts"]["kept"] > 0
+    assert [place.name for place in tmp_path.iterdir()] == ["out"]
+    missing = service.command("export", "shoes", 9, "--format", name, "--out", tmp_path / "other")
+    assert missing.returncode == 2
+    assert "has no version 9" in missing.stderr
+    assert [place.name for place in tmp_path.iterdir()] == ["out"]
+
+
 class Away(Client):
     """Where the object store cannot be reached: its links lead nowhere."""
 

@@ -61,7 +61,8 @@ def row(index: int) -> dict[str, Any]:
     image = Pillow.fromarray(np.full((8, 8, 3), 10 * index, dtype=np.uint8))
     texts = {name: f"{name} {index}" for name in COLUMNS}
     numbers = dict.fromkeys(("index", "attempt", "seed", "steps"), index) | {"strength": 0.5, "guidance": 5.0}
-    return {**texts, **numbers, "image": image, "label": index % 2, "group": None if index else "grass"}
+    region = {"box": [1, 2, 3, 4], "mask": image.convert("1")} if index else {"box": None, "mask": None}
+    return {**texts, **numbers, **region, "image": image, "label": index % 2, "group": None if index else "grass"}
 
 
 def described(paths: list[Path], folder: Path) -> list[dict[str, Any]]:
@@ -81,7 +82,8 @@ def folder(tmp_path: Path) -> Path:
     features = datasets.Features({name: datasets.Value("string") for name in COLUMNS})
     features |= {name: datasets.Value("int64") for name in ("index", "attempt", "seed", "steps")}
     features |= {name: datasets.Value("float32") for name in ("strength", "guidance")}
-    features |= {"image": datasets.Image(), "label": datasets.ClassLabel(names=CLASSES)}
+    features |= {"image": datasets.Image(), "mask": datasets.Image(), "box": datasets.List(datasets.Value("int32"))}
+    features |= {"label": datasets.ClassLabel(names=CLASSES)}
     for name, rows in (("data", [0, 1]), ("data", [2, 3]), ("rejected", [4, 5, 6]), ("rejected", [])):
         (tmp_path / name).mkdir(exist_ok=True)
         path = tmp_path / name / f"train-{len(list((tmp_path / name).iterdir())):05d}-of-00002.parquet"
@@ -165,6 +167,8 @@ def test_croissant_is_valid_and_reads_the_files(folder: Path) -> None:
     assert [row["default/label"] for row in rows] == [0, 1, 0, 1]
     assert [row["default/index"] for row in rows] == [0, 1, 2, 3]
     assert np.asarray(rows[3]["default/image"])[0, 0, 0] == 30
+    assert [row["default/box"] for row in rows] == [None, *[[1, 2, 3, 4]] * 3]
+    assert [row["default/mask"] and row["default/mask"].mode for row in rows] == [None, "1", "1", "1"]
     assert [row["rejected/reason"] for row in dataset.records("rejected")] == [b"reason 4", b"reason 5", b"reason 6"]
 
 

@@ -137,7 +137,7 @@ def test_streams_are_counted_while_they_are_open(client: TestClient) -> None:
     try:
         assert until(lambda: streams.counts["team"] == 1)
         time.sleep(0.3)  # well after the response has begun
-        assert "1 streams of events are open" in problem(client.get(f"{SHOES}/1/events"), 429)["detail"]
+        assert "1 streams of events or exports are open" in problem(client.get(f"{SHOES}/1/events"), 429)["detail"]
     finally:
         client.post(f"{SHOES}/1/cancel")
         follower.join(30)

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import PIL.Image
+import pyarrow.parquet as pq
 import pytest
+from datasets import load_dataset
 
 from pipelines.errors import StoreError
 from pipelines.job import Job
@@ -168,6 +170,22 @@ def test_a_shard_that_nothing_happened_to_is_not_copied(folder: Path) -> None:
         assert (len(content), hashlib.sha256(content).hexdigest()) == (file["size"], file["sha256"])
     own = {key.removeprefix(f"{V2}/") for key in store(folder).keys(f"{V2}/")} - {"manifest.json", "diff.json"}
     assert own == {file["path"] for file in listed if "key" not in file}
+
+
+def test_a_version_from_before_there_were_boxes_is_written_again_with_none_and_loads_as_one(folder: Path) -> None:
+    for path in (folder / "store" / V1 / "data").iterdir():
+        pq.write_table(pq.read_table(path).drop_columns(["box", "mask"]), path)
+    plan = made(job(folder, 2, 1, amount={"per_class": 13}))
+    assert (plan.planned, plan.carried_samples, [part.whole for part in plan.carried]) == (2, 24, [False] * 6)
+    keys_ = [str(folder / "store" / files["data"]) for files in all_stored(store(folder), V2, plan)]
+    table = load_dataset("parquet", data_files=keys_, split="train", cache_dir=str(folder / "cache"))
+    assert (
+        [row["box"] is None for row in table]
+        == [row["mask"] is None for row in table]
+        == [row["index"] < 24 for row in table]
+    )
+    again = made(job(folder, 3, 2, amount={"per_class": 14}))
+    assert all(part.whole for part in again.carried)
 
 
 def test_the_counts_are_those_of_the_rows(folder: Path) -> None:

@@ -1,16 +1,17 @@
 """Overviews, frames and samples of photographs by each framing. Costs a second."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from scipy.ndimage import binary_dilation
+from scipy.ndimage import binary_dilation, binary_erosion
 
 from pipelines import spec as specs
 from pipelines.errors import SourceError
 from pipelines.progress import Stage
-from pipelines.records import Candidate, Image, Item, Mask, Request
+from pipelines.records import Candidate, Graft, Image, Item, Mask, Request
 from pipelines.source.frames import inside
 from pipelines.source.source import Source
 from pipelines.vision.models import Models
@@ -182,3 +183,42 @@ def test_many_images_are_read_and_segmented_with_progress_and_few_without() -> N
     opened.object_masks(items, "dress")
     assert stages == [("read: images", MANY + 1), ("segment: dress", MANY + 1 - 3)]
     assert sum(ticks) == sum(total for _, total in stages)
+
+
+@pytest.mark.parametrize("framing", ["crop", "pad", "region"])
+@pytest.mark.parametrize("item", ITEMS, ids=lambda item: item.id)
+def test_the_region_of_the_object_is_where_the_stored_image_was_painted(framing: specs.Framing, item: Item) -> None:
+    opened = view(framing)
+    candidate = painted(opened, item)
+    assert candidate.request.image is not None
+    stored, before = opened.finished(candidate), opened.finished(replace(candidate, image=candidate.request.image))
+    changed = (stored != (PHOTOS[item.id] if framing == "region" else before)).any(axis=2)
+    mask = opened.object_region(candidate, stored)
+    assert mask is not None
+    assert mask.shape == stored.shape[:2]
+    assert mask.any()
+    assert not (changed & ~mask).any()
+    inner = binary_erosion(mask, iterations=2) if framing == "region" else mask  # at whose edge the original fades in
+    assert changed[inner].all()
+
+
+@pytest.mark.parametrize("framing", ["crop", "pad", "region"])
+def test_the_region_of_a_grafted_object_is_the_objects_outline(framing: specs.Framing) -> None:
+    opened, item = view(framing), ITEMS[0]
+    request = painted(opened, item).request
+    assert request.mask is not None
+    assert request.image is not None
+    outline = binary_erosion(request.mask)
+    grafted = replace(request, graft=Graft(item, request.image, outline))
+    stored = np.where(request.mask[..., None], np.uint8(9), request.image)
+    (of_graft, of_outline) = (
+        opened.object_region(Candidate(one, stored), opened.finished(Candidate(one, stored)))
+        for one in (grafted, replace(request, mask=outline))
+    )
+    assert np.array_equal(of_graft, of_outline)
+
+
+def test_what_was_generated_as_a_whole_has_no_region() -> None:
+    opened, image = view("region"), noise(4)
+    request = Request(0, 0, 0, "shoe", "", "")
+    assert opened.object_region(Candidate(request, image), image) is None
