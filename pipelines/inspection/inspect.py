@@ -12,6 +12,7 @@ from pipelines.source.source import Source
 from pipelines.source.splits import SPLITS
 from pipelines.spec import VersionSpec
 
+TOLD_APART = 0.7  # out-of-fold accuracy below which embeddings say little of labels
 EXACT = 1.0  # severity of copies to the byte: above that of any near copy
 
 
@@ -64,7 +65,9 @@ def notes(classes: dict[str, dict[str, int]], judged: labels.Judged | None) -> l
         return [f"No label was judged: fewer than two classes have {labels.FOLDS} images."]
     left_out = [label for label in classes if label not in judged.classes]
     few = f"; not judged, with fewer than {labels.FOLDS} images: {', '.join(left_out)}" if left_out else ""
+    doubt = " These tell the classes badly: give --features of a checkpoint that knows such images."
     return [
         f"Labels were judged by logistic regression on embeddings, in {labels.FOLDS} folds, which gives "
         f"{100 * judged.accuracy:.0f} % of the images their own label{few}."
+        + (doubt if judged.accuracy < TOLD_APART else "")
     ]

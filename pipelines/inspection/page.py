@@ -1,7 +1,8 @@
 """The page of an inspection: self-contained HTML, the worst of each kind with their images side by side."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 from jinja2 import ChoiceLoader, FileSystemLoader
@@ -11,7 +12,7 @@ from pipelines.records import Image, Item
 from pipelines.report import figures
 from pipelines.report.page import TEMPLATES
 
-DISPLAYED = 16  # findings of a kind; inspect.json has all
+DISPLAYED = 96  # images of a kind, in as many findings; inspect.json has all
 IMAGES = 6  # of a finding
 SIDE = 160  # pixels: with these the largest page has some four megabytes
 
@@ -32,6 +33,12 @@ class Exhibit:
     pictures: list[Picture]
 
 
+def displayed(findings: Sequence[Finding]) -> list[Finding]:
+    """The first findings, as many as have DISPLAYED images; one without an image counts as one."""
+    ends = list(accumulate(max(1, min(len(finding.images), IMAGES)) for finding in findings))
+    return [finding for finding, end in zip(findings, ends, strict=True) if end <= DISPLAYED]
+
+
 def render(inspection: Inspection, read: Callable[[Item], Image]) -> str:
     """The whole page; images are read again for it. Same source, same bytes."""
 
@@ -48,6 +55,6 @@ def render(inspection: Inspection, read: Callable[[Item], Image]) -> str:
             inspection=inspection,
             kinds=KINDS,
             counts=inspection.counts,
-            exhibits={kind: [exhibit(finding) for finding in inspection.of(kind)[:DISPLAYED]] for kind in KINDS},
+            exhibits={kind: [exhibit(finding) for finding in displayed(inspection.of(kind))] for kind in KINDS},
         )
     )
