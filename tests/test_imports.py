@@ -53,6 +53,7 @@ FLOORS: list[set[str]] = [
     {"learning"},
     {"methods", "filters"},
     {"report"},
+    {"inspection"},
     {"version"},
     {"evaluation"},
     {"job"},

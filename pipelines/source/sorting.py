@@ -10,6 +10,10 @@ from pipelines.source.decode import BadImage
 from pipelines.source.layout import NO_CLASS, Place, class_name, layout
 from pipelines.source.splits import SPLITS, split_in, split_loose
 
+REPEATS = "repeats "  # how the reasons begin, or end, of images that are there twice
+BETWEEN_SPLITS = ", in another split"
+BETWEEN_CLASSES = "; decide for one class"
+
 
 def split_word(split: str | None) -> str | None:
     """The split that a table names. Raises BadImage."""
@@ -49,6 +53,14 @@ class Sorted:
         return f"{self.label}/{picture.sha256[:16]}" if by_content else picture.path
 
 
+def repeated(one: Sorted, twin: Sorted) -> str:
+    """Why an image is not used whose bytes another has."""
+    name = twin.picture.id
+    if twin.label != one.label:
+        return f"is also in class {twin.label!r} as {name}{BETWEEN_CLASSES}"
+    return f"{REPEATS}{name}{BETWEEN_SPLITS if twin.split != one.split else ''}"
+
+
 def distinct(pictures: Iterable[Sorted], problems: list[Problem]) -> Iterator[Sorted]:
     """One of those with the same bytes or name; a problem for each other."""
     first: dict[str, Sorted] = {}
@@ -56,9 +68,7 @@ def distinct(pictures: Iterable[Sorted], problems: list[Problem]) -> Iterator[So
     for one in sorted(pictures, key=lambda one: one.rank):
         twin = first.setdefault(one.picture.sha256, one)
         if twin is not one:
-            name = twin.picture.id
-            other = f"is also in class {twin.label!r} as {name}; decide for one class"
-            problems.append(Problem(one.picture.id, f"repeats {name}" if twin.label == one.label else other))
+            problems.append(Problem(one.picture.id, repeated(one, twin)))
         elif one.id in names:
             reason = "has the name of another image, but for characters that are no UTF-8 or composed; rename it"
             problems.append(Problem(one.picture.id, reason))

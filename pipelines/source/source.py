@@ -10,7 +10,9 @@ from pipelines.records import Image, Item, Mask, Problem
 from pipelines.source.checks import Place
 from pipelines.source.decode import decode
 from pipelines.source.index import Index
+from pipelines.source.sorting import BETWEEN_SPLITS
 from pipelines.source.splits import SPLITS, cut_validation
+from pipelines.spec.base import quantity
 from pipelines.spec.sources import RealSource
 from pipelines.store.canonical import rows_digest
 
@@ -56,8 +58,11 @@ class Source:
         """Lines for the terminal: how many images there are, and those that cannot be used with their reasons."""
         sizes = ", ".join(f"{sum(groups.values())} {label}" for label, groups in self.counts.items())
         held_out = ", ".join(f"{len(self.splits[split])} for {split}" for split in ("validation", "test"))
+        between = sum(problem.reason.endswith(BETWEEN_SPLITS) for problem in self.problems)
+        copies = f"Repeated in another split, to the byte: {quantity(between, 'image')}, used once, in train if it is there."
         return [
             f"Real images: {sizes}; {held_out}; {len(self.problems)} cannot be used.",
+            *([copies] if between else []),
             *self.notes,
             *grouped(self.problems)[:LISTED],
         ]

@@ -16,6 +16,7 @@ from service.cli.demo import demo
 from service.cli.export import export
 from service.cli.families import families
 from service.cli.init import init
+from service.cli.inspect import inspect
 from service.cli.supervisor import up
 
 
@@ -44,6 +45,7 @@ app = typer.Typer(
 )
 app.command()(specs.example)
 app.command()(init)
+app.command()(inspect)
 app.command()(local.run)
 app.command()(local.ablate)
 app.command()(specs.validate)

@@ -122,7 +122,8 @@ def test_of_two_copies_the_one_that_trains_is_used_in_whatever_order(tmp_path: P
     files["test/boot/copy.png"] = files["train/boot/0.png"]
     files["train/boot/copy.png"] = files["train/shoe/1.png"]
     source = everywhere(tmp_path, files)
+    assert source.summary[1].startswith("Repeated in another split, to the byte: 1 image,")
     assert reasons(source) == {
-        "test/boot/copy.png": "repeats train/boot/0.png",
+        "test/boot/copy.png": "repeats train/boot/0.png, in another split",
         "train/shoe/1.png": "is also in class 'boot' as train/boot/copy.png",
     }

@@ -1,0 +1,1 @@
+"""A source's own faults: copies, likely wrong labels, blank images, classes too small; before anything is spent on it."""
