@@ -54,7 +54,7 @@ FLOORS: list[set[str]] = [
     {"methods", "filters"},
     {"report"},
     {"version"},
-    {"evaluation"},
+    {"evaluation", "quality"},
     {"job"},
     {"run"},
     {"experiments"},
