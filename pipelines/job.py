@@ -1,7 +1,7 @@
 """One version of a dataset, in the pieces that different processes may do. Each can be done again, with the same bytes."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +15,10 @@ from pipelines.filters import Panel
 from pipelines.learning.resources import Resources
 from pipelines.methods import Method, open_method
 from pipelines.progress import Progress
+from pipelines.quality.pictures import pictures
+from pipelines.quality.report import FILE, quality_report
 from pipelines.report.page import render
+from pipelines.report.quality import GUILTY
 from pipelines.report.sample_sheet import sample_sheet
 from pipelines.source import requirements
 from pipelines.spec import VersionSpec, parse
@@ -201,7 +204,16 @@ class Job:
         """The summary of a published version, and its report files, name to bytes."""
         counts, number = self.finalize()["counts"], self.resources.number
         summary = {"name": self.spec.name, "version": number, **evaluation, "counts": counts, "seconds": seconds}
-        page = showcase(self.resources, self.plan, self.method, summary)
-        files = {"summary.json": canonical(summary), "report.html": render(page).encode()}
+        quality = quality_report(self.resources, self.plan, counts, seconds)
+        page = replace(
+            showcase(self.resources, self.plan, self.method, summary),
+            quality=quality,
+            pictures=pictures(self.resources, quality, GUILTY),
+        )
+        files = {
+            "summary.json": canonical(summary),
+            FILE: canonical(quality),
+            "report.html": render(page).encode(),
+        }
         picture = sample_sheet(page.samples)
         return summary, files if picture is None else {**files, "samples.png": picture}

@@ -55,7 +55,7 @@ FLOORS: list[set[str]] = [
     {"report"},
     {"inspection"},
     {"version"},
-    {"evaluation"},
+    {"evaluation", "quality"},
     {"job"},
     {"run"},
     {"experiments"},

@@ -63,7 +63,7 @@ def spec(**changes: Any) -> VersionSpec:
 
 def tree(out: Path) -> dict[str, str]:
     """Every file but those that tell the time, by content."""
-    timed = {"summary.json", "report.html", "seconds.json", "progress.safetensors"}
+    timed = {"summary.json", "quality_report.json", "report.html", "seconds.json", "progress.safetensors"}
     files = sorted(p for p in out.rglob("*") if p.is_file() and p.name not in timed)
     return {p.relative_to(out).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 

@@ -3,7 +3,7 @@
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from pipelines.records import Image, Mask
 from pipelines.report import figures
 from pipelines.report.figures import Spread, title
 from pipelines.report.headline import carried, caveats, headline
+from pipelines.report.quality import questions, summary_lines
 from pipelines.report.shortfall import shortfalls
 from pipelines.report.worst import worst_part
 from pipelines.spec.arms import BASELINE, VERSION
@@ -51,6 +52,8 @@ class Page:
     samples: Sequence[DisplayedSample]
     curves: dict[str, list[tuple[int, float]]]  # token -> (step, loss)
     spec_yaml: str
+    quality: Mapping[str, Any] | None = None  # quality_report.json
+    pictures: Mapping[tuple[str, str], Image] = field(default_factory=dict)  # that it speaks of: by kind and id
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +166,8 @@ def render(page: Page) -> str:
         token_note=token_note(sample.prompt for sample in page.samples),
         arms={arm: title(arm) for arm in figures.ordered(arms)},
         rows=table(arms),
+        questions=questions(page.quality, page.pictures) if page.quality else [],
+        quality_lines=summary_lines(page.quality) if page.quality else [],
         kept=[sample for sample in page.samples if sample.kept],
         dropped=dropped(summary, page.samples),
         arms_chart=Markup(figures.arms(arms)),  # our own SVG, in which matplotlib escaped every name

@@ -29,6 +29,11 @@ class Clip:
         except (OSError, ValueError) as error:
             raise ModelError(f"models.clip: {checkpoint!r} is no CLIP checkpoint ({error})") from None
 
+    @property
+    def side(self) -> int:
+        """Pixels a side of the images that it sees."""
+        return int(self.model.config.vision_config.image_size)
+
     @torch.inference_mode()
     def embed_images(self, images: Sequence[Image]) -> Tensor:
         """One embedding an image."""

@@ -23,7 +23,14 @@ from service.versions.views import version_url
 router = APIRouter(route_class=Route, prefix="/v1", tags=["versions"], responses=documented(401, 403, 404, 422))
 LINK_LIFETIME = timedelta(hours=1)  # of a signed link
 # Written after the manifest, so not in it.
-AFTER_PUBLICATION = ("evaluation.json", "diff.json", "report/summary.json", "report/report.html", "report/samples.png")
+AFTER_PUBLICATION = (
+    "evaluation.json",
+    "diff.json",
+    "report/summary.json",
+    "report/quality_report.json",
+    "report/report.html",
+    "report/samples.png",
+)
 
 
 def manifest_files(store: Store, root: str) -> list[dict[str, Any]]:

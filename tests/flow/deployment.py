@@ -30,6 +30,7 @@ SPOKEN = {
     "seconds.json",
     "progress.safetensors",
     "summary.json",
+    "quality_report.json",
     "report.html",
 }  # files that tell of the way, not of the result
 ROOT = Path(__file__).parents[2]

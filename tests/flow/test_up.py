@@ -154,7 +154,8 @@ def test_the_demo_goes_through_a_service_that_is_named(service: Service, tmp_pat
     assert done.returncode == 0, done.stderr
     assert f"POST {service.url}/v1/datasets/shown/versions: version 1" in done.stdout
     assert json.loads((tmp_path / "out/summary.json").read_text())["name"] == "shown"
-    assert {file.name for file in (tmp_path / "out").iterdir()} == {"shown", "summary.json", "report.html", "samples.png"}
+    report = {"summary.json", "quality_report.json", "report.html", "samples.png"}
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"shown", *report}
 
 
 def test_the_client_is_told_everything_in_order(service: Service, tmp_path: Path) -> None:
