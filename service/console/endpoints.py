@@ -13,6 +13,7 @@ from service.state import api_keys
 from service.state.api_keys import KeyExpired
 
 router = APIRouter(route_class=PageRoute, prefix=PATH, include_in_schema=False, dependencies=[Depends(form)])
+PAGES = (datasets, versions, samples, sources, submission, keys)
 STATIC = {"style.css": "text/css", "console.js": "text/javascript"}  # and their media types
 
 
@@ -65,7 +66,7 @@ async def sign_out(context: Context, visit: Visiting, request: Request) -> Respo
 
 
 router.get("")(datasets.get_start)
-for page in (datasets, versions, samples, sources, submission, keys):
+for page in PAGES:
     router.include_router(page.router)
 
 

@@ -7,13 +7,15 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from sse_starlette import EventSourceResponse
 
 from pipelines.report.shortfall import shortfalls
+from pipelines.spec.arms import ARMS
 from pipelines.store import keys
 from pipelines.version.diff import accuracies
-from service.api.dependencies import Context, ReadAccess, StoreContext, SubmitAccess, counted_stream
+from service.api.dependencies import AppContextWithStore, Context, ReadAccess, StoreContext, SubmitAccess, counted_stream
 from service.api.parameters import DatasetName, VersionNumber
 from service.console.pages import PageRoute, Visiting
 from service.datasets.endpoints import get_dataset, promote_version
 from service.state import events
+from service.state.api_keys import Caller
 from service.state.lifecycle import PUBLISHED
 from service.versions.endpoints import cancel_version, delete_version, get_version, retry_version
 from service.versions.events import event_stream
@@ -44,6 +46,12 @@ def actions(version: VersionView, latest: int | None) -> list[Action]:
     return possible if version.state == "deleting" else [*possible, "delete"]
 
 
+def evaluation(context: AppContextWithStore, caller: Caller, name: str, number: int) -> dict[str, dict[str, float]]:
+    """Average and worst-group accuracy by arm, as arms are called in reports; none of a version that was not evaluated."""
+    arms = accuracies(context.store(caller), keys.version(name, number)) or {}
+    return {ARMS[arm].title: arms[arm] for arm in ARMS if arm in arms}
+
+
 @router.get(VERSION)
 def get_one(
     visit: Visiting, context: StoreContext, caller: ReadAccess, name: DatasetName, number: VersionNumber
@@ -52,7 +60,7 @@ def get_one(
     row = find_version(context, caller, name, number)
     latest = get_dataset(context, caller, name).latest
     published = version.state in PUBLISHED
-    arms = accuracies(context.store(caller), keys.version(name, number)) if published else None
+    arms = evaluation(context, caller, name, number) if published else {}
     return visit.page(
         "version.html",
         version=version,
@@ -113,7 +121,7 @@ def compare(
     """Two versions beside each other: counts, reasons, accuracies, and where their specs differ."""
     versions = [get_version(context, caller, name, number) for number in (a, b)]
     store = context.store(caller)
-    arms = [accuracies(store, keys.version(name, number)) or {} for number in (a, b)]
+    arms = [evaluation(context, caller, name, number) for number in (a, b)]
     change = keys.diff(keys.version(name, b))
     diff = store.json(change) if versions[1].previous == a and store.exists(change) else None
     dataset = get_dataset(context, caller, name)

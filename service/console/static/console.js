@@ -80,7 +80,39 @@ function resubmit(select) {
   select.addEventListener("change", () => select.form.requestSubmit(select.form.querySelector("[data-change]")));
 }
 
+// A spec is checked as it is written: what the service finds stands at its field, the spec as YAML beside.
+function check(form) {
+  let waiting = null;
+  let last = 0;
+
+  async function send() {
+    const turn = ++last;
+    const fields = new URLSearchParams(new FormData(form));
+    fields.append("check", "1");
+    const response = await fetch(form.action, { method: "POST", body: fields });
+    if (turn !== last || response.redirected || ![200, 422].includes(response.status)) return;
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    for (const place of form.querySelectorAll("[data-mistakes], #beside")) {
+      const fresh = page.getElementById(place.id);
+      if (fresh && touched(place)) place.replaceWith(document.adoptNode(fresh));
+    }
+  }
+
+  // A field that nobody has come to yet is not wrong for being empty.
+  function touched(place) {
+    const input = document.getElementById(place.dataset.mistakes ?? "");
+    return !input || input.value !== "" || input.dataset.touched !== undefined;
+  }
+
+  form.addEventListener("input", (event) => {
+    event.target.dataset.touched = "";
+    clearTimeout(waiting);
+    waiting = setTimeout(send, 600);
+  });
+}
+
 document.addEventListener("keydown", press);
+document.querySelectorAll("form[data-check]").forEach(check);
 document.querySelectorAll("[data-live]").forEach(follow);
 document.querySelectorAll("main img").forEach(sharpen);
 document.querySelectorAll("select[data-resubmit]").forEach(resubmit);
