@@ -35,7 +35,8 @@ def original(spec: SourceSpec, image_id: str, sha256: str, store: Store, setting
         return store.get(keys.blob(sha256)) if store.exists(keys.blob(sha256)) else None
     if isinstance(spec, BuiltinSpec):
         source, items = builtin(spec)
-        return None if image_id not in items else encoded(source, items[image_id])
+        item = items.get(image_id)
+        return None if item is None or item.sha256 != sha256 else encoded(source, item)
     return of_folder(spec, image_id, sha256, settings) if isinstance(spec, FolderSource) else None
 
 
