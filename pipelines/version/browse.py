@@ -28,11 +28,22 @@ class SampleFilter:
     verdict: Verdict | None = None
     reason: str | None = None  # prefix of the reason: "quality", or all of it
     label: str | None = None
+    group: str | None = None
+    score: str | None = None  # "filter.score": those that have it, from `least` to `most`
+    least: float = float("-inf")
+    most: float = float("inf")
 
     def accepts(self, row: dict[str, Any]) -> bool:
         if self.reason is not None and not (row["reason"] or "").startswith(self.reason):
             return False
-        return self.label is None or row["label"] == self.label
+        if any(
+            wanted is not None and row.get(name) != wanted for name, wanted in (("label", self.label), ("group", self.group))
+        ):
+            return False
+        return self.score is None or self.in_range(json.loads(row["scores"]).get(self.score))
+
+    def in_range(self, value: Any) -> bool:
+        return isinstance(value, int | float) and self.least <= value <= self.most
 
 
 def open_samples(store: Store, key: str) -> pq.ParquetFile | None:
@@ -88,6 +99,28 @@ def page(
     return samples, (first + FILES, 0) if first + FILES < len(places) else None
 
 
+def find(store: Store, root: str, index: int, attempt: int) -> dict[str, Any] | None:
+    """One sample; None if there is no such sample."""
+    place = locate(store, root, index, attempt)
+    if place is None:
+        return None
+    file, row, verdict = place
+    return sample(rows(file)[row], verdict)
+
+
+def locate(store: Store, root: str, index: int, attempt: int) -> tuple[pq.ParquetFile, int, Verdict] | None:
+    """The data file that holds a sample, its row there, and whether it was kept; None if there is no such sample."""
+    plan = read_plan(store, root)
+    for key in files_of(store, root, plan, index) if plan else ():
+        if (file := open_samples(store, key)) is None:
+            continue
+        table = file.read(columns=["index", "attempt", "reason"])
+        for row, values in enumerate(table.to_pylist()):
+            if (values["index"], values["attempt"]) == (index, attempt):
+                return file, row, "kept" if values["reason"] is None else "dropped"
+    return None
+
+
 def files_of(store: Store, root: str, plan: Plan, index: int) -> Iterator[str]:
     """The files that may hold sample `index`: indices are dealt to shards in turn."""
     for number in (n for n in range(plan.shards) if index in plan.indices(n)):
@@ -97,15 +130,8 @@ def files_of(store: Store, root: str, plan: Plan, index: int) -> Iterator[str]:
 
 def image(store: Store, root: str, index: int, attempt: int) -> bytes | None:
     """The encoded image of one sample; None if there is no such sample."""
-    plan = read_plan(store, root)
-    for key in files_of(store, root, plan, index) if plan else ():
-        if (file := open_samples(store, key)) is None:
-            continue
-        table = file.read(columns=["index", "attempt"])
-        for row, values in enumerate(table.to_pylist()):
-            if (values["index"], values["attempt"]) == (index, attempt):
-                return encoded_image(file, row)
-    return None
+    place = locate(store, root, index, attempt)
+    return None if place is None else encoded_image(*place[:2])
 
 
 def encoded_image(file: pq.ParquetFile, row: int) -> bytes:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 import service.catalogue.endpoints as catalogue
+import service.console.endpoints as console
 import service.datasets.endpoints as datasets
 import service.health.endpoints as health
 import service.keys.endpoints as keys
@@ -14,6 +15,7 @@ import service.samples.endpoints as samples
 import service.schedules.endpoints as schedules
 import service.sources.endpoints as sources
 import service.sources.erasure as erasure
+import service.usage.endpoints as usage
 import service.versions.endpoints as versions
 import service.webhooks.endpoints as webhooks
 from service import monitor, tracing
@@ -22,6 +24,7 @@ from service.api.dependencies import AppContext
 from service.api.guard import Guard
 from service.api.middleware import RequestMiddleware
 from service.broker import Waker, open_broker
+from service.console.sessions import Sessions
 from service.health import metrics
 from service.health.readiness import Readiness
 from service.limits import check_roots
@@ -31,8 +34,8 @@ from service.state.database import Database
 from service.versions import events, export, files
 
 RESOURCES = (
-    datasets, schedules, versions, events, files, export, samples, sources, erasure, previews, webhooks, keys, catalogue,
-    health, docs,
+    datasets, schedules, versions, events, files, export, samples, sources, erasure, previews, webhooks, keys, usage, catalogue,
+    health, docs, console,
 )  # fmt: skip
 DATABASE_PATIENCE = 5.0  # seconds of a statement, and that a writer waits for another
 
@@ -72,6 +75,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         Readiness.of(settings, database),
         PreviewBroker(settings.broker),
         registry,
+        Sessions(settings.store),
     )
     problems.install(app)
     app.add_middleware(Guard)

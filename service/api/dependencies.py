@@ -14,6 +14,7 @@ from pipelines.store.object_store import Patience, Store
 from service.api.pools import Pools
 from service.broker import Waker
 from service.caps import Caps, OpenStreams, TokenBuckets
+from service.console.sessions import Sessions
 from service.health.readiness import Readiness
 from service.previews.messages import PreviewBroker
 from service.settings import Settings
@@ -36,6 +37,7 @@ class AppContext:
     readiness: Readiness
     previews: PreviewBroker
     registry: CollectorRegistry  # of metrics
+    sessions: Sessions  # of the console
     pools: Pools = field(default_factory=Pools)
     streams: OpenStreams = field(default_factory=OpenStreams)
     requests: TokenBuckets = field(default_factory=TokenBuckets)

@@ -1,17 +1,18 @@
-"""Who calls, and how much they send: decided before a byte of the body is read, and for every path but the probes."""
+"""Who calls, and how much they send: decided before a byte of the body is read, and for every path but the probes. A key
+counts for the API, the console's session for the console alone: so no other site's page can have a browser call the API."""
 
 import base64
 import binascii
-from typing import Any
 
-from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.dependencies import AppContext
+from service.api.problems import handler_of
 from service.caps import Caps
+from service.console import gate
 from service.settings import Settings
 from service.state import api_keys
 from service.state.api_keys import Caller, KeyExpired
@@ -83,11 +84,6 @@ def counted(receive: Receive, limit: int) -> Receive:
     return receive_counted
 
 
-def handler_of(app: Starlette, error: Exception) -> Any:
-    """The application's handler of an error, which stands behind this middleware; None for one that nobody foresaw."""
-    return next((app.exception_handlers[kind] for kind in type(error).__mro__ if kind in app.exception_handlers), None)
-
-
 class Guard:
     """Puts the caller into `request.state.caller`; answers 401 and 413 itself."""
 
@@ -101,16 +97,20 @@ class Guard:
         context: AppContext = scope["app"].state.context
         headers, path = Headers(scope=scope), scope["path"]
         limit = body_limit(context.settings, scope["method"], path)
+        request, console = Request(scope, receive), gate.covers(path)
         try:
-            caller = await identify(context, headers, path)
+            caller = await (gate.admit(context, request) if console else identify(context, headers, path))
             if int(headers.get("content-length", 0)) > limit:
                 raise too_large(limit)
+        except gate.SignInFirst as way:
+            await way.response(scope, receive, send)
+            return
         except Exception as error:
             handler = handler_of(scope["app"], error)
             if handler is None:
                 raise
-            response = await handler(Request(scope), error)
-            await response(scope, receive, send)
+            response = await handler(request, error)
+            await (gate.as_page(request, response) if console else response)(scope, receive, send)
             return
-        scope.setdefault("state", {})["caller"] = caller
+        request.state.caller = caller
         await self.app(scope, counted(receive, limit), send)

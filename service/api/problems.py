@@ -12,6 +12,7 @@ from obstore.exceptions import GenericError
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from structlog.contextvars import get_contextvars
 
@@ -70,6 +71,11 @@ def problem_response(
     title = TITLES.get(status, "Error")
     problem = Problem(title=title, status=status, detail=detail, errors=list(errors), request_id=request_id)
     return JSONResponse(problem.model_dump(), status, headers, media_type=TYPE)
+
+
+def handler_of(app: Starlette, error: Exception) -> Any:
+    """The application's handler of an error; None for one that nobody foresaw."""
+    return next((app.exception_handlers[kind] for kind in type(error).__mro__ if kind in app.exception_handlers), None)
 
 
 AWAY = {OperationalError: "database", PoolTimeout: "database", GenericError: "object store"}

@@ -30,6 +30,10 @@ def list_samples(
     verdict: Annotated[browse.Verdict | None, Query(description="Kept or dropped ones alone.")] = None,
     reason: Annotated[str | None, Query(description="Dropped for a reason that begins so.", max_length=200)] = None,
     label: Annotated[str | None, Query(description="Of this class alone.", max_length=200)] = None,
+    group: Annotated[str | None, Query(description="Of this group alone.", max_length=200)] = None,
+    score: Annotated[str | None, Query(description="With this score alone: `filter.score`.", max_length=200)] = None,
+    least: Annotated[float | None, Query(description="Least value of that score.", allow_inf_nan=False)] = None,
+    most: Annotated[float | None, Query(description="Largest value of that score.", allow_inf_nan=False)] = None,
     cursor: Annotated[str | None, Query(description=CURSOR, max_length=40)] = None,
     limit: PageSize = 20,
 ) -> SamplePage:
@@ -38,12 +42,26 @@ def list_samples(
         raise HTTPException(400, f"cursor: {cursor!r} is none; take `next` of the page before")
     file, row = map(int, cursor.split(".")) if cursor else (0, 0)
     url = version_url(find_version(context, caller, name, number))
-    criteria = browse.SampleFilter(verdict, reason, label)
+    ends = {name: value for name, value in (("least", least), ("most", most)) if value is not None}
+    criteria = browse.SampleFilter(verdict, reason, label, group, score, **ends)
     items, following = browse.page(context.store(caller), keys.version(name, number), criteria, (file, row), limit)
     return SamplePage(
         items=[SampleView(**item, image=f"{url}/samples/{item['id']}/image") for item in items],
         next=None if following is None else f"{following[0]}.{following[1]}",
     )
+
+
+@router.get("/datasets/{name}/versions/{number}/samples/{sample}")
+def get_sample(
+    context: StoreContext, caller: ReadAccess, name: DatasetName, number: VersionNumber, sample: SampleId
+) -> SampleView:
+    """One sample: its verdict, scores and provenance."""
+    url = version_url(find_version(context, caller, name, number))
+    index, attempt = map(int, sample.split("-"))
+    item = browse.find(context.store(caller), keys.version(name, number), index, attempt)
+    if item is None:
+        raise HTTPException(404, f"version {number} of {name!r} has no sample {sample!r}")
+    return SampleView(**item, image=f"{url}/samples/{sample}/image")
 
 
 @router.get(

@@ -87,9 +87,21 @@ def add(
 
 def authenticate(database: Database, secret: str) -> Caller | None:
     """The caller whose key this is; None if there is no such key, or it was revoked. Raises KeyExpired."""
+    return in_force(database, ApiKey.hash == digest(secret))
+
+
+def find(database: Database, key_id: int) -> Caller | None:
+    """The caller of a key, by its id; None if there is no such key, or it was revoked or has expired."""
+    try:
+        return in_force(database, ApiKey.id == key_id)
+    except KeyExpired:
+        return None
+
+
+def in_force(database: Database, criterion: ColumnElement[bool]) -> Caller | None:
+    """The caller of the key that there is by a criterion, unless it was revoked. Raises KeyExpired."""
     with database.read() as session:
-        in_force = ApiKey.hash == digest(secret), ApiKey.revoked.is_(None)
-        row = session.execute(select(ApiKey, now()).where(*in_force)).one_or_none()
+        row = session.execute(select(ApiKey, now()).where(criterion, ApiKey.revoked.is_(None))).one_or_none()
     if row is None:
         return None
     key, time = row.tuple()
@@ -114,9 +126,9 @@ def list_all(database: Database, tenant: str | None = None) -> list[ApiKey]:
 
 def revoke(database: Database, key_id: int, tenant: str | None = None) -> bool:
     """Whether there was such a key in force."""
-    in_force = ApiKey.id == key_id, ApiKey.revoked.is_(None), *owned(tenant)
+    unrevoked = ApiKey.id == key_id, ApiKey.revoked.is_(None), *owned(tenant)
     with database.write() as session:
-        return session.scalar(update(ApiKey).where(*in_force).values(revoked=now()).returning(ApiKey.id)) is not None
+        return session.scalar(update(ApiKey).where(*unrevoked).values(revoked=now()).returning(ApiKey.id)) is not None
 
 
 def rotate(database: Database, key_id: int, grace: float, lifetime: float | None = None) -> tuple[ApiKey, str] | None:
@@ -124,10 +136,10 @@ def rotate(database: Database, key_id: int, grace: float, lifetime: float | None
 
     The new one has as long a lifetime as the old one had, unless another is given. One that has expired may be rotated.
     """
-    in_force = ApiKey.id == key_id, ApiKey.revoked.is_(None)
+    unrevoked = ApiKey.id == key_id, ApiKey.revoked.is_(None)
     with database.write() as session:
         session.expire_on_commit = False
-        old = session.scalars(select(ApiKey).where(*in_force).with_for_update()).one_or_none()
+        old = session.scalars(select(ApiKey).where(*unrevoked).with_for_update()).one_or_none()
         if old is None:
             return None
         if lifetime is None and old.expires is not None:

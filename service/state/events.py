@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from service.state.database import Database
@@ -19,6 +19,12 @@ def list_after(database: Database, version_id: int, event_id: int, limit: int = 
     with database.read() as session:
         query = select(Event).where(Event.version_id == version_id, Event.id > event_id).order_by(Event.id).limit(limit)
         return session.scalars(query).all()
+
+
+def last_id(database: Database, version_id: int) -> int:
+    """The id of a version's newest event; 0 before the first."""
+    with database.read() as session:
+        return session.scalar(select(func.max(Event.id)).where(Event.version_id == version_id)) or 0
 
 
 def origin(database: Database, version_id: int) -> dict[str, str]:

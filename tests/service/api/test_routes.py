@@ -10,16 +10,21 @@ from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from starlette.exceptions import HTTPException
 
-from service.api.app import RESOURCES
+from service.api.app import RESOURCES, console
 from service.api.pools import Pool
 from service.api.routes import Route
+from service.console.pages import PageRoute
 
 
 def test_every_route_with_a_key_is_one_of_ours() -> None:
     """A plain one would run in the threads that everything shares."""
-    routes = [route for resource in RESOURCES for route in resource.router.routes]
+    resources = [resource for resource in RESOURCES if resource is not console]
+    routes = [route for resource in resources for route in resource.router.routes]
     assert len(routes) > 25
     assert {type(route) for route in routes if getattr(route, "path", "") != "/docs"} == {Route}
+    pages = [route for page in console.PAGES for route in page.router.routes]
+    assert len(pages) > 20
+    assert {type(route) for route in pages} == {PageRoute}
 
 
 def test_an_endpoint_keeps_its_parameters_and_its_description(client: TestClient) -> None:

@@ -1,0 +1,125 @@
+"""Pages of a version's samples: a grid that is filtered and paged, and one sample beside its source."""
+
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Response
+
+from pipelines.source.decode import media_type
+from pipelines.spec import parse
+from pipelines.store import keys
+from pipelines.version import browse
+from pipelines.version.plan import read_plan
+from service.api.dependencies import ReadAccess, StoreContext
+from service.api.parameters import DatasetName, VersionNumber
+from service.console.pages import PageRoute, Visiting, with_query
+from service.console.sessions import PATH
+from service.samples.endpoints import SampleId, get_image, get_sample, list_samples
+from service.samples.originals import original
+from service.versions.endpoints import get_version
+from service.versions.lookups import find_version
+
+router = APIRouter(route_class=PageRoute)
+SAMPLES = "/datasets/{name}/versions/{number}/samples"
+PAGE = 60
+FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
+Text = Annotated[str, Query(max_length=200)]
+
+
+def figure(text: str, field: str) -> float | None:
+    """A number of the form; None where nothing was written. Raises 422."""
+    try:
+        return float(text) if text.strip() else None
+    except ValueError:
+        raise HTTPException(422, f"{field}: {text!r} is no number; give one such as 0.5, or nothing") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """What a grid holds, as its form has it: an empty text stands for anything."""
+
+    verdict: Text = ""
+    label: Text = ""
+    group: Text = ""
+    reason: Text = ""
+    score: Text = ""
+    least: Text = ""
+    most: Text = ""
+
+    @property
+    def filters(self) -> dict[str, Any]:
+        """The parameters of the API's list. Raises 422."""
+        values: dict[str, Any] = {name: value or None for name, value in asdict(self).items()}
+        if self.verdict not in ("", "kept", "dropped"):
+            raise HTTPException(422, f"verdict: {self.verdict!r} is none; give kept or dropped, or nothing")
+        return {**values, "least": figure(self.least, "least"), "most": figure(self.most, "most")}
+
+
+Filtering = Annotated[Criteria, Depends()]
+Cursor = Annotated[str, Query(max_length=40)]
+
+
+@router.get(SAMPLES)
+def get_grid(
+    visit: Visiting, context: StoreContext, caller: ReadAccess, name: DatasetName, number: VersionNumber,
+    criteria: Filtering, cursor: Cursor = "", part: Annotated[int | None, Query(ge=1, le=10**9)] = None,
+) -> Response:  # fmt: skip
+    """A page of the grid, from a cursor on or, to jump, from a part on: a data file of a shard."""
+    version = get_version(context, caller, name, number)
+    start = f"{part - 1}.0" if part else cursor
+    samples = list_samples(context, caller, name, number, **criteria.filters, cursor=start or None, limit=PAGE)
+    plan = read_plan(context.store(caller), keys.version(name, number))
+    only = browse.SampleFilter(criteria.filters["verdict"], criteria.filters["reason"])
+    return visit.page(
+        "samples.html",
+        version=version,
+        samples=samples,
+        criteria=asdict(criteria),
+        cursor=start,
+        classes=sorted(plan.per_class) if plan else [],
+        parts=len(browse.files(plan, only)) if plan else 0,
+        place=int(start.partition(".")[0]) + 1 if start else 1,
+        scores=sorted({score for sample in samples.items for score in sample.scores}),
+    )
+
+
+@router.get(SAMPLES + "/{sample}")
+def get_one(
+    visit: Visiting, context: StoreContext, caller: ReadAccess, name: DatasetName, number: VersionNumber,
+    sample: SampleId, criteria: Filtering, cursor: Cursor = "",
+) -> Response:  # fmt: skip
+    """One sample, with its neighbours on the page of the grid that begins at the cursor."""
+    view = get_sample(context, caller, name, number, sample)
+    page = list_samples(context, caller, name, number, **criteria.filters, cursor=cursor or None, limit=PAGE)
+    ids = [item.id for item in page.items]
+    place = ids.index(sample) if sample in ids else None
+    url, given = f"{PATH}/datasets/{name}/versions/{number}/samples", asdict(criteria)
+    grid = with_query(url, **given, cursor=cursor)
+    before = after = None
+    if place is not None:
+        before = with_query(f"{url}/{ids[place - 1]}", **given, cursor=cursor) if place else None
+        after = with_query(f"{url}/{ids[place + 1]}", **given, cursor=cursor) if place + 1 < len(ids) else None
+        if after is None and page.next:
+            after = with_query(url, **given, cursor=page.next)
+    return visit.page("sample.html", name=name, number=number, sample=view, grid=grid, before=before, after=after)
+
+
+@router.get(SAMPLES + "/{sample}/image")
+def image(context: StoreContext, caller: ReadAccess, name: DatasetName, number: VersionNumber, sample: SampleId) -> Response:
+    return get_image(context, caller, name, number, sample)
+
+
+@router.get(SAMPLES + "/{sample}/source")
+def source(
+    context: StoreContext, caller: ReadAccess, name: DatasetName, number: VersionNumber, sample: SampleId
+) -> Response:
+    """The real image that the sample was made from."""
+    view = get_sample(context, caller, name, number, sample)
+    spec = parse(find_version(context, caller, name, number).spec).source
+    identity = view.source_id, view.source_sha256
+    data = None
+    if identity[0] and identity[1]:
+        data = original(spec, identity[0], identity[1], context.store(caller), context.settings)
+    if data is None:
+        raise HTTPException(404, "its source image is not there any more, or cannot be read from where the API runs")
+    return Response(data, media_type=media_type(data), headers=FOREVER)

@@ -1,0 +1,118 @@
+// What the console does with script: live progress, and keys. Everything else works without.
+
+const main = document.querySelector("main");
+
+function typing(target) {
+  return target.closest("input, select, textarea, [contenteditable]") !== null;
+}
+
+// Live progress: each event has the part of the page that changes fetched again, at most once a second.
+function follow(section) {
+  const url = section.dataset.live;
+  const message = section.querySelector("[data-message]");
+  const events = new EventSource(`${url}/events?after=${section.dataset.after}`);
+  let waiting = null;
+
+  async function fetchProgress() {
+    waiting = null;
+    const response = await fetch(`${url}/progress`);
+    if (!response.ok || response.redirected) return location.reload();
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    const fresh = page.getElementById("progress");
+    if (fresh) document.getElementById("progress").replaceWith(document.adoptNode(fresh));
+  }
+
+  function refresh() {
+    waiting ??= setTimeout(fetchProgress, 1000);
+  }
+
+  events.addEventListener("state", (event) => {
+    const state = JSON.parse(event.data).state;
+    message.textContent = `It is ${state}.`;
+    if (["completed", "held", "unchanged", "cancelled", "failed", "deleting"].includes(state)) {
+      events.close();
+      location.reload();
+    } else refresh();
+  });
+  events.addEventListener("unit", refresh);
+  events.addEventListener("progress", (event) => {
+    const data = JSON.parse(event.data);
+    message.textContent = data.message ?? `${data.stage}: ${data.done} of ${data.total}`;
+    refresh();
+  });
+}
+
+// A grid: the arrows move among its links, as many in a row as there are.
+function arrows(grid, event) {
+  const links = [...grid.querySelectorAll("a")];
+  const here = links.indexOf(document.activeElement);
+  const top = links[0].getBoundingClientRect().top;
+  const next = links.findIndex((link) => link.getBoundingClientRect().top > top + 1);
+  const row = next === -1 ? links.length : next;
+  const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -row, ArrowDown: row };
+  if (!(event.key in steps)) return;
+  event.preventDefault();
+  links[here === -1 ? 0 : Math.min(Math.max(here + steps[event.key], 0), links.length - 1)].focus();
+}
+
+function press(event) {
+  if (event.altKey || event.ctrlKey || event.metaKey || typing(event.target)) return;
+  const grid = main.querySelector("[data-grid]");
+  if (grid) return arrows(grid, event);
+  const selectors = { ArrowLeft: "a[rel=prev]", ArrowRight: "a[rel=next]", Escape: "a[data-up]" };
+  const verdict = { k: "keep", d: "drop", u: "undo" }[event.key.toLowerCase()];
+  const target = main.querySelector(verdict ? `button[data-verdict=${verdict}]` : (selectors[event.key] ?? "a[data-none]"));
+  if (target) {
+    event.preventDefault();
+    target.click();
+  }
+}
+
+// Small images are enlarged by whole pixels.
+function sharpen(image) {
+  const mark = () => image.classList.toggle("pixels", image.naturalWidth > 0 && image.naturalWidth < 128);
+  if (image.complete) mark();
+  else image.addEventListener("load", mark);
+}
+
+// A choice on which other fields depend has the form rendered anew; without script there is a button.
+function resubmit(select) {
+  select.addEventListener("change", () => select.form.requestSubmit(select.form.querySelector("[data-change]")));
+}
+
+// A spec is checked as it is written: what the service finds stands at its field, the spec as YAML beside.
+function check(form) {
+  let waiting = null;
+  let last = 0;
+
+  async function send() {
+    const turn = ++last;
+    const fields = new URLSearchParams(new FormData(form));
+    fields.append("check", "1");
+    const response = await fetch(form.action, { method: "POST", body: fields });
+    if (turn !== last || response.redirected || ![200, 422].includes(response.status)) return;
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    for (const place of form.querySelectorAll("[data-mistakes], #beside")) {
+      const fresh = page.getElementById(place.id);
+      if (fresh && touched(place)) place.replaceWith(document.adoptNode(fresh));
+    }
+  }
+
+  // A field that nobody has come to yet is not wrong for being empty.
+  function touched(place) {
+    const input = document.getElementById(place.dataset.mistakes ?? "");
+    return !input || input.value !== "" || input.dataset.touched !== undefined;
+  }
+
+  form.addEventListener("input", (event) => {
+    event.target.dataset.touched = "";
+    clearTimeout(waiting);
+    waiting = setTimeout(send, 600);
+  });
+}
+
+document.addEventListener("keydown", press);
+document.querySelectorAll("form[data-check]").forEach(check);
+document.querySelectorAll("[data-live]").forEach(follow);
+document.querySelectorAll("main img").forEach(sharpen);
+document.querySelectorAll("select[data-resubmit]").forEach(resubmit);

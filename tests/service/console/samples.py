@@ -1,0 +1,64 @@
+"""A version whose samples lie in the store as workers write them, made of a few rows, with names that mean harm."""
+
+import io
+import json
+from typing import Any
+
+import PIL.Image
+
+from pipelines.store import keys
+from pipelines.store.canonical import canonical
+from pipelines.store.object_store import Store
+from pipelines.version.plan import Plan, Quota
+from pipelines.version.rows import write_table
+
+HOSTILE = '"><script>alert(1)</script>'
+CLASSES = ("boot", HOSTILE)
+PROMPT = "a photo of a <img src=x onerror=alert(2)> & 'boot'"
+REASON = "quality: <b>blurred</b>"
+SHARDS, IN_SHARD = 4, 40
+
+
+def png(grey: int) -> bytes:
+    data = io.BytesIO()
+    PIL.Image.new("RGB", (8, 8), (grey, 90, 40)).save(data, "PNG")
+    return data.getvalue()
+
+
+def row(index: int, attempt: int, kept: bool) -> dict[str, Any]:
+    return {
+        "image": {"bytes": png(index % 256), "path": f"{index:08d}-{attempt}.png"},
+        "label": index % 2,
+        "group": "on grass" if index % 3 else "on brick",
+        "index": index,
+        "attempt": attempt,
+        "seed": index,
+        "origin": "boot",
+        "source_id": f"train/boot/{index:05d}.png",
+        "source_sha256": "ab" * 32,
+        "object_id": None,
+        "object_sha256": None,
+        "method": "spurious_removal",
+        "prompt": PROMPT,
+        "concept": None,
+        "lora": None,
+        "strength": 1.0,
+        "guidance": 5.0,
+        "steps": 3,
+        "model": "builtin",
+        "revision": "0",
+        "scores": json.dumps({"quality.contrast": index / 1000}),
+        "reason": None if kept else REASON,
+    }
+
+
+def write_samples(store: Store, name: str, number: int) -> None:
+    """Each planned image was dropped at the first attempt, and kept at the second."""
+    root, planned = keys.version(name, number), SHARDS * IN_SHARD
+    quotas = (Quota("boot", "boot", planned // 2), Quota(HOSTILE, "boot", planned // 2))
+    plan = Plan(spec="0", source="0", quotas=quotas, shard_size=IN_SHARD)
+    store.put(keys.plan(root), canonical(plan.as_json()))
+    for shard in range(SHARDS):
+        for key, attempt in ((keys.rejected(root, shard, SHARDS), 0), (keys.data(root, shard, SHARDS), 1)):
+            store.put(key, write_table([row(i, attempt, attempt == 1) for i in plan.indices(shard)], CLASSES))
+        store.put(keys.report(root, shard), canonical({}))

@@ -1,0 +1,285 @@
+"""The console's pages as a browser without script has them: the whole way from signing in to a version that is promoted,
+what others see, and names that mean harm. About twenty seconds."""
+
+import html
+import json
+import re
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from markupsafe import escape
+from sqlalchemy import update
+
+from pipelines.store import keys
+from pipelines.store.canonical import canonical
+from service.state import leases, queue, versions
+from service.state.tables import Version
+from tests.service.calls import SHOES, SPEC, as_, context, store
+from tests.service.console.browsing import Browser, forms, signed_in
+from tests.service.console.samples import HOSTILE, PROMPT, REASON, write_samples
+
+ONE = "/console/datasets/shoes/versions/1"
+SPEC_FIELDS = {"name": "shoes", "source.type": "spurious", "method.type": "text_to_image", "amount.per_class": "5"}
+
+
+def set_version(client: TestClient, number: int, **values: Any) -> None:
+    with context(client).database.write() as session:
+        session.execute(update(Version).where(Version.number == number).values(**values))
+
+
+def worked(client: TestClient, *reports: tuple[dict[str, Any], dict[str, int]]) -> None:
+    """Do units as workers do: their reports, and the units that the plan's says follow."""
+    database = context(client).database
+    for report, unit_counts in reports:
+        ((unit, _), *_) = queue.next_units(database)
+        lease = leases.acquire(database, unit, "w", 60)
+        assert lease is not None
+        leases.complete(database, lease, report, unit_counts)
+
+
+def test_from_signing_in_to_a_version_that_is_promoted(client: TestClient) -> None:
+    browser = signed_in(client)
+    assert "There is no dataset yet" in browser.open("/console")
+    browser.open("/console/new")
+    text = browser.send("/console/new", 422, **{**SPEC_FIELDS, "method.steps": "0"}, check="1")
+    assert "greater than or equal to 1 (given: 0)" in re.findall(r'id="mistakes-method.steps".*?</div>', text, re.S)[0]
+    text = browser.send("/console/new", **SPEC_FIELDS, **{"method.steps": "7"}, check="1")
+    assert "It is valid." in text
+    assert "type: text_to_image\n  steps: 7" in text
+    browser.send("/console/new", create="1")
+    assert (browser.path, browser.headings) == (ONE, ["Version 1"])
+    made = client.get(f"{SHOES}/1").json()
+    assert (made["state"], made["spec"]["method"]["steps"]) == ("queued", 7)
+    browser.open("/console")
+    worked(client, ({"planned": 10}, {"learn": 0, "generate": 0, "finalize": 1}), ({"ends": "held", "kept": 4}, {}))
+    text = browser.open(ONE)
+    assert 'class="state held"' in text
+    assert "It is held" in text
+    text = browser.send(f"{ONE}/promote")
+    assert 'class="tag">latest' in text
+    assert client.get("/v1/datasets/shoes").json()["latest"] == 1
+    assert 'class="tag">latest' in browser.open("/console/datasets/shoes")
+    browser.open(ONE)
+    browser.send(f"{ONE}/delete")
+    assert browser.path == "/console/datasets/shoes"
+    assert client.get(f"{SHOES}/1").json()["state"] == "deleting"
+
+
+def test_a_form_that_is_sent_twice_makes_one_version(client: TestClient) -> None:
+    browser = signed_in(client)
+    browser.open("/console/new?example=spurious")
+    fields = {**forms(browser.page)["/console/new"], "create": "1"}  # type: ignore[arg-type]
+    places = {browser.client.post("/console/new", data=fields).url.path for _ in range(2)}
+    assert places == {ONE}
+
+
+def test_a_version_is_cancelled_tried_again_and_says_why_it_failed(client: TestClient) -> None:
+    client.post(SHOES, json=SPEC)
+    browser = signed_in(client)
+    browser.open(ONE)
+    assert f'data-live="{ONE}"' in browser.page.text  # type: ignore[union-attr]
+    assert 'class="state cancelled"' in browser.send(f"{ONE}/cancel")
+    browser.send(f"{ONE}/retry")
+    assert client.get(f"{SHOES}/1").json()["state"] == "planning"
+    assert 'id="progress" data-state="planning"' in browser.client.get(f"{ONE}/progress").text
+    set_version(client, 1, state="failed", error="source.path: <b>gone</b>; put it back")
+    text = browser.open(ONE)
+    assert "source.path: &lt;b&gt;gone&lt;/b&gt;; put it back" in text
+    assert forms(browser.page).keys() == {"/console/sign-out", f"{ONE}/retry", f"{ONE}/delete"}  # type: ignore[arg-type]
+    browser.send(f"{ONE}/retry")
+    answer = browser.client.post(f"{ONE}/retry", data=forms(browser.page)["/console/sign-out"])  # type: ignore[arg-type]
+    assert (answer.status_code, "only failed, cancelled and unevaluated ones are retried" in answer.text) == (409, True)
+
+
+def test_the_events_of_a_version_are_those_of_the_api_from_where_the_page_was(client: TestClient) -> None:
+    client.post(SHOES, json=SPEC)
+    browser = signed_in(client)
+    after = re.findall(r'data-after="(\d+)"', browser.open(ONE))[0]
+    client.post(f"{SHOES}/1/cancel")
+    stream = browser.client.get(f"{ONE}/events?after={after}")
+    assert stream.headers["content-type"].startswith("text/event-stream")
+    states = [json.loads(data)["state"] for data in re.findall(r"^data: (.*?)\r?$", stream.text, re.M)]
+    assert states == ["cancelling", "cancelled"]
+
+
+def test_a_key_that_may_read_sees_no_buttons_and_can_press_none(client: TestClient) -> None:
+    client.post(SHOES, json=SPEC)
+    browser = signed_in(client, "team", "read")
+    for path in ("/console", "/console/datasets/shoes", ONE):
+        browser.open(path)
+        assert forms(browser.page).keys() <= {"/console/sign-out"}  # type: ignore[arg-type]
+    token = forms(browser.page)["/console/sign-out"]  # type: ignore[arg-type]
+    for path in (f"{ONE}/cancel", "/console/new", "/console/keys", "/console/datasets/shoes/delete"):
+        assert browser.client.post(path, data=token).status_code == 403, path
+    assert browser.client.get("/console/keys").status_code == 403
+
+
+def test_another_tenant_sees_nothing(client: TestClient) -> None:
+    client.post(SHOES, json=SPEC)
+    write_samples(store(client), "shoes", 1)
+    stranger = signed_in(client, "others", "admin")
+    for path in ("/console", "/console/sources", "/console/schedules", "/console/usage", "/console/keys"):
+        assert "shoes" not in stranger.open(path)
+    for path in (
+        "",
+        "/events",
+        "/progress",
+        "/samples",
+        "/samples/1-0",
+        "/samples/1-0/image",
+        "/samples/1-0/source",
+        "/files",
+    ):
+        there = stranger.client.get(f"{ONE}{path}")
+        nowhere = stranger.client.get(f"/console/datasets/hats/versions/1{path}")
+        assert (there.status_code, nowhere.status_code) == (404, 404), path
+    for path in (
+        "/console/datasets/shoes",
+        "/console/datasets/shoes/compare?a=1&b=1",
+        "/console/new?dataset=shoes&number=1",
+    ):
+        assert stranger.client.get(path).status_code == 404
+    token = forms(stranger.page)["/console/sign-out"]  # type: ignore[arg-type]
+    for path in (f"{ONE}/cancel", f"{ONE}/delete", "/console/datasets/shoes/delete", "/console/datasets/shoes/refresh"):
+        assert stranger.client.post(path, data=token).status_code == 404, path
+    assert client.get(f"{SHOES}/1").json()["state"] == "queued"
+
+
+def pages_of(browser: Browser, path: str) -> list[str]:
+    """The addresses of all samples, by following the links to the next page."""
+    links: list[str] = []
+    for _ in range(20):
+        text = browser.open(path)
+        links += [html.unescape(link) for link in re.findall(r'<a href="([^"]*)">\s*<img', text)]
+        following = re.findall(r'rel="next" href="([^"]*)"', text)
+        if not following:
+            return links
+        path = html.unescape(following[0])
+    raise AssertionError("pages without end")
+
+
+@pytest.fixture
+def sampled(client: TestClient) -> Browser:
+    """A version with samples, half of them of a class whose name means harm."""
+    client.post(SHOES, json=SPEC)
+    write_samples(store(client), "shoes", 1)
+    set_version(client, 1, state="completed", counts={"kept": 160, "dropped": 160, "reasons": {REASON: 160}})
+    return signed_in(client)
+
+
+def test_the_grid_goes_through_all_samples_and_each_has_its_page(client: TestClient, sampled: Browser) -> None:
+    links = pages_of(sampled, f"{ONE}/samples")
+    ids = [link.partition("?")[0].rpartition("/")[2] for link in links]
+    assert len(set(ids)) == len(ids) == 320
+    text = sampled.open(links[61])
+    assert f'href="{html.escape(links[60])}"' in text
+    assert f'href="{html.escape(links[62])}"' in text
+    assert html.escape(REASON) in sampled.open(next(link for link in links if link.partition("?")[0].endswith("-0")))
+    image = sampled.client.get(f"{ONE}/samples/{ids[0]}/image")
+    assert image.headers["content-type"] == "image/png"
+    assert image.content == client.get(f"{SHOES}/1/samples/{ids[0]}/image").content
+    assert sampled.client.get(f"{ONE}/samples/{ids[0]}/source").status_code == 404  # no such image in the built-in world
+
+
+def test_the_grid_is_filtered_and_jumps(sampled: Browser) -> None:
+    filters = {
+        "verdict=kept": 160,
+        "verdict=dropped&reason=quality": 160,
+        "reason=attribution": 0,
+        "label=boot": 160,
+        "group=on+brick": 108,
+        "score=quality.contrast&least=0.15": 20,
+        "score=quality.contrast&least=0.01&most=0.02&verdict=kept": 11,
+        "score=quality.sharpness": 0,
+    }
+    assert {query: len(pages_of(sampled, f"{ONE}/samples?{query}")) for query in filters} == filters
+    assert len(pages_of(sampled, f"{ONE}/samples?part=8")) == 40
+    assert "least: &#39;x&#39; is no number" in sampled.open(f"{ONE}/samples?score=a&least=x", 422)
+    sampled.open(f"{ONE}/samples?cursor=abc", 400)
+
+
+def test_names_and_prompts_that_mean_harm_are_text(sampled: Browser) -> None:
+    store_of = store(sampled.client)
+    summary = {"name": "birds", "digest": "0" * 16, "images": 2, "classes": {HOSTILE: 2}, "groups": {HOSTILE: 1},
+               "splits": {"train": 2}, "refused": [{"id": HOSTILE, "reason": HOSTILE}]}  # fmt: skip
+    store_of.put(keys.summary("birds", "0" * 16), canonical(summary))
+    store_of.put(keys.newest("birds"), canonical({"digest": "0" * 16}))
+    paths = [
+        ONE, f"{ONE}/samples", f"{ONE}/samples/1-0", f"{ONE}/samples?label={HOSTILE}&reason={HOSTILE}",
+        "/console/sources/birds", f"/console/sign-in?next={HOSTILE}", f"/console/new?example={HOSTILE}",
+        f"/console/{HOSTILE}",
+    ]  # fmt: skip
+    for path in paths:
+        text = sampled.client.get(path).text
+        for harm in (HOSTILE, PROMPT, "<script>alert", "<img src=x", "<b>blurred"):
+            assert harm not in text, path
+    assert str(escape(PROMPT)) in sampled.open(f"{ONE}/samples/1-0")
+    assert str(escape(HOSTILE)) in sampled.open(f"{ONE}/samples/1-0")
+
+
+def test_two_versions_are_compared(client: TestClient) -> None:
+    for seed in (0, 1):
+        client.post(SHOES, json={**SPEC, "seed": seed})
+    set_version(client, 1, counts={"kept": 7, "reasons": {"quality: blurred": 3}})
+    browser = signed_in(client)
+    text = browser.open("/console/datasets/shoes/compare?a=1&b=2")
+    assert re.findall(r"<code>(seed|\d)</code>", text) == ["seed", "0", "1"]
+    assert re.search(r"quality: blurred</th><td class=\"number\">3</td><td class=\"number\">0</td>", text)
+    browser.open("/console/datasets/shoes/compare?a=1&b=9", 404)
+
+
+def test_a_schedule_is_set_listed_and_removed(client: TestClient) -> None:
+    client.post(SHOES, json=SPEC)
+    set_version(client, 1, state="completed")
+    browser = signed_in(client)
+    browser.open("/console/datasets/shoes")
+    assert "cron: &#39;never&#39; cannot be read" in browser.send("/console/datasets/shoes/schedule", 422, cron="never")
+    browser.open("/console/datasets/shoes")
+    browser.send("/console/datasets/shoes/schedule", cron="0 4 * * 2", time_zone="Europe/Berlin")
+    assert client.get("/v1/datasets/shoes/schedule").json()["cron"] == "0 4 * * 2"
+    assert "0 4 * * 2" in browser.open("/console/schedules")
+    browser.open("/console/datasets/shoes")
+    browser.send("/console/datasets/shoes/unschedule")
+    assert client.get("/v1/datasets/shoes/schedule").status_code == 404
+
+
+def test_keys_are_made_displayed_once_and_revoked(client: TestClient) -> None:
+    browser = signed_in(client, "team", "admin")
+    browser.open("/console/keys")
+    text = browser.send("/console/keys", 201, name="<i>ci</i>", days="90")
+    (new,) = re.findall(r"<pre[^>]*>(cp_[\w-]+)</pre>", text)
+    assert client.get("/v1/versions", headers={"Authorization": f"Bearer {new}"}).status_code == 200
+    assert "&lt;i&gt;ci&lt;/i&gt;" in text
+    assert new not in browser.open("/console/keys")
+    (number,) = (
+        key["id"] for key in client.get("/v1/keys", headers=as_(client, "team", "admin")).json() if "ci" in key["name"]
+    )
+    browser.send(f"/console/keys/{number}/revoke")
+    assert client.get("/v1/versions", headers={"Authorization": f"Bearer {new}"}).status_code == 401
+    browser.open("/console/keys")
+    assert "days: &#39;x&#39; is no number" in browser.send("/console/keys", 422, name="a", days="x")
+
+
+def test_what_a_tenant_has_is_the_api_s(client: TestClient) -> None:
+    client.post(SHOES, json=SPEC)
+    usage = client.get("/v1/usage").json()
+    assert (usage["versions"], usage["versions_in_flight"], usage["caps"]["webhooks"]) == (1, 1, 100)
+    assert re.search(
+        r"Versions on their way</th><td class=\"number\">1</td><td class=\"number\">1,000",
+        signed_in(client).open("/console/usage"),
+    )
+    assert versions.count_by_state(context(client).database) == {"queued": 1}
+
+
+def test_script_and_style_are_small_and_from_here(client: TestClient) -> None:
+    visitor = TestClient(client.app)
+    size = 0
+    for name, kind in (("style.css", "text/css"), ("console.js", "text/javascript")):
+        answer = visitor.get(f"/console/static/{name}")
+        assert answer.headers["content-type"].startswith(kind)
+        assert re.findall(r"(?:https?:)?//[a-z]+\.", answer.text) == []
+        size += len(answer.content)
+    assert size < 100_000
+    assert len(visitor.get("/console/static/console.js").text.splitlines()) <= 250
+    assert visitor.get("/console/static/%2e%2e%2fpages.py").status_code == 404
