@@ -16,7 +16,7 @@ from pipelines.records import Quota
 from pipelines.spec import TextToImage
 from pipelines.store import keys
 from pipelines.store.canonical import canonical, digest
-from pipelines.version.files import data_entries, remove_unnamed
+from pipelines.version.files import entries, remove_unnamed
 from pipelines.version.plan import Plan, read_plan
 from pipelines.version.shard import run_shards
 
@@ -63,4 +63,4 @@ def generate(plain: Resources, plan: Plan) -> None:
     for shards in [range(plan.shards)] if plain.fence is None else units:
         run_shards(plain, plan, shards, method, engine, unfiltered)
     reports = [plain.store.json(keys.report(plain.root, number)) for number in range(plan.shards)]
-    remove_unnamed(plain.store, plain.root, data_entries(plain.store, plain.root, plan, reports))
+    remove_unnamed(plain.store, plain.root, entries(reports))
