@@ -244,6 +244,16 @@ def test_what_is_there_is_never_overwritten(version: PublishedVersion, tmp_path:
     assert list(tmp_path.rglob("*.png")) == []
 
 
+def test_an_empty_folder_stays_the_one_that_it_was(version: PublishedVersion, tmp_path: Path) -> None:
+    """It may be mounted, and cannot be replaced then."""
+    (tmp_path / "imagefolder").mkdir()
+    before = (tmp_path / "imagefolder").stat().st_ino
+    folder = exported(version, "imagefolder", tmp_path)
+    assert folder.stat().st_ino == before
+    assert [place.name for place in folder.iterdir()] == ["train"]
+    assert tree(folder) == tree(exported(version, "imagefolder", tmp_path / "new"))
+
+
 def test_an_export_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     version = write(tmp_path / "version", HOSTILE, [ROWS, ROWS])
     (tmp_path / "version" / version.files[1]).unlink()
