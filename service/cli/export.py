@@ -50,7 +50,7 @@ def export_folder(version: str, number: int | None, name: str, out: Path) -> Non
         raise CounterpoiseError(f"--format: {name!r} is none; give one of {', '.join(formats)}")
     require_empty(out)
     format = formats[name]
-    with version_folder(version, number, out, SAMPLES) as folder:
+    with version_folder(version, number, out.resolve().parent, SAMPLES) as folder:
         samples = published(Store.open(folder))
         if format.boxes:
             samples.require_boxes(name)
@@ -69,12 +69,12 @@ def push_folder(folder: Path, repository: str, public: bool) -> None:
 
 
 @contextmanager
-def version_folder(version: str, number: int | None, beside: Path, parts: tuple[str, ...]) -> Iterator[Path]:
-    """The folder of a version; of one in the service, a temporary one, with the files whose paths begin with the parts."""
+def version_folder(version: str, number: int | None, place: Path, parts: tuple[str, ...]) -> Iterator[Path]:
+    """The folder of a version; of one in the service, a temporary one in a `place`, with the files whose paths begin with
+    the parts."""
     if number is None:
         yield local_version(Path(version))
         return
-    place = beside.resolve().parent
     place.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".export-", dir=place) as temporary, Client(patience=PATIENCE) as client:
         folder = Path(temporary, version, f"v{number}")

@@ -1,6 +1,5 @@
 """Writing a version in a format into a folder: all of it, or nothing."""
 
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
@@ -31,18 +30,19 @@ def require_empty(target: Path) -> None:
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """A new folder beside the target, which takes its place at the end; after an error it is gone."""
-    require_empty(target)
+    """A new folder, which at the end is the target; after an error it is gone. Where the target is there, an empty folder
+    that may be mounted, it becomes what that holds."""
     target = target.resolve()
     try:
+        require_empty(target)
+        there = target.is_dir()
         target.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f".{target.name[:100]}-", dir=target.parent) as temporary:
+        with TemporaryDirectory(prefix=".export-", dir=target if there else target.parent) as temporary:
             folder = Path(temporary, "export")
             folder.mkdir()
             yield folder
-            if target.exists():
-                target.rmdir()
-            shutil.move(folder, target)
+            for made in list(folder.iterdir()) if there else [folder]:
+                made.rename(target / made.name if there else target)
     except OSError as error:
         raise ExportError(f"--out: {target} cannot be written ({error.strerror or error}); name another folder") from None
 

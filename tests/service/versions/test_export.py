@@ -14,6 +14,8 @@ from fastapi.testclient import TestClient
 
 from pipelines.progress import Silent
 from pipelines.run import run
+from pipelines.source.decode import decode
+from pipelines.source.open import open_source
 from pipelines.spec import parse
 from pipelines.store import keys
 from pipelines.version.export import FORMATS, FormatName
@@ -70,7 +72,9 @@ def test_every_kept_image_is_in_the_tar_as_it_is_stored(shoes: TestClient, name:
 
 
 def test_its_masks_are_the_regions_that_were_repainted(shoes: TestClient) -> None:
-    """Outside, a sample is its source image."""
+    """Where no real object was grafted in, a sample is its source image outside of its mask, and another inside."""
+    source = open_source(parse(SMALL).source)
+    items = {item.id: item for item in source.splits["train"]}
     files, rows = exported(shoes, "coco"), {f"{row['index']:08d}-{row['attempt']}.png": row for row in kept(shoes)}
     document = json.loads(files["annotations/instances_train.json"])
     for image, annotation in zip(document["images"], document["annotations"], strict=True):
@@ -82,6 +86,10 @@ def test_its_masks_are_the_regions_that_were_repainted(shoes: TestClient) -> Non
         assert annotation["bbox"] == row["box"]
         assert mask[top : top + height, left : left + width].sum() == mask.sum() == annotation["area"] > 0
         assert annotation["category_id"] == row["label"] + 1
+        assert row["object_id"] is None
+        changed = (decode(row["image"], allow_synthetic=True) != source.read(items[row["source_id"]])).any(axis=2)
+        assert not (changed & ~mask).any()
+        assert changed[mask].mean() > 0.5
 
 
 def test_a_version_without_boxes_is_refused_where_they_are_needed(shoes: TestClient) -> None:

@@ -228,6 +228,21 @@ def test_images_of_other_encodings_keep_their_bytes_and_names(suffix: str, tmp_p
             assert image.format == suffix.upper()
 
 
+def test_samples_that_lie_with_an_earlier_version_are_read_there(tmp_path: Path) -> None:
+    """As a refresh leaves them: the manifest names their key. A version that was pulled holds them itself."""
+    write(tmp_path / "datasets/shoes/v1", HOSTILE, [ROWS[:9]])
+    write(tmp_path / "datasets/shoes/v2", HOSTILE, [ROWS[9:]])
+    store, key = Store.open(tmp_path), "datasets/shoes/v2/manifest.json"
+    manifest = store.json(key)
+    carried = {"path": "data/train-00001-of-00002.parquet", "key": "datasets/shoes/v1/data/train-00000-of-00001.parquet"}
+    store.put(key, canonical({**manifest, "files": [carried, *manifest["files"]]}))
+    expected = [*range(9, COUNT), *range(9)]
+    assert [sample.row["index"] for sample in published(store, "datasets/shoes/v2").samples()] == expected
+    pulled = Store.open(tmp_path / "datasets/shoes/v2")
+    pulled.put(carried["path"], store.get(carried["key"]))
+    assert [sample.row["index"] for sample in published(pulled).samples()] == expected
+
+
 def test_what_is_not_published_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="version: it is not published"):
         published(Store.open(tmp_path))
@@ -242,6 +257,16 @@ def test_what_is_there_is_never_overwritten(version: PublishedVersion, tmp_path:
     with pytest.raises(ExportError, match="is there, and not an empty folder; name another, or remove it"):
         exported(version, "imagefolder", tmp_path)
     assert list(tmp_path.rglob("*.png")) == []
+
+
+def test_an_empty_folder_stays_the_one_that_it_was(version: PublishedVersion, tmp_path: Path) -> None:
+    """It may be mounted, and cannot be replaced then."""
+    (tmp_path / "imagefolder").mkdir()
+    before = (tmp_path / "imagefolder").stat().st_ino
+    folder = exported(version, "imagefolder", tmp_path)
+    assert folder.stat().st_ino == before
+    assert [place.name for place in folder.iterdir()] == ["train"]
+    assert tree(folder) == tree(exported(version, "imagefolder", tmp_path / "new"))
 
 
 def test_an_export_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
