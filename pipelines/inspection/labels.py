@@ -44,7 +44,7 @@ class Judged:
 def folds(numbers: Rows, targets: Rows) -> Rows:
     """The fold of each image: a cluster of copies is in one, and each class is dealt out evenly."""
     clusters, first = np.unique(numbers, return_index=True)
-    order = np.lexsort((clusters, targets[first]))  # clusters, class by class
+    order = np.lexsort((first, targets[first]))  # clusters, class by class
     of_cluster = np.empty(len(clusters), np.int64)
     of_cluster[order] = np.arange(len(clusters)) % FOLDS
     return of_cluster[np.searchsorted(clusters, numbers)]
@@ -109,6 +109,7 @@ def judge(measured: Measurements, usable: NDArray[np.bool_], numbers: Rows, prog
     if len(classes) < 2:
         return None
     rows = np.flatnonzero(usable & np.isin(labels, classes))
+    rows = rows[np.argsort([measured.items[row].item.sha256 for row in rows])]  # the same in whatever form they lie
     number = {label: n for n, label in enumerate(classes)}
     targets = np.array([number[label] for label in labels[rows]], np.int64)
     groups = [str(measured.items[row].item.group) for row in rows]

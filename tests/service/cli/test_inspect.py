@@ -4,7 +4,9 @@ import io
 import json
 import tarfile
 from pathlib import Path
+from typing import Any
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,10 +19,19 @@ from tests.service.cli.commands import call
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sixty-odd built-in images, one of them a leak."""
-    root = written(tmp_path_factory.mktemp("inspect") / "shoes", clean(12))
+    """Built-in images, one of them a leak."""
+    root = written(tmp_path_factory.mktemp("inspect") / "shoes", clean(40))
     (root / "test/sneaker/leak.jpg").write_bytes(reencoded(root / "train/sneaker/00001.png"))
     return root
+
+
+@pytest.fixture(scope="module")
+def expected(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What is found in the folder."""
+    out = tmp_path_factory.mktemp("expected")
+    assert call("inspect", folder, "--out", out).exit_code == 0
+    document: dict[str, Any] = json.loads((out / "inspect.json").read_text())
+    return document
 
 
 def rows(folder: Path) -> list[dict[str, object]]:
@@ -76,7 +87,10 @@ def test_a_leak_is_named_written_and_fails_where_it_is_to(folder: Path, tmp_path
 
 
 @pytest.mark.parametrize("form", ["parquet", "pattern", "tar", "hub", "spec"])
-def test_it_is_the_same_in_every_form(folder: Path, tmp_path: Path, form: str) -> None:
+def test_it_is_the_same_in_every_form(
+    folder: Path, expected: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     match form:
         case "parquet":
             name, kind = str(parquet(folder, tmp_path / "shoes")), "parquet"
@@ -97,7 +111,11 @@ def test_it_is_the_same_in_every_form(folder: Path, tmp_path: Path, form: str) -
     assert done.exit_code == 0, done.output
     document = json.loads((tmp_path / "out/inspect.json").read_text())
     assert document["counts"]["leaks"] == 1
-    assert document["classes"]["sneaker"] == {"train": 12, "validation": 10, "test": 21}
+    assert document["settings"]["out_of_fold_accuracy"] == expected["settings"]["out_of_fold_accuracy"]
+    assert [finding["text"] for finding in document["findings"]["labels"]] == [
+        finding["text"] for finding in expected["findings"]["labels"]
+    ]
+    assert document["classes"]["sneaker"] == {"train": 40, "validation": 10, "test": 21}
 
 
 def test_what_cannot_be_inspected_is_refused_in_a_line(folder: Path, tmp_path: Path) -> None:
