@@ -13,6 +13,7 @@ LEFT_BEHIND = frozenset(
     ["__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin", "system volume information", "@eadir"]
 )  # by operating systems, in lower case
 DOCUMENT = re.compile(r"(readme|licen[cs]e|citation)(\.\w+)?", re.IGNORECASE)
+PLAIN = re.compile(r"\w[\w .-]*(/\w[\w .-]*)*", re.ASCII)  # paths that are clean, at a glance: most of them
 UNREADABLE = "\ufffd"  # stands for what is no valid Unicode
 
 
@@ -26,14 +27,16 @@ def clean(path: str) -> str:
 
     Bytes that are no UTF-8 come out of folders and archives as lone surrogates.
     """
+    if PLAIN.fullmatch(path):
+        return path
     cleaned = unicodedata.normalize("NFC", PurePosixPath(valid(path).replace("\\", "/")).as_posix())
-    return path if cleaned == path else cleaned  # one string in memory for most
+    return path if cleaned == path else cleaned
 
 
 def hidden(path: str) -> bool:
-    """Whether a file is hidden, the operating system's (.DS_Store, Thumbs.db) or about the data (README): no image, and no
-    problem."""
-    parts = PurePosixPath(path).parts
-    if any((part.startswith(".") and part != "..") or part.lower() in LEFT_BEHIND for part in parts):
+    """Whether a file, by its clean path, is hidden, an operating system's (.DS_Store, Thumbs.db) or about the data (README):
+    no image, and no problem."""
+    parts = path.split("/")
+    if any((part.startswith(".") and part not in (".", "..")) or part.lower() in LEFT_BEHIND for part in parts):
         return True
-    return bool(parts) and DOCUMENT.fullmatch(parts[-1]) is not None
+    return DOCUMENT.fullmatch(parts[-1]) is not None

@@ -2,34 +2,29 @@
 
 import io
 import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import PIL.Image
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from obstore.store import S3Store
 
-from pipelines import parallel
 from pipelines.errors import SourceError
 from pipelines.learning.resources import Resources
 from pipelines.progress import SILENT, Stage, watched
-from pipelines.records import Problem
-from pipelines.source import checks, examine
-from pipelines.source.checks import Entry
-from pipelines.source.decode import BadImage, load, upright_size
-from pipelines.source.examine import examine_all
+from pipelines.source import checks
 from pipelines.source.open import open_source
 from pipelines.source.source import Source
-from pipelines.spec import FolderSource, HubSource, ParquetSource, SourceSpec, WebDatasetSource
+from pipelines.spec import FolderSource, HubSource, ParquetSource, SourceSpec, UploadedSource, WebDatasetSource
+from pipelines.store import keys
+from pipelines.store.canonical import canonical
 from pipelines.store.object_store import Store
 from pipelines.version.refresh import source_listing
-from tests.builders import noise, picture, spec
+from tests.builders import noise, spec
 from tests.servers import credentials, s3
+from tests.source.forms import uploaded
 from tests.source.packed import parquet, tar
 from tests.source.test_folder import encoded
 
@@ -216,66 +211,6 @@ def test_on_a_bucket_by_its_etags(tmp_path: Path, store: Store, decodes: Decodes
         assert (count, changed.fingerprint == sources[0].fingerprint) == (1, False)
 
 
-# --- processes ------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def two_processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[parallel.Child]]:
-    """Small batches on two cores; the processes that are started."""
-    children: list[parallel.Child] = []
-
-    class Child(parallel.Child):
-        def __init__(self) -> None:
-            super().__init__()
-            children.append(self)
-
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
-    monkeypatch.setattr(examine, "MOST", 3)
-    monkeypatch.setattr(examine, "FEW", 1)
-    monkeypatch.setattr(parallel, "Child", Child)
-    yield children
-    assert all(child.process.poll() is not None for child in children)
-
-
-def entries() -> Iterator[Entry | Problem]:
-    for number in range(20):
-        yield Problem(f"p{number}", "no reason") if number % 5 == 4 else Entry(f"{number}.png", encoded(noise(number)))
-    yield Entry("cut.jpg", encoded(picture(1, 64), "JPEG")[:600])
-
-
-def test_processes_give_what_one_gives(two_processes: list[parallel.Child], monkeypatch: pytest.MonkeyPatch) -> None:
-    results = list(examine_all(entries(), allow_synthetic=False))
-    assert len(two_processes) == 2
-    assert [one.id for one in results] == [one.id for one in entries()]
-    assert results[-1].reason == "damaged image (Truncated File Read); replace it"
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
-    assert list(examine_all(entries(), allow_synthetic=False)) == results
-    assert len(two_processes) == 2
-
-
-def test_few_files_are_in_flight_and_a_step_that_raises_ends_all(two_processes: list[parallel.Child]) -> None:
-    given = 0
-
-    def counted() -> Iterator[Entry | Problem]:
-        nonlocal given
-        for one in entries():
-            given += 1
-            yield one
-
-    results = examine_all(counted(), allow_synthetic=False)
-    for _ in range(4):  # the first batch, and one of the next
-        next(results)
-    assert given <= 3 * (1 + 3)  # a batch here, one in each process and one more
-    results.close()  # type: ignore[attr-defined]
-    assert len(two_processes) == 2
-
-
-def test_processes_import_no_torch() -> None:
-    code = "import sys, pipelines.parallel, pipelines.source.examine; print(*sys.modules)"
-    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert {"torch", "transformers", "datasets", "pyarrow"} & set(modules) == set()
-
-
 def test_progress_counts_the_files(tmp_path: Path) -> None:
     counts: dict[str, list[int]] = {}
 
@@ -298,36 +233,13 @@ def test_progress_counts_the_files(tmp_path: Path) -> None:
     assert steps > len(PICTURES)
 
 
-# --- decoding at an eighth ------------------------------------------------------------------------------------------
-
-
-def jpeg(side: int = 400, **options: object) -> bytes:
-    return encoded(picture(0, side), "JPEG", **options)
-
-
-@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0, "quality": 95}], ids=str)
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.99])
-def test_a_truncated_jpeg_is_refused_in_the_words_of_the_whole(options: dict[str, object], share: float) -> None:
-    data = jpeg(**options)
-    data = data[: int(share * len(data))]
-    with pytest.raises(BadImage, match="truncated") as drafted:
-        upright_size(data, allow_synthetic=False)
-    with pytest.raises(BadImage) as whole:
-        load(data, allow_synthetic=False)
-    assert str(drafted.value) == str(whole.value)
-
-
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_size_is_that_of_the_upright_image(form: str, orientation: int) -> None:
-    exif = PIL.Image.Exif()
-    exif[0x0112] = orientation
-    data = encoded(picture(0, 64)[:40], form, exif=exif)
-    assert upright_size(data, allow_synthetic=False) == load(data, allow_synthetic=False).size
-
-
-@pytest.mark.parametrize("mode", ["L", "CMYK"])
-def test_jpegs_of_other_modes_have_a_size(mode: str) -> None:
-    data = io.BytesIO()
-    PIL.Image.fromarray(picture(0, 64)[:40]).convert(mode).save(data, "JPEG")
-    assert upright_size(data.getvalue(), allow_synthetic=False) == (64, 40)
+def test_an_upload_is_indexed_with_its_sizes_and_one_of_an_older_release_without(tmp_path: Path) -> None:
+    current = uploaded(tmp_path, tar(PICTURES))
+    store = Store.open(tmp_path)
+    (digest,) = {key.rpartition("/")[2].partition(".")[0] for key in store.keys("sources/shoes")} - {"newest"}
+    document = store.json(keys.index("shoes", digest))
+    assert all((row.pop("width"), row.pop("height")) == (8, 8) for row in document["items"])
+    store.put(keys.index("shoes", "0" * 16), canonical(document))
+    older = open_source(UploadedSource(type="uploaded", name="shoes", digest="0" * 16), store)
+    assert source_listing(older) == source_listing(current)
+    assert np.array_equal(older.read(older.of("boot")[0]), current.read(current.of("boot")[0]))
