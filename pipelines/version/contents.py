@@ -77,7 +77,7 @@ def revision(data: bytes) -> str | None:
     return next((value for value in column if value), None)
 
 
-def contents(data: bytes, number: int, shards: int) -> dict[str, Any]:
+def data_facts(data: bytes, number: int, shards: int) -> dict[str, Any]:
     """What a shard's report says of its data file. `number` is the shard's, of so many."""
     samples = pq.read_table(pa.BufferReader(data), columns=COLUMNS)
     return {

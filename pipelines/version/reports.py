@@ -7,7 +7,7 @@ from pipelines.errors import StoreError
 from pipelines.store import keys
 from pipelines.store.object_store import Store
 from pipelines.version.attempts import Attempts
-from pipelines.version.contents import contents, revision
+from pipelines.version.contents import data_facts, revision
 from pipelines.version.files import description, own_path, reported
 from pipelines.version.plan import Carried, Plan
 
@@ -76,7 +76,7 @@ def completed(store: Store, root: str, plan: Plan, number: int, report: Report) 
         return report
     places = reported(root, plan, number, report)
     data = {kind: store.get(key) for kind, key in places.items()}
-    facts = contents(data["data"], number, plan.shards)
+    facts = data_facts(data["data"], number, plan.shards)
     entries: dict[str, dict[str, Any]] = {}
     for kind, key in places.items():
         entry = description(own_path(root, plan, number, key), data[kind])

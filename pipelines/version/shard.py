@@ -24,7 +24,7 @@ from pipelines.store.canonical import canonical
 from pipelines.store.object_store import Store
 from pipelines.version import rows
 from pipelines.version.attempts import Attempts, index
-from pipelines.version.contents import contents
+from pipelines.version.contents import data_facts
 from pipelines.version.files import KEYS, Files, Kind, description
 from pipelines.version.generation import generate
 from pipelines.version.plan import Carried, Plan
@@ -69,7 +69,7 @@ def write_shard(resources: Resources, plan: Plan, shard: Attempts) -> dict[str, 
     prints = shard.comparisons.fingerprints({index(sample) for sample in shard.kept})
     if prints is not None:
         files["fingerprints"] = prints
-    facts = {**contents(data, shard.number, plan.shards), "revision": resources.painter_revision}
+    facts = {**data_facts(data, shard.number, plan.shards), "revision": resources.painter_revision}
     return publish(resources, plan, shard.number, files, {**report(shard), **facts})
 
 
@@ -83,7 +83,7 @@ def rewrite_shard(resources: Resources, plan: Plan, number: int, part: Carried) 
     prints = keys.fingerprints_beside(part.key)
     if store.exists(prints):
         files["fingerprints"] = StoredFingerprints.decode(store.get(prints)).without(part.without).encode()
-    counts = {**carried_report(number, part), **contents(remaining, number, plan.shards)}
+    counts = {**carried_report(number, part), **data_facts(remaining, number, plan.shards)}
     return publish(resources, plan, number, files, counts)
 
 
