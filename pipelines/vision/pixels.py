@@ -122,7 +122,7 @@ class PixelCache:
         except OSError as error:
             raise CacheError(
                 f"cache_dir: {self.folder}: cannot be written to ({error}); make room there, or name another folder by "
-                "COUNTERPOISE_CACHE_DIR"
+                "--cache-dir, of a service by COUNTERPOISE_CACHE_DIR"
             ) from error
 
 
