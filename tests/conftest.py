@@ -3,6 +3,7 @@
 import gc
 import os
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +55,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(line, yellow=True)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def shared_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Of training images, for services that tests start and for what several tests share: nothing of an earlier run."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COUNTERPOISE_CACHE_DIR", str(folder))
+        patch.setattr("pipelines.vision.pixels.default_folder", lambda: folder)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Of training images: one for each test, so that none is given another's."""
-    folder = tmp_path_factory.getbasetemp() / "cache" / uuid.uuid4().hex
+    """One for each test besides, so that none is given another's."""
+    folder = tmp_path_factory.getbasetemp() / "caches" / uuid.uuid4().hex
     monkeypatch.setattr("pipelines.vision.pixels.default_folder", lambda: folder)
 
 

@@ -118,7 +118,9 @@ def test_every_row_says_how_it_was_made(finished: Path) -> None:
     for row in rows(finished, "data") + rows(finished, "rejected"):
         assert row["method"] == "spurious_removal"
         assert list(load((finished / row["concept"]).read_bytes())) == [f"<{['boot', 'sneaker'][row['label']]}>"]
-    plain = read((finished / "datasets/shoes/v1/evaluation/text_to_image.parquet").read_bytes())
+    files = sorted((finished / "datasets/shoes/v1/evaluation/text_to_image/data").glob("*.parquet"))
+    plain = [row for file in files for row in read(file.read_bytes())]
+    assert plain
     assert {(row["method"], row["concept"]) for row in plain} <= {("text_to_image", None)}
 
 

@@ -49,7 +49,7 @@ def measure(spec: VersionSpec, store: Store) -> Pace:
 
 
 def training_step(spec: VersionSpec, resources: Resources) -> float:
-    side, classes = resources.models.resolution, resources.source.classes
+    side, classes = resources.view.side, resources.source.classes
     examples = Examples([np.zeros((side, side, 3), np.uint8)] * len(classes), classes, [None] * len(classes))
     classifier = spec.classifier.model_copy(update={"steps": STEPS})
     began = time.monotonic()

@@ -24,6 +24,7 @@ from pipelines.store.canonical import digest
 
 FORMAT = 1  # raised whenever the same facts give other pixels
 GRACE = 86400.0  # seconds since its last use after which a file may be removed: until then it may be in use
+UNUSED = 7 * GRACE  # seconds after which it is removed in any case
 READ = 2**28  # bytes that are read of a file before its pages are given back
 
 
@@ -100,14 +101,15 @@ class PixelCache:
             part.unlink(missing_ok=True)
 
     def remove_unused(self, needed: int) -> None:
-        """Remove what was used longest ago, until there is room for so many bytes."""
+        """Remove what was not used for a week, and then what was used longest ago, until there is room for so many bytes."""
         files = []
         for path in self.folder.iterdir():
             with suppress(FileNotFoundError):  # another process has removed it
                 files.append((path.stat().st_mtime, path.stat().st_size, path))
         total = needed + sum(size for _, size, _ in files)
         for used, size, path in sorted(files):
-            if total <= self.most or time.time() - used < GRACE:
+            unused = time.time() - used
+            if unused < GRACE or (unused < UNUSED and total <= self.most):
                 return
             path.unlink(missing_ok=True)
             total -= size
@@ -120,10 +122,11 @@ class PixelCache:
         except OSError as error:
             raise CacheError(
                 f"cache_dir: {self.folder}: cannot be written to ({error}); make room there, or name another folder by "
-                "COUNTERPOISE_CACHE_DIR"
+                "--cache-dir, of a service by COUNTERPOISE_CACHE_DIR"
             ) from error
 
 
 def default_folder() -> Path:
-    """In the system's temporary folder, one for each user."""
-    return Path(tempfile.gettempdir()) / f"counterpoise-{os.getuid()}"
+    """One for each user, where temporary files lie on a disk: /tmp is often memory."""
+    places = (os.environ.get("TMPDIR"), "/var/tmp", tempfile.gettempdir())
+    return Path(next(place for place in places if place and os.access(place, os.W_OK)), f"counterpoise-{os.getuid()}")

@@ -39,11 +39,17 @@ def run(
     capacity: Annotated[int, typer.Option(help="Images denoised at a time; halved when memory runs out.")] = 32,
     offload: Annotated[bool, typer.Option("--offload", help="Keep a T5 text encoder in the CPU's memory.")] = False,
     compile_: Annotated[bool, typer.Option("--compile", help="Compile the denoiser, on a GPU.")] = False,
+    cache_dir: Annotated[
+        str,
+        typer.Option(envvar="COUNTERPOISE_CACHE_DIR", help="Folder on a disk for training images."),
+    ] = "",
 ) -> None:
     """Make a version in this process. Stopped and started again, it goes on where it was."""
     checked = load(spec)
     try:
-        machine = Machine(device=device, precision=precision, capacity=capacity, offload=offload, compile=compile_)
+        machine = Machine(
+            device=device, precision=precision, capacity=capacity, offload=offload, compile=compile_, cache_dir=cache_dir
+        )
     except ValidationError as error:
         reasons = [f"--{problem['loc'][0]}: {problem['input']!r}: {problem['msg']}" for problem in error.errors()]
         raise SpecError("; ".join(reasons).replace("Value error, ", "")) from None

@@ -73,6 +73,10 @@ def test_what_was_used_longest_ago_makes_room(tmp_path: Path) -> None:
     left = {path.name for path in tmp_path.iterdir()}
     assert "new" in left, "it may be in use"
     assert not {"old", "older"} & left
+    week = (tmp_path / "new").stat().st_mtime - 7 * GRACE
+    os.utime(tmp_path / "new", (week, week))
+    opened(tmp_path).get_or_make("after", SIDE, 5, lambda: IMAGES)
+    assert not (tmp_path / "new").exists(), "it was not used for a week"
 
 
 def test_a_folder_that_cannot_be_written_to_is_named_with_the_remedy(tmp_path: Path) -> None:
