@@ -47,7 +47,7 @@ class Preview:
 
 
 def preview(spec: VersionSpec, store: Store, count: int, machine: Machine | None = None) -> Preview:
-    """Generate `count` images, at most MAX_IMAGES, spread evenly over the plan. Nothing is stored."""
+    """Generate `count` images, at most MAX_IMAGES, spread evenly over the plan. Of a version nothing is stored."""
     models = Models(spec.models, machine)
     try:
         return Preview(candidates(Resources(spec, store, NoLearning(), models=models), count), learned=True)
