@@ -18,7 +18,7 @@ from pipelines.store.canonical import canonical
 from pipelines.store.version_artifacts import Facts
 
 FACTS = "facts.json"  # the last file; it names the images
-PART = 1024  # images of a file: a process that is killed loses no more
+PART = 1024  # images of a file, for good: what is stored is read by it. A process that is killed loses no more
 BATCH = 64  # images in memory at a time
 
 Compute = Callable[[Sequence[Item]], NDArray[Any]]  # a row for each of at most BATCH images
