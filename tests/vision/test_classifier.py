@@ -3,13 +3,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save
 from torch.nn import functional as F
 from transformers import ResNetConfig, ResNetForImageClassification, ViTImageProcessorPil
 
+from pipelines import spec
 from pipelines.errors import ModelError
 from pipelines.records import Image
 from pipelines.tensors import images, tensor
-from pipelines.vision.classifier import Classifier, probabilities
+from pipelines.vision.classifier import Classifier, probabilities, training_side
 
 
 def pictures(count: int) -> list[Image]:
@@ -48,6 +50,27 @@ def test_a_checkpoint_is_fed_at_its_own_size_and_normalisation(tmp_path: Path) -
         pixels = processor(pictures(2), return_tensors="pt").pixel_values
         assert torch.allclose(classifier.scores(pictures(2)), classifier.net.eval()(pixels).logits, atol=1e-5)
     assert classifier.scores(list(np.zeros((1, 64, 64, 3), np.uint8))).shape == (1, 2)
+
+
+def test_training_images_are_as_large_as_the_classifier_sees_them_and_no_larger_than_generated_ones(tmp_path: Path) -> None:
+    ViTImageProcessorPil(size={"height": 48, "width": 48}).save_pretrained(tmp_path)
+    ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1]).save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(save({}))
+    scratch, named, own = {}, {"resolution": 96}, {"checkpoint": str(tmp_path)}
+    sides = [(scratch, 64, 64), (scratch, 512, 224), (named, 512, 96), (named, 64, 64), (own, 512, 48), (own, 32, 32)]
+    for settings, resolution, side in sides:
+        assert training_side(spec.Classifier(**settings), resolution) == side
+    assert training_side(spec.Classifier(**own, **named), 512) == 96
+
+
+def test_large_pictures_are_seen_as_small_ones() -> None:
+    """A judge is trained on small images, and asked about candidates at the resolution."""
+    torch.manual_seed(0)
+    classifier = Classifier(["a", "b"]).eval()
+    large = torch.rand(2, 3, 448, 448) * 2 - 1
+    small = F.interpolate(large, (224, 224), mode="bilinear", antialias=True)
+    with torch.no_grad():
+        assert torch.allclose(classifier(large), classifier(small), atol=1e-6)
 
 
 def test_a_folder_that_is_no_classifier_is_named(tmp_path: Path) -> None:

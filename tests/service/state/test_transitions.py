@@ -146,3 +146,24 @@ def test_a_version_whose_evaluation_fails_is_published_without_and_can_be_evalua
     assert row is not None
     assert (row.state, row.error) == ("completed", None)
     assert not transitions.retry(database, version)
+
+
+def test_of_an_evaluation_only_what_failed_is_tried_again(database: Database, version: int) -> None:
+    through(database, "evaluate")
+    first, second = take(database), take(database)
+    leases.fail(database, first, "out of memory", again=False)
+    assert state(database, version) == "completed"
+    finish(database, second)  # it was on its way: its scores count
+    assert transitions.retry(database, version)
+    again = take(database)
+    assert (again.stage, again.number) == ("evaluate", first.number)
+    finish(database, again)
+    assert state(database, version) == "reporting"
+    leases.fail(database, take(database), "no such object", again=False)
+    row = versions.get(database, version)
+    assert row is not None
+    assert (row.state, row.error) == ("completed", "not evaluated: no such object")
+    assert transitions.retry(database, version)
+    assert state(database, version) == "reporting"
+    finish(database, take(database))
+    assert (state(database, version), queue.next_units(database)) == ("completed", [])
