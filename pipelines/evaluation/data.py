@@ -20,6 +20,7 @@ from pipelines.spec import Evaluation
 from pipelines.spec.arms import ARMS
 from pipelines.tensors import images, tensor
 from pipelines.version.plan import Plan
+from pipelines.vision.image_features import PART
 from pipelines.vision.pixels import Pixels
 
 BATCH = 16  # images re-encoded at a time
@@ -110,6 +111,9 @@ class EvaluationData:
         parts = {"models": spec.models, "method": spec.method}
         facts = {name: part.model_dump(mode="json") for name, part in parts.items()}
         facts = self.twin_facts(**facts, smallest_frame=spec.smallest_frame)
+        items = self.resources.source.splits["train"]
+        for start in range(0, len(items), PART):  # masks are stored, whether or not this machine has the twins
+            self.method.regions(items[start : start + PART])
         return self.stored(facts, len(self.real), self.region_twins())
 
     def region_twins(self) -> Iterator[Image]:

@@ -104,6 +104,12 @@ class Tokens:
                 target.set_token(token.name, token.vectors)
         return tokens
 
+    @property
+    def curves(self) -> dict[str, Sequence[float]]:
+        """The losses in training of the tokens that the version's record names, by token. No model is loaded."""
+        stored = [artifact for label in self.words if (artifact := self.stored(label))] if self.spec is not None else []
+        return {token.name: token.losses for token in map(load_token, stored)}
+
     def prepare(self, label: str, spec: Inversion) -> tuple[Artifact, Call]:
         """The artifact of a class's token, and the call that trains it. Raises SourceError where no object is detected."""
         resources, word = self.resources, self.words[label]

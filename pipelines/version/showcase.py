@@ -68,11 +68,11 @@ def showcase(resources: Resources, plan: Plan, method: Method, summary: dict[str
     kept = [shard["data"] for shard in files[:SHARDS]]
     dropped = [shard["rejected"] for shard in files[:SHARDS] if "rejected" in shard]
     every = [row for key in kept + dropped for row in rows.read(resources.store.get(key))]
-    tokens = method.concepts.tokens.learned if plan.planned else {}  # where all was carried, none was needed
+    curves = method.concepts.tokens.curves if plan.planned else {}  # where all was carried, none was needed
     return Page(
         title=f"{resources.spec.name}, version {summary['version']}",
         summary=summary,
         samples=displayed(resources, method, choose(every)),
-        curves={token.name: list(enumerate(token.losses, start=1)) for token in tokens.values()},
+        curves={token: list(enumerate(losses, start=1)) for token, losses in curves.items()},
         spec_yaml=yaml.safe_dump(resources.spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
     )

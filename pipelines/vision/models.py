@@ -9,6 +9,7 @@ from pipelines.backbones.addition_files import facts
 from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.checkpoints import no_inpainting, segmenter_parts
 from pipelines.backbones.image_prompts import IpAdapter, UnClip
+from pipelines.backbones.inspection import inspect
 from pipelines.backbones.loading import open_checkpoint, taken_apart
 from pipelines.backbones.locate import CLIP, DIFFUSERS, locate
 from pipelines.backbones.revision import revision_of
@@ -97,7 +98,10 @@ class Models:
     @cached_property
     def resolution(self) -> int:
         """Pixels a side of every image that goes into, or comes out of, the backbone."""
-        return self.spec.resolution or self.text_to_image.resolution
+        if self.spec.resolution:
+            return self.spec.resolution
+        name = self.spec.text_to_image  # whose weights a report need not load
+        return inspect(resolve(name, "model"), name, config=self.spec.config).layout.resolution
 
     @cached_property
     def segmenter(self) -> Segmenter:
