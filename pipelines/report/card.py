@@ -158,6 +158,8 @@ together with the real images of the source.
 
 {evaluation(spec, counts, quality)}
 
+What is wrong with it, and with which images, is in `report/quality_report.json` and `report/report.html`, once they are there.
+
 ## What is in it
 
 - `data/*.parquet`: the images, their labels and how each was made

@@ -10,6 +10,7 @@ from pipelines.backbones.families import FAMILIES
 from pipelines.backbones.features import FEATURES
 from pipelines.filters import FILTERS
 from pipelines.methods import METHODS
+from pipelines.report.quality import NAMES
 from pipelines.spec import Amount, EncodingSpec, Evaluation, JpegEncoding, Recipe, parse
 from service.settings import Settings
 from tests.builders import document
@@ -154,3 +155,8 @@ def test_the_table_of_families_is_that_of_the_command() -> None:
         for key, feature in FEATURES.items()
     ]
     assert table == [["", *FAMILIES], *expected]
+
+
+def test_every_measure_of_the_quality_report_is_there() -> None:
+    cells = {row[1] for row in rows(guide("quality").text) if len(row) == 4}
+    assert {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)} == NAMES.keys()
