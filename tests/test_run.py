@@ -155,6 +155,9 @@ def test_the_manifest_names_what_is_there(finished: Path) -> None:
 def test_the_report_shows_itself(finished: Path) -> None:
     page = (finished / "report.html").read_text()
     assert page.count("<img") >= 12
+    quality = json.loads((finished / "quality_report.json").read_text())
+    assert quality["images"]["measured"] == len(rows(finished, "data"))
+    assert all(text in page for part in quality["sections"].values() for text in [part["headline"][:20]])
     assert "http://" not in page.replace("http://www.w3.org", "")
 
 

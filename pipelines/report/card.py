@@ -158,7 +158,7 @@ together with the real images of the source.
 
 {evaluation(spec, counts, quality)}
 
-What is wrong with it, and with which images, is in `report/quality_report.json` and `report/report.html`, once they are there.
+What is wrong with it, with guilty images, is in `report/quality_report.json` and `report/report.html`, once they are there.
 
 ## What is in it
 

@@ -59,6 +59,12 @@ def test_a_measure_is_a_finding_beyond_its_limit_alone() -> None:
     assert [measure["found"] for measure in section(measures, "")["measures"]] == [True, False, True, False, False]
 
 
+def test_measures_that_speak_of_the_same_images_display_them_once() -> None:
+    html = page(report(copies(), Measure("leaks", "And these, too.", 1.0, limit=0.0, images=copies().images)))
+    assert "And these, too." in html
+    assert html.count('<div class="beside">') == 1
+
+
 def test_names_from_elsewhere_stay_text() -> None:
     guilty = Guilty("0-0", HOSTILE, 1.0, HOSTILE, Beside("train", HOSTILE, HOSTILE))
     html = page(report(Measure(HOSTILE, HOSTILE, 1.0, 0.0, 0.0, images=[guilty])))
