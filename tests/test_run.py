@@ -157,6 +157,10 @@ def test_the_manifest_names_what_is_there(finished: Path) -> None:
 def test_the_report_shows_itself(finished: Path) -> None:
     page = (finished / "report.html").read_text()
     assert page.count("<img") >= 12
+    quality = json.loads((finished / "quality_report.json").read_text())
+    assert quality["images"]["measured"] == len(rows(finished, "data"))
+    text = page.replace("\N{NO-BREAK SPACE}", " ")
+    assert all(part["headline"][:20] in text for part in quality["sections"].values())
     assert "http://" not in page.replace("http://www.w3.org", "")
 
 
@@ -356,6 +360,7 @@ def test_without_a_terminal_each_stage_is_a_line_and_whoever_stops_it_is_told_to
         said = process.communicate(timeout=60)[1]
     assert process.returncode == 130
     assert said.strip() == "Stopped. The same command again goes on where it was."
+    assert lines.pop(0) == "index: files: 93"
     assert lines[0].startswith("Real images: 30 boot, 30 sneaker; 16 for validation, 16 for test; 1 cannot be used.")
     assert lines[1].startswith("  train/boot/broken.jpg: not a readable")
     assert re.fullmatch(r"learn: .*: \d+", lines[-1])

@@ -8,7 +8,7 @@ from pipelines.learning.resources import Resources
 from pipelines.quality.assess import assess
 from pipelines.quality.comparison import Comparison
 from pipelines.quality.features import features
-from pipelines.quality.read import real_images, real_items, sample_rows, samples
+from pipelines.quality.read import SAMPLES, real_images, real_items, sample_rows, samples
 from pipelines.quality.yields import changes, yields
 from pipelines.spec.helpers import rendered
 from pipelines.spec.models import BUILTIN
@@ -24,11 +24,15 @@ GARMENTS = (
 )
 
 
+def samples_of(counts: Mapping[str, Any]) -> int:
+    return int(counts["kept"] + counts.get("carried", 0))
+
+
 def compared(resources: Resources, plan: Plan, counts: Mapping[str, Any]) -> Comparison:
     """The version's samples and the source's images, in numbers."""
     train, held_out = real_items(resources)
-    total = counts["kept"] + counts["carried"]
-    done = resources.stage("quality: images", len(train) + len(held_out) + total)
+    total = samples_of(counts)
+    done = resources.stage("quality: images", len(train) + len(held_out) + min(total, SAMPLES))
     clip, prompts = resources.models.clip, list[str]()
     planned = dict(plan.per_class)
     for part in plan.carried:
@@ -66,7 +70,7 @@ def make(resources: Resources, plan: Plan, counts: Mapping[str, Any], seconds: M
     except ModelError as error:
         return {**report, "images": {}, "sections": {}, "changes": None, "notes": [f"Not measured: {error}"]}
     report["images"] = {
-        "samples": counts["kept"] + counts["carried"],
+        "samples": samples_of(counts),
         "measured": len(comparison.measured),
         "train": len(comparison.train),
         "held_out": len(comparison.held_out),

@@ -12,7 +12,7 @@ from pipelines.quality.features import Features
 from pipelines.quality.measures import Beside, Guilty, Kind, Measure, listed, percent, section
 
 NEAR = 0.05  # quantile of held-out images' distances to their nearest training image
-COPY = 0.5  # of that distance, below which an image is a copy: of thousands of new ones, hardly any is that near by chance
+COPY = 0.3  # of that distance, below which an image is a copy: of thousands of new ones, hardly any is that near by chance
 MARGIN, SIGMAS = 0.1, 3.0  # above one half, beyond which samples are nearer to training images
 
 

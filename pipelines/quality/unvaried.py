@@ -37,7 +37,7 @@ def vendi(comparison: Comparison) -> Measure:
         return Measure("vendi_ratio", "There are too few images to say how varied they are.", None)
     worst = min(ratios, key=lambda label: ratios[label])
     name, value, between_real = comparison.classes[worst], ratios[worst], min(null.values())
-    text = f"The samples of {name} are as varied as {percent(value)} of as many real images (Vendi score)."
+    text = f"The samples of {name} have {percent(value)} of the variety of as many real images (Vendi score)."
     guilty = centre_of_cluster(comparison, comparison.alike[worst].samples)
     by_class = {comparison.classes[label]: ratio for label, ratio in ratios.items()}
     return Measure("vendi_ratio", text, value, between_real, LEAST * min(1.0, between_real), True, by_class, guilty)

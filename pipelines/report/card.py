@@ -160,6 +160,8 @@ together with the real images of the source.
 
 {evaluation(spec, counts, quality)}
 
+What is wrong with it, with guilty images, is in `report/quality_report.json` and `report/report.html`, once they are there.
+
 ## What is in it
 
 - `data/*.parquet`: the images, their labels and how each was made

@@ -1,7 +1,7 @@
 """The quality report as the page displays it: four questions, their findings, figures and guilty images."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.records import Image
@@ -42,7 +42,7 @@ KINDS = {"sample": "another sample", "train": "training image", "held-out": "val
 class Picture:
     """A guilty image, or what it is to be looked at with."""
 
-    image: Image
+    image: Image = field(compare=False)
     caption: str
 
 
@@ -74,8 +74,19 @@ def limit(measure: Mapping[str, Any]) -> str:
     return "" if measure["limit"] is None else f"{'≥' if measure['below'] else '≤'} {number(measure['limit'])}"
 
 
-def finding(measure: Mapping[str, Any], pictures: Mapping[tuple[str, str], Image]) -> Finding:
-    """A finding with as many of its images as are at hand."""
+def findings(measures: Sequence[Mapping[str, Any]], pictures: Mapping[tuple[str, str], Image]) -> list[Finding]:
+    """What the measures of a question found. Of two with the same images, the first displays them."""
+    found: list[Finding] = []
+    for measure in measures:
+        if measure["found"]:
+            images = pairs(measure, pictures)
+            again = any(images and images == earlier.images for earlier in found)
+            found.append(Finding(measure["text"], [] if again else images))
+    return found
+
+
+def pairs(measure: Mapping[str, Any], pictures: Mapping[tuple[str, str], Image]) -> list[list[Picture]]:
+    """The guilty images of a measure that are at hand, each with what it is to be looked at with."""
     images = []
     for guilty in measure["images"][:GUILTY]:
         beside, own = guilty["beside"], pictures.get(("sample", guilty["id"]))
@@ -85,7 +96,7 @@ def finding(measure: Mapping[str, Any], pictures: Mapping[tuple[str, str], Image
         if beside and (other := pictures.get((beside["kind"], beside["id"]))) is not None:
             pair.append(Picture(other, f"{KINDS[beside['kind']]} of {beside['label']}: {beside['id']}"))
         images.append(pair)
-    return Finding(measure["text"], images)
+    return images
 
 
 def questions(report: Mapping[str, Any], pictures: Mapping[tuple[str, str], Image]) -> list[Question]:
@@ -95,7 +106,7 @@ def questions(report: Mapping[str, Any], pictures: Mapping[tuple[str, str], Imag
             title=title,
             found=section["found"],
             headline=section["headline"],
-            findings=[finding(measure, pictures) for measure in section["measures"] if measure["found"]],
+            findings=findings(section["measures"], pictures),
             rows=[
                 (NAMES.get(m["name"], m["name"]), number(m["value"]), number(m["real"]), limit(m))
                 for m in section["measures"]

@@ -10,6 +10,7 @@ from pipelines.backbones.families import FAMILIES
 from pipelines.backbones.features import FEATURES
 from pipelines.filters import FILTERS
 from pipelines.methods import METHODS
+from pipelines.report.quality import NAMES
 from pipelines.spec import Amount, EncodingSpec, Evaluation, JpegEncoding, Recipe, parse
 from pipelines.version.export import FORMATS
 from service.settings import Settings
@@ -159,3 +160,8 @@ def test_the_table_of_families_is_that_of_the_command() -> None:
 
 def test_every_format_of_an_export_is_there() -> None:
     assert named(guide("own-images").section("In other formats")) == set(FORMATS)
+
+
+def test_every_measure_of_the_quality_report_is_there() -> None:
+    cells = {row[1] for row in rows(guide("quality").text) if len(row) == 4}
+    assert {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)} == NAMES.keys()
