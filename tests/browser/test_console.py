@@ -83,6 +83,34 @@ def test_samples_are_looked_at_by_keyboard(sampled: Served, watched: Watched) ->
     watched.messages.clear()  # the source image that is not there: a 404
 
 
+def test_samples_are_decided_by_keyboard(sampled: Served, watched: Watched) -> None:
+    watched.sign_in(key(sampled.client))
+    watched.open(f"{ONE}/samples?verdict=kept")
+    page, press = watched.page, watched.page.keyboard.press
+    press("ArrowRight")
+    for number, (name, text) in enumerate((("d", "to be dropped"), ("k", "to be kept"), ("d", "to be dropped"))):
+        press(name)
+        page.wait_for_selector(f"[data-grid] li:nth-child({number + 1}) [data-decided]:text('{text}')")
+        page.wait_for_function(
+            f"[...document.querySelectorAll('[data-grid] a')].indexOf(document.activeElement) == {number + 1}"
+        )
+    press("ArrowLeft")
+    press("u")
+    page.wait_for_selector("[data-grid] li:nth-child(3) [data-decided]:empty", state="attached")
+    press("ArrowLeft")
+    press("Enter")
+    page.wait_for_selector("text=to be kept, says test")
+    press("d")
+    page.wait_for_selector("h1:text('Sample 8-1')")
+    press("ArrowLeft")
+    page.wait_for_selector("text=to be dropped, says test")
+    press("u")
+    page.wait_for_selector("h1:text('Sample 8-1')")
+    answer = sampled.client.get(f"{SHOES}/1/verdicts", headers=as_(sampled.client, "team", "read")).json()
+    assert [(verdict["sample"], verdict["decision"], verdict["by"]) for verdict in answer] == [("0-1", "drop", "test")]
+    watched.messages.clear()  # the source images that are not there: 404s
+
+
 def test_a_spec_is_checked_as_it_is_written_and_sent_by_keyboard(served: Served, watched: Watched) -> None:
     watched.sign_in(key(served.client))
     watched.open("/console/new?example=spurious")

@@ -218,6 +218,24 @@ def test_names_and_prompts_that_mean_harm_are_text(sampled: Browser) -> None:
     assert str(escape(HOSTILE)) in sampled.open(f"{ONE}/samples/1-0")
 
 
+def test_a_sample_is_decided_and_that_is_taken_back(client: TestClient, sampled: Browser) -> None:
+    one = f"{ONE}/samples/1-1"
+    assert "to be dropped" not in sampled.open(one)
+    assert "to be dropped, says test" in sampled.send(f"{one}/verdict", decision="drop")
+    assert client.get(f"{SHOES}/1/verdicts").json()[0]["decision"] == "drop"
+    sampled.send(f"{one}/verdict", decision="undo")
+    assert client.get(f"{SHOES}/1/verdicts").json() == []
+    sampled.open(f"{ONE}/samples/1-0")
+    assert "there is nothing to drop" in sampled.send(f"{ONE}/samples/1-0/verdict", 409, decision="drop")
+    sampled.open(one)
+    assert "give keep, drop or undo" in sampled.send(f"{one}/verdict", 422, decision="burn")
+    sampled.open(one)
+    sampled.send(f"{one}/verdict", decision="keep", next="https://evil.example/")
+    assert sampled.path == "/console"
+    reader = signed_in(client, "team", "read")
+    assert "/verdict" not in reader.open(one)
+
+
 def test_two_versions_are_compared(client: TestClient) -> None:
     for seed in (0, 1):
         client.post(SHOES, json={**SPEC, "seed": seed})
