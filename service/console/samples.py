@@ -49,6 +49,7 @@ class Criteria:
     score: Text = ""
     least: Text = ""
     most: Text = ""
+    order: Text = ""
 
     @property
     def filters(self) -> dict[str, Any]:
@@ -56,6 +57,8 @@ class Criteria:
         values: dict[str, Any] = {name: value or None for name, value in asdict(self).items()}
         if self.verdict not in ("", "kept", "dropped"):
             raise HTTPException(422, f"verdict: {self.verdict!r} is none; give kept or dropped, or nothing")
+        if self.order not in ("", "ascending", "descending"):
+            raise HTTPException(422, f"order: {self.order!r} is none; give ascending or descending, or nothing")
         return {**values, "least": figure(self.least, "least"), "most": figure(self.most, "most")}
 
 

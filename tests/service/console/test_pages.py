@@ -195,6 +195,12 @@ def test_the_grid_is_filtered_and_jumps(sampled: Browser) -> None:
     }
     assert {query: len(pages_of(sampled, f"{ONE}/samples?{query}")) for query in filters} == filters
     assert len(pages_of(sampled, f"{ONE}/samples?part=8")) == 40
+    indices = [
+        int(re.findall(r"/(\d+)-\d\?", link)[0])
+        for link in pages_of(sampled, f"{ONE}/samples?score=quality.contrast&order=descending&verdict=kept&most=0.1")
+    ]
+    assert indices == list(range(100, -1, -1))
+    assert "samples are sorted by a score" in sampled.open(f"{ONE}/samples?order=ascending", 422)
     assert "least: &#39;x&#39; is no number" in sampled.open(f"{ONE}/samples?score=a&least=x", 422)
     sampled.open(f"{ONE}/samples?cursor=abc", 400)
 
