@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -62,12 +63,19 @@ def photographs() -> Path | None:
     return folder if (folder / "shoes").is_dir() else None
 
 
+def playwright() -> Path | None:
+    spec = find_spec("playwright")
+    return Path(spec.origin) if spec and spec.origin else None
+
+
 POSTGRESQL = Part("PostgreSQL", "postgresql", postgresql)
 PROMTOOL = Part("Prometheus' promtool", "prometheus", partial(program, "promtool"))
+CHROMIUM = Part("Chromium", "chromium", partial(program, "chromium"))
+PLAYWRIGHT = Part("playwright", None, playwright, "pip install playwright axe-playwright-python")
 CURL = Part("curl", "curl", partial(program, "curl"))
 FASHION_MNIST = Part("Fashion-MNIST's original files", "dataset-fashion-mnist", fashion_mnist)
 PHOTOGRAPHS = Part("photographs of clothing", None, photographs, "set COUNTERPOISE_PHOTOS to a folder of them, by class")
-PARTS = (POSTGRESQL, PROMTOOL, CURL, FASHION_MNIST, PHOTOGRAPHS)
+PARTS = (POSTGRESQL, PROMTOOL, CHROMIUM, PLAYWRIGHT, CURL, FASHION_MNIST, PHOTOGRAPHS)
 
 
 def summary(reasons: Iterable[str]) -> list[str]:

@@ -25,7 +25,7 @@ from pipelines.vision.models import Models
 from service import tracing
 from service.limits import check, check_size
 from service.settings import Settings
-from service.state import datasets, deletions, events, leases, queue, uploads, versions
+from service.state import datasets, deletions, events, leases, queue, uploads, verdicts, versions
 from service.state.database import Database
 from service.state.leases import Lease, LeaseLost
 from service.state.lifecycle import WorkerKind, stages_of
@@ -79,6 +79,7 @@ class Worker:
         """Run the stage of a unit; return its report and, from planning alone, the number of units of each stage."""
         match lease.stage:
             case "plan":
+                job.obey(self.verdicts(lease))
                 if job.unchanged:
                     return {"planned": 0, "ends": "unchanged"}, {}
                 job.check()  # first: a source can be mended until it is planned
@@ -111,6 +112,16 @@ class Worker:
                 return self.report(job, self.version(lease)), None
             case _:
                 raise AssertionError(f"{lease.stage} is no stage of making a version")
+
+    def verdicts(self, lease: Lease) -> list[dict[str, Any]]:
+        """What people decided about the samples of the version that is refreshed, as it is stored with the new one."""
+        assert lease.version is not None
+        version = versions.get(self.database, lease.version)
+        if version is None or version.previous is None:
+            return []
+        before = versions.find(self.database, version.tenant, version.dataset, version.previous)
+        rows = verdicts.of_version(self.database, before.id) if before else []
+        return [{name: getattr(row, name) for name in ("index", "attempt", "decision", "by", "at")} for row in rows]
 
     def version(self, lease: Lease) -> Version:
         assert lease.version is not None

@@ -16,6 +16,11 @@ def source(root: str) -> str:
     return f"{root}/source.json"
 
 
+def verdicts(root: str) -> str:
+    """What people decided about the samples of the version that this one refreshes, as it was when this one was planned."""
+    return f"{root}/verdicts.json"
+
+
 def plan(root: str) -> str:
     return f"{root}/plan.json"
 

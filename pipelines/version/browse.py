@@ -1,10 +1,14 @@
 """Browsing a version's samples, kept and dropped, a page at a time, with little memory and without torch."""
 
 import json
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Literal
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.source.class_labels import class_names
@@ -33,17 +37,33 @@ class SampleFilter:
     least: float = float("-inf")
     most: float = float("inf")
 
-    def accepts(self, row: dict[str, Any]) -> bool:
-        if self.reason is not None and not (row["reason"] or "").startswith(self.reason):
-            return False
-        if any(
-            wanted is not None and row.get(name) != wanted for name, wanted in (("label", self.label), ("group", self.group))
-        ):
-            return False
-        return self.score is None or self.in_range(json.loads(row["scores"]).get(self.score))
+    def matches(self, file: pq.ParquetFile) -> list[int]:
+        """The numbers of the rows of a file that a page holds. The columns of the filter alone are read."""
+        label = None if self.label is None else place_of(self.label, class_names(file.schema_arrow))
+        equal = {name: value for name, value in (("label", label), ("group", self.group)) if value is not None}
+        columns = [*equal, *(["reason"] if self.reason is not None else []), *(["scores"] if self.score is not None else [])]
+        numbers = list(range(file.metadata.num_rows))
+        if not columns:
+            return numbers
+        table = file.read(columns=columns).append_column("row", pa.array(numbers))
+        for name, value in equal.items():
+            table = table.filter(pc.equal(table.column(name), value))
+        if self.reason is not None:
+            table = table.filter(pc.starts_with(table.column("reason"), self.reason))
+        numbers = table.column("row").to_pylist()
+        if self.score is None:
+            return numbers
+        scores = table.column("scores").to_pylist()
+        return [number for number, text in zip(numbers, scores, strict=True) if self.in_range(json.loads(text))]
 
-    def in_range(self, value: Any) -> bool:
+    def in_range(self, scores: dict[str, Any]) -> bool:
+        value = scores.get(self.score or "")
         return isinstance(value, int | float) and self.least <= value <= self.most
+
+
+def place_of(label: str, classes: Sequence[str]) -> int:
+    """A class as the files have it; -1 for one that there is not."""
+    return classes.index(label) if label in classes else -1
 
 
 def open_samples(store: Store, key: str) -> pq.ParquetFile | None:
@@ -57,9 +77,21 @@ def sample(row: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
 
 
 def rows(file: pq.ParquetFile) -> list[dict[str, Any]]:
+    return chosen_rows(file, range(file.metadata.num_rows))
+
+
+def chosen_rows(file: pq.ParquetFile, numbers: Sequence[int]) -> list[dict[str, Any]]:
+    """The rows of these numbers, which go up. Row groups that hold none of them are not read."""
+    if not numbers:
+        return []
     classes = class_names(file.schema_arrow)
     columns = [name for name in COLUMNS if name in file.schema_arrow.names]
-    return [{**row, "label": classes[row["label"]]} for row in file.read(columns=columns).to_pylist()]
+    sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+    ends = list(accumulate(sizes))
+    groups = sorted({bisect_right(ends, number) for number in numbers})
+    read = [number for group in groups for number in range(ends[group] - sizes[group], ends[group])]
+    table = file.read_row_groups(groups, columns=columns).take([bisect_left(read, number) for number in numbers])
+    return [{**row, "label": classes[row["label"]]} for row in table.to_pylist()]
 
 
 def files(plan: Plan, only: SampleFilter) -> list[tuple[int, Verdict]]:
@@ -90,12 +122,13 @@ def page(
         shard, verdict = places[number]
         key = (stored(store, root, plan, shard) or {}).get(KINDS[verdict])  # None while it is not done
         file = None if key is None else open_samples(store, key)
-        for row, values in enumerate([] if file is None else rows(file)):
-            if (number, row) < (first, offset) or not only.accepts(values):
-                continue
-            if len(samples) == limit:
-                return samples, (number, row)
-            samples.append(sample(values, verdict))
+        if file is None:
+            continue
+        matches = [row for row in only.matches(file) if (number, row) >= (first, offset)]
+        room = limit - len(samples)
+        samples += [sample(values, verdict) for values in chosen_rows(file, matches[:room])]
+        if len(matches) > room:
+            return samples, (number, matches[room])
     return samples, (first + FILES, 0) if first + FILES < len(places) else None
 
 

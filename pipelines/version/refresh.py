@@ -1,7 +1,7 @@
 """A version made from an earlier one: what is still valid is carried over, and what the amounts lack is planned anew.
 
-A sample is valid while the images that it was made from are there, by content, and the specs agree on method, models,
-filters and encoding. Pure, as every plan: same spec, source and earlier version, same plan.
+A sample is valid while the images that it was made from are there, by content, the specs agree on method, models, filters
+and encoding, and no person dropped it. Pure, as every plan: same spec, source, earlier version and verdicts, same plan.
 """
 
 from collections import Counter
@@ -52,6 +52,7 @@ class Base:
     root: str
     spec: VersionSpec
     plan: Plan
+    dropped: frozenset[tuple[int, int]] = frozenset()  # index and attempt of samples that people dropped
 
     @cached_property
     def splits(self) -> dict[str, list[Item]]:
@@ -74,18 +75,25 @@ class Base:
         return contents
 
 
-def open_base(store: Store, name: str, number: int) -> Base:
+def dropped_by_people(store: Store, root: str) -> frozenset[tuple[int, int]]:
+    """The samples, by index and attempt, that people dropped of the version that one refreshes."""
+    rows = store.json(keys.verdicts(root)) if store.exists(keys.verdicts(root)) else []
+    return frozenset((row["index"], row["attempt"]) for row in rows if row["decision"] == "drop")
+
+
+def open_base(store: Store, name: str, number: int, dropped: frozenset[tuple[int, int]] = frozenset()) -> Base:
     """Raises StoreError when there is no such version (any more)."""
     root = keys.version(name, number)
     plan = read_plan(store, root)
     if plan is None or not store.exists(keys.manifest(root)):
         raise StoreError(f"version {number} of {name!r}, which was to be refreshed, is not there; ask for another refresh")
-    return Base(store, number, root, parse(store.json(keys.spec(root))), plan)
+    return Base(store, number, root, parse(store.json(keys.spec(root))), plan, dropped)
 
 
 def unchanged(spec: VersionSpec, source: Source, base: Base) -> bool:
-    """Whether the version would be the same again: same spec, and same images, whatever they are called."""
-    same = spec.model_copy(update={"source": base.spec.source}) == base.spec
+    """Whether the version would be the same again: same spec, and same images, whatever they are called; and nobody dropped
+    a sample of it."""
+    same = spec.model_copy(update={"source": base.spec.source}) == base.spec and not base.dropped
     return same and all(Counter(map(content, source.splits[s])) == Counter(map(content, base.splits[s])) for s in SPLITS)
 
 
@@ -129,7 +137,7 @@ def carry(base: Base, number: int, quotas: OpenQuotas, classes: tuple[str, ...])
     if file is None:
         raise StoreError(f"{key}: no such object, though version {base.number} names it; ask for a whole version")
     rows = browse.rows(file)
-    taken = [quotas.take(row) for row in rows]
+    taken = [(row["index"], row["attempt"]) not in base.dropped and quotas.take(row) for row in rows]
     complete = {"image", "mask", *browse.COLUMNS} <= set(file.schema_arrow.names)
     part = Carried(
         key=key,

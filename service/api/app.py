@@ -12,6 +12,7 @@ import service.health.endpoints as health
 import service.keys.endpoints as keys
 import service.previews.endpoints as previews
 import service.samples.endpoints as samples
+import service.samples.verdicts as verdicts
 import service.schedules.endpoints as schedules
 import service.sources.endpoints as sources
 import service.sources.erasure as erasure
@@ -34,8 +35,8 @@ from service.state.database import Database
 from service.versions import events, export, files
 
 RESOURCES = (
-    datasets, schedules, versions, events, files, export, samples, sources, erasure, previews, webhooks, keys, usage,
-    catalogue, health, docs, console,
+    datasets, schedules, versions, events, files, export, samples, verdicts, sources, erasure, previews, webhooks, keys,
+    usage, catalogue, health, docs, console,
 )  # fmt: skip
 DATABASE_PATIENCE = 5.0  # seconds of a statement, and that a writer waits for another
 

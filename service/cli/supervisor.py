@@ -89,7 +89,7 @@ def up(
         signal.signal(number, interrupt)
     try:
         supervisor.start_all()
-        console.print(f"http://127.0.0.1:{port}  (key: {key}, description: /docs)", soft_wrap=True)
+        console.print(f"http://127.0.0.1:{port}/console  (key: {key}, description: /docs)", soft_wrap=True)
         while True:
             time.sleep(POLL_SECONDS)
             supervisor.restart_ended()

@@ -10,12 +10,16 @@ from pipelines.spec import parse
 from pipelines.store import keys
 from pipelines.version import browse
 from pipelines.version.plan import read_plan
-from service.api.dependencies import ReadAccess, StoreContext
+from service.api.dependencies import ReadAccess, StoreContext, SubmitAccess
 from service.api.parameters import DatasetName, VersionNumber
-from service.console.pages import PageRoute, Visiting, with_query
+from service.console.gate import local
+from service.console.pages import Form, PageRoute, Visiting, with_query
 from service.console.sessions import PATH
 from service.samples.endpoints import SampleId, get_image, get_sample, list_samples
 from service.samples.originals import original
+from service.samples.schemas import VerdictRequest, VerdictView
+from service.samples.verdicts import delete_verdict, list_verdicts, put_verdict
+from service.state.api_keys import Caller
 from service.versions.endpoints import get_version
 from service.versions.lookups import find_version
 
@@ -45,6 +49,7 @@ class Criteria:
     score: Text = ""
     least: Text = ""
     most: Text = ""
+    order: Text = ""
 
     @property
     def filters(self) -> dict[str, Any]:
@@ -52,11 +57,18 @@ class Criteria:
         values: dict[str, Any] = {name: value or None for name, value in asdict(self).items()}
         if self.verdict not in ("", "kept", "dropped"):
             raise HTTPException(422, f"verdict: {self.verdict!r} is none; give kept or dropped, or nothing")
+        if self.order not in ("", "ascending", "descending"):
+            raise HTTPException(422, f"order: {self.order!r} is none; give ascending or descending, or nothing")
         return {**values, "least": figure(self.least, "least"), "most": figure(self.most, "most")}
 
 
 Filtering = Annotated[Criteria, Depends()]
 Cursor = Annotated[str, Query(max_length=40)]
+
+
+def decided(context: StoreContext, caller: Caller, name: str, number: int) -> dict[str, VerdictView]:
+    """What people decided, by the ids of samples."""
+    return {verdict.sample: verdict for verdict in list_verdicts(context, caller, name, number)}
 
 
 @router.get(SAMPLES)
@@ -77,6 +89,7 @@ def get_grid(
         criteria=asdict(criteria),
         cursor=start,
         classes=sorted(plan.per_class) if plan else [],
+        decided=decided(context, caller, name, number),
         parts=len(browse.files(plan, only)) if plan else 0,
         place=int(start.partition(".")[0]) + 1 if start else 1,
         scores=sorted({score for sample in samples.items for score in sample.scores}),
@@ -101,7 +114,33 @@ def get_one(
         after = with_query(f"{url}/{ids[place + 1]}", **given, cursor=cursor) if place + 1 < len(ids) else None
         if after is None and page.next:
             after = with_query(url, **given, cursor=page.next)
-    return visit.page("sample.html", name=name, number=number, sample=view, grid=grid, before=before, after=after)
+    return visit.page(
+        "sample.html",
+        name=name,
+        number=number,
+        sample=view,
+        grid=grid,
+        before=before,
+        after=after,
+        decided=decided(context, caller, name, number).get(sample),
+    )
+
+
+@router.post(SAMPLES + "/{sample}/verdict")
+def decide(
+    visit: Visiting, context: StoreContext, caller: SubmitAccess, name: DatasetName, number: VersionNumber,
+    sample: SampleId, fields: Form,
+) -> Response:  # fmt: skip
+    """Keep or drop a sample, or take that back; then on to the next one."""
+    decision = fields.get("decision", "")
+    if decision == "undo":
+        delete_verdict(context, caller, name, number, sample)
+    elif decision in ("keep", "drop"):
+        put_verdict(context, caller, name, number, sample, VerdictRequest.model_validate({"decision": decision}))
+    else:
+        raise HTTPException(422, f"decision: {decision!r} is none; give keep, drop or undo")
+    own = f"{PATH}/datasets/{name}/versions/{number}/samples/{sample}"
+    return visit.go(local(fields.get("next") or own).removeprefix(PATH))
 
 
 @router.get(SAMPLES + "/{sample}/image")

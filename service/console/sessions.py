@@ -21,7 +21,7 @@ from service.state import api_keys
 from service.state.api_keys import Caller
 from service.state.database import Database
 
-COOKIE = "counterpoise_session"
+COOKIE = "console_session"
 PATH = "/console"
 LIFETIME = 12 * 3600  # seconds
 NOBODY = 0  # in place of a key's id

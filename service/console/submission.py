@@ -65,7 +65,8 @@ def get_form(
         document = yaml.safe_load(EXAMPLES[example].read_text(encoding="utf-8"))
     elif source is not None:
         document = {"name": source, "source": {"type": "uploaded", "name": source}}
-    return page(visit, values_of(document), None, None)
+    values = values_of(document)
+    return page(visit, values, Written(read(values).document) if values else None, None)
 
 
 def check(context: AppContextWithStore, caller: Caller, written: Written) -> CheckedSpec | None:

@@ -1,13 +1,13 @@
 """GET .../samples: every image of a version, kept or dropped and why, with its provenance."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException, Path, Query, Response
 
 from pipelines.source.decode import media_type
 from pipelines.store import keys
-from pipelines.version import browse
+from pipelines.version import browse, ranked
 from service.api.dependencies import ReadAccess, StoreContext
 from service.api.parameters import CURSOR, DatasetName, PageSize, VersionNumber
 from service.api.problems import documented
@@ -34,6 +34,7 @@ def list_samples(
     score: Annotated[str | None, Query(description="With this score alone: `filter.score`.", max_length=200)] = None,
     least: Annotated[float | None, Query(description="Least value of that score.", allow_inf_nan=False)] = None,
     most: Annotated[float | None, Query(description="Largest value of that score.", allow_inf_nan=False)] = None,
+    order: Annotated[Literal["ascending", "descending"] | None, Query(description="By that score.")] = None,
     cursor: Annotated[str | None, Query(description=CURSOR, max_length=40)] = None,
     limit: PageSize = 20,
 ) -> SamplePage:
@@ -44,7 +45,14 @@ def list_samples(
     url = version_url(find_version(context, caller, name, number))
     ends = {name: value for name, value in (("least", least), ("most", most)) if value is not None}
     criteria = browse.SampleFilter(verdict, reason, label, group, score, **ends)
-    items, following = browse.page(context.store(caller), keys.version(name, number), criteria, (file, row), limit)
+    store, root = context.store(caller), keys.version(name, number)
+    if order is None:
+        items, following = browse.page(store, root, criteria, (file, row), limit)
+    elif score is None:
+        raise HTTPException(422, "order: samples are sorted by a score; give one, such as score=quality.sharpness")
+    else:
+        items, place = ranked.page(store, root, criteria, descending=order == "descending", start=row, limit=limit)
+        following = None if place is None else (0, place)
     return SamplePage(
         items=[SampleView(**item, image=f"{url}/samples/{item['id']}/image") for item in items],
         next=None if following is None else f"{following[0]}.{following[1]}",

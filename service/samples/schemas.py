@@ -2,7 +2,9 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.state.verdicts import Decision
 
 
 class SampleView(BaseModel):
@@ -32,6 +34,21 @@ class SampleView(BaseModel):
     revision: str
     scores: dict[str, Any] = Field(description="Scores of the filters, by `filter.score`.")
     image: str = Field(description="Where the image is, as it is stored.")
+
+
+class VerdictRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    decision: Decision = Field(description="drop: the next refresh does not carry it over, and makes another in its place.")
+
+
+class VerdictView(BaseModel):
+    """What a person decided about a sample."""
+
+    sample: str = Field(description="Id of the sample.", examples=["17-0"])
+    decision: Decision
+    by: str = Field(description="Name of the API key that it was decided with.")
+    at: float = Field(description="Seconds since the epoch.")
 
 
 class SamplePage(BaseModel):

@@ -190,6 +190,20 @@ class Event(Base):
     data: Mapped[dict[str, Any]]
 
 
+class SampleVerdict(Base):
+    """What a person decided about a sample of a version, which stays as it is."""
+
+    __tablename__ = "verdicts"
+    __table_args__ = ()
+
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True)
+    index: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    attempt: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    decision: Mapped[str]  # keep or drop
+    by: Mapped[str]  # name of the API key
+    at: Mapped[float]
+
+
 class Webhook(Base):
     """An address to which the end of each version of a tenant is posted."""
 

@@ -137,6 +137,28 @@ def test_of_the_same_images_whatever_they_are_called_nothing_is_new(folder: Path
     assert not store(folder).keys(V2)
 
 
+def test_what_people_dropped_is_made_anew_though_nothing_else_has_changed(folder: Path) -> None:
+    kept, dropped = samples(folder, V1)[:2]
+    decisions = [
+        {"index": row["index"], "attempt": row["attempt"], "decision": decision, "by": "alice", "at": 1.0}
+        for row, decision in ((kept, "keep"), (dropped, "drop"))
+    ]
+    job(folder, 2, 1).obey(decisions[:1])
+    assert job(folder, 2, 1).unchanged
+    assert not store(folder).keys(V2)
+    job(folder, 2, 1).obey(decisions)
+    work = job(folder, 2, 1)
+    assert not work.unchanged
+    plan = made(work)
+    assert (plan.removed, plan.planned) == (1, 1)
+    assert {row["index"] for row in samples(folder, V1)} - {row["index"] for row in samples(folder, V2)} == {
+        dropped["index"]
+    }
+    files = {file["path"] for file in store(folder).json(keys.manifest(V2))["files"]}
+    assert "verdicts.json" in files
+    assert store(folder).json(keys.verdicts(V2)) == decisions
+
+
 def test_what_an_image_that_is_gone_was_part_of_goes_and_only_that_is_made_again(folder: Path) -> None:
     before, lost = tree(folder, V1), gone(folder)
     old = {row["index"]: row for row in samples(folder, V1)}

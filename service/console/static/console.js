@@ -55,12 +55,23 @@ function arrows(grid, event) {
   links[here === -1 ? 0 : Math.min(Math.max(here + steps[event.key], 0), links.length - 1)].focus();
 }
 
+// In a grid, K, D and U decide about the sample that has the focus; then the next one has it.
+async function decide(grid, decision) {
+  const link = document.activeElement;
+  if (!grid.contains(link) || !grid.dataset.token) return;
+  const body = new URLSearchParams({ csrf: grid.dataset.token, decision });
+  const response = await fetch(`${link.pathname}/verdict`, { method: "POST", body, redirect: "manual" });
+  if (response.type !== "opaqueredirect") return;
+  link.querySelector("[data-decided]").textContent = { keep: "to be kept", drop: "to be dropped" }[decision] ?? "";
+  if (decision !== "undo") link.closest("li").nextElementSibling?.querySelector("a").focus();
+}
+
 function press(event) {
   if (event.altKey || event.ctrlKey || event.metaKey || typing(event.target)) return;
   const grid = main.querySelector("[data-grid]");
-  if (grid) return arrows(grid, event);
-  const selectors = { ArrowLeft: "a[rel=prev]", ArrowRight: "a[rel=next]", Escape: "a[data-up]" };
   const verdict = { k: "keep", d: "drop", u: "undo" }[event.key.toLowerCase()];
+  if (grid) return verdict ? decide(grid, verdict) : arrows(grid, event);
+  const selectors = { ArrowLeft: "a[rel=prev]", ArrowRight: "a[rel=next]", Escape: "a[data-up]" };
   const target = main.querySelector(verdict ? `button[data-verdict=${verdict}]` : (selectors[event.key] ?? "a[data-none]"));
   if (target) {
     event.preventDefault();

@@ -195,6 +195,12 @@ def test_the_grid_is_filtered_and_jumps(sampled: Browser) -> None:
     }
     assert {query: len(pages_of(sampled, f"{ONE}/samples?{query}")) for query in filters} == filters
     assert len(pages_of(sampled, f"{ONE}/samples?part=8")) == 40
+    indices = [
+        int(re.findall(r"/(\d+)-\d\?", link)[0])
+        for link in pages_of(sampled, f"{ONE}/samples?score=quality.contrast&order=descending&verdict=kept&most=0.1")
+    ]
+    assert indices == list(range(100, -1, -1))
+    assert "samples are sorted by a score" in sampled.open(f"{ONE}/samples?order=ascending", 422)
     assert "least: &#39;x&#39; is no number" in sampled.open(f"{ONE}/samples?score=a&least=x", 422)
     sampled.open(f"{ONE}/samples?cursor=abc", 400)
 
@@ -216,6 +222,24 @@ def test_names_and_prompts_that_mean_harm_are_text(sampled: Browser) -> None:
             assert harm not in text, path
     assert str(escape(PROMPT)) in sampled.open(f"{ONE}/samples/1-0")
     assert str(escape(HOSTILE)) in sampled.open(f"{ONE}/samples/1-0")
+
+
+def test_a_sample_is_decided_and_that_is_taken_back(client: TestClient, sampled: Browser) -> None:
+    one = f"{ONE}/samples/1-1"
+    assert "to be dropped" not in sampled.open(one)
+    assert "to be dropped, says test" in sampled.send(f"{one}/verdict", decision="drop")
+    assert client.get(f"{SHOES}/1/verdicts").json()[0]["decision"] == "drop"
+    sampled.send(f"{one}/verdict", decision="undo")
+    assert client.get(f"{SHOES}/1/verdicts").json() == []
+    sampled.open(f"{ONE}/samples/1-0")
+    assert "there is nothing to drop" in sampled.send(f"{ONE}/samples/1-0/verdict", 409, decision="drop")
+    sampled.open(one)
+    assert "give keep, drop or undo" in sampled.send(f"{one}/verdict", 422, decision="burn")
+    sampled.open(one)
+    sampled.send(f"{one}/verdict", decision="keep", next="https://evil.example/")
+    assert sampled.path == "/console"
+    reader = signed_in(client, "team", "read")
+    assert "/verdict" not in reader.open(one)
 
 
 def test_two_versions_are_compared(client: TestClient) -> None:
