@@ -51,6 +51,16 @@ def test_every_image_of_every_split_is_read(folder: Path) -> None:
     assert source.problems == []
 
 
+def test_a_folder_of_the_same_name_or_with_other_files_is_another_source(folder: Path) -> None:
+    assert sum(map(len, opened(folder).splits.values())) == 24
+    other = folder.parent / "other" / folder.name
+    (other / "data").mkdir(parents=True)
+    (other / "data/train.parquet").write_bytes(parquet(rows(0, 12)))
+    assert sum(map(len, opened(other).splits.values())) == 12
+    (folder / "data/test-00000-of-00001.parquet").write_bytes(parquet(rows(20, 22)))
+    assert sum(map(len, opened(folder).splits.values())) == 22
+
+
 def test_the_same_files_are_the_same_source_as_parquet(folder: Path) -> None:
     assert opened(folder).fingerprint == open_source(ParquetSource(type="parquet", path=str(folder))).fingerprint
 

@@ -14,6 +14,7 @@ from pipelines.source.splits import splits_of
 from pipelines.source.tables import Columns, image_bytes
 from pipelines.spec import HubSource
 from pipelines.spec.sources import local
+from pipelines.store.canonical import digest
 
 KINDS = {"parquet", "arrow", "cache"}  # the last: what was fetched before, while the hub is away
 
@@ -31,7 +32,10 @@ def prepared(spec: HubSource) -> dict[str, Any]:
             else f"source.id: {spec.id} is a folder here, too; write ./{spec.id} for it, or work elsewhere"
         )
     try:
-        builder = with_steps(lambda: datasets.load_dataset_builder(spec.id, spec.config, revision=spec.revision))
+        cache = copies_of(Path(spec.id)) if local(spec.id) else None
+        builder = with_steps(
+            lambda: datasets.load_dataset_builder(spec.id, spec.config, revision=spec.revision, cache_dir=cache)
+        )
         check(builder, spec.id)
         with_steps(builder.download_and_prepare)
         return dict(builder.as_dataset())
@@ -46,6 +50,16 @@ def prepared(spec: HubSource) -> dict[str, Any]:
         raise SourceError(
             f"source.id: {spec.id!r} cannot be loaded ({first_line(error)}); check id, revision, config and access"
         ) from None
+
+
+def copies_of(folder: Path) -> str:
+    """Where `datasets` keeps its copy of a local folder: by itself it takes one of another folder of the same name and
+    README, and one from before the files changed."""
+    import datasets
+
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    tags = [[str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    return str(Path(datasets.config.HF_DATASETS_CACHE) / "local" / digest([str(folder.resolve()), tags]))
 
 
 def first_line(error: Exception) -> str:
