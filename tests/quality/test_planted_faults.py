@@ -74,6 +74,16 @@ def test_a_class_that_collapsed(few: World) -> None:
     assert min(measure["classes"], key=lambda name: measure["classes"][name]) == "trousers"
     assert "trousers" in measure["text"]
     assert guilty(measure, rows) == 1
+    assert guilty(found(copies)["unvaried"]["repeats"], rows) == 1
+
+
+def test_samples_that_repeat_others(few: World) -> None:
+    """Two in a hundred, which hardly show in the variety of a class."""
+    originals = few.some(5)
+    rows = (originals + 1) % len(few.pixels)
+    sections = found(few.changed(rows, [grainy(few.pixels[row]) for row in originals]))
+    assert sections["unvaried"].keys() == {"repeats"}
+    assert guilty(sections["unvaried"]["repeats"], np.concatenate([rows, originals]), 12) == 1
 
 
 @pytest.mark.parametrize(("split", "name"), [("train", "copies"), ("test", "leaks")])
