@@ -74,8 +74,10 @@ def close_pairs(comparison: Comparison) -> Measure | None:
 
 
 def repeats(comparison: Comparison) -> Measure:
-    """Samples that nearly repeat another sample, whatever its class: of all that were measured, however many. Of two that were
-    painted on one image, which they share, neither counts."""
+    """Samples that nearly repeat another sample, whatever its class: of all that were measured, however many.
+
+    Two that were painted on one image share most of it, and do not count.
+    """
     samples, train = comparison.samples, comparison.train
     likeness = Likeness.measure(train, comparison.held_out)
     between_real = float(likeness.copies(train, train, np.arange(len(train)))[0].mean())

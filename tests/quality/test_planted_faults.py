@@ -99,6 +99,19 @@ def test_one_percent_of_copies(few: World, split: str, name: str) -> None:
     }
 
 
+def test_what_was_painted_on_an_image_may_look_like_it_and_like_others_painted_on_it(few: World) -> None:
+    """Six samples on two training images, from which they hardly differ: copies, unless they were painted on those."""
+    pixels, _, ids = real("train", 2)
+    rows = np.arange(6)
+    same = few.changed(rows, [grainy(pixels[row % 2]) for row in rows])
+    assert found(same)["unoriginal"]["copies"]["value"] == found(same)["unvaried"]["repeats"]["value"] == 6 / len(few.pixels)
+    facts = list(same.measured.facts)
+    for row in rows:
+        facts[row] = replace(facts[row], source=ids[row % 2])
+    painted = replace(same, measured=same.measured.with_facts(facts), repainted=True)
+    assert found(painted).keys() & {"unoriginal", "unvaried"} == set()
+
+
 def test_memorised_training_images(few: World) -> None:
     """A third of the samples are training images, mirrored: no copies pixel by pixel."""
     pixels, labels, _ = real("train", 80)
