@@ -13,6 +13,7 @@ from pipelines.quality.variety import NEIGHBOURS, prdc, vendi_score
 LEAST = 0.75  # of the real images' Vendi score
 CLOSE = 0.01  # quantile of real images' distances to their nearest, below which two samples are too alike
 MARGIN = 0.05  # share of samples with one too alike, above that of real images, which is a finding
+SIGMAS = 3.0  # standard deviations by which it must be above that, too
 REPEATED = 0.01  # share of samples that repeat another, above that of training images, which is a finding
 
 
@@ -70,7 +71,10 @@ def close_pairs(comparison: Comparison) -> Measure | None:
             guilty.append((-distance, own))
     value, between_real = float(np.concatenate(close).mean()), float((others < limit).mean())
     text = f"{percent(value)} of the samples have another of their class nearer than 99 % of the real images have."
-    return Measure("close_pairs", text, value, between_real, between_real + MARGIN, classes=shares, images=listed(guilty))
+    pooled = (value + between_real) / 2
+    chance = float(np.sqrt(pooled * (1 - pooled) * 4 / len(others)))  # of two shares, of images that come in pairs
+    beyond = between_real + max(MARGIN, SIGMAS * chance)
+    return Measure("close_pairs", text, value, between_real, beyond, classes=shares, images=listed(guilty))
 
 
 def repeats(comparison: Comparison) -> Measure:
