@@ -6,12 +6,15 @@ import numpy as np
 
 from pipelines.quality.comparison import FEWEST, Comparison, Rows
 from pipelines.quality.distances import nearest_others
+from pipelines.quality.likeness import Likeness
 from pipelines.quality.measures import Guilty, Measure, listed, percent, sample, section
 from pipelines.quality.variety import NEIGHBOURS, prdc, vendi_score
 
 LEAST = 0.75  # of the real images' Vendi score
 CLOSE = 0.01  # quantile of real images' distances to their nearest, below which two samples are too alike
 MARGIN = 0.05  # share of samples with one too alike, above that of real images, which is a finding
+SIGMAS = 3.0  # standard deviations by which it must be above that, too
+REPEATED = 0.01  # share of samples that repeat another, above that of training images, which is a finding
 
 
 def centre_of_cluster(comparison: Comparison, rows: Rows) -> list[Guilty]:
@@ -68,7 +71,33 @@ def close_pairs(comparison: Comparison) -> Measure | None:
             guilty.append((-distance, own))
     value, between_real = float(np.concatenate(close).mean()), float((others < limit).mean())
     text = f"{percent(value)} of the samples have another of their class nearer than 99 % of the real images have."
-    return Measure("close_pairs", text, value, between_real, between_real + MARGIN, classes=shares, images=listed(guilty))
+    pooled = (value + between_real) / 2
+    chance = float(np.sqrt(pooled * (1 - pooled) * 4 / len(others)))  # of two shares, of images that come in pairs
+    beyond = between_real + max(MARGIN, SIGMAS * chance)
+    return Measure("close_pairs", text, value, between_real, beyond, classes=shares, images=listed(guilty))
+
+
+def repeats(comparison: Comparison) -> Measure:
+    """Samples that nearly repeat another sample, whatever its class: of all that were measured, however many.
+
+    Two that were painted on one image share most of it, and do not count.
+    """
+    samples, train = comparison.samples, comparison.train
+    likeness = Likeness.measure(train, comparison.held_out)
+    between_real = float(likeness.copies(train, train, np.arange(len(train)))[0].mean())
+    copies, ratio, rows = likeness.copies(samples, samples, np.arange(len(samples)))
+    if comparison.repainted:
+        sources = np.array([facts.source for facts in samples.facts])
+        copies &= sources != sources[rows]
+    guilty = []
+    for row in np.flatnonzero(copies).tolist():
+        one, other = samples.facts[row], samples.facts[rows[row]]
+        note = f"at {percent(float(ratio[row]))} of the distance of a copy"
+        beside = sample(other, comparison.classes)
+        guilty.append((-ratio[row], Guilty(one.id, comparison.classes[one.label], float(ratio[row]), note, beside)))
+    value = float(copies.mean())
+    text = f"{int(copies.sum())} of {len(samples):,} samples ({percent(value)}) nearly repeat another sample."
+    return Measure("repeats", text, value, between_real, between_real + REPEATED, images=listed(guilty))
 
 
 def covering(comparison: Comparison, names: dict[str, str]) -> list[Measure]:
@@ -94,6 +123,8 @@ COVERING = {"coverage": "share of real images with a sample near", "recall": "sh
 
 
 def unvaried(comparison: Comparison) -> dict[str, Any]:
+    if not len(comparison.samples):
+        return section([], "There are no samples.")
     pairs = close_pairs(comparison)
-    measures = [vendi(comparison), *([pairs] if pairs else []), *covering(comparison, COVERING)]
+    measures = [vendi(comparison), *([pairs] if pairs else []), repeats(comparison), *covering(comparison, COVERING)]
     return section(measures, "In every class, samples are about as varied as real images.")

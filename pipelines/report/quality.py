@@ -22,6 +22,7 @@ NAMES = {
     "quality_dropped": "Share that the filter quality dropped",
     "vendi_ratio": "Vendi score over that of real images, worst class",
     "close_pairs": "Share with another nearer than 99 % of real images have",
+    "repeats": "Share that nearly repeats another sample",
     "coverage": "Coverage",
     "recall": "Recall",
     "copies": "Share that nearly repeats training images",

@@ -57,9 +57,7 @@ def main(samples: int = 10_000) -> None:
     sections = assess(Comparison(GARMENTS, generated, train, held_out, counts, counts, seed=0), COUNTS)
     ended = time.process_time()
     print(f"{samples:,} samples, {REAL:,} training and {REAL:,} held-out images")
-    print(
-        f"decoding and CLIP {seen - began:.0f} s, measures {ended - seen:.0f} s, on the wall {time.monotonic() - wall:.0f} s"
-    )
+    print(f"decoding and CLIP {seen - began:.0f} s, measures {ended - seen:.0f} s, elapsed {time.monotonic() - wall:.0f} s")
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
     print({name: part["headline"] for name, part in sections.items()})
 

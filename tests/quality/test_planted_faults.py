@@ -74,6 +74,16 @@ def test_a_class_that_collapsed(few: World) -> None:
     assert min(measure["classes"], key=lambda name: measure["classes"][name]) == "trousers"
     assert "trousers" in measure["text"]
     assert guilty(measure, rows) == 1
+    assert guilty(found(copies)["unvaried"]["repeats"], rows) == 1
+
+
+def test_samples_that_repeat_others(few: World) -> None:
+    """Two in a hundred, which hardly show in the variety of a class."""
+    originals = few.some(5)
+    rows = (originals + 1) % len(few.pixels)
+    sections = found(few.changed(rows, [grainy(few.pixels[row]) for row in originals]))
+    assert sections["unvaried"].keys() == {"repeats"}
+    assert guilty(sections["unvaried"]["repeats"], np.concatenate([rows, originals]), 12) == 1
 
 
 @pytest.mark.parametrize(("split", "name"), [("train", "copies"), ("test", "leaks")])
@@ -87,6 +97,19 @@ def test_one_percent_of_copies(few: World, split: str, name: str) -> None:
     assert {(image["id"], image["beside"]["id"]) for image in measure["images"]} == {
         (f"{row}-0", identity) for row, identity in zip(rows, ids, strict=True)
     }
+
+
+def test_what_was_painted_on_an_image_may_look_like_it_and_like_others_painted_on_it(few: World) -> None:
+    """Six samples on two training images, from which they hardly differ: copies, unless they were painted on those."""
+    pixels, _, ids = real("train", 2)
+    rows = np.arange(6)
+    same = few.changed(rows, [grainy(pixels[row % 2]) for row in rows])
+    assert found(same)["unoriginal"]["copies"]["value"] == found(same)["unvaried"]["repeats"]["value"] == 6 / len(few.pixels)
+    facts = list(same.measured.facts)
+    for row in rows:
+        facts[row] = replace(facts[row], source=ids[row % 2])
+    painted = replace(same, measured=same.measured.with_facts(facts), repainted=True)
+    assert found(painted).keys() & {"unoriginal", "unvaried"} == set()
 
 
 def test_memorised_training_images(few: World) -> None:

@@ -1,5 +1,6 @@
 """The quality report of a version that was really published, from its files. Costs five seconds, with a tiny checkpoint."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from pipelines.learning.resources import Resources
 from pipelines.methods import open_method
 from pipelines.quality import read
 from pipelines.quality.pictures import pictures
-from pipelines.quality.report import FILE, quality_report
+from pipelines.quality.report import FILE, make, quality_report
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
 from pipelines.version.finalize import finalize
@@ -51,6 +52,16 @@ def test_it_is_made_once(published: tuple[Resources, Plan]) -> None:
     assert resources.store.json(keys.report_file(resources.root, FILE)) == first
     finalize(resources, plan)  # which takes away what no report names
     assert resources.store.exists(keys.report_file(resources.root, FILE))
+
+
+def test_a_refreshed_version_says_what_is_otherwise_than_before(published: tuple[Resources, Plan]) -> None:
+    resources, plan = published
+    counts = finalize(resources, plan)["counts"]
+    first = quality_report(resources, plan, counts, SECONDS)
+    assert first["changes"] is None
+    again = make(resources, replace(plan, previous=1), counts, SECONDS)
+    assert {"probe_auc", "vendi_ratio", "copies", "wrong_labels"} <= again["changes"].keys()
+    assert all(part["before"] == part["after"] for part in again["changes"].values())
 
 
 def test_of_a_large_version_some_whole_shards_are_measured(
