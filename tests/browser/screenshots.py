@@ -23,7 +23,7 @@ from tests.test_run import SPEC
 
 DOCS = Path(__file__).parents[2] / "docs"
 DISPLAYED = parse({**SPEC, "amount": {"per_class": 30}, "shard_size": 20, "evaluation": None})
-COLOURS = 128  # of a picture
+COLOURS = 256  # of a picture
 
 
 def publish(served: Served) -> None:
@@ -38,13 +38,13 @@ def publish(served: Served) -> None:
 
 
 def take(served: Served, executable: Path) -> bytes:
-    """The grid of samples, light and dark, side by side."""
+    """The grid of samples, light with all of them, dark with those that were dropped, side by side."""
     pictures = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(executable), args=["--no-sandbox"])
-        for scheme in ("light", "dark"):
-            page = browser.new_page(viewport={"width": 860, "height": 720}, color_scheme=scheme)  # type: ignore[arg-type]
-            page.goto(f"{served.url}/console/datasets/shoes/versions/1/samples", wait_until="networkidle")
+        for scheme, query in (("light", ""), ("dark", "?verdict=dropped")):
+            page = browser.new_page(viewport={"width": 900, "height": 720}, color_scheme=scheme)  # type: ignore[arg-type]
+            page.goto(f"{served.url}/console/datasets/shoes/versions/1/samples{query}", wait_until="networkidle")
             pictures.append(PIL.Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
         browser.close()
     both = PIL.Image.new("RGB", (2 * pictures[0].width, pictures[0].height))
