@@ -109,6 +109,15 @@ def test_samples_are_decided_by_keyboard(sampled: Served, watched: Watched) -> N
         page.wait_for_function(
             f"[...document.querySelectorAll('[data-grid] a')].indexOf(document.activeElement) == {number + 1}"
         )
+    for name in ("Shift+ArrowRight", "Shift+ArrowRight", "d"):  # the fourth to the sixth, at once
+        press(name)
+    for number in (4, 5, 6):
+        page.wait_for_selector(f"[data-grid] li:nth-child({number}) [data-decided]:text('to be dropped')")
+    page.wait_for_selector("[data-grid] li:nth-child(7) a:focus")
+    for name in ("ArrowLeft", "Shift+ArrowLeft", "Shift+ArrowLeft", "u"):
+        press(name)
+    for number in (4, 5, 6):
+        page.wait_for_selector(f"[data-grid] li:nth-child({number}) [data-decided]:empty", state="attached")
     press("ArrowLeft")
     press("u")
     page.wait_for_selector("[data-grid] li:nth-child(3) [data-decided]:empty", state="attached")
