@@ -42,7 +42,7 @@ class SampleFilter:
         label = None if self.label is None else place_of(self.label, class_names(file.schema_arrow))
         equal = {name: value for name, value in (("label", label), ("group", self.group)) if value is not None}
         columns = [*equal, *(["reason"] if self.reason is not None else []), *(["scores"] if self.score is not None else [])]
-        numbers = list(range(file.metadata.num_rows))
+        numbers = list(range(int(file.metadata.num_rows)))
         if not columns:
             return numbers
         table = file.read(columns=columns).append_column("row", pa.array(numbers))
@@ -50,7 +50,7 @@ class SampleFilter:
             table = table.filter(pc.equal(table.column(name), value))
         if self.reason is not None:
             table = table.filter(pc.starts_with(table.column("reason"), self.reason))
-        numbers = table.column("row").to_pylist()
+        numbers = [int(number) for number in table.column("row").to_pylist()]
         if self.score is None:
             return numbers
         scores = table.column("scores").to_pylist()

@@ -72,4 +72,6 @@ for page in PAGES:
 
 @router.get("/{path:path}")
 async def get_nothing(visit: Visiting, path: str) -> Response:
+    if not path:
+        return visit.go("")
     raise HTTPException(404, f"the console has no page {path!r}; begin at {PATH}")

@@ -11,8 +11,8 @@ from pipelines.spec.methods import Asked
 from pipelines.spec.mistakes import schema
 
 # choice: one of some; part: a group of fields that is there or not; lines: a text in each; list: values with commas
-# between; flow: YAML.
-Kind = Literal["choice", "part", "text", "number", "lines", "list", "flow"]
+# between; flow: YAML; named: a text, or in YAML one for each of some names.
+Kind = Literal["choice", "part", "text", "number", "lines", "list", "flow", "named"]
 WITH = "with these settings"
 TYPED = ("source", "method", "encoding")  # parts of a spec whose fields depend on their type
 SHARED = tuple(Asked.model_fields)  # of all methods: prompts, and what is learned
@@ -98,7 +98,7 @@ def kind_of(options: list[dict[str, Any]]) -> tuple[Kind, tuple[str, ...]]:
         case "integer" | "number":
             return "number" if len(options) == 1 else "flow", ()
         case "string":
-            return "text", ()
+            return "text" if len(options) == 1 else "named", ()
         case "array" if (item := node_of(first.get("items", {}))).get("type") == "string" and "enum" not in item:
             return "lines", ()
         case "array" if "properties" not in node_of(first.get("items", {})):
@@ -137,7 +137,7 @@ def sections(values: Mapping[str, str]) -> list[Section]:
     return [
         Section("Dataset", "name", top["name"]),
         typed("Source", "source", chosen["source"], list(fields_of(types_of("source")[chosen["source"]], "source."))),
-        typed("Method", "method", chosen["method"], [f for f in of_method if f.path in own]),
+        typed("Method", "method", chosen["method"], [f for f in of_method if root_of(f.path) in own]),
         Section("Prompts and learning", "", [f for f in of_method if root_of(f.path) not in own], closed=True),
         Section("Amount", "amount", top["amount"], description="One of these."),
         Section("Filters", "filters", [], description="Applied in this order; what they drop is tried again.",

@@ -53,6 +53,8 @@ def value(kind: str, text: str) -> Any:
     """The value that a text is. Raises Unreadable."""
     if kind == "choice":
         return {"true": True, "false": False}.get(text, text)
+    if kind == "text" or (kind == "named" and not text.startswith("{")):
+        return text
     if text == "null":
         return None
     if kind == "lines":
@@ -61,8 +63,6 @@ def value(kind: str, text: str) -> Any:
         return [scalar(part.strip()) for part in text.strip("[] ").split(",") if part.strip()]
     if kind == "number":
         return scalar(text)
-    if kind == "text" and not text.startswith("{"):
-        return text
     try:
         return yaml.load(text, Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -9,7 +9,9 @@ from fastapi import APIRouter, HTTPException, Query, Response
 
 from pipelines.errors import CounterpoiseError
 from pipelines.spec import Name
+from pipelines.store.canonical import digest
 from service.api.dependencies import AppContextWithStore, Context, StoreContext, SubmitAccess
+from service.api.problems import FIELD
 from service.catalogue.endpoints import validate_spec
 from service.catalogue.schemas import CheckedSpec
 from service.console.pages import Form, PageRoute, Visit, Visiting
@@ -24,6 +26,7 @@ from service.versions.lookups import find_version
 router = APIRouter(route_class=PageRoute)
 EXAMPLES = {path.name.removesuffix(".yaml"): path for path in files("service").joinpath("examples").iterdir()}
 PREVIEWED = 8  # images
+WHOLE = "spec"  # the path of mistakes that are of no field
 
 
 def page(visit: Visit, values: Values, written: Written | None, checked: CheckedSpec | None, status: int = 200) -> Response:
@@ -37,7 +40,12 @@ def page(visit: Visit, values: Values, written: Written | None, checked: Checked
         sections=parts,
         values=values,
         mistakes=mistakes,
-        elsewhere=[f"{path}: {text}" for path, texts in mistakes.items() if path not in known for text in texts],
+        elsewhere=[
+            text if path == WHOLE else f"{path}: {text}"
+            for path, texts in mistakes.items()
+            if path not in known
+            for text in texts
+        ],
         document=written.document if written else None,
         checked=checked,
         examples=sorted(EXAMPLES),
@@ -69,6 +77,15 @@ def get_form(
     return page(visit, values, Written(read(values).document) if values else None, None)
 
 
+def note(written: Written, error: CounterpoiseError) -> None:
+    """Put an error of the service at the field that it names, if it names one."""
+    path, _, message = str(error).partition(": ")
+    if FIELD.fullmatch(path):
+        written.add(path, message)
+    else:
+        written.add(WHOLE, str(error))
+
+
 def check(context: AppContextWithStore, caller: Caller, written: Written) -> CheckedSpec | None:
     """The spec as the API finds it; None with the mistakes that it has."""
     if written.spec is None:
@@ -76,8 +93,7 @@ def check(context: AppContextWithStore, caller: Caller, written: Written) -> Che
     try:
         return validate_spec(context, caller, written.spec)
     except CounterpoiseError as error:
-        path, _, message = str(error).partition(": ")
-        written.add(path, message or path)
+        note(written, error)
         return None
 
 
@@ -90,12 +106,11 @@ def send_form(visit: Visiting, context: StoreContext, caller: SubmitAccess, fiel
     checked = check(context, caller, written)
     if checked is not None and written.spec is not None and "create" in fields:
         try:
-            once = f"console-{fields.get('once', '')[:32]}"
+            once = f"console-{fields.get('once', '')[:32]}-{digest(written.document)}"
             version = create_version(context, caller, written.spec.name, written.spec, Response(), once)
             return visit.go(f"/datasets/{version.dataset}/versions/{version.number}")
         except CounterpoiseError as error:
-            path, _, message = str(error).partition(": ")
-            written.add(path, message or path)
+            note(written, error)
     return page(visit, fields, written, checked, 422 if written.mistakes else 200)
 
 

@@ -1,28 +1,16 @@
 """A service that really listens, and a real Chromium that looks at its console."""
 
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
-from fastapi.testclient import TestClient
 
-from service.api.app import create_app
 from service.settings import Settings
+from tests.browser.serving import Served, serving
 from tests.parts import CHROMIUM, PLAYWRIGHT
-from tests.servers import free_port, valkey
-
-
-@dataclass
-class Served:
-    """The application, as a test may call it, and its address."""
-
-    client: TestClient
-    url: str
+from tests.servers import valkey
 
 
 @dataclass
@@ -74,19 +62,8 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def served(chromium: Any, tmp_path: Path) -> Iterator[Served]:
-    with valkey() as broker:
-        app, port = create_app(Settings(state_dir=tmp_path, broker_url=broker.connection_url)), free_port()
-        server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, access_log=False))
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        end = time.monotonic() + 30
-        while not server.started:
-            assert time.monotonic() < end, "the server does not start"
-            time.sleep(0.05)
-        yield Served(TestClient(app), f"http://127.0.0.1:{port}")
-        server.should_exit = True
-        thread.join(30)
-        app.state.context.database.engine.dispose()
+    with valkey() as broker, serving(Settings(state_dir=tmp_path, broker_url=broker.connection_url)) as served:
+        yield served
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from sqlalchemy import update
 
 from service.state import leases, queue
 from service.state.tables import Version
-from tests.browser.conftest import Served, Watched
+from tests.browser.conftest import Watched
+from tests.browser.serving import Served
 from tests.service.calls import SHOES, SPEC, as_, context, key, store
 from tests.service.console.samples import REASON, write_samples
 
@@ -59,6 +60,20 @@ def test_progress_is_followed_live_to_the_end(served: Served, watched: Watched) 
     page.wait_for_selector("h2:text('How it went')")
 
 
+def test_a_link_from_another_site_leads_into_the_session(served: Served, watched: Watched) -> None:
+    watched.sign_in(key(served.client))
+    link = f'<a href="{served.url}/console/usage?from=elsewhere">look</a>'
+    watched.page.route("http://elsewhere.test/", lambda route: route.fulfill(body=link, content_type="text/html"))
+    watched.page.goto("http://elsewhere.test/")
+    watched.page.click("a")
+    watched.page.wait_for_selector("h1:text('Usage of team')")
+    assert watched.page.url == f"{served.url}/console/usage?from=elsewhere"
+    watched.open("/console/keys")  # which needs another scope: the session is still there
+    assert watched.page.inner_text("h1") == "Forbidden"
+    watched.messages.clear()  # that 403
+    watched.elsewhere.clear()
+
+
 def test_samples_are_looked_at_by_keyboard(sampled: Served, watched: Watched) -> None:
     watched.sign_in(key(sampled.client))
     watched.open(f"{ONE}/samples")
@@ -94,6 +109,15 @@ def test_samples_are_decided_by_keyboard(sampled: Served, watched: Watched) -> N
         page.wait_for_function(
             f"[...document.querySelectorAll('[data-grid] a')].indexOf(document.activeElement) == {number + 1}"
         )
+    for name in ("Shift+ArrowRight", "Shift+ArrowRight", "d"):  # the fourth to the sixth, at once
+        press(name)
+    for number in (4, 5, 6):
+        page.wait_for_selector(f"[data-grid] li:nth-child({number}) [data-decided]:text('to be dropped')")
+    page.wait_for_selector("[data-grid] li:nth-child(7) a:focus")
+    for name in ("ArrowLeft", "Shift+ArrowLeft", "Shift+ArrowLeft", "u"):
+        press(name)
+    for number in (4, 5, 6):
+        page.wait_for_selector(f"[data-grid] li:nth-child({number}) [data-decided]:empty", state="attached")
     press("ArrowLeft")
     press("u")
     page.wait_for_selector("[data-grid] li:nth-child(3) [data-decided]:empty", state="attached")

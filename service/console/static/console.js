@@ -42,9 +42,27 @@ function follow(section) {
   });
 }
 
-// A grid: the arrows move among its links, as many in a row as there are.
+// A grid: the arrows move among its links, as many in a row as there are; with Shift they select from where they began.
+let anchor = null;
+
+function linksOf(grid) {
+  return [...grid.querySelectorAll("a")];
+}
+
+function selected(links) {
+  const here = links.indexOf(document.activeElement);
+  if (here === -1) return [];
+  const from = anchor ?? here;
+  return links.slice(Math.min(from, here), Math.max(from, here) + 1);
+}
+
+function mark(links) {
+  const range = anchor === null ? [] : selected(links);
+  for (const link of links) link.classList.toggle("selected", range.includes(link));
+}
+
 function arrows(grid, event) {
-  const links = [...grid.querySelectorAll("a")];
+  const links = linksOf(grid);
   const here = links.indexOf(document.activeElement);
   const top = links[0].getBoundingClientRect().top;
   const next = links.findIndex((link) => link.getBoundingClientRect().top > top + 1);
@@ -52,18 +70,25 @@ function arrows(grid, event) {
   const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -row, ArrowDown: row };
   if (!(event.key in steps)) return;
   event.preventDefault();
+  anchor = event.shiftKey && here !== -1 ? (anchor ?? here) : null;
   links[here === -1 ? 0 : Math.min(Math.max(here + steps[event.key], 0), links.length - 1)].focus();
+  mark(links);
 }
 
-// In a grid, K, D and U decide about the sample that has the focus; then the next one has it.
+// In a grid, K, D and U decide about the sample that has the focus, or all that are selected; then the next one has it.
 async function decide(grid, decision) {
-  const link = document.activeElement;
-  if (!grid.contains(link) || !grid.dataset.token) return;
-  const body = new URLSearchParams({ csrf: grid.dataset.token, decision });
-  const response = await fetch(`${link.pathname}/verdict`, { method: "POST", body, redirect: "manual" });
-  if (response.type !== "opaqueredirect") return;
-  link.querySelector("[data-decided]").textContent = { keep: "to be kept", drop: "to be dropped" }[decision] ?? "";
-  if (decision !== "undo") link.closest("li").nextElementSibling?.querySelector("a").focus();
+  const links = linksOf(grid);
+  const range = selected(links);
+  if (!range.length || !grid.dataset.token) return;
+  for (const link of range) {
+    const body = new URLSearchParams({ csrf: grid.dataset.token, decision });
+    const response = await fetch(`${link.pathname}/verdict`, { method: "POST", body, redirect: "manual" });
+    if (response.type !== "opaqueredirect") continue; // nothing to drop, or to undo
+    link.querySelector("[data-decided]").textContent = { keep: "to be kept", drop: "to be dropped" }[decision] ?? "";
+  }
+  anchor = null;
+  if (decision !== "undo") links[links.indexOf(range.at(-1)) + 1]?.focus();
+  mark(links);
 }
 
 function press(event) {

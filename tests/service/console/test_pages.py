@@ -15,7 +15,7 @@ from pipelines.store import keys
 from pipelines.store.canonical import canonical
 from service.state import leases, queue, versions
 from service.state.tables import Version
-from tests.service.calls import SHOES, SPEC, as_, context, store
+from tests.service.calls import SHOES, SPEC, as_, context, operated, store
 from tests.service.console.browsing import Browser, forms, signed_in
 from tests.service.console.samples import HOSTILE, PROMPT, REASON, write_samples
 
@@ -72,6 +72,22 @@ def test_a_form_that_is_sent_twice_makes_one_version(client: TestClient) -> None
     fields = {**forms(browser.page)["/console/new"], "create": "1"}  # type: ignore[arg-type]
     places = {browser.client.post("/console/new", data=fields).url.path for _ in range(2)}
     assert places == {ONE}
+    changed = browser.client.post("/console/new", data={**fields, "seed": "5"})
+    assert changed.url.path == "/console/datasets/shoes/versions/2"
+
+
+def test_what_the_service_refuses_is_said_in_the_form(client: TestClient) -> None:
+    operated(client, max_versions_in_flight=1)
+    browser = signed_in(client)
+    browser.open("/console/new?example=spurious")
+    browser.send("/console/new", create="1")
+    browser.open("/console/new?example=spurious")
+    text = browser.send("/console/new", 422, create="1")
+    assert "<li>1 versions are on their way, of 1 that you may have; wait for one of them" in text
+    browser.open("/console/new?example=spurious")
+    fields = {"source.type": "folder", "source.path": "/etc"}
+    text = browser.send("/console/new", 422, **fields, check="1")
+    assert "is not allowed here" in re.findall(r'id="mistakes-source.path".*?</div>', text, re.S)[0]
 
 
 def test_a_version_is_cancelled_tried_again_and_says_why_it_failed(client: TestClient) -> None:
@@ -249,6 +265,21 @@ def test_two_versions_are_compared(client: TestClient) -> None:
     browser = signed_in(client)
     text = browser.open("/console/datasets/shoes/compare?a=1&b=2")
     assert re.findall(r"<code>(seed|\d)</code>", text) == ["seed", "0", "1"]
+    change = {"new": 2, "changed": 0, "gone": 1}
+    classes = {"boot": {"real": 10, "generated": 4}}
+    diff = {
+        "source": change,
+        "samples": {"added": 5, "carried": 3, "removed": 1},
+        "before": {"classes": classes, "groups": {}},
+        "after": {"classes": {**classes, HOSTILE: classes["boot"]}, "groups": {}},
+    }
+    assert "10 + 4" not in text
+    store(client).put(keys.diff(keys.version("shoes", 2)), canonical(diff))
+    set_version(client, 2, previous=1)
+    compared = browser.open("/console/datasets/shoes/compare?a=1&b=2")
+    assert "2 images are new, 0 changed and 1 gone" in compared
+    assert str(escape(HOSTILE)) in compared
+    assert compared.count("10 + 4") == 3
     assert re.search(r"quality: blurred</th><td class=\"number\">3</td><td class=\"number\">0</td>", text)
     browser.open("/console/datasets/shoes/compare?a=1&b=9", 404)
 

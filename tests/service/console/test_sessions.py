@@ -34,6 +34,8 @@ def test_whoever_has_no_session_is_led_to_sign_in_and_back(client: TestClient, b
     browser.send("/console/sign-in", key=key(client))
     assert browser.path == "/console/sources?x=1&y=2"
     assert browser.headings == ["Sources"]
+    browser.open("/console/")
+    assert browser.headings == ["Datasets"]
 
 
 def test_the_cookie_is_for_the_console_alone_and_for_no_script(client: TestClient, browser: Browser) -> None:
@@ -135,7 +137,7 @@ def test_every_route_that_changes_something_checks_the_token(client: TestClient)
     browser, tried = signed_in(client), 0
     routes = [route for module in (endpoints, *endpoints.PAGES) for route in module.router.routes]
     for route in (route for route in routes if isinstance(route, PageRoute) and "POST" in route.methods):
-        path = route.path.removeprefix(PATH).format(name="shoes", number=1, action="cancel", key_id=1)
+        path = route.path.removeprefix(PATH).format(name="shoes", number=1, action="cancel", key_id=1, sample="1-1")
         assert browser.client.post(PATH + path, data={"csrf": "guess"}).status_code == 403, path
         tried += 1
     assert tried >= 10

@@ -1,0 +1,81 @@
+"""How fast the console's grid of samples is, with as many samples as wanted:
+
+python -m tests.benchmarks.console 1000000
+
+The rows are made for the purpose: every shard holds the same thousand. Times are of whole pages, in one process.
+"""
+
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import structlog
+from fastapi.testclient import TestClient
+
+from pipelines.store import keys
+from pipelines.store.canonical import canonical
+from pipelines.version.plan import Plan, Quota
+from pipelines.version.rows import write_table
+from service.api.app import create_app
+from service.settings import Settings
+from service.state import versions
+from service.tenants import open_store
+from tests.service.calls import SPEC
+from tests.service.console.browsing import Browser
+from tests.service.console.samples import CLASSES, row
+
+SHARD = 1000
+REPETITIONS = 20
+QUERIES = {
+    "the first page": "",
+    "the last part": "part={parts}",
+    "kept": "verdict=kept",
+    "dropped of a class": "label=boot&verdict=dropped",
+    "of a group": "group=on+brick",
+    "for a reason": "reason=quality",
+    "for a reason that none has": "reason=attribution",
+    "by a score": "score=quality.contrast&least=0.05&most=0.06",
+    "by a score that none has": "score=quality.contrast&least=99",
+}
+
+
+def write(folder: Path, samples: int) -> TestClient:
+    """A version of so many samples, each dropped once and kept once, and the application that displays it."""
+    app = create_app(Settings(state_dir=folder, broker_url="redis://127.0.0.1:1/0", auth=False))
+    context = app.state.context
+    versions.create(context.database, "default", "shoes", SPEC)
+    store, root, shards = open_store(context.settings, "default"), keys.version("shoes", 1), samples // SHARD
+    quotas = tuple(Quota(label, "boot", samples // 2) for label in CLASSES)
+    store.put(keys.plan(root), canonical(Plan(spec="0", source="0", quotas=quotas, shard_size=SHARD).as_json()))
+    kept, dropped = (write_table([row(i, attempt, attempt == 1) for i in range(SHARD)], CLASSES) for attempt in (1, 0))
+    for number in range(shards):
+        store.put(keys.data(root, number, shards), kept)
+        store.put(keys.rejected(root, number, shards), dropped)
+        store.put(keys.report(root, number), canonical({}))
+    return TestClient(app)
+
+
+def main(samples: int) -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    folder = Path(tempfile.mkdtemp())
+    try:
+        with write(folder, samples) as client:
+            Browser(client).open("/console")
+            for name, query in QUERIES.items():
+                path = f"/console/datasets/shoes/versions/1/samples?{query.format(parts=2 * samples // SHARD)}"
+                seconds = []
+                for _ in range(REPETITIONS):
+                    start = time.perf_counter()
+                    assert client.get(path).status_code == 200
+                    seconds.append(time.perf_counter() - start)
+                high = statistics.quantiles(seconds, n=20)[-1]
+                print(f"{name:28} {1000 * statistics.median(seconds):5.0f} ms, 95th percentile {1000 * high:5.0f} ms")
+    finally:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)
