@@ -12,6 +12,7 @@ from pipelines.spec import Machine, VersionSpec
 from pipelines.store.object_store import Store
 from pipelines.version.plan import make_plan
 from pipelines.vision.models import Models
+from pipelines.vision.source_view import SourceView
 
 MAX_IMAGES = 16
 SOURCE_IMAGES = 8  # a class, that images are made from where no judge ranks them
@@ -32,7 +33,15 @@ class NoLearning:
     def say(self, text: str) -> None: ...
 
 
-class Unranked(Resources):
+class Unstored(Resources):
+    """Resources that leave nothing in the store: masks, and whatever else is computed from the source, stay in memory."""
+
+    @cached_property
+    def view(self) -> SourceView:
+        return SourceView(self.source, self.models, self.spec.effective_framing, self.stage, self.spec.classifier)
+
+
+class Unranked(Unstored):
     """Resources whose most typical images are simply the first: no judge is trained to rank them."""
 
     @cached_property
@@ -47,10 +56,10 @@ class Preview:
 
 
 def preview(spec: VersionSpec, store: Store, count: int, machine: Machine | None = None) -> Preview:
-    """Generate `count` images, at most MAX_IMAGES, spread evenly over the plan. Of a version nothing is stored."""
+    """Generate `count` images, at most MAX_IMAGES, spread evenly over the plan. Nothing is stored."""
     models = Models(spec.models, machine)
     try:
-        return Preview(candidates(Resources(spec, store, NoLearning(), models=models), count), learned=True)
+        return Preview(candidates(Unstored(spec, store, NoLearning(), models=models), count), learned=True)
     except NotLearned:
         method = spec.method.model_copy(update={"inversion": None, "lora": None})
         plain = spec.model_copy(update={"method": method})
