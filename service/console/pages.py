@@ -19,7 +19,7 @@ from service.api.problems import handler_of
 from service.api.routes import Route
 from service.console.sessions import PATH, Session
 from service.state.api_keys import Caller
-from service.state.lifecycle import ENDED, PUBLISHED, STAGES
+from service.state.lifecycle import ENDED, PUBLISHED, STAGE_OF, STAGES
 
 # Nothing comes from another host, nothing is inline, nothing may frame a page or receive its forms.
 POLICY = (
@@ -74,8 +74,13 @@ TEMPLATES = Environment(
 TEMPLATES.filters |= {"when": when, "duration": duration, "yaml": as_yaml, "number": number, "size": size}
 TEMPLATES.globals |= {
     "dict": dict,
-    "root": PATH, "with_query": with_query, "STAGES": STAGES, "ENDED": ENDED, "PUBLISHED": PUBLISHED
-}  # fmt: skip
+    "root": PATH,
+    "with_query": with_query,
+    "STAGES": STAGES,
+    "STAGE_OF": STAGE_OF,
+    "ENDED": ENDED,
+    "PUBLISHED": PUBLISHED,
+}
 
 
 def render(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:

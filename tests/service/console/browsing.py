@@ -8,8 +8,10 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 from httpx import Response
+from sqlalchemy import update
 
-from tests.service.calls import key
+from service.state.tables import Version
+from tests.service.calls import context, key
 
 VOID = {"meta", "link", "input", "img", "br", "hr", "wbr"}
 
@@ -144,3 +146,9 @@ def signed_in(client: TestClient, tenant: str = "team", *scopes: Any) -> Browser
     browser.send("/console/sign-in", key=key(client, tenant, *scopes))
     assert browser.path == "/console"
     return browser
+
+
+def set_version(client: TestClient, number: int, **values: Any) -> None:
+    """Change the row of a version."""
+    with context(client).database.write() as session:
+        session.execute(update(Version).where(Version.number == number).values(**values))
