@@ -45,7 +45,7 @@ def main(
             images = (folder or Path(temporary)) / f"rendered-{count}"
             write_all(images, count)
             size = f"{count:,} images"
-            result[size] = steps("source", images)
+            result[size] = steps("source", images, count)
             show(size, result[size])
             first, again = (result[size][name]["seconds"] for name in ("open_first", "open_again"))
             print(f"{'':>28}  opened again in {again / first:.1%} of the first time, at most {MOST:.0%} for many images")
