@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from tests.benchmarks.near_duplicates import made_up
 from tests.builders import document
 
 Measured = dict[str, dict[str, float]]  # of each step `seconds` and `MiB`
-SIDE = 128  # pixels that classifiers see
+SIDE = 64  # pixels that classifiers see, as beside the bundled model
 FIT = {"steps": 10, "batch": 64}  # of a classifier: few
 EVALUATION = {"arms": [VERSION], "seeds": [0], "checkpoint": "last", "reencode": 0.0}
 
@@ -146,8 +146,10 @@ def measure(step: Callable[[], Any]) -> dict[str, float]:
 def measure_source(images: Path, count: int) -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(images, count, Path(folder))
-        measured = {step.__name__: measure(lambda step=step: step(bench)) for step in STEPS}  # type: ignore[misc]
-        print(bench.sizes, file=sys.stderr)
+        measured: Measured = {}
+        for step in STEPS:
+            measured[step.__name__] = measure(partial(step, bench))
+            print(f"{count:,} images: {step.__name__}", measured[step.__name__], bench.sizes, file=sys.stderr, flush=True)
     assert bench.sizes["images"] == bench.sizes["planned"] == bench.sizes["samples"] == count
     return measured
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import PIL.Image
 
-from tests.benchmarks.rendered import rendered
+from tests.benchmarks.rendered import SIDE
 
 
 def test_two_hundred_images(tmp_path: Path) -> None:
@@ -16,7 +16,8 @@ def test_two_hundred_images(tmp_path: Path) -> None:
     files = sorted((tmp_path / "images").rglob("*.jpg"))
     assert len(files) == 200
     with PIL.Image.open(files[0]) as image:
-        assert image.size == rendered(0).size == (512, 512)
+        assert image.size == (SIDE, SIDE) == (512, 512)
+    assert len({file.read_bytes() for file in files}) == 200
     measured = json.loads((tmp_path / "scale.json").read_text())
     assert set(measured) == {"200 images", "2,000 in 10 classes"}
     opening = measured["200 images"]
