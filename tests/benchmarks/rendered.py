@@ -1,5 +1,5 @@
-"""Cheaply rendered images for benchmarks of size alone: soft colours under one grain, JPEGs of 512 pixels. Ten files in a row
-are one picture, and differ after its end."""
+"""Cheaply rendered images for benchmarks of size alone: soft colours under one grain, JPEGs of 512 pixels. Ten files in a
+row are one picture, and differ after its end."""
 
 import io
 from collections.abc import Iterator
