@@ -16,6 +16,7 @@ import typer
 from tests.benchmarks.rendered import write_all
 
 MOST = 0.02  # share of the first opening that the second may take
+FLAT, MEMORY = 1.3, 4096  # of ten times as many images, the most memory: as a multiple, and MiB
 
 
 def steps(*arguments: object) -> Any:
@@ -27,7 +28,8 @@ def steps(*arguments: object) -> Any:
 
 def show(size: str, measured: dict[str, dict[str, float]]) -> None:
     for name, values in measured.items():
-        print(f"{size:>28}  {name:<22} {values['seconds']:>10.3f} s {values['MiB']:>8.0f} MiB", flush=True)
+        times = f"{values['seconds']:>10.3f} s {values['cpu']:>10.2f} s of a core"
+        print(f"{size:>28}  {name:<22} {times} {values['MiB']:>8.0f} MiB", flush=True)
 
 
 def main(
@@ -49,6 +51,10 @@ def main(
             show(size, result[size])
             first, again = (result[size][name]["seconds"] for name in ("open_first", "open_again"))
             print(f"{'':>28}  opened again in {again / first:.1%} of the first time, at most {MOST:.0%} for many images")
+    peaks = [max(values["MiB"] for values in measured.values()) for measured in result.values()]
+    print(
+        f"most memory: {max(peaks)} MiB of {MEMORY}, {max(peaks) / peaks[0]:.2f} times that of the fewest images, of {FLAT}"
+    )
     total, classes = planned.split(",")
     size = f"{int(total):,} in {int(classes):,} classes"
     result[size] = steps("plan", total, classes)
