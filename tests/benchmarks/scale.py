@@ -32,6 +32,13 @@ def show(size: str, measured: dict[str, dict[str, float]]) -> None:
         print(f"{size:>28}  {name:<22} {times} {values['MiB']:>8.0f} MiB", flush=True)
 
 
+def show_memory(sizes: list[dict[str, dict[str, float]]]) -> None:
+    """The largest peaks beside what they may be."""
+    peaks = [max(values["MiB"] for values in measured.values()) for measured in sizes]
+    growth = f"{peaks[-1] / peaks[0]:.2f} times that of the first size, at most {FLAT}"
+    print(f"{'':>28}  peak memory {max(peaks):,.0f} MiB, at most {MEMORY:,}; {growth}")
+
+
 def main(
     counts: Annotated[str, typer.Option(help="Numbers of images.")] = "10000,100000",
     planned: Annotated[str, typer.Option(help="Images and classes that are planned in memory.")] = "1000000,1000",
@@ -51,10 +58,7 @@ def main(
             show(size, result[size])
             first, again = (result[size][name]["seconds"] for name in ("open_first", "open_again"))
             print(f"{'':>28}  opened again in {again / first:.1%} of the first time, at most {MOST:.0%} for many images")
-    peaks = [max(values["MiB"] for values in measured.values()) for measured in result.values()]
-    print(
-        f"most memory: {max(peaks)} MiB of {MEMORY}, {max(peaks) / peaks[0]:.2f} times that of the fewest images, of {FLAT}"
-    )
+    show_memory(list(result.values()))
     total, classes = planned.split(",")
     size = f"{int(total):,} in {int(classes):,} classes"
     result[size] = steps("plan", total, classes)

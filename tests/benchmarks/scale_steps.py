@@ -150,7 +150,8 @@ def measure_source(images: Path, count: int) -> Measured:
         measured: Measured = {}
         for step in STEPS:
             measured[step.__name__] = measure(partial(step, bench))
-            print(f"{count:,} images: {step.__name__}", measured[step.__name__], bench.sizes, file=sys.stderr, flush=True)
+            print(f"{count:,} images: {step.__name__}", measured[step.__name__], file=sys.stderr, flush=True)
+        print(bench.sizes, file=sys.stderr)
     assert bench.sizes["images"] == bench.sizes["planned"] == bench.sizes["samples"] == count
     return measured
 
