@@ -83,6 +83,9 @@ def cut(image: Image, frame: Frame, resolution: int) -> Image:
     height, width = image.shape[:2]
     if frame == Frame(0, 0, resolution) and height == width == resolution:
         return image
+    bottom, right = frame.top + frame.side, frame.left + frame.side
+    if min(frame.top, frame.left) >= 0 and bottom <= height and right <= width:
+        return resized(image[frame.top : bottom, frame.left : right].copy(), resolution)  # three times as fast as by indices
     rows, columns = mirrored(frame.top, frame.side, height), mirrored(frame.left, frame.side, width)
     return resized(image[rows[:, None], columns], resolution)
 

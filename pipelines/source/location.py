@@ -37,10 +37,11 @@ class Folder:
 
     def tags(self, names: Sequence[str]) -> dict[str, str]:
         """Size and time of change of each file, links followed; nothing where it is not there."""
+        root = str(self.root)
 
         def tag(name: str) -> str:
             try:
-                status = stat(f"{self.root}/{name}")
+                status = stat(f"{root}/{name}")
             except OSError:
                 return ""
             return f"{status.st_size} {status.st_mtime_ns}"

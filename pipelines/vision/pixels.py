@@ -25,7 +25,8 @@ from pipelines.store.canonical import digest
 FORMAT = 1  # raised whenever the same facts give other pixels
 GRACE = 86400.0  # seconds since its last use after which a file may be removed: until then it may be in use
 UNUSED = 7 * GRACE  # seconds after which it is removed in any case
-READ = 2**28  # bytes that are read of a file before its pages are given back
+READ = 2**26  # bytes of a file that are mapped before they are given back
+MAPPED = 2**21  # bytes that reading a single one may map: pages come in folios as large as this
 
 
 class Pixels(Sequence[Image]):
@@ -54,7 +55,7 @@ class Pixels(Sequence[Image]):
             self.memory.madvise(mmap.MADV_DONTNEED)
             self.left = READ
         part = self.array[place]
-        self.left -= part.nbytes
+        self.left -= max(part.nbytes, MAPPED)
         return part if isinstance(place, int) else list(part)
 
 

@@ -24,7 +24,8 @@ def unit_vectors(random: np.random.Generator, count: int, width: int) -> NDArray
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
 
 
-def main(count: int, distance: int = 3, width: int = 0) -> None:
+def made_up(count: int, distance: int = 3, width: int = 0) -> dict[int, StoredFingerprints]:
+    """Fingerprints of so many samples by the number of their shard, and embeddings of this width."""
     random, shards = np.random.default_rng(0), -(-count // SHARD)
     hashes = random.integers(0, 2**64, count, dtype=np.uint64)
     copies = random.choice(count, count // 100, replace=False)
@@ -35,8 +36,13 @@ def main(count: int, distance: int = 3, width: int = 0) -> None:
     for number in range(shards):
         indices = np.arange(number, count, shards)
         stored[number] = StoredFingerprints(indices, hashes[indices], unit_vectors(random, len(indices), width), limits)
+    return stored
+
+
+def main(count: int, distance: int = 3, width: int = 0) -> None:
+    stored = made_up(count, distance, width)
     began, spent = time.perf_counter(), time.process_time()
-    dropped = sum(len(repeats) for repeats in Gallery(stored, shards).repeats().values())
+    dropped = sum(len(repeats) for repeats in Gallery(stored, len(stored)).repeats().values())
     seconds, cpu = time.perf_counter() - began, time.process_time() - spent
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{count} samples, {dropped} repeat others: {seconds:.1f} s, {cpu:.1f} s of a core, peak {peak:.0f} MiB")

@@ -16,6 +16,7 @@ import typer
 from tests.benchmarks.rendered import write_all
 
 MOST = 0.02  # share of the first opening that the second may take
+FLAT, MEMORY = 1.3, 4096  # of ten times as many images, the most memory: as a multiple, and MiB
 
 
 def steps(*arguments: object) -> Any:
@@ -27,7 +28,15 @@ def steps(*arguments: object) -> Any:
 
 def show(size: str, measured: dict[str, dict[str, float]]) -> None:
     for name, values in measured.items():
-        print(f"{size:>28}  {name:<22} {values['seconds']:>10.3f} s {values['MiB']:>8.0f} MiB", flush=True)
+        times = f"{values['seconds']:>10.3f} s {values['cpu']:>10.2f} s of a core"
+        print(f"{size:>28}  {name:<22} {times} {values['MiB']:>8.0f} MiB", flush=True)
+
+
+def show_memory(sizes: list[dict[str, dict[str, float]]]) -> None:
+    """The largest peaks beside what they may be."""
+    peaks = [max(values["MiB"] for values in measured.values()) for measured in sizes]
+    growth = f"{peaks[-1] / peaks[0]:.2f} times that of the first size, at most {FLAT}"
+    print(f"{'':>28}  peak memory {max(peaks):,.0f} MiB, at most {MEMORY:,}; {growth}")
 
 
 def main(
@@ -45,10 +54,11 @@ def main(
             images = (folder or Path(temporary)) / f"rendered-{count}"
             write_all(images, count)
             size = f"{count:,} images"
-            result[size] = steps("source", images)
+            result[size] = steps("source", images, count)
             show(size, result[size])
             first, again = (result[size][name]["seconds"] for name in ("open_first", "open_again"))
             print(f"{'':>28}  opened again in {again / first:.1%} of the first time, at most {MOST:.0%} for many images")
+    show_memory(list(result.values()))
     total, classes = planned.split(",")
     size = f"{int(total):,} in {int(classes):,} classes"
     result[size] = steps("plan", total, classes)

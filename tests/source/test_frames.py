@@ -50,6 +50,15 @@ def test_beyond_its_borders_an_image_is_mirrored_as_numpy_does(length: int) -> N
     assert np.array_equal(row[mirrored(-7, length + 14, length)], np.pad(row, 7, mode="symmetric"))
 
 
+@pytest.mark.parametrize(("top", "left"), [(0, 0), (20, 30), (7, 11), (-1, 5), (5, -1), (21, 0), (0, 31)])
+def test_inside_and_beyond_its_borders_pixels_are_those_of_the_mirrored_image(top: int, left: int) -> None:
+    image = noise(0, 70)[:60]
+    expected = np.pad(image, ((40, 40), (40, 40), (0, 0)), mode="symmetric")[top + 40 : top + 80, left + 40 : left + 80]
+    part = cut(image, Frame(top, left, 40), 40)
+    assert np.array_equal(part, expected)
+    assert not np.shares_memory(part, image)
+
+
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_an_enclosing_frame_holds_all_of_the_image_once(height: int, width: int) -> None:
     frame = enclosing(height, width)

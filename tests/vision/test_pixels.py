@@ -1,4 +1,4 @@
-"""Images on this machine's disk. Costs three seconds: two processes measure their memory."""
+"""Images on this machine's disk. Costs three seconds: three processes measure their memory."""
 
 import os
 import pickle
@@ -108,3 +108,32 @@ def test_twenty_times_as_many_images_take_no_more_memory(tmp_path: Path) -> None
         return int(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
 
     assert peak(4000) < peak(200) + 40_000, "KiB; all of the images would be 190,000 more"
+
+
+SCATTERED = """
+import sys
+import numpy as np
+from pathlib import Path
+from pipelines.vision import pixels
+
+pixels.READ = 2**23
+np.save(sys.argv[1], np.ones((4000, 128, 128, 3), np.uint8))  # in one piece: the kernel keeps it in large folios
+images = pixels.Pixels(Path(sys.argv[1]))
+
+def mapped():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("RssFile"))
+
+before = mapped()
+peaks = []
+for number in np.random.default_rng(0).permutation(4000)[:100].tolist():
+    assert images[number].max() == 1
+    peaks.append(mapped())
+print(max(peaks) - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is counted as Linux does")
+def test_a_few_scattered_images_do_not_map_the_whole_file(tmp_path: Path) -> None:
+    """Whatever is read of it, a folio is mapped as a whole: a hundred images of 48 KiB were 120 MiB."""
+    command = [sys.executable, "-c", SCATTERED, str(tmp_path / "many.npy")]
+    assert int(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout) < 30_000, "KiB"
