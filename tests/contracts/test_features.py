@@ -169,7 +169,7 @@ def draw(feature: str, checkpoint: Checkpoint, asked: VersionSpec, folder: Path)
     method = open_method(resources)
     plan = make_plan(asked, "", "", resources.source.counts)
     if feature == "reencode":
-        return EvaluationData(resources, plan, method, Evaluation()).reencode([picture()], Silent().stage("", 1))
+        return EvaluationData(resources, plan, method, Evaluation()).reencode([picture()])
     if feature == "cross_attention":
         items = resources.source.splits["train"][:8]
         images = zip(resources.view.images(items), resources.view.object_masks(items, "shoe"), strict=True)

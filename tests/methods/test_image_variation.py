@@ -1,7 +1,6 @@
 """Variations: of a class's own images alone, at every strength that was asked for, and only where they may change."""
 
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from pipelines.errors import SourceError
 from pipelines.learning.resources import Resources
 from pipelines.methods import open_method
 from pipelines.records import PlannedImage, Request
+from pipelines.vision.recent_images import RecentImages
 from tests.builders import open_resources
 from tests.methods.test_methods import asked, slots
 
@@ -35,7 +35,7 @@ def test_k_shots_mean_k_images_of_the_class_itself(tmp_path: Path) -> None:
     resources = few(tmp_path)
     read: set[str] = set()
     source = resources.source
-    resources.view.source = replace(source, read=lambda item: (read.add(item.id), source.read(item))[1])
+    resources.view.recent = RecentImages(lambda item: (read.add(item.id), source.read(item))[1])
     used: Counter[str] = Counter()
     for slot, request in zip(slots(resources), made(resources), strict=True):
         assert request.source is not None

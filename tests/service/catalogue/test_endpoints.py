@@ -64,7 +64,6 @@ def test_checkpoints_are_described_as_the_command_does(client: TestClient, tmp_p
     assert described["unavailable"] == [
         "augmented_conditioning",
         "method.solver",
-        "method.cache_interval",
         "models.segmenter: cross-attention",
         "models.inpainting",
     ]

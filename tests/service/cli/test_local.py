@@ -75,7 +75,7 @@ def test_a_superclass_that_is_seen_nowhere_is_found_before_anything_is_trained(
     assert line in refused.stderr
     assert "'cross-attention', which needs no second model" in refused.stderr
     assert not list((tmp_path / "out").rglob("*.safetensors"))
-    assert refused.stdout.splitlines()[-1] == "look for the objects: 2"
+    assert refused.stdout.splitlines()[-2:] == ["look for the objects: 2", "segment: dress: 32"]
 
 
 def test_a_classifier_from_scratch_on_photographs_is_warned_of_everywhere(tmp_path: Path, tiny_checkpoint: Path) -> None:
