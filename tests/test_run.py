@@ -124,8 +124,8 @@ def test_every_row_says_how_it_was_made(finished: Path) -> None:
     assert {(row["method"], row["concept"]) for row in plain} <= {("text_to_image", None)}
 
 
-def test_the_background_is_the_sources_to_the_bit(finished: Path) -> None:
-    bench = Resources(spec(), Store.open(finished), Silent())
+def test_the_background_is_the_sources_to_the_bit(finished: Path, tmp_path: Path) -> None:
+    bench = Resources(spec(), Store.open(tmp_path), Silent())
     by_id = {item.id: item for item in bench.source.splits["train"]}
     found = rows(finished, "data") + rows(finished, "rejected")
     items = [by_id[row["source_id"]] for row in found]
