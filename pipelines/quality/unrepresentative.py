@@ -9,6 +9,7 @@ from pipelines.quality.comparison import FEWEST, Comparison, balance
 from pipelines.quality.features import Features
 from pipelines.quality.measures import Guilty, Measure, listed, percent, section
 from pipelines.quality.unvaried import covering
+from pipelines.spec.base import quantity
 
 DOUBTFUL = 0.01  # share of real images whose label the judge doubts: the threshold of doubt
 MARGIN, SIGMAS = 0.015, 3.0  # share of samples with a doubtful label, above that of real ones, which is a finding
@@ -47,7 +48,7 @@ def class_balance(comparison: Comparison) -> Measure:
         return Measure("class_share", "Nothing was planned.", None)
     worst = min(shares, key=lambda name: shares[name])
     there, planned = comparison.present.get(worst, 0), comparison.planned[worst]
-    text = f"Of {worst} there are {there:,} samples, where {planned:,} were asked for."
+    text = f"The version has {quantity(there, 'sample')} of {worst}, where {planned:,} were asked for."
     return Measure("class_share", text, shares[worst], 1.0, LEAST, True, shares)
 
 
