@@ -135,7 +135,9 @@ def test_a_class_that_is_missing(few: World) -> None:
     rest = few.comparison.measured[np.flatnonzero(few.comparison.measured.labels != few.comparison.classes.index("bag"))]
     sections = found(replace(few.comparison, measured=rest, present=present))
     assert sections.keys() == {"unrepresentative"}
-    assert sections["unrepresentative"]["class_share"]["text"] == "The version has 0 samples of bag, where 60 were asked for."
+    assert (
+        sections["unrepresentative"]["class_share"]["text"] == "The version has 0 samples of bag, where 60 were asked for."
+    )
 
 
 def test_blur(few: World) -> None:
