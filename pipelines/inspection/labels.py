@@ -11,18 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 
 from pipelines.inspection.findings import Finding
 from pipelines.inspection.measure import Measurements
 from pipelines.progress import Progress, step
+from pipelines.training.logistic import Array, l2_logistic
 
 FOLDS = 5
 PENALTIES = (1e-3, 1e-2, 1e-1)  # L2, per unit of the mean cross-entropy; chosen by the first fold's
 MARGIN = 0.5  # by which another class must be more probable than the label
 NEIGHBOURS, AGREEING = 10, 7  # nearest images, and how many of them must be labelled as that class
-Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 
@@ -56,26 +55,6 @@ def cell_weights(cells: Rows) -> Array:
     return len(cells) / len(counts) / counts[numbers]
 
 
-def logistic(x: Array, targets: Rows, weights: Array, classes: int, penalty: float) -> Array:
-    """Multinomial logistic regression of x (n, width), its last column ones, with an L2 penalty on all but this column:
-    coefficients (classes, width)."""
-    truth = np.eye(classes)[targets]
-    penalised = np.ones(x.shape[1])
-    penalised[-1] = 0
-
-    def objective(flat: Array) -> tuple[float, Array]:
-        step()
-        coefficients = flat.reshape(classes, -1)
-        logs = log_softmax(x @ coefficients.T, axis=1)
-        loss = -(weights * (logs * truth).sum(axis=1)).mean() + penalty / 2 * (penalised * coefficients**2).sum()
-        gradient = (weights[:, None] * (np.exp(logs) - truth)).T @ x / len(x) + penalty * penalised * coefficients
-        return float(loss), gradient.ravel()
-
-    start = np.zeros(classes * x.shape[1])
-    found = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 200, "ftol": 1e-7})
-    return np.asarray(found.x).reshape(classes, -1)
-
-
 def out_of_fold(embeddings: Array, targets: Rows, cells: Rows, fold: Rows, classes: int, progress: Progress) -> Array:
     """Probabilities (n, classes) of each image by the fit without its fold."""
     done = progress.stage("labels", FOLDS + len(PENALTIES))
@@ -84,10 +63,10 @@ def out_of_fold(embeddings: Array, targets: Rows, cells: Rows, fold: Rows, class
     def predicted(number: int, penalty: float) -> Array:
         rest = fold != number
         mean, std = embeddings[rest].mean(axis=0), embeddings[rest].std(axis=0) + 1e-8
-        x = np.hstack([(embeddings - mean) / std, np.ones((len(embeddings), 1))])
-        coefficients = logistic(x[rest], targets[rest], cell_weights(cells[rest]), classes, penalty)
+        x, weights = (embeddings - mean) / std, cell_weights(cells[rest])
+        slopes, bias = l2_logistic(x[rest], targets[rest], classes, weights, penalty * len(weights))
         done(1)
-        result: Array = softmax(x[~rest] @ coefficients.T, axis=1)
+        result: Array = softmax(x[~rest] @ slopes.T + bias, axis=1)
         return result
 
     def loss(penalty: float) -> float:

@@ -4,33 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import log_softmax
 
-from pipelines.progress import step
+from pipelines.training.logistic import Array, l2_logistic
 
-Array = NDArray[np.float64]
 FOLDS = 5
-
-
-def fit(x: Array, targets: NDArray[np.int64], classes: int, weights: Array, penalty: float) -> tuple[Array, Array]:
-    """Minimise the weighted cross-entropy of rows (n, width), plus half of `penalty` times the squared weights.
-
-    Returns weights (classes, width) and biases (classes,), which are not penalised.
-    """
-    truth, size = np.eye(classes)[targets], classes * x.shape[1]
-
-    def objective(variables: Array) -> tuple[float, Array]:
-        step()
-        slopes, bias = variables[:size].reshape(classes, -1), variables[size:]
-        log_shares = log_softmax(x @ slopes.T + bias, axis=1)
-        residual = weights[:, None] * (np.exp(log_shares) - truth)
-        loss = 0.5 * penalty * (slopes**2).sum() - (weights[:, None] * log_shares * truth).sum()
-        return float(loss), np.concatenate([(residual.T @ x + penalty * slopes).ravel(), residual.sum(axis=0)])
-
-    start = np.zeros(size + classes)
-    result = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 300, "ftol": 1e-10}).x
-    return result[:size].reshape(classes, -1), result[size:]
 
 
 @dataclass(frozen=True)
@@ -68,5 +46,7 @@ def train(
         fold[rows] = np.arange(len(rows)) % FOLDS
     mean, spread = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64) + 1e-6
     standard = (x - mean) / spread
-    models = [fit(standard[fold != f], targets[fold != f], classes, weights[fold != f], penalty) for f in range(FOLDS)]
+    models = [
+        l2_logistic(standard[fold != f], targets[fold != f], classes, weights[fold != f], penalty) for f in range(FOLDS)
+    ]
     return Judge(mean, spread, models, fold)

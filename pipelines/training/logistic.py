@@ -1,4 +1,4 @@
-"""Multinomial logistic regression with an L1 penalty, by L-BFGS-B."""
+"""Multinomial logistic regression with an L1 or an L2 penalty, by L-BFGS-B."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,3 +34,23 @@ def l1_logistic(x: Array, targets: NDArray[np.int64], classes: int, c: float) ->
     start = np.zeros(2 * size + classes)
     options = {"maxiter": 1000, "ftol": 1e-9}
     return parts(minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x)
+
+
+def l2_logistic(x: Array, targets: NDArray[np.int64], classes: int, weights: Array, penalty: float) -> tuple[Array, Array]:
+    """Minimise the weighted cross-entropy of rows (n, width), plus half of `penalty` times the squared weights.
+
+    Returns weights (classes, width) and biases (classes,), which are not penalised.
+    """
+    truth, size = np.eye(classes)[targets], classes * x.shape[1]
+
+    def objective(variables: Array) -> tuple[float, Array]:
+        step()
+        slopes, bias = variables[:size].reshape(classes, -1), variables[size:]
+        log_shares = log_softmax(x @ slopes.T + bias, axis=1)
+        residual = weights[:, None] * (np.exp(log_shares) - truth)
+        loss = 0.5 * penalty * (slopes**2).sum() - (weights[:, None] * log_shares * truth).sum()
+        return float(loss), np.concatenate([(residual.T @ x + penalty * slopes).ravel(), residual.sum(axis=0)])
+
+    start = np.zeros(size + classes)
+    result = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 300, "ftol": 1e-10}).x
+    return result[:size].reshape(classes, -1), result[size:]

@@ -13,9 +13,10 @@ from torchmetrics.image.kid import KernelInceptionDistance
 from vendi_score.vendi import score_X
 
 from pipelines.quality.distances import SIGMA, Set, cmmd, frechet_distance, kid, nearest, nearest_others
-from pipelines.quality.logistic import fit, train
+from pipelines.quality.logistic import train
 from pipelines.quality.unrealistic import auc
 from pipelines.quality.variety import prdc, vendi_score
+from pipelines.training.logistic import l2_logistic
 
 RNG = np.random.default_rng(0)
 
@@ -94,7 +95,7 @@ def test_nearest_neighbours() -> None:
 def test_logistic_regression_with_weights() -> None:
     x, targets = RNG.normal(size=(90, 5)), RNG.integers(0, 3, 90)
     weights = RNG.uniform(0.5, 2, 90)
-    slopes, bias = fit(x, targets, 3, weights, penalty=2.0)
+    slopes, bias = l2_logistic(x, targets, 3, weights, penalty=2.0)
     oracle = LogisticRegression(C=0.5, tol=1e-8, max_iter=1000).fit(x, targets, sample_weight=weights)
     assert slopes - slopes.mean(axis=0) == pytest.approx(oracle.coef_ - oracle.coef_.mean(axis=0), abs=1e-3)
     assert bias - bias.mean() == pytest.approx(oracle.intercept_ - oracle.intercept_.mean(), abs=1e-3)
