@@ -21,7 +21,7 @@ from pipelines.source.class_labels import class_names
 from pipelines.source.encode import encode as encode_image
 from pipelines.store.object_store import Store
 from pipelines.version.files import Kind, all_stored
-from pipelines.version.object_masks import box_of, encode_mask, object_mask
+from pipelines.version.mask_column import box_of, encode_mask, object_mask
 from pipelines.version.plan import Plan
 
 THREADS = min(8, os.cpu_count() or 1)  # and images in memory at a time

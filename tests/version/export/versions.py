@@ -14,7 +14,7 @@ from pipelines.store.object_store import Store
 from pipelines.version import rows
 from pipelines.version.export.samples import PublishedVersion, published
 from pipelines.version.files import description
-from pipelines.version.object_masks import box_of, encode_mask
+from pipelines.version.mask_column import box_of, encode_mask
 from tests.builders import noise
 
 HOSTILE = (
