@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from itertools import islice
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def region(job: Job, row: dict[str, Any], photograph: Image) -> Mask:
     side = max(height, width)
     large = mask.repeat(side // len(mask) + 1, axis=0).repeat(side // len(mask) + 1, axis=1)
     placed = moved(large, job.resources.view.overview(photograph), Frame(0, 0, len(large)), height, width)
-    return binary_dilation(placed[:height, :width], iterations=2 * side // len(mask))
+    return binary_dilation(placed[:height, :width], iterations=ceil(2 * side / len(mask)))
 
 
 @pytest.mark.parametrize("method", METHODS)
