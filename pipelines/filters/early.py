@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import floor
 
+import numpy as np
+
 from pipelines.filters import Filter, Panel
 from pipelines.learning.resources import Resources
 from pipelines.records import Candidate, Sample, Verdict
@@ -114,12 +116,20 @@ def calibrated(kept: Sequence[Scores], dropped: Sequence[Scores], loss: float) -
     best, number, least = dict[str, float](), 0, LEAST * (len(kept) + len(dropped))
     for count in range(1, len(SIGNS) + 1):
         every = {name: value for name in SIGNS if (value := threshold(kept, name, loss / count)) is not None}
-        power = {name: ended(dropped, {name: value}) for name, value in every.items()}
-        names = sorted(every, key=lambda name: (-power[name], name))[:count]
+        names = sorted(every, key=lambda name: (-separation(kept, dropped, name), name))[:count]
         thresholds = {name: every[name] for name in names}
         if len(names) == count and ended(dropped, thresholds) >= number + least:
             best, number = thresholds, ended(dropped, thresholds)
     return best
+
+
+def separation(kept: Sequence[Scores], dropped: Sequence[Scores], name: str) -> float:
+    """The share of pairs in which a score of a kept image is better than that of a dropped one, less those in which it is
+    worse: -1..1. Scores are chosen by it, and not by what their thresholds end, lest the best one be the one whose threshold
+    is too high by chance."""
+    good, bad = ([SIGNS[name] * scores[name] for scores in part if name in scores] for part in (kept, dropped))
+    pairs = np.sign(np.subtract.outer(good, bad))
+    return float(pairs.sum()) / max(1, len(kept) * len(dropped))
 
 
 def threshold(kept: Sequence[Scores], name: str, loss: float) -> float | None:
