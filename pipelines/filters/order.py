@@ -27,9 +27,7 @@ class FilterOrder:
 
     def __init__(self, resources: Resources, filters: Mapping[str, Judge]) -> None:
         self.resources, self.filters = resources, filters
-        self.seconds = dict.fromkeys(
-            filters, inf
-        )  # of an image, by filter: of its fastest batch, without what is loaded first
+        self.seconds = dict.fromkeys(filters, inf)  # of an image, by filter, in its fastest batch
         self.dropped: list[frozenset[str]] = []  # of each image, the filters that drop it
         store, key = resources.store, keys.filter_order(resources.root)
         self.names: list[str] | None = store.json(key)["order"] if store.exists(key) else None  # None: not measured yet
