@@ -10,6 +10,11 @@ from pipelines.spec.arms import ARMS
 from pipelines.spec.filters import Calibrated
 from pipelines.spec.helpers import TOKENS, check_helpers, segmenter_users
 
+WITHOUT_VALIDATION = (
+    "or cut some from those to train on by validation_share: 0.15, or choose checkpoints without, by evaluation.checkpoint: "
+    "generated"
+)
+
 
 def check(spec: VersionSpec, source: Source) -> None:
     """Raises SpecError or SourceError that says what is missing."""
@@ -76,11 +81,12 @@ def check_evaluation(spec: Evaluation, source: Source) -> None:
         raise SpecError(
             f"evaluation.gamma: needs a weight for each of {', '.join(source.classes)}; has {', '.join(spec.gamma)}"
         )
-    for split in ("validation", "test"):
+    validates = spec.checkpoint in ("best", "average") or any(ARMS[arm].groups == "validation" for arm in spec.arms)
+    for split in ("validation", "test") if validates else ("test",):
         if not source.splits[split]:
             raise SourceError(
                 f"source: no {split} images to evaluate with; add a {split}/ folder with a folder for each class"
-                + (", or cut some from those to train on by validation_share: 0.15" if split == "validation" else "")
+                + (f", {WITHOUT_VALIDATION}" if split == "validation" else "")
             )
         missing = [label for label in source.classes if not source.of(label, split)]
         if missing:
