@@ -14,6 +14,7 @@ from pipelines.spec.filters import (
     LabelAgreementFilter,
     NearDuplicateFilter,
     QualityFilter,
+    Saliency,
 )
 from pipelines.spec.machine import Device, Machine, Precision
 from pipelines.spec.methods import (
@@ -81,6 +82,7 @@ __all__ = [
     "Precision",
     "QualityFilter",
     "Recipe",
+    "Saliency",
     "SourceSpec",
     "SpuriousRemoval",
     "SpuriousSource",

@@ -56,12 +56,23 @@ class LabelAgreementFilter(Calibrated):
     min_target: Share | None = Field(None, description="Least probability of the painted class; none: not tested.")
 
 
+Saliency = Literal["integrated_gradients", "grad_cam", "smoothgrad"]
+
+
 class AttributionFilter(Strict):
-    """The attribution head of DDB: integrated gradients from the original to the generated image, inside the region."""
+    """The attribution head of DDB: how far the change inside the region speaks for the painted class."""
 
     type: Literal["attribution"]
+    saliency: Saliency = Field(
+        "integrated_gradients",
+        description="How it is measured. integrated_gradients: from the original to the generated image, as in the paper. "
+        "grad_cam: by the last feature map of both, whose cells are coarse (arXiv 1610.02391). smoothgrad: by the mean "
+        "gradient at noisy copies of the generated image (arXiv 1706.03825).",
+    )
     min_logits: float = Field(0.3, description="Least attribution of the painted class, in logits.")
-    steps: int = Field(8, ge=2, description="Steps that approximate the integral.")
+    steps: int = Field(
+        8, ge=2, description="Steps that approximate the integral, or noisy copies of smoothgrad, whose paper takes 50."
+    )
 
 
 class ClipScoreFilter(Calibrated):
