@@ -7,34 +7,15 @@ fitted to labelled real ones.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import overload
 
 import numpy as np
 
 from pipelines.chance import derive
 from pipelines.errors import SourceError
-from pipelines.records import Examples, Image
+from pipelines.records import Examples
+from pipelines.vision.pixels import Subset
 
 SHARE = 0.2  # of the generated images that are set apart, where every kind has enough
-
-
-class Subset(Sequence[Image]):
-    """Some of the images of a sequence, read when they are needed."""
-
-    def __init__(self, images: Sequence[Image], rows: Sequence[int]) -> None:
-        self.images, self.rows = images, rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @overload
-    def __getitem__(self, place: int) -> Image: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[Image]: ...
-    def __getitem__(self, place: int | slice) -> Image | Sequence[Image]:
-        if isinstance(place, int):
-            return self.images[self.rows[place]]
-        return [self.images[row] for row in self.rows[place]]
 
 
 def set_apart(generated: Examples, kinds: Sequence[str], seed: int) -> tuple[Examples, Examples]:
