@@ -90,6 +90,55 @@ class ClipScoreFilter(Calibrated):
     )
 
 
+class RigidFilter(Calibrated):
+    """RIGID (He et al., arXiv 2405.20112): a little noise moves the embedding of a real image less than a generated one's."""
+
+    type: Literal["rigid"]
+    noise: float = Field(0.05, gt=0, le=1, description="Standard deviation of the noise, as a share of the pixels' range.")
+    min_similarity: Share | None = Field(
+        None, description="Least cosine similarity of CLIP's embeddings with and without noise; none: a score alone."
+    )
+
+
+class ProbeFilter(Strict):
+    """Images that are told from real ones most surely, by a probe as in the quality report, within their class."""
+
+    type: Literal["probe"]
+    drop: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="Share of each class's candidates to drop, the most detectable: at the first attempt in the shard, which "
+        "the probe learns from; its threshold holds for later attempts, too.",
+    )
+    images: int = Field(500, ge=10, le=100_000, description="Real training images a class that it learns from, at most.")
+
+
+class DiffusionClassifierFilter(Calibrated):
+    """The text-to-image model itself must take an image for its label rather than another class: by the prompt of which class
+    it denoises best (Li et al., ICCV 2023, arXiv 2303.16203)."""
+
+    type: Literal["diffusion_classifier"]
+    samples: tuple[int, ...] = Field(
+        (8, 32),
+        min_length=1,
+        description="Timesteps, evenly spaced, at which errors are measured, up to the end of each stage. The paper's: [25, "
+        "250] for tens of classes.",
+    )
+    keep: int = Field(
+        2, ge=2, description="Classes that go on to the next stage, those with the least errors. The paper's: 5."
+    )
+    min_margin: float = Field(
+        0.0, description="Least margin: how much larger the least error of another class is, as a share of the label's own."
+    )
+
+    @model_validator(mode="after")
+    def samples_ascend(self) -> "DiffusionClassifierFilter":
+        if list(self.samples) != sorted({*self.samples}) or self.samples[0] < 1:
+            raise ValueError(f"samples: {list(self.samples)} must ascend from 1 or more, each stage adding to the one before")
+        return self
+
+
 EARLY_SCORES: dict[str, dict[str, Literal[1, -1]]] = {
     "quality": {"contrast": 1, "sharpness": 1, "saturated": -1, "seam": -1},
     "label_agreement": {"target": 1, "origin": -1},
@@ -119,8 +168,24 @@ class EarlyVerdict(Strict):
         return self
 
 
-FILTER_SPECS = (QualityFilter, NearDuplicateFilter, LabelAgreementFilter, AttributionFilter, ClipScoreFilter)
+FILTER_SPECS = (
+    QualityFilter,
+    NearDuplicateFilter,
+    LabelAgreementFilter,
+    AttributionFilter,
+    ClipScoreFilter,
+    RigidFilter,
+    ProbeFilter,
+    DiffusionClassifierFilter,
+)
 FilterSpec = Annotated[
-    QualityFilter | NearDuplicateFilter | LabelAgreementFilter | AttributionFilter | ClipScoreFilter,
+    QualityFilter
+    | NearDuplicateFilter
+    | LabelAgreementFilter
+    | AttributionFilter
+    | ClipScoreFilter
+    | RigidFilter
+    | ProbeFilter
+    | DiffusionClassifierFilter,
     Field(discriminator="type"),
 ]
