@@ -24,7 +24,7 @@ class Classifier(Strict):
 
 
 ArmName = Annotated[str, AfterValidator(known), Field(json_schema_extra={"enum": list(ARMS)})]
-Recipe = Literal["mixed", "fake_to_real", "balanced_softmax", "last_layer"]
+Recipe = Literal["mixed", "fake_to_real", "balanced_softmax", "last_layer", "adaptive_inflation"]
 Checkpoint = Literal["best", "average", "generated", "last"]
 
 
@@ -44,7 +44,8 @@ class Evaluation(Strict):
         description="How generated images are trained on. mixed: half of each batch. fake_to_real: the first half of the "
         "steps on them, the second on real ones (arXiv 2308.04553). balanced_softmax: mixed, with the classes' frequencies "
         "taken out of the loss (arXiv 2007.10740). last_layer: real ones first, then the last layer anew on generated ones "
-        "(after arXiv 2204.02937).",
+        "(after arXiv 2204.02937). adaptive_inflation: each real image drawn ten times as often as a generated one, and the "
+        "weaker augmented, the more are generated (arXiv 2403.12448); meant for gamma 1.",
     )
     checkpoint: Checkpoint = Field(
         "best",
