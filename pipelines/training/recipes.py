@@ -30,6 +30,7 @@ def shares(recipe: Recipe, real: Feed, generated: Feed | None) -> tuple[float, f
     share = len(generated.targets) / (INFLATION * len(real.targets) + len(generated.targets))
     return share, share
 
+
 def prior(real: Feed, generated: Feed | None, gammas: Tensor, share: float) -> Tensor:
     """How much of a batch's loss falls to each class, (classes,), summing to 1 (Ren et al. 2020, arXiv 2007.10740)."""
     count = len(gammas)

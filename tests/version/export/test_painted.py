@@ -37,7 +37,7 @@ def test_what_was_painted_is_what_coco_marks(tmp_path: Path) -> None:
     assert plan is not None
     kept = {row["index"]: row for row in rows.read_shards(store, resources.root, plan, rejected=False)}
     assert kept
-    write(FORMATS["coco"], published(Store.open(tmp_path / "out" / resources.root)), tmp_path / "coco")
+    write(FORMATS["coco"], published(store, resources.root), tmp_path / "coco")
     read = COCO(tmp_path / "coco/annotations/instances_train.json")
     items = {item.id: item for item in resources.source.splits["train"]}
     assert len(read.getImgIds()) == len(kept)
