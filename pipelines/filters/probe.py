@@ -52,7 +52,7 @@ class Probe:
         """Embedding and statistics of each image: float32 (n, width)."""
         embeddings = self.resources.models.clip.embed_images(images).numpy()
         pixels = [statistics(image) for image in images]
-        return np.concatenate([embeddings, np.reshape(pixels, (len(images), -1))], axis=1).astype(np.float32)
+        return np.concatenate([embeddings, np.stack(pixels)], axis=1).astype(np.float32)
 
     def judge(self, candidates: Sequence[Candidate]) -> list[Verdict]:
         """All are kept: they are judged together, by the comparison."""
@@ -71,6 +71,8 @@ class Detectable:
     thresholds: dict[str, float] = field(default_factory=dict)  # by class: the largest score that is kept
 
     def judge(self, attempt: Sequence[Sample]) -> list[Verdict]:
+        if not attempt:
+            return []
         labels = [sample.candidate.request.label for sample in attempt]
         features = self.filter.features([self.filter.resources.view.whole(sample.candidate).image for sample in attempt])
         if self.probe is None:

@@ -27,7 +27,7 @@ def integrated_gradients(
         target=target,
         n_steps=steps,
         method="riemann_middle",  # a network's gradient has jumps, which a Gaussian rule gains nothing on
-        internal_batch_size=8 * len(after),
+        internal_batch_size=256,
     )
     return parts
 
