@@ -7,7 +7,14 @@ of `counterpoise families` is made.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipelines.spec import AugmentedConditioning, DiffusionClassifierFilter, ImageVariation, SpuriousRemoval, TextToImage, VersionSpec
+from pipelines.spec import (
+    AugmentedConditioning,
+    DiffusionClassifierFilter,
+    ImageVariation,
+    SpuriousRemoval,
+    TextToImage,
+    VersionSpec,
+)
 from pipelines.spec.arms import ARMS
 from pipelines.spec.helpers import segmenter_users
 

@@ -1,7 +1,7 @@
 """The attribution head of DDB (arXiv 2503.17226): the evidence for the painted class must lie in the repainted region.
 
-A classifier that reads the background may call a boot on brick a sneaker, however well it is painted. What is measured is how
-far the change inside the region moved the class's logit: by integrated gradients, or by Grad-CAM or SmoothGrad.
+A classifier that reads the background may call a boot on brick a sneaker, however well it is painted. What is measured is
+how far the change inside the region moved the class's logit: by integrated gradients, or by Grad-CAM or SmoothGrad.
 """
 
 from collections.abc import Collection, Sequence

@@ -75,10 +75,7 @@ class Detectable:
             return []
         labels = [sample.candidate.request.label for sample in attempt]
         features = self.filter.features([self.filter.resources.view.whole(sample.candidate).image for sample in attempt])
-        if self.probe is None:
-            scores = self.learn(features, labels)
-        else:
-            scores = detectability(self.probe.of_others(features))
+        scores = self.learn(features, labels) if self.probe is None else detectability(self.probe.of_others(features))
         return [
             Verdict() if label not in self.thresholds else self.one(float(score), label)
             for score, label in zip(scores, labels, strict=True)

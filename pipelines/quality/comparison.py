@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.chance import derive
-from pipelines.training import out_of_fold
 from pipelines.quality.features import Facts, Features
+from pipelines.training import out_of_fold
 
 FEWEST = 10  # images of a class, below which nothing is measured of it
 MOST = 1000  # images of a class that are compared with each other

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from pipelines.training import out_of_fold
 from pipelines.quality.comparison import FEWEST, Comparison
 from pipelines.quality.distances import Set, cmmd, frechet_distance, kid
 from pipelines.quality.features import Facts, Features
 from pipelines.quality.measures import Guilty, Measure, listed, percent, section
+from pipelines.training import out_of_fold
 
 TELLING = 0.7  # area under the ROC curve up to which a probe is no finding
 MARGIN = 0.1  # above that of real images

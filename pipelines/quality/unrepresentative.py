@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.training import out_of_fold
 from pipelines.quality.comparison import FEWEST, Comparison, balance
 from pipelines.quality.features import Features
 from pipelines.quality.measures import Guilty, Measure, listed, percent, section
 from pipelines.quality.unvaried import covering
 from pipelines.spec.base import quantity
+from pipelines.training import out_of_fold
 
 DOUBTFUL = 0.01  # share of real images whose label the judge doubts: the threshold of doubt
 MARGIN, SIGMAS = 0.015, 3.0  # share of samples with a doubtful label, above that of real ones, which is a finding

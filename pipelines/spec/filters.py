@@ -91,7 +91,7 @@ class ClipScoreFilter(Calibrated):
 
 
 class RigidFilter(Calibrated):
-    """RIGID (He et al., arXiv 2405.20112): a little noise moves the embedding of a real image less than a generated one's."""
+    """RIGID (He et al., arXiv 2405.20112): a little noise moves the embeddings of real images less than others'."""
 
     type: Literal["rigid"]
     noise: float = Field(0.05, gt=0, le=1, description="Standard deviation of the noise, as a share of the pixels' range.")
@@ -108,14 +108,14 @@ class ProbeFilter(Strict):
         0.1,
         gt=0,
         lt=1,
-        description="Share of each class's candidates to drop, the most detectable: at the first attempt in the shard, which "
-        "the probe learns from; its threshold holds for later attempts, too.",
+        description="Share of each class's candidates to drop, the most detectable: at the first attempt in the shard, "
+        "which the probe learns from; its threshold holds for later attempts, too.",
     )
     images: int = Field(500, ge=10, le=100_000, description="Real training images a class that it learns from, at most.")
 
 
 class DiffusionClassifierFilter(Calibrated):
-    """The text-to-image model itself must take an image for its label rather than another class: by the prompt of which class
+    """The text-to-image model itself must take an image for its label rather than another class: by which class's prompt
     it denoises best (Li et al., ICCV 2023, arXiv 2303.16203)."""
 
     type: Literal["diffusion_classifier"]
@@ -135,7 +135,7 @@ class DiffusionClassifierFilter(Calibrated):
     @model_validator(mode="after")
     def samples_ascend(self) -> "DiffusionClassifierFilter":
         if list(self.samples) != sorted({*self.samples}) or self.samples[0] < 1:
-            raise ValueError(f"samples: {list(self.samples)} must ascend from 1 or more, each stage adding to the one before")
+            raise ValueError(f"samples: {list(self.samples)} must ascend from 1 or more: each stage adds to those before")
         return self
 
 

@@ -12,7 +12,7 @@ from pipelines.training.batches import Draw, Feed
 Draws = tuple[Draw | None, Draw | None]  # of the real images and of the generated ones, where a batch has any
 
 INFLATION = 10  # times that AdaInf draws a real image for a generated one
-# Share of each batch that is generated, in the first half of the steps and in the second; of the others it is by their numbers.
+# Share of each batch that is generated, in the first half of the steps and in the second; AdaInf's is by their numbers.
 SHARES: dict[Recipe, tuple[float, float]] = {
     "mixed": (0.5, 0.5),
     "fake_to_real": (1.0, 0.0),

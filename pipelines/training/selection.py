@@ -1,8 +1,8 @@
 """Choosing a checkpoint on generated images: a part of them is set apart from training, and no group label is read.
 
-Synthetic Data for Model Selection (Shoshan et al., ICML 2023, arXiv 2105.00717), balanced as in SAGE: every kind that the plan
-tells apart counts as much, whatever the real images hold few of. Not in it: the paper's weights of generated images, which are
-fitted to labelled real ones.
+Synthetic Data for Model Selection (Shoshan et al., ICML 2023, arXiv 2105.00717), balanced as in SAGE: every kind that the
+plan tells apart counts as much, whatever the real images hold few of. Not in it: the paper's weights of generated images,
+which are fitted to labelled real ones.
 """
 
 from collections import defaultdict
@@ -34,8 +34,8 @@ def set_apart(generated: Examples, kinds: Sequence[str], seed: int) -> tuple[Exa
     missing = set(generated.labels) - {generated.labels[row] for row in apart}
     if missing:
         raise SourceError(
-            "evaluation.checkpoint: generated needs two generated images of a kind, one to train on and one to choose by, and "
-            f"of {min(missing)!r} there is only one; give a larger amount, or checkpoint: average"
+            "evaluation.checkpoint: generated needs two generated images of a kind, one to train on and one to choose by, "
+            f"and of {min(missing)!r} there is only one; give a larger amount, or checkpoint: average"
         )
     rest = [row for row in range(len(kinds)) if row not in apart]
     return part(generated, rest, generated.groups), part(generated, sorted(apart), kinds)

@@ -56,7 +56,8 @@ def grad_cam(
     difference = evidence[0] - evidence[1]
     size = after.shape[-2:]
     share = difference.shape[-2] * difference.shape[-1] / (size[0] * size[1])
-    return F.interpolate(difference, size, mode="bilinear") * share
+    pixels: Tensor = F.interpolate(difference, size, mode="bilinear") * share
+    return pixels
 
 
 MEASURES: dict[Saliency, Measure] = {

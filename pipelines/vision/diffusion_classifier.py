@@ -56,14 +56,14 @@ class DiffusionClassifier:
         return [steps[place] for place in order]
 
     def errors(self, latents: Tensor, alive: Tensor, at: Step, number: int) -> Tensor:
-        """Mean squared errors (n, classes), float64 on the CPU, of the prediction at a timestep; 0 where none is measured."""
+        """Mean squared errors (n, classes), float64 on the CPU, of predictions at a timestep; 0 where none is measured."""
         result = torch.zeros(alive.shape, dtype=torch.float64)
         generator = torch.Generator().manual_seed(derive(self.seed, "noise", number) % 2**63)
         eps = torch.randn(latents.shape[1:], generator=generator).to(latents).expand_as(latents)  # whatever is beside it
         levels = Levels.of([at.level], latents)
         xt = self.backbone.everywhere(add_noise(latents, eps, levels))
         truth = target(latents, eps, levels, self.backbone.schedule.prediction)
-        for pairs in alive.nonzero().split(ROWS):
+        for pairs in torch.split(alive.nonzero(), ROWS):
             step()
             image, prompt = pairs.to(latents.device).unbind(dim=1)
             t = torch.full((len(pairs),), at.t, device=latents.device)

@@ -1,9 +1,9 @@
 """What two filters know of generated images: `python -m tests.benchmarks.detection [IMAGES]`.
 
 `rigid`: the area under the ROC curve of its similarity, real test images against generated ones of the same classes, by the
-size of the noise; the paper's claim is above a half. `diffusion_classifier`: the share of real images that it takes for their
-class, and of generated ones on which it agrees with the oracle about whether the label is right. Three garments that the
-bundled model has words for, and three kinds of shoe, by learned tokens.
+size of the noise; the paper's claim is above a half. `diffusion_classifier`: the share of real images that it takes for
+their class, and of generated ones on which it agrees with the oracle about whether the label is right. Three garments that
+the bundled model has words for, and three kinds of shoe, by learned tokens.
 """
 
 import sys
@@ -70,7 +70,9 @@ def measure(name: str, images: int, folder: Path) -> None:
     predicted = Oracle().garments([candidate.image for candidate in made], classes)
     right = np.array([name == candidate.request.label for name, candidate in zip(predicted, made, strict=True)])
     print(f"{name}: diffusion_classifier is right of {own.mean():.0%} of real images; keeps {kept.mean():.0%} of generated")
-    print(f"  ones, of which {right[kept].mean():.0%} are right, of all {right.mean():.0%}; agrees on {(kept == right).mean():.0%}")
+    print(
+        f"  ones; {right[kept].mean():.0%} of these are right, {right.mean():.0%} of all; agreement {(kept == right).mean():.0%}"
+    )
 
 
 def main(images: int = 60) -> None:

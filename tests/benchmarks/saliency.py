@@ -1,9 +1,9 @@
 """How well each pruning head agrees with the oracle on images repainted as another class, and so each measure of evidence:
 `python -m tests.benchmarks.saliency OUT [IMAGES]`.
 
-Boots and sneakers of the built-in world, every image kept; the version lies in OUT. A row a head: the share that it keeps, the
-share of those that the oracle takes for their label, the share of verdicts on which both agree, and the area under the ROC
-curve of its score.
+Boots and sneakers of the built-in world, every image kept; the version lies in OUT. A row a head: the share that it keeps,
+the share of those that the oracle takes for their label, the share of verdicts on which both agree, and the area under the
+ROC curve of its score.
 """
 
 import sys

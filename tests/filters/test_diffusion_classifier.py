@@ -1,5 +1,5 @@
-"""The text-to-image model as a filter: real pictures pass under their own label and fail under another. On the bundled model.
-Ten seconds."""
+"""The text-to-image model as a filter: real pictures pass under their own label and fail under another. On the bundled
+model. Ten seconds."""
 
 from pathlib import Path
 

@@ -50,7 +50,9 @@ def test_the_share_that_is_most_easily_told_from_real_images_is_dropped(resource
     assert len({*dropped} & {*faulty}) >= 18
     assert {verdicts[n].reason for n in dropped} == {f"too easily told from a real {label}" for label in LABELS}
     for label in LABELS:
-        scores = [v.scores["detectability"] for v, s in zip(verdicts, made, strict=True) if s.candidate.request.label == label]
+        scores = [
+            v.scores["detectability"] for v, s in zip(verdicts, made, strict=True) if s.candidate.request.label == label
+        ]
         kept = [v.kept for v, s in zip(verdicts, made, strict=True) if s.candidate.request.label == label]
         assert np.mean(kept) == pytest.approx(0.8, abs=0.02)
         assert min(s for s, k in zip(scores, kept, strict=True) if not k) > max(

@@ -1,4 +1,4 @@
-"""Choosing a checkpoint on generated images: a balanced part, set apart, and no group label of a real image. Five seconds."""
+"""Choosing a checkpoint on generated images: a balanced part, set apart, and no group label of a real one. Five seconds."""
 
 from collections.abc import Iterator
 from typing import Any, get_args

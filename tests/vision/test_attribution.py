@@ -1,4 +1,4 @@
-"""Three measures of a class's evidence, each against an oracle: class activation maps, and finite differences. Three seconds."""
+"""Measures of a class's evidence, each against an oracle: class activation maps, and finite differences. Three seconds."""
 
 from typing import get_args
 

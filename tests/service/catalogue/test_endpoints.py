@@ -20,7 +20,13 @@ def test_what_can_be_asked_for_is_listed_with_its_settings(client: TestClient) -
     assert methods["spurious_removal"]["parameters"]["properties"]["guidance"]["minimum"] == 1
     filters = {each["type"] for each in client.get("/v1/filters").json()}
     assert filters == {
-        "quality", "near_duplicate", "label_agreement", "attribution", "clip_score", "rigid", "probe",
+        "quality",
+        "near_duplicate",
+        "label_agreement",
+        "attribution",
+        "clip_score",
+        "rigid",
+        "probe",
         "diffusion_classifier",
     }
 
