@@ -3,7 +3,15 @@
 from pipelines.errors import SpecError
 from pipelines.prompts import placeholders
 from pipelines.spec.arms import ARMS
-from pipelines.spec.filters import AttributionFilter, ClipScoreFilter, LabelAgreementFilter, NearDuplicateFilter
+from pipelines.spec.filters import (
+    AttributionFilter,
+    ClipScoreFilter,
+    DiffusionClassifierFilter,
+    LabelAgreementFilter,
+    NearDuplicateFilter,
+    ProbeFilter,
+    RigidFilter,
+)
 from pipelines.spec.methods import AugmentedConditioning, SpuriousRemoval
 from pipelines.spec.models import BUILTIN, BUNDLED, CROSS_ATTENTION, WEIGHTS_SUFFIX, split_revision
 from pipelines.spec.sources import FewShotSource, LongTailSource, SpuriousSource
@@ -14,6 +22,7 @@ SEGMENTATION_MODELS = (
     "IDEA-Research/grounding-dino-tiny+facebook/sam-vit-base"
 )
 SEGMENTERS = f"'{CROSS_ATTENTION}', which needs no second model, {SEGMENTATION_MODELS}"
+TOKENS = "method.inversion.masked"  # tokens that are learned from objects alone
 CLIPS = "a CLIP checkpoint such as openai/clip-vit-base-patch32"
 FROM_SCRATCH = (
     "classifier: a small ResNet from scratch knows too little of photographs to judge them; name a checkpoint such as "
@@ -26,7 +35,7 @@ def segmenter_users(spec: VersionSpec) -> list[str]:
     method, arms = spec.method, spec.evaluation.arms if spec.evaluation else ()
     return [
         *(["method"] if method.repaints_a_part else []),
-        *(["method.inversion.masked"] if method.inversion is not None and method.inversion.masked else []),
+        *([TOKENS] if method.inversion is not None and method.inversion.masked else []),
         *(f"filters.{f.type}" for f in spec.filters if isinstance(f, LabelAgreementFilter) and f.view == "object"),
         *(f"evaluation.arms.{arm}" for arm in arms if ARMS[arm].masks),
     ]
@@ -37,10 +46,19 @@ def clip_users(spec: VersionSpec) -> list[str]:
     method, arms = spec.method, spec.evaluation.arms if spec.evaluation else ()
     return [
         *(["method.scale"] if isinstance(method, AugmentedConditioning) and method.scale == "by_clip" else []),
-        *(f"filters.{f.type}" for f in spec.filters if isinstance(f, ClipScoreFilter)),
+        *(f"filters.{f.type}" for f in spec.filters if isinstance(f, ClipScoreFilter | RigidFilter | ProbeFilter)),
         *(f"filters.{f.type}" for f in spec.filters if isinstance(f, NearDuplicateFilter) and f.similarity is not None),
         *(f"evaluation.arms.{arm}" for arm in arms if ARMS[arm].addition == "retrieved"),
     ]
+
+
+def judges_by_denoiser(spec: VersionSpec) -> bool:
+    """Whether a filter looks at images through the text-to-image model, which then cannot denoise others meanwhile."""
+    attended = spec.models.segmenter == CROSS_ATTENTION
+    return any(
+        isinstance(f, DiffusionClassifierFilter) or (attended and isinstance(f, LabelAgreementFilter) and f.view == "object")
+        for f in spec.filters
+    )
 
 
 def prompt_parts(spec: VersionSpec) -> list[str]:
