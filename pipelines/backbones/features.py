@@ -7,7 +7,7 @@ of `counterpoise families` is made.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipelines.spec import AugmentedConditioning, ImageVariation, SpuriousRemoval, TextToImage, VersionSpec
+from pipelines.spec import AugmentedConditioning, ImageVariation, SpuriousRemoval, Subpopulation, TextToImage, VersionSpec
 from pipelines.spec.arms import ARMS
 from pipelines.spec.helpers import segmenter_users
 
@@ -30,7 +30,9 @@ def reencodes(spec: VersionSpec) -> bool:
 
 
 FEATURES = {
-    "text_to_image": Feature("text_to_image", "method.type", lambda spec: isinstance(spec.method, TextToImage)),
+    "text_to_image": Feature(
+        "text_to_image", "method.type", lambda spec: isinstance(spec.method, TextToImage | Subpopulation)
+    ),
     "image_to_image": Feature("image_variation of whole images", "method.type", starts_from_images),
     "repainting": Feature(
         "spurious_removal, image_variation of parts", "method.type", lambda spec: spec.method.repaints_a_part

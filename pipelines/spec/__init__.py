@@ -16,14 +16,13 @@ from pipelines.spec.filters import (
     QualityFilter,
 )
 from pipelines.spec.machine import Device, Machine, Precision
+from pipelines.spec.method_table import METHOD_SPECS, MethodSpec
 from pipelines.spec.methods import (
-    METHOD_SPECS,
     AugmentedConditioning,
     FromNoise,
     ImageVariation,
     Inversion,
     Lora,
-    MethodSpec,
     SpuriousRemoval,
     TextToImage,
 )
@@ -41,6 +40,7 @@ from pipelines.spec.sources import (
     UploadedSource,
     WebDatasetSource,
 )
+from pipelines.spec.subpopulation import JointInversion, Subpopulation
 from pipelines.spec.version import Framing, VersionSpec
 
 __all__ = [
@@ -66,6 +66,7 @@ __all__ = [
     "HubSource",
     "ImageVariation",
     "Inversion",
+    "JointInversion",
     "JpegEncoding",
     "LabelAgreementFilter",
     "LongTailSource",
@@ -85,6 +86,7 @@ __all__ = [
     "SpuriousRemoval",
     "SpuriousSource",
     "Strict",
+    "Subpopulation",
     "TextToImage",
     "UploadedSource",
     "VersionSpec",
