@@ -12,6 +12,7 @@ from pipelines.methods.spurious_removal import graft
 from pipelines.records import Examples, Image, Item
 from pipelines.regions import paste, region
 from pipelines.vision.inpainting import harmonic_fill
+from pipelines.vision.object_masks import Words, word_of
 from pipelines.vision.source_view import SourceView
 
 GROW = 0.1  # how much the filled gap is larger than the object was, as a share of its longer side
@@ -24,16 +25,16 @@ def cut_and_paste(data: EvaluationData) -> Examples:
     no object of a class is detected.
     """
     resources, classes = data.resources, data.resources.source.classes
-    view, word = resources.view, resources.superclass
-    detected, _ = view.with_object(resources.source.splits["train"], word)
+    view, words = resources.view, resources.superclass
+    detected, _ = view.with_object(resources.source.splits["train"], words)
     objects = {label: [item for item in detected if item.label == label] for label in classes}
     chosen: list[tuple[Item, Item, str]] = []  # ground, donor, label
     for row in data.kept:
         label, seed = classes[row["label"]], derive(resources.spec.seed, "cut_and_paste", row["index"])
         if not objects[label]:
             raise SourceError(
-                f"evaluation.arms: cut_and_paste found no {word!r} in any image of class {label!r}; leave the arm out, or "
-                "choose another method.superclass"
+                f"evaluation.arms: cut_and_paste found no {word_of(words, label)!r} in any image of class {label!r}; leave the "
+                "arm out, or choose another method.superclass"
             )
         ground = choose(backgrounds(detected, row["source_id"], row["origin"], row["group"]), seed, "ground")
         donor = choose([item for item in objects[label] if item != ground] or [ground], seed, "donor")
@@ -42,14 +43,14 @@ def cut_and_paste(data: EvaluationData) -> Examples:
     def images() -> Iterator[Image]:
         progress = resources.stage("cut and paste", len(chosen))
         for ground, donor, _ in chosen:
-            yield view.fit(grafted(view, ground, donor, word), view.side)
+            yield view.fit(grafted(view, ground, donor, words), view.side)
             progress(1)
 
     facts = {
         "kind": "cut and paste",
         "images": [(ground.sha256, donor.sha256) for ground, donor, _ in chosen],
         "segmenter": resources.models.segmenter_revision,
-        "superclass": word,
+        "superclass": words,
         "framing": view.framing,
         "resolution": view.resolution,
     }
@@ -67,9 +68,9 @@ def choose(items: Sequence[Item], seed: int, name: str) -> Item:
     return items[derive(seed, name) % len(items)]
 
 
-def grafted(view: SourceView, ground: Item, donor: Item, word: str) -> Image:
+def grafted(view: SourceView, ground: Item, donor: Item, words: Words) -> Image:
     """`ground` without its object, the gap filled, and the object of `donor` in its place with soft edges."""
-    old, new = view.object_masks([ground, donor], word)
+    old, new = view.object_masks([ground, donor], words)
     assert old is not None  # both were detected
     assert new is not None
     background, image = view.images([ground, donor])

@@ -49,6 +49,11 @@ class EvaluationData:
         """The rows of the version."""
         return self.samples.rows
 
+    @property
+    def kinds(self) -> list[str]:
+        """Of each sample, all that the plan varies beside its class: the class of its source image, and its token."""
+        return [f"{row['origin']} {row['concept']}" for row in self.kept]
+
     @cached_property
     def sizes(self) -> Counter[str]:
         """By class, how many samples the version holds."""
@@ -59,9 +64,9 @@ class EvaluationData:
         return self.resources.view.examples("test")
 
     @cached_property
-    def validation(self) -> Examples:
-        """The images that checkpoints are chosen on."""
-        return self.resources.view.examples("validation")
+    def validation(self) -> Examples | None:
+        """The real images that checkpoints are chosen on; None where there are none."""
+        return self.resources.view.examples("validation") if self.resources.source.splits["validation"] else None
 
     @cached_property
     def real(self) -> Examples:

@@ -23,6 +23,7 @@ from pipelines.store import keys
 from pipelines.store.canonical import canonical
 from pipelines.tensors import choose_device
 from pipelines.training.metrics import group_name, summary
+from pipelines.training.selection import set_apart
 from pipelines.version.plan import Plan
 
 PARTS = ("groups", "classes", "shots")  # figures of parts of the test images
@@ -49,6 +50,13 @@ class Evaluator:
                 self.resources.progress.say(incomplete(arm, missing))
         return self.added[name] if len(self.added[name]) else None
 
+    def parts(self, arm: str) -> tuple[Examples | None, Examples | None]:
+        """What an arm adds: to train on, and to choose checkpoints by where the spec says so."""
+        added, name = self.addition(arm), ARMS[arm].addition
+        if added is None or self.spec.checkpoint != "generated":
+            return added, None
+        return set_apart(added, self.data.kinds if name == "version" else added.labels, self.resources.spec.seed)
+
     def steps(self, arm: str) -> int:
         """Optimisation steps of an arm."""
         return self.resources.spec.classifier.steps * ARMS[arm].lengthening
@@ -61,12 +69,14 @@ class Evaluator:
     def arguments(self, arm: str, seed: int) -> tuple[Training]:
         """Of the training of one arm with one seed."""
         resources, data = self.resources, self.data
+        added, apart = self.parts(arm)
         training = Training(
             arm=arm,
             classes=resources.source.classes,
             real=data.real,
             twins=data.twins(arm),
-            added=self.addition(arm),
+            added=added,
+            apart=apart,
             validation=data.validation,
             test=data.test,
             classifier=resources.spec.classifier.model_copy(update={"steps": self.steps(arm)}),

@@ -23,7 +23,8 @@ class Training:
     real: Examples
     twins: Sequence[Image] | None  # re-encoded versions of the real images
     added: Examples | None
-    validation: Examples
+    apart: Examples | None  # of what an arm adds, set apart to choose checkpoints by
+    validation: Examples | None
     test: Examples
     classifier: spec.Classifier
     evaluation: spec.Evaluation
@@ -48,6 +49,7 @@ def train_and_score(training: Training, progress: Stage) -> dict[str, Any]:
         seed=training.seed,
         device=training.device,
         precision=training.precision,
+        apart=training.apart,
         progress=progress,
     )
     figures = score(classifier.scores(test.images), classes, test.labels, test.groups)

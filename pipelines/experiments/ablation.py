@@ -22,6 +22,8 @@ from pipelines.store.object_store import Store
 from pipelines.version import rows
 from pipelines.version.plan import make_plan, read_plan
 from pipelines.vision.models import Models
+from pipelines.vision.object_masks import Words, word_of
+from pipelines.vision.source_view import SourceView
 
 SEGMENTERS = ("builtin", "cross-attention")
 HEADS: dict[str, FilterSpec] = {
@@ -87,7 +89,7 @@ def iou(truth: Mask, mask: Mask | None) -> float:
     return 0.0 if mask is None else float((truth & mask).sum() / (truth | mask).sum())
 
 
-def mean_iou(resources: Resources, word: str) -> dict[str, float]:
+def mean_iou(resources: Resources, words: Words) -> dict[str, float]:
     """Mean intersection over union with the true masks, by segmenter."""
     source = resources.source
     if source.truth is None:
@@ -98,7 +100,7 @@ def mean_iou(resources: Resources, word: str) -> dict[str, float]:
     for name in SEGMENTERS:
         models = Models(resources.spec.models.model_copy(update={"segmenter": name}))
         models.text_to_image = resources.models.text_to_image
-        masks = models.segmenter.segment(images, word)
+        masks = SourceView(source, models).segment_each(images, [word_of(words, item.label) for item in items])
         scores[name] = float(np.mean([iou(truth, mask) for truth, mask in zip(truths, masks, strict=True)]))
     return scores
 

@@ -102,7 +102,8 @@ def long_tail(size: Size) -> Benchmark:
 
 
 def spurious(size: Size) -> Benchmark:
-    """Boots on grass, sneakers on brick, measured by the worst group."""
+    """Boots on grass, sneakers on brick, measured by the worst group; and what checkpoints are worth that are chosen without
+    group labels."""
     common = {
         "source": {"type": "spurious", "train": size.shortcut_train},
         "amount": {"per_class": size.shortcut_images},
@@ -115,13 +116,12 @@ def spurious(size: Size) -> Benchmark:
     ]
     inversion = {"images": 40, "steps": size.inversion, "batch": 16}
     repaint = {"superclass": "shoe", "inversion": inversion, "objects": "both", "strength": 0.87, "guidance": 3, "steps": 15}
+    removal = {"method": {"type": "spurious_removal", **repaint}, "filters": heads, "max_attempts": 6}
     methods = {
         **words_and_tokens("shoe", inversion),
-        "spurious_removal": {
-            "method": {"type": "spurious_removal", **repaint},
-            "filters": heads,
-            "max_attempts": 6,
-        },
+        "spurious_removal": removal,
+        "spurious_removal_by_average": {**removal, "evaluation": {"checkpoint": "average"}},
+        "spurious_removal_by_generated": {**removal, "evaluation": {"checkpoint": "generated"}},
     }
     beside_plain = ("erm", "classical", "group_dro", "jtt", "dfr", "retrieved", "real_balanced")
     baselines = {FIRST: beside_plain, "spurious_removal": ("erm_reencoded", "cut_and_paste")}
@@ -140,6 +140,7 @@ def spec_of(name: str, benchmark: Benchmark, method: str, seed: int, suffix: str
     """The spec of one method on one benchmark. A seed is one of other source images, other generation and other training."""
     evaluation = {
         **benchmark.common.get("evaluation", {}),
+        **benchmark.methods[method].get("evaluation", {}),
         "arms": [*benchmark.baselines.get(method, ()), VERSION],
         "seeds": [seed],
     }

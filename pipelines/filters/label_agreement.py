@@ -16,6 +16,7 @@ from pipelines.records import Candidate, Verdict
 from pipelines.regions import isolate
 from pipelines.spec import LabelAgreementFilter, SpuriousRemoval
 from pipelines.vision.classifier import probabilities
+from pipelines.vision.object_masks import word_of
 
 TYPICAL = 300  # images a class over which the default threshold is averaged
 
@@ -73,15 +74,18 @@ class LabelAgreement:
             overviews = [self.resources.view.whole(c).image for c in candidates]
             return list(probabilities(self.resources.judge.scores(overviews)))
         images = [self.resources.view.at_resolution(c) for c in candidates]
-        masks = self.resources.view.segment(images, self.resources.superclass)
+        masks = self.resources.view.segment_each(images, [self.word(candidate) for candidate in candidates])
         objects = [image if mask is None else isolate(image, mask) for image, mask in zip(images, masks, strict=True)]
         predicted = probabilities(self.resources.object_judge.scores(objects))
         return [None if mask is None else row for mask, row in zip(masks, predicted, strict=True)]
 
+    def word(self, candidate: Candidate) -> str:
+        """What the object in it is called."""
+        return word_of(self.resources.superclass, candidate.request.label)
+
     def judge(self, candidates: Sequence[Candidate]) -> list[Verdict]:
-        undetected = Verdict({"target": 0.0}, f"no {self.resources.spec.method.superclass} found")
         return [
-            undetected if share is None else self.one(candidate, share)
+            Verdict({"target": 0.0}, f"no {self.word(candidate)} found") if share is None else self.one(candidate, share)
             for candidate, share in zip(candidates, self.probabilities(candidates), strict=True)
         ]
 

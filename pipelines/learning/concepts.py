@@ -34,9 +34,7 @@ class Concepts:
         if self.detected or not words:
             return
         progress, view = self.resources.stage("look for the objects", len(words)), self.resources.view
-        for word in dict.fromkeys(words.values()):
-            classes = [label for label in words if words[label] == word]
-            view.segment_objects([item for label in classes for item in self.resources.source.of(label)[:BATCH]], word)
+        view.segment_objects([item for label in words for item in self.resources.source.of(label)[:BATCH]], words)
         for label, word in words.items():
             view.check_detected(label, word)
             progress(1)

@@ -25,6 +25,7 @@ from pipelines.tensors import choose_device
 from pipelines.training.batches import Feed
 from pipelines.training.fit import fit
 from pipelines.vision.classifier import Classifier, probabilities
+from pipelines.vision.object_masks import Words
 from pipelines.vision.source_view import SourceView
 
 FILE, FACTS = "model.safetensors", "facts.json"
@@ -42,7 +43,7 @@ class JudgeTraining:
     seed: int
 
     def train(
-        self, words: Mapping[View, str | None], artifacts: VersionArtifacts, progress: Progress
+        self, words: Mapping[View, Words | None], artifacts: VersionArtifacts, progress: Progress
     ) -> dict[View, Classifier]:
         """A judge for each view, trained side by side or taken from the store.
 
@@ -60,7 +61,7 @@ class JudgeTraining:
             artifact.publish({**files, FACTS: canonical({**facts(), "images": images})})
         return {view: self.load(artifact) for view, (artifact, *_) in prepared.items()}
 
-    def prepare(self, view: View, word: str | None, artifacts: VersionArtifacts) -> tuple[Artifact, Facts, Call]:
+    def prepare(self, view: View, word: Words | None, artifacts: VersionArtifacts) -> tuple[Artifact, Facts, Call]:
         """The artifact of a judge, the facts that determine it, and the call that trains it."""
         facts = partial(self.facts, view, word)
 
@@ -72,7 +73,7 @@ class JudgeTraining:
         call = Call(train_judge, arguments, f"learn: judge of the {view}", self.classifier.steps)
         return artifacts.find(f"judge/{view}", "classifier", facts, FILE), facts, call
 
-    def facts(self, view: View, word: str | None) -> dict[str, object]:
+    def facts(self, view: View, word: Words | None) -> dict[str, object]:
         return {
             "source": self.view.source.fingerprint,
             "view": view,
@@ -109,16 +110,16 @@ def train_judge(
     return {FILE: save({name: weight.cpu().contiguous() for name, weight in judge.state_dict().items()})}
 
 
-def isolated_examples(view: SourceView, word: str) -> Examples:
-    """The training images in which `word` is detected, their objects on grey. Raises SourceError where it never is."""
+def isolated_examples(view: SourceView, words: Words) -> Examples:
+    """The training images in which the object is detected, their objects on grey. Raises SourceError where it never is."""
     items = view.source.splits["train"]
-    detected, _ = view.with_object(items, word)
+    detected, _ = view.with_object(items, words)
     if not detected:
-        raise view.undetected(word, len(items), "for training")
+        raise view.undetected(words, len(items), None)
 
     def objects() -> Iterator[Image]:
         for item in detected:
-            (mask,) = view.object_masks([item], word)
+            (mask,) = view.object_masks([item], words)
             assert mask is not None
             part = view.frame(view.read(item), mask)
             yield view.fit(isolate(part.image, part.mask), view.side)
@@ -127,7 +128,7 @@ def isolated_examples(view: SourceView, word: str) -> Examples:
         "kind": "objects",
         "images": [item.sha256 for item in detected],
         "segmenter": view.models.segmenter_revision,
-        "superclass": word,
+        "superclass": words,
         "framing": view.framing,
         "resolution": view.resolution,
     }

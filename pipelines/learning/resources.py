@@ -17,6 +17,7 @@ from pipelines.store.object_store import Store
 from pipelines.store.version_artifacts import VersionArtifacts
 from pipelines.vision.classifier import Classifier
 from pipelines.vision.models import Models
+from pipelines.vision.object_masks import Words
 from pipelines.vision.source_view import SourceView
 
 
@@ -63,9 +64,9 @@ class Resources:
         return self.progress.stage(name, total)
 
     @property
-    def superclass(self) -> str:
-        """The superclass: the word for the object in every image."""
-        assert isinstance(self.spec.method.superclass, str)  # the spec was checked
+    def superclass(self) -> Words:
+        """The superclass: the word for the object in every image, or in those of each class."""
+        assert self.spec.method.superclass  # the spec was checked
         return self.spec.method.superclass
 
     @property
@@ -81,7 +82,7 @@ class Resources:
     @cached_property
     def judge(self) -> Classifier:
         """The plain classifier of whole images. One of objects, where the spec has one, is trained beside it."""
-        words: dict[View, str | None] = {"image": None}
+        words: dict[View, Words | None] = {"image": None}
         if any(isinstance(each, LabelAgreementFilter) and each.view == "object" for each in self.spec.filters):
             words["object"] = self.superclass
         judges = self.judge_training.train(words, self.artifacts, self.progress)

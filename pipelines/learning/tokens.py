@@ -152,9 +152,9 @@ class Tokens:
 
     def segment(self, labels: Sequence[str], spec: Inversion) -> None:
         """Have the objects of these classes segmented together."""
-        for word in dict.fromkeys(self.words[label] for label in labels if spec.masked):
-            items = [item for label in labels if self.words[label] == word for item in self.candidates(label, spec)]
-            self.resources.view.segment_objects(items, word)
+        if spec.masked:
+            items = [item for label in labels for item in self.candidates(label, spec)]
+            self.resources.view.segment_objects(items, self.words)
 
     def training_images(self, label: str, spec: Inversion) -> list[tuple[Item, Mask | None]]:
         """The candidates of a class with the masks of their objects, as many as the spec says. Raises SourceError where no
@@ -163,7 +163,7 @@ class Tokens:
         masks = resources.view.object_masks(items, word) if spec.masked else [None] * len(items)
         pairs = [(i, m) for i, m in zip(items, masks, strict=True) if m is not None or not spec.masked][: spec.images]
         if not pairs:
-            raise resources.view.undetected(word, len(items), f"of class {label!r}", ", or set inversion.masked to false")
+            raise resources.view.undetected(word, len(items), label, ", or set inversion.masked to false")
         return pairs
 
     def stored(self, label: str) -> Artifact | None:

@@ -22,7 +22,7 @@ class ImageVariationMethod:
         self.resources, self.spec = resources, spec
         self.concepts = Concepts(resources, spec)
         # Where everything may change, nothing is segmented.
-        self.word = None if spec.repaint == "whole" else resources.superclass
+        self.words = None if spec.repaint == "whole" else resources.superclass
         self.skipped: list[Problem] = []
 
     def learn(self) -> None:
@@ -31,24 +31,24 @@ class ImageVariationMethod:
         for label, items in self.pool.items():
             if not items:
                 count = len(self.resources.source.of(label))
-                raise self.resources.view.undetected(self.word, count, f"of class {label!r}", ", or repaint: whole")
+                raise self.resources.view.undetected(self.words, count, label, ", or repaint: whole")
         self.concepts.learn()
 
     @cached_property
     def pool(self) -> dict[str, list[Item]]:
         """The source images of each class: its training images, without those in which no object is detected."""
         source, view = self.resources.source, self.resources.view
-        view.segment_objects([item for label in source.classes for item in source.of(label)], self.word)
+        view.segment_objects([item for label in source.classes for item in source.of(label)], self.words)
         pool = {}
         for label in source.classes:
-            pool[label], missing = view.with_object(source.of(label), self.word)
+            pool[label], missing = view.with_object(source.of(label), self.words)
             self.skipped += missing
         return pool
 
     def regions(self, items: Sequence[Item]) -> list[Mask | None]:
         """The region repainted in each image, None where no object is detected."""
-        masks = self.resources.view.object_masks(items, self.word)
-        if self.word is None:
+        masks = self.resources.view.object_masks(items, self.words)
+        if self.words is None:
             return masks
         grown = [None if mask is None else region(mask, "mask", self.spec.grow) for mask in masks]
         return grown if self.spec.repaint == "object" else [None if mask is None else ~mask for mask in grown]

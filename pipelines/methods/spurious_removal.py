@@ -50,7 +50,7 @@ class SpuriousRemovalMethod:
         self.resources, self.spec = resources, spec
         self.concepts = Concepts(resources, spec)
         # Where everything is repainted, nothing is segmented.
-        self.word = None if spec.region == "whole" else spec.superclass
+        self.words = None if spec.region == "whole" else spec.superclass
         self.skipped: list[Problem] = []
 
     def learn(self) -> None:
@@ -59,23 +59,23 @@ class SpuriousRemovalMethod:
         for label in self.resources.source.classes:
             if not self.majority[label]:
                 count = len(self.resources.ranking[label][: self.spec.majority])
-                raise self.resources.view.undetected(self.word, count, f"of class {label!r}", ", or region: whole")
+                raise self.resources.view.undetected(self.words, count, label, ", or region: whole")
         self.concepts.learn()
 
     @cached_property
     def majority(self) -> dict[str, list[Item]]:
         """The most typical images of each class in which the object is detected; the others are noted as skipped."""
         typical = {c: [item for item, _ in ranked[: self.spec.majority]] for c, ranked in self.resources.ranking.items()}
-        self.resources.view.segment_objects([item for items in typical.values() for item in items], self.word)
+        self.resources.view.segment_objects([item for items in typical.values() for item in items], self.words)
         chosen: dict[str, list[Item]] = {}
         for label, items in typical.items():
-            chosen[label], missing = self.resources.view.with_object(items, self.word)
+            chosen[label], missing = self.resources.view.with_object(items, self.words)
             self.skipped += missing
         return chosen
 
     def regions(self, items: Sequence[Item]) -> list[Mask | None]:
         """The region repainted in each image, None where no object is detected."""
-        masks = self.resources.view.object_masks(items, self.word)
+        masks = self.resources.view.object_masks(items, self.words)
         return [None if mask is None else region(mask, self.spec.region, self.spec.grow) for mask in masks]
 
     def requests(self, planned: Sequence[PlannedImage], attempt: int) -> list[Request]:
@@ -112,7 +112,7 @@ class SpuriousRemovalMethod:
         view = self.resources.view
         donors = [item for item in self.majority[request.label] if item != source] or [source]
         item = donors[derive(request.seed, "donor") % len(donors)]
-        masks = [mask for mask in view.object_masks([source, item], self.word) if mask is not None]  # both are detected
+        masks = [mask for mask in view.object_masks([source, item], self.words) if mask is not None]  # both are detected
         (donor,) = view.framed([item], masks[1:])
         longer = max(part.stop - part.start for part in bounds(donor.mask))
         if longer * donor.scale_in(ground) * (1 + 2 * CONTEXT) > len(ground.image) < view.resolution:

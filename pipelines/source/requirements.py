@@ -8,7 +8,12 @@ from pipelines.source.source import Source
 from pipelines.spec import Evaluation, VersionSpec
 from pipelines.spec.arms import ARMS
 from pipelines.spec.filters import Calibrated
-from pipelines.spec.helpers import check_helpers
+from pipelines.spec.helpers import TOKENS, check_helpers, segmenter_users
+
+WITHOUT_VALIDATION = (
+    "or cut some from those to train on by validation_share: 0.15, or choose checkpoints without, by evaluation.checkpoint: "
+    "generated"
+)
 
 
 def check(spec: VersionSpec, source: Source) -> None:
@@ -17,11 +22,26 @@ def check(spec: VersionSpec, source: Source) -> None:
     for filter_ in spec.filters:
         if isinstance(filter_, Calibrated) and filter_.calibrate is not None:
             check_calibration(filter_.type, source)
-    superclasses = spec.method.superclass if isinstance(spec.method.superclass, dict) else {}
-    check_classes("method.superclass", superclasses, source)
+    check_superclass(spec, source)
     check_classes("method.names", spec.method.names, source)
     if spec.evaluation is not None:
         check_evaluation(spec.evaluation, source)
+
+
+def check_superclass(spec: VersionSpec, source: Source) -> None:
+    """Raises SpecError for a superclass by class that names no class of the source, or lacks one whose objects are looked
+    for."""
+    words = spec.method.superclass
+    if words is None or isinstance(words, str):
+        return
+    check_classes("method.superclass", words, source)
+    missing = [label for label in source.classes if not words.get(label)]
+    users = [user for user in segmenter_users(spec) if user != TOKENS]  # tokens are learned of some classes alone
+    if missing and users:
+        raise SpecError(
+            f"method.superclass: {words} has no word for class {missing[0]!r}, and {users[0]} needs the object in images of "
+            f"every class; add {missing[0]}: WORD, or give one word for all"
+        )
 
 
 def check_classes(field: str, words: Mapping[str, str], source: Source) -> None:
@@ -61,11 +81,12 @@ def check_evaluation(spec: Evaluation, source: Source) -> None:
         raise SpecError(
             f"evaluation.gamma: needs a weight for each of {', '.join(source.classes)}; has {', '.join(spec.gamma)}"
         )
-    for split in ("validation", "test"):
+    validates = spec.checkpoint in ("best", "average") or any(ARMS[arm].groups == "validation" for arm in spec.arms)
+    for split in ("validation", "test") if validates else ("test",):
         if not source.splits[split]:
             raise SourceError(
                 f"source: no {split} images to evaluate with; add a {split}/ folder with a folder for each class"
-                + (", or cut some from those to train on by validation_share: 0.15" if split == "validation" else "")
+                + (f", {WITHOUT_VALIDATION}" if split == "validation" else "")
             )
         missing = [label for label in source.classes if not source.of(label, split)]
         if missing:

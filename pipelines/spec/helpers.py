@@ -15,6 +15,7 @@ SEGMENTATION_MODELS = (
     "IDEA-Research/grounding-dino-tiny+facebook/sam-vit-base"
 )
 SEGMENTERS = f"'{CROSS_ATTENTION}', which needs no second model, {SEGMENTATION_MODELS}"
+TOKENS = "method.inversion.masked"  # tokens that are learned from objects alone
 CLIPS = "a CLIP checkpoint such as openai/clip-vit-base-patch32"
 FROM_SCRATCH = (
     "classifier: a small ResNet from scratch knows too little of photographs to judge them; name a checkpoint such as "
@@ -27,7 +28,7 @@ def segmenter_users(spec: VersionSpec) -> list[str]:
     method, arms = spec.method, spec.evaluation.arms if spec.evaluation else ()
     return [
         *(["method"] if method.repaints_a_part else []),
-        *(["method.inversion.masked"] if method.inversion is not None and method.inversion.masked else []),
+        *([TOKENS] if method.inversion is not None and method.inversion.masked else []),
         *(f"filters.{f.type}" for f in spec.filters if isinstance(f, LabelAgreementFilter) and f.view == "object"),
         *(f"evaluation.arms.{arm}" for arm in arms if ARMS[arm].masks),
     ]

@@ -58,7 +58,8 @@ class Asked(Strict):
     superclass: str | dict[str, str] | None = Field(
         None,
         description="Superclass of all classes, one word, prompted after a learned token: bird. Or of some classes, "
-        "{siskin: bird, wigeon: duck}: tokens are learned for these, the others are prompted by name.",
+        "{siskin: bird, wigeon: duck}: tokens are learned for these, the others are prompted by name; of all classes, where "
+        "objects are looked for.",
     )
     inversion: Inversion | None = Field(None, description="How tokens are learned; none: class names alone.")
     lora: Lora | None = Field(None, description="How low-rank weights are learned; none: the checkpoint as it is.")
@@ -137,8 +138,9 @@ class SpuriousRemoval(Asked):
     """Repaint each class's typical images as the other classes (DDB, ICCV 2025, arXiv 2503.17226)."""
 
     type: Literal["spurious_removal"]
-    superclass: str = Field(
-        description="Superclass of all classes, one word: prompts the segmenter, and stands in every prompt."
+    superclass: str | dict[str, str] = Field(
+        description="Superclass of all classes, one word: prompts the segmenter, and stands after every token. Where no word "
+        "is all classes', one for each: {bag: bag, shirt: shirt}."
     )
     inversion: Inversion | None = Field(Inversion(), description="How tokens are learned; none: class names alone.")
     region: Literal["box", "mask", "whole"] = Field(
@@ -210,8 +212,8 @@ class ImageVariation(Asked):
 
     @model_validator(mode="after")
     def superclass_of_parts(self) -> Self:
-        if self.repaint != "whole" and not (self.superclass and isinstance(self.superclass, str)):
-            raise ValueError("superclass must say in one word what all classes are when a part is repainted: 'bird'")
+        if self.repaint != "whole" and not self.superclass:
+            raise ValueError("superclass must say what the classes are when a part is repainted: 'bird'")
         return self
 
 

@@ -122,19 +122,17 @@ class VersionSpec(Strict):
     @model_validator(mode="after")
     def object_has_a_word(self) -> "VersionSpec":
         looks = any(isinstance(f, LabelAgreementFilter) and f.view == "object" for f in self.filters)
-        if looks and not (self.method.superclass and isinstance(self.method.superclass, str)):
-            raise ValueError(
-                "method.superclass must say in one word what all classes are when a filter looks at the object: 'bird'"
-            )
+        if looks and not self.method.superclass:
+            raise ValueError("method.superclass must say what the classes are when a filter looks at the object: 'bird'")
         return self
 
     @model_validator(mode="after")
     def arms_have_objects(self) -> "VersionSpec":
         arms = [arm for arm in (self.evaluation.arms if self.evaluation else ()) if ARMS[arm].masks]
         whole = isinstance(self.method, SpuriousRemoval) and self.method.region == "whole"
-        if arms and (whole or not isinstance(self.method.superclass, str)):
+        if arms and (whole or not self.method.superclass):
             raise ValueError(
-                f"evaluation.arms: {arms[0]} cuts out the object of every image: method.superclass must say in one word "
+                f"evaluation.arms: {arms[0]} cuts out the object of every image: method.superclass must say "
                 "what it is, and method.region must not be whole; or leave the arm out"
             )
         return self

@@ -40,15 +40,16 @@ def fit(
     training: Training = "erm",
     checkpoint: Checkpoint = "best",
     precision: Precision = "auto",
+    apart: Examples | None = None,
 ) -> Classifier:
-    """Train for `spec.steps`; return the checkpoint that did best on the validation images, or the last: without them, or
-    where `checkpoint` says so.
+    """Train for `spec.steps`; return the checkpoint that did best on the images that `checkpoint` says, the validation
+    images or generated ones that were set `apart`; without any, the last.
 
     Group DRO, JTT and DFR train on the real images alone.
     """
     task = Task(
         spec, classes, real, generated, validation,
         gamma=gamma, seed=seed, device=device, progress=progress, recipe=recipe, checkpoint=checkpoint,
-        precision=precision,
+        precision=precision, apart=apart,
     )  # fmt: skip
     return ALGORITHMS[training](task)

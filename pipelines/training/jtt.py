@@ -19,7 +19,7 @@ def jtt(task: Task) -> Classifier:
     """The second classifier, trained anew on the training images, those that the first misclassifies drawn more often."""
     first = min(max(1, round(SHARE * task.spec.steps)), task.spec.steps - 1)
     plain = replace(task, generated=None, recipe="mixed")
-    identifier = erm(replace(plain.of_steps(first), validation=None))
+    identifier = erm(replace(plain.of_steps(first), validation=None, apart=None))
     errors = identifier.scores(task.real.examples.images).argmax(dim=1) != task.real.targets
     weights = torch.where(errors, float(UPWEIGHT), 1.0)
     return erm(replace(plain.of_steps(task.spec.steps - first), real=task.real.weighted(weights)))

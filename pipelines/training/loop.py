@@ -9,11 +9,11 @@ from torch import Tensor
 
 from pipelines.tensors import choose_device, choose_dtype
 from pipelines.training.batches import batches
-from pipelines.training.metrics import Score, score
+from pipelines.training.metrics import score
 from pipelines.training.task import Task
 from pipelines.vision.classifier import Classifier
 
-CHECKS = 10  # times that a training looks at the validation images
+CHECKS = 10  # times that a training looks at the images that its checkpoint is chosen by
 D = TypeVar("D")  # what is drawn for a batch
 B = TypeVar("B")  # a batch
 
@@ -35,7 +35,7 @@ class Loop:
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, rate, total_steps=self.steps)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         self.generator = torch.Generator().manual_seed(task.seed)
-        self.best: tuple[Score, dict[str, Tensor]] | None = None
+        self.best: tuple[tuple[float, ...], dict[str, Tensor]] | None = None  # what it was chosen by, and its weights
 
     def batches(self, read: Callable[[D], B], draws: Iterable[D]) -> Iterator[B]:
         """A batch for each draw."""
@@ -57,14 +57,16 @@ class Loop:
         self.task.progress(1)
 
     def check(self, step: int) -> None:
-        """After every tenth of the steps: keep this checkpoint if it is the best so far on the validation images."""
-        validation = self.task.validation
-        if validation is None or self.task.checkpoint == "last":
+        """After every tenth of the steps: keep this checkpoint if it is the best so far on the images to choose by."""
+        task, selection = self.task, self.task.selection
+        if selection is None or not (step % max(1, self.steps // CHECKS) == 0 or step == self.steps):
             return
-        if step % max(1, self.steps // CHECKS) == 0 or step == self.steps:
-            now = score(self.model.scores(validation.images), self.task.classes, validation.labels, validation.groups)
-            if self.best is None or now.choice > self.best[0].choice:
-                self.best = now, copy.deepcopy(self.model.state_dict())
+        now = score(self.model.scores(selection.images), task.classes, selection.labels, selection.groups)
+        merit = now.merit(task.checkpoint)
+        # A training soon has all of a few generated images right, and goes on learning.
+        tie = task.checkpoint == "generated" and self.best is not None and merit == self.best[0]
+        if self.best is None or merit > self.best[0] or tie:
+            self.best = merit, copy.deepcopy(self.model.state_dict())
 
     def finish(self) -> Classifier:
         """The best checkpoint; the last one where none was looked at."""

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipelines.spec import Checkpoint
+
 MANY, FEW = 100, 20  # training images of a class
 SIZES = ("many", "medium", "few")  # kinds of classes, by these numbers
 
@@ -23,6 +25,12 @@ class Score:
     def choice(self) -> tuple[float, float]:
         """What a checkpoint is chosen by: worst group first, average to break ties."""
         return self.worst_group, self.average
+
+    def merit(self, checkpoint: Checkpoint) -> tuple[float, ...]:
+        """The same, where the spec says by what: the average over kinds of generated images, each counted as much."""
+        if checkpoint == "generated":
+            return (float(np.mean(list(self.groups.values()))),)
+        return (self.average,) if checkpoint == "average" else self.choice
 
 
 def group_name(label: str, group: str | None) -> str:

@@ -22,7 +22,7 @@ class Task:
     classes: Sequence[str]
     real: Feed
     generated: Feed | None
-    validation: Examples | None  # None: the last checkpoint is taken
+    validation: Examples | None
     gamma: float | Mapping[str, float]  # weight of a generated image's loss, for all classes or for each
     seed: int
     device: str
@@ -30,6 +30,19 @@ class Task:
     recipe: Recipe = "mixed"
     checkpoint: Checkpoint = "best"
     precision: Precision = "auto"  # of mixed precision, on a GPU
+    apart: Examples | None = None  # generated images, set apart from training
+
+    @property
+    def selection(self) -> Examples | None:
+        """The images that checkpoints are chosen on: real ones with their groups only where the worst group is to be best.
+        None: the last one is taken."""
+        if self.checkpoint == "last":
+            return None
+        if self.checkpoint == "generated" and self.apart is not None:
+            return self.apart
+        if self.checkpoint == "best" or self.validation is None:
+            return self.validation
+        return replace(self.validation, groups=[None] * len(self.validation))
 
     @property
     def gammas(self) -> Tensor:

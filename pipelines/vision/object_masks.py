@@ -1,6 +1,6 @@
 """The masks of objects in a source's images, in memory and in the artifacts of a version."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,13 @@ from numpy.typing import NDArray
 from pipelines.records import Item, Mask
 from pipelines.store.version_artifacts import VersionArtifacts
 from pipelines.vision.image_features import stored_features
+
+Words = str | Mapping[str, str]  # what objects are called: one word in all images, or one in those of each class
+
+
+def word_of(words: Words, label: str) -> str:
+    """What the object is called in the images of a class."""
+    return words if isinstance(words, str) else words[label]
 
 
 class ObjectMasks:

@@ -1,6 +1,6 @@
 """A view of a source for the models: its images, framed, and what is computed of them, the masks of their objects first."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,7 @@ from pipelines.store.version_artifacts import Facts, VersionArtifacts
 from pipelines.vision.framed_view import MANY, FramedView
 from pipelines.vision.image_features import FACTS, PART, Compute, image_features
 from pipelines.vision.models import Models
-from pipelines.vision.object_masks import ObjectMasks
+from pipelines.vision.object_masks import ObjectMasks, Words, word_of
 
 BATCH = 16  # images segmented at a time
 
@@ -52,6 +52,15 @@ class SourceView(FramedView):
             masks += self.models.segmenter.segment(images[start : start + BATCH], word)
         return masks
 
+    def segment_each(self, images: Sequence[Image], words: Sequence[str]) -> list[Mask | None]:
+        """The mask of what its own word names in each image, None where it is not detected."""
+        masks: list[Mask | None] = [None] * len(images)
+        for word in dict.fromkeys(words):
+            rows = [row for row, own in enumerate(words) if own == word]
+            for row, mask in zip(rows, self.segment([images[row] for row in rows], word), strict=True):
+                masks[row] = mask
+        return masks
+
     def features(
         self,
         name: str,
@@ -72,9 +81,16 @@ class SourceView(FramedView):
         artifact = self.artifacts.find(name, kind, known, FACTS)
         return image_features(artifact, known, items, compute, lambda: self.begin(title, len(items), more_than))
 
-    def segment_objects(self, items: Sequence[Item], word: str | None) -> None:
-        """Have the masks of a word, if any, at hand for `object_masks`. New ones are an artifact together."""
-        if word is not None and (new := self.masks.missing(items, word)):
+    def segment_objects(self, items: Sequence[Item], words: Words | None) -> None:
+        """Have the masks of objects, if any are to be found, at hand for `object_masks`. New ones of a word are an artifact
+        together."""
+        if words is None:
+            return
+        for word in dict.fromkeys(word_of(words, item.label) for item in items):
+            self.segment_word([item for item in items if word_of(words, item.label) == word], word)
+
+    def segment_word(self, items: Sequence[Item], word: str) -> None:
+        if new := self.masks.missing(items, word):
             rows = self.features(
                 self.masks.next_name(word),
                 "masks",
@@ -99,12 +115,12 @@ class SourceView(FramedView):
             [np.packbits(blank if mask is None else mask & own) for mask, own in zip(masks, within_image, strict=True)]
         )
 
-    def object_masks(self, items: Sequence[Item], word: str | None) -> list[Mask | None]:
-        """Masks of `word` in overviews, each segmented once; without a word, masks of all of them."""
-        if word is None:
+    def object_masks(self, items: Sequence[Item], words: Words | None) -> list[Mask | None]:
+        """Masks of objects in overviews, each segmented once; without words, masks of all of them."""
+        if words is None:
             return [np.ones((self.resolution, self.resolution), dtype=np.bool_) for _ in items]
-        self.segment_objects(items, word)
-        return [self.masks.unpacked(item, word, self.resolution) for item in items]
+        self.segment_objects(items, words)
+        return [self.masks.unpacked(item, word_of(words, item.label), self.resolution) for item in items]
 
     def check_detected(self, label: str, word: str) -> None:
         """Look for a word in the images of a class, a few at a time, until it is detected. Raises SourceError where it is in
@@ -113,25 +129,29 @@ class SourceView(FramedView):
         for start in range(0, len(items), BATCH):
             if any(mask is not None for mask in self.object_masks(items[start : start + BATCH], word)):
                 return
-        raise self.undetected(word, len(items), f"of class {label!r}")
+        raise self.undetected(word, len(items), label)
 
-    def undetected(self, word: str | None, count: int, which: str, remedy: str = "") -> SourceError:
-        """The error where a word is detected in none of `count` images: it names the segmenter that looked, and others."""
+    def undetected(self, words: Words | None, count: int, label: str | None, remedy: str = "") -> SourceError:
+        """The error where no object is detected in any of `count` images, of a class or of all: it names the segmenter that
+        looked, and others."""
+        which = "for training" if label is None else f"of class {label!r}"
+        if isinstance(words, Mapping):
+            words = " or ".join(dict.fromkeys(words.values())) if label is None else words[label]
         segmenter = self.models.spec.segmenter
         others = SEGMENTATION_MODELS if segmenter == CROSS_ATTENTION else SEGMENTERS
         return SourceError(
             f"method.superclass: the segmenter {segmenter!r} looked at {quantity(count, 'image')} {which} and found no "
-            f"{word!r}; choose another word{remedy}, or another models.segmenter: {others}"
+            f"{words!r}; choose another word{remedy}, or another models.segmenter: {others}"
         )
 
-    def with_object(self, items: Sequence[Item], word: str | None) -> tuple[list[Item], list[Problem]]:
-        """The items in which `word` is detected, and a problem for each of the others."""
+    def with_object(self, items: Sequence[Item], words: Words | None) -> tuple[list[Item], list[Problem]]:
+        """The items in which the object is detected, and a problem for each of the others."""
         detected, missing = list[Item](), list[Problem]()
         for start in range(0, len(items), PART):  # masks that are unpacked are large
             part = items[start : start + PART]
-            for item, mask in zip(part, self.object_masks(part, word), strict=True):
-                if mask is None:
-                    missing.append(Problem(item.id, f"no {word} found"))
+            for item, mask in zip(part, self.object_masks(part, words), strict=True):
+                if words is not None and mask is None:
+                    missing.append(Problem(item.id, f"no {word_of(words, item.label)} found"))
                 else:
                     detected.append(item)
         return detected, missing

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Situation = Literal["spurious", "long-tail", "few-shot"]
 TAIL = 5  # times that the largest class is as large as the smallest, from which on classes are balanced
 STEPS = 25
+LISTED = 12  # classes, at most, whose words are proposed one by one
 HEADLINES: dict[Situation, str] = {
     "spurious": "The images have groups: each class is repainted on the backgrounds of the others.",
     "long-tail": "Some classes are {ratio:.0f} times as large as others: each is filled up to the largest, by variations.",
@@ -58,17 +59,25 @@ def situation_of(counts: Mapping[str, Mapping[str | None, int]]) -> tuple[Situat
 
 
 def method_lines(
-    situation: Situation, limits: Mapping[str, str], superclass: str, most_steps: int | None, *, masked: bool, guessed: bool
+    situation: Situation,
+    limits: Mapping[str, str],
+    superclass: str,
+    most_steps: int | None,
+    *,
+    masked: bool,
+    by_class: Mapping[str, str],
 ) -> list[str]:
     """The method's lines, within what the checkpoint can do: it learns a token a class, `masked` from objects alone, else a
-    LoRA, else nothing."""
+    LoRA, else nothing. `by_class`: words for each class, where the superclass is a guess."""
     kind = {"spurious": "spurious_removal", "long-tail": "image_variation", "few-shot": "text_to_image"}[situation]
     if kind == "image_variation" and "image_to_image" in limits:
         kind = "text_to_image"
     lines = [f"  type: {kind}"]
     if kind == "spurious_removal" or "inversion" not in limits:
-        change = ": a guess, change it" if guessed else ""
+        change = ": a guess, change it" if by_class else ""
         lines.append(f"  superclass: {superclass:<15} # ONE word for what all classes are{change}")
+        if 0 < len(by_class) <= LISTED:
+            lines.append(f"# superclass: {json.dumps(by_class)}   # or one for each class, where no word is all classes'")
     if "inversion" not in limits:
         lines.append(f"  inversion: {{vectors: 4, steps: 500, batch: 4{'' if masked else ', masked: false'}}}")
     elif kind == "spurious_removal":
@@ -114,11 +123,18 @@ def evaluation_lines(source: "Source") -> list[str]:
 
 
 def compose(
-    name: str, source: "Source", spec: PathSource, model: str, inspection: "Inspection", superclass: str, *, guessed: bool
+    name: str,
+    source: "Source",
+    spec: PathSource,
+    model: str,
+    inspection: "Inspection",
+    superclass: str,
+    by_class: Mapping[str, str],
 ) -> str:
-    """The spec, as YAML with comments. A superclass that is guessed may be in no image, and is not segmented."""
+    """The spec, as YAML with comments. A superclass that is guessed, with words `by_class` beside it, may be in no image, and
+    is not segmented."""
     situation, ratio = situation_of(source.counts)
-    masked = situation == "spurious" or not (guessed or "cross_attention" in inspection.limits)
+    masked = situation == "spurious" or not (by_class or "cross_attention" in inspection.limits)
     classes = ", ".join(f"{sum(groups.values())} {label}" for label, groups in source.counts.items())
     lines = [
         f"# {classes}.",
@@ -133,7 +149,7 @@ def compose(
         *(["  validation_share: 0.15    # of the training images, as there are none"] if cuts_validation(source) else []),
         *model_lines(model, inspection.limits, situation),
         "method:",
-        *method_lines(situation, inspection.limits, superclass, inspection.most_steps, masked=masked, guessed=guessed),
+        *method_lines(situation, inspection.limits, superclass, inspection.most_steps, masked=masked, by_class=by_class),
         "amount:",
         AMOUNTS[situation],
         "filters:                    # what is dropped is generated again, max_attempts times",
@@ -167,9 +183,11 @@ def init(
     inspection = inspect(resolve(path, "model"), path)
     spec = source_of(folder)
     source = open_source(spec)
-    word = superclass or next(iter(suggestions("object", single_tokens(inspection.folder))), "object")
+    tokens = single_tokens(inspection.folder)
+    word = superclass or next(iter(suggestions("object", tokens)), "object")
+    by_class = {} if superclass else {label: next(iter(suggestions(label, tokens)), label) for label in source.classes}
     name = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or "images"
-    text = compose(name, source, spec, path, inspection, word, guessed=not superclass)
+    text = compose(name, source, spec, path, inspection, word, by_class)
     document: Any = yaml.safe_load(text)
     check_models(parse(document))  # what is written is valid
     try:

@@ -149,6 +149,25 @@ def test_the_last_checkpoint_is_tested_where_that_is_asked_for(tmp_path: Path) -
     assert results[0] < results[1]
 
 
+def test_choosing_by_generated_images_needs_no_validation_images_and_no_groups(tmp_path: Path) -> None:
+    """Of the version, a part is set apart: of each class and each class of the source images as many; the rest is added."""
+    made = opened(open_resources(tmp_path), arms=("erm", "counterpoise"), seeds=(0,), checkpoint="generated", reencode=0)
+    made.resources.source.splits["validation"].clear()
+    kept = [{"label": n % 2, "group": "brick", "origin": ("boot", "sneaker")[n // 2 % 2], "concept": None} for n in range(40)]
+    made.data.__dict__["kept"] = kept
+    names = [("boot", "sneaker")[n % 2] for n in range(40)]
+    made.added["version"] = Examples([noise(n) for n in range(40)], names, ["brick"] * 40)
+    (training,) = made.arguments("counterpoise", 0)
+    assert training.added is not None
+    assert training.apart is not None
+    assert (len(training.added), len(training.apart)) == (32, 8)
+    assert Counter(zip(training.apart.labels, training.apart.groups, strict=True)) == {
+        (label, f"{origin} None"): 2 for label in ("boot", "sneaker") for origin in ("boot", "sneaker")
+    }
+    assert made.arguments("erm", 0)[0].apart is None
+    assert {arm: len(results) for arm, results in made.run().items()} == {"erm": 1, "counterpoise": 1}
+
+
 def test_nothing_repainted_as_itself_leaves_nothing_to_probe(tmp_path: Path) -> None:
     assert evaluator(tmp_path, [{"label": 0, "origin": "sneaker"}, {"label": 0, "origin": None}]).probe() is None
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.filters.label_agreement import LabelAgreement
 from pipelines.learning.resources import Resources
-from pipelines.records import Candidate, Item, Verdict
+from pipelines.records import Candidate, Image, Item, Mask, Verdict
 from pipelines.spec import LabelAgreementFilter
 from tests.builders import candidate, noise, open_resources
 
@@ -136,3 +136,27 @@ def test_where_the_object_is_not_found_the_candidate_is_dropped(
     panel.judge([candidate(noise(0))])  # learns its judge
     monkeypatch.setattr(resources.view, "segment", lambda images, word: [None] * len(images))
     assert [v.reason for v in panel.judge([candidate(noise(0))])] == ["no shoe found"]
+
+
+def test_each_object_is_looked_for_by_the_word_of_its_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In training by the class of the image, in a candidate by the class that was painted."""
+    source = {"type": "spurious", "classes": ["bag", "shirt"], "train": 40, "validation": 16, "test": 16}
+    words = {"bag": "handbag", "shirt": "blouse"}
+    resources = open_resources(
+        tmp_path, source=source, method={"type": "spurious_removal", "superclass": words, "inversion": None}
+    )
+    calls: list[tuple[str, int]] = []
+
+    def everything(images: list[Image], word: str) -> list[Mask | None]:
+        calls.append((word, len(images)))
+        return [np.ones(image.shape[:2], np.bool_) if word == "handbag" or len(calls) < 5 else None for image in images]
+
+    monkeypatch.setattr(resources.view, "segment", everything)
+    panel = filtered(resources, view="object", max_origin=1.0)
+    panel.learn(("bag", "shirt"))
+    assert sum(count for word, count in calls if word == "handbag") == 20
+    assert sum(count for word, count in calls if word == "blouse") == 20
+    calls += [("", 0)] * 5
+    verdicts = panel.judge([candidate(noise(n), label=("shirt", "bag", "shirt")[n]) for n in range(3)])
+    assert calls[-2:] == [("blouse", 2), ("handbag", 1)]
+    assert [verdict.reason for verdict in verdicts] == ["no blouse found", None, "no blouse found"]

@@ -284,3 +284,43 @@ def test_a_graft_stands_in_the_middle_of_what_was_there_or_as_near_as_it_fits(ol
     assert [rows[0], columns[0]] == wanted
     assert (result.image[result.mask] == 200).all()
     assert (result.image[~result.mask] == 0).all()
+
+
+BAGS = {"type": "spurious", "classes": ["bag", "shirt"], "train": 40, "validation": 16, "test": 16}
+
+
+def test_each_class_is_segmented_by_its_own_word(tmp_path: Path) -> None:
+    """On the bundled segmenter: a bag's outline is that of the word bag, a shirt's that of the word shirt, in a source image
+    and in one that was grafted in; and the true outlines, too."""
+    words = {"bag": "bag", "shirt": "shirt"}
+    method = {**WHOLE, "region": "mask", "grow": 0.0, "objects": "both", "superclass": words}
+    resources = open_resources(tmp_path, source=BAGS, models={"resolution": 64}, method=method)
+    assert resources.source.truth is not None
+    for request in asked(resources):
+        assert request.source is not None
+        assert request.mask is not None
+        label = request.source.label
+        (outline,) = resources.view.segment(resources.view.images([request.source]), words[label])
+        assert outline is not None
+        truth = resources.source.truth(request.source)
+        assert (truth & outline).sum() / (truth | outline).sum() > 0.7
+        if request.graft is None:
+            assert np.array_equal(request.mask, outline)
+        else:
+            (donor,) = resources.view.segment(resources.view.images([request.graft.item]), words[request.label])
+            assert donor is not None
+            assert request.graft.mask.sum() == donor.sum()
+    assert resources.view.masks.words == {"bag", "shirt"}
+
+
+def test_a_class_whose_word_is_nowhere_found_is_named_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resources = open_resources(
+        tmp_path, source=BAGS, method={**WHOLE, "region": "box", "superclass": {"bag": "bag", "shirt": "shirt"}}
+    )
+
+    def only_bags(images: Sequence[Image], word: str) -> list[Mask | None]:
+        return [np.ones(image.shape[:2], np.bool_) if word == "bag" else None for image in images]
+
+    monkeypatch.setattr(resources.view, "segment", only_bags)
+    with pytest.raises(SourceError, match=r"'builtin' looked at 6 images of class 'shirt' and found no 'shirt'; choose"):
+        open_method(resources).learn()

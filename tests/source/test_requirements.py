@@ -45,6 +45,47 @@ def test_a_superclass_is_one_of_a_class_of_the_source() -> None:
         check(asked, open_source(asked.source))
 
 
+BAGS = {"type": "spurious", "classes": ["bag", "shirt"], "train": 40, "validation": 16, "test": 16}
+REPAINT = {"type": "spurious_removal", "superclass": {"bag": "bag"}, "inversion": None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "user"),
+    [
+        ({"method": REPAINT}, "method"),
+        ({"method": {**REPAINT, "superclass": {"bag": "bag", "shirt": ""}}}, "method"),
+        ({"method": {**REPAINT, "type": "image_variation", "repaint": "object"}}, "method"),
+        (
+            {
+                "method": {"type": "text_to_image", "superclass": {"bag": "bag"}},
+                "filters": [{"type": "label_agreement", "view": "object"}],
+            },
+            r"filters\.label_agreement",
+        ),
+        (
+            {
+                "method": {"type": "text_to_image", "superclass": {"bag": "bag"}},
+                "evaluation": {"arms": ["erm", "cut_and_paste"]},
+            },
+            r"evaluation\.arms\.cut_and_paste",
+        ),
+    ],
+)
+def test_every_class_whose_objects_are_looked_for_has_a_word(changes: dict[str, Any], user: str) -> None:
+    asked = spec(source=BAGS, **changes)
+    with pytest.raises(
+        SpecError, match=rf"^method\.superclass: .* has no word for class 'shirt', and {user} needs .* add shirt: WORD"
+    ):
+        check(asked, open_source(asked.source))
+    every = {**asked.method.model_dump(), "superclass": {"bag": "bag", "shirt": "shirt"}}
+    check(spec(source=BAGS, **{**changes, "method": every}), open_source(asked.source))
+
+
+def test_tokens_can_be_learned_of_some_classes_alone() -> None:
+    asked = spec(source=BAGS, method={"type": "text_to_image", "superclass": {"bag": "bag"}, "inversion": {}})
+    check(asked, open_source(asked.source))
+
+
 def test_a_name_is_one_of_a_class_of_the_source() -> None:
     given = spec(method={"type": "text_to_image", "names": {"boot": "rubber boot", "clog": "wooden shoe"}})
     with pytest.raises(SpecError, match=r"^method.names: 'clog' is no class of the source"):

@@ -223,7 +223,7 @@ def test_only_the_asked_for_must_be_said() -> None:
 
 def test_a_filter_that_looks_at_the_object_needs_its_word() -> None:
     looking = {"filters": [{"type": "label_agreement", "view": "object"}]}
-    with pytest.raises(SpecError, match=r"method\.superclass must say in one word what all classes are"):
+    with pytest.raises(SpecError, match=r"method\.superclass must say what the classes are"):
         parse(document(**looking))
     parse(document(**looking, method=REMOVAL))
 

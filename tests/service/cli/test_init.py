@@ -72,6 +72,21 @@ def test_a_checkpoint_is_asked_for_what_it_can_do(tmp_path: Path, tiny_checkpoin
     assert few["method"]["lora"]["rank"] == 8
 
 
+def test_a_word_for_each_class_is_proposed_beside_a_guess(tmp_path: Path) -> None:
+    """As a comment, which is valid in the line's place."""
+    images = folder(tmp_path / "clothes", {"shirt": 20, "red bag": 20}, groups=True)
+    written(tmp_path, images)
+    out = tmp_path / "spec.yaml"
+    proposal = next(line for line in out.read_text().splitlines() if line.startswith("# superclass:"))
+    lines = [proposal.replace("#", " ", 1) if "superclass:" in line else line for line in out.read_text().splitlines()]
+    out.write_text("\n".join(line for n, line in enumerate(lines) if line not in lines[:n]))
+    assert yaml.safe_load(out.read_text())["method"]["superclass"] == {"red bag": "bag", "shirt": "shirt"}
+    assert call("validate", out).exit_code == 0
+    out.unlink()
+    written(tmp_path, images, "--superclass", "dress")
+    assert "# superclass" not in out.read_text()
+
+
 def test_an_evaluation_is_there_where_it_can_be(tmp_path: Path) -> None:
     document = written(tmp_path, Path(photographs(tmp_path)["path"]))
     assert document["evaluation"]["arms"] == ["erm", "classical", "counterpoise"]

@@ -1,0 +1,65 @@
+"""Choosing a checkpoint on generated images: a part of them is set apart from training, and no group label is read.
+
+Synthetic Data for Model Selection (Shoshan et al., ICML 2023, arXiv 2105.00717), balanced as in SAGE: every kind that the plan
+tells apart counts as much, whatever the real images hold few of. Not in it: the paper's weights of generated images, which are
+fitted to labelled real ones.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import overload
+
+import numpy as np
+
+from pipelines.chance import derive
+from pipelines.errors import SourceError
+from pipelines.records import Examples, Image
+
+SHARE = 0.2  # of the generated images that are set apart, where every kind has enough
+
+
+class Subset(Sequence[Image]):
+    """Some of the images of a sequence, read when they are needed."""
+
+    def __init__(self, images: Sequence[Image], rows: Sequence[int]) -> None:
+        self.images, self.rows = images, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, place: int) -> Image: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Image]: ...
+    def __getitem__(self, place: int | slice) -> Image | Sequence[Image]:
+        if isinstance(place, int):
+            return self.images[self.rows[place]]
+        return [self.images[row] for row in self.rows[place]]
+
+
+def set_apart(generated: Examples, kinds: Sequence[str], seed: int) -> tuple[Examples, Examples]:
+    """The generated images to train on, and those to choose checkpoints by, whose groups are their kinds.
+
+    A kind is a class with all else that the plan varies. As many of each are set apart, drawn by the seed, but of none more
+    than half. Raises SourceError where that leaves a class with none to choose by.
+    """
+    members: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for row, (label, kind) in enumerate(zip(generated.labels, kinds, strict=True)):
+        members[label, kind].append(row)
+    rng, count = np.random.default_rng(derive(seed, "selection")), round(SHARE * len(kinds) / max(1, len(members)))
+    apart: set[int] = set()
+    for _, rows in sorted(members.items()):
+        apart |= set(rng.choice(rows, min(max(1, count), len(rows) // 2), replace=False).tolist())
+    missing = set(generated.labels) - {generated.labels[row] for row in apart}
+    if missing:
+        raise SourceError(
+            "evaluation.checkpoint: generated needs two generated images of a kind, one to train on and one to choose by, and "
+            f"of {min(missing)!r} there is only one; give a larger amount, or checkpoint: average"
+        )
+    rest = [row for row in range(len(kinds)) if row not in apart]
+    return part(generated, rest, generated.groups), part(generated, sorted(apart), kinds)
+
+
+def part(examples: Examples, rows: Sequence[int], groups: Sequence[str | None]) -> Examples:
+    """Those of these numbers, with their `groups`."""
+    return Examples(Subset(examples.images, rows), [examples.labels[row] for row in rows], [groups[row] for row in rows])
