@@ -74,6 +74,11 @@ class SubpopulationTokens(Tokens):
         assert self.spec is not None
         return cluster_phrase(self.class_phrase(label), label, number, self.spec.vectors)
 
+    def phrase_for(self, item: Item) -> str:
+        if self.spec is None:
+            return super().phrase_for(item)
+        return self.phrase_of(item.label, self.subpopulations.numbers[item.id])
+
     def key(self, label: str) -> str | None:
         """The embedding of the class's token in the store."""
         return None if self.spec is None else self.learned[token_name(label)].key
@@ -124,13 +129,13 @@ class SubpopulationTokens(Tokens):
         assert self.spec is not None
         spec, resources = self.spec, self.resources
         stage = resources.stage("learn: tokens of the subpopulations", spec.steps)
-        phrases = dict(self.drawn)
-        places = {item: place for place, item in enumerate(phrases)}
+        chosen = {item.id: (item, phrase) for item, phrase in self.drawn}
+        places = {name: place for place, name in enumerate(chosen)}
         training = JointTraining(
             resources.models.backbone,
-            resources.view.images(list(phrases)),
-            [places[item] for item, _ in self.drawn],
-            list(phrases.values()),
+            resources.view.images([item for item, _ in chosen.values()]),
+            [places[item.id] for item, _ in self.drawn],
+            [phrase for _, phrase in chosen.values()],
             self.initial,
             spec,
             derive(resources.spec.seed, "tokens") % 2**31,

@@ -46,7 +46,7 @@ class Subpopulations:
         facts = self.facts()
 
         def make(_artifact: Artifact) -> dict[str, bytes]:
-            return {CLUSTERS: canonical(self.numbers().tolist()), FACTS: canonical(facts)}
+            return {CLUSTERS: canonical(self.compute().tolist()), FACTS: canonical(facts)}
 
         artifact = self.resources.artifacts.get_or_make("subpopulations", "clusters", lambda: facts, FACTS, make)
         pairs = list(zip(self.items, artifact.json(CLUSTERS), strict=True))
@@ -56,6 +56,12 @@ class Subpopulations:
             count = 1 + max(number for _, number in own)
             members[label] = [[item for item, number in own if number == cluster] for cluster in range(count)]
         return members
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """The number of each image's cluster, by id."""
+        clusters = [(number, own) for members in self.members.values() for number, own in enumerate(members)]
+        return {item.id: number for number, own in clusters for item in own}
 
     def facts(self) -> dict[str, object]:
         """What the clusters depend on."""
@@ -71,7 +77,7 @@ class Subpopulations:
             "seed": resources.spec.seed,
         }
 
-    def numbers(self) -> NDArray[np.int64]:
+    def compute(self) -> NDArray[np.int64]:
         """The number of each image's cluster among those of its class: int64 (n,)."""
         begun = self.resources.stage("learn: clusters", len(self.items))  # a preview learns nothing: it stops here
         vectors = self.embeddings() if self.method.features == "clip" else self.held_out_logits()
