@@ -67,7 +67,9 @@ class EvaluationData:
     def validation(self) -> Examples | None:
         """The real images that checkpoints are chosen on; None where there are none."""
         groups = self.spec.checkpoint == "best" or self.reads("validation")
-        return self.resources.view.examples("validation", groups=groups) if self.resources.source.splits["validation"] else None
+        return (
+            self.resources.view.examples("validation", groups=groups) if self.resources.source.splits["validation"] else None
+        )
 
     @cached_property
     def real(self) -> Examples:

@@ -12,8 +12,7 @@ Array = NDArray[np.float64]
 
 
 def kmeans(x: Array, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """The cluster of each row of x (n, width): int64 (n,), from 0. There are `count` of them, fewer where fewer rows differ.
-    """
+    """The cluster of each row of x (n, width): int64 (n,), from 0. There are `count`, fewer where fewer rows differ."""
     runs = [lloyd(x, beginning(x, count, rng)) for _ in range(STARTS)]
     clusters, _ = min(runs, key=lambda run: run[1])
     return np.unique(clusters, return_inverse=True)[1].astype(np.int64)

@@ -4,7 +4,6 @@ SAGE (2026) clusters CLIP embeddings. Here the default is what a plain classifie
 trained on: that varies with what it leans on, and not with what tells no class. No group label is read.
 """
 
-from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -91,9 +90,7 @@ class Subpopulations:
     def embeddings(self) -> Vectors:
         """Unit vectors by CLIP, (n, width)."""
         view, clip, starts = self.resources.view, self.resources.models.clip, range(0, len(self.items), BATCH)
-        return np.concatenate(
-            [clip.embed_images(view.images(self.items[s : s + BATCH])).double().numpy() for s in starts]
-        )
+        return np.concatenate([clip.embed_images(view.images(self.items[s : s + BATCH])).double().numpy() for s in starts])
 
     def folds(self) -> NDArray[np.int64]:
         """The fold of each image, drawn, every class as evenly as can be: int64 (n,)."""

@@ -44,8 +44,8 @@ class Evaluation(Strict):
         description="How generated images are trained on. mixed: half of each batch. fake_to_real: the first half of the "
         "steps on them, the second on real ones (arXiv 2308.04553). balanced_softmax: mixed, with the classes' frequencies "
         "taken out of the loss (arXiv 2007.10740). last_layer: real ones first, then the last layer anew on generated ones "
-        "(after arXiv 2204.02937). retrained: mixed, then the last layer fitted to the images that checkpoint: generated sets "
-        "apart, each kind of them as often (SAGE, 2026); needs that.",
+        "(after arXiv 2204.02937). retrained: mixed, then the last layer fitted to the images that checkpoint: generated "
+        "sets apart, each kind of them as often (SAGE, 2026); needs that.",
     )
     checkpoint: Checkpoint = Field(
         "best",

@@ -18,7 +18,9 @@ class JointInversion(Inversion):
     @model_validator(mode="after")
     def nothing_is_segmented(self) -> Self:
         if self.masked:
-            raise ValueError("masked: true would leave out what a class comes with, which the tokens are to learn; leave it out")
+            raise ValueError(
+                "masked: true would leave out what a class comes with, which the tokens are to learn; leave it out"
+            )
         return self
 
 
@@ -29,10 +31,12 @@ class Subpopulation(FromNoise):
     inversion: JointInversion | None = Field(JointInversion(), description="How tokens are learned.")
     features: Literal["classifier", "clip"] = Field(
         "classifier",
-        description="What images are clustered by. classifier: the logits of a plain classifier that was not trained on them: "
-        "they vary with what it leans on. clip: their embeddings by models.clip, as in the paper.",
+        description="What images are clustered by. classifier: logits of a plain classifier that was not trained on them, "
+        "which vary with what it leans on. clip: their embeddings by models.clip, as in the paper.",
     )
-    clusters: int = Field(4, ge=2, le=64, description="Clusters of a class, by k-means; the paper finds their number itself.")
+    clusters: int = Field(
+        4, ge=2, le=64, description="Clusters of a class, by k-means; the paper finds their number itself."
+    )
     guidance: float = Field(2.0, ge=1, description="Classifier-free guidance scale.")
     steps: int = Field(25, ge=1, le=1000, description="Denoising steps.")
 

@@ -153,7 +153,9 @@ def test_choosing_by_generated_images_needs_no_validation_images_and_no_groups(t
     """Of the version, a part is set apart: of each class and each class of the source images as many; the rest is added."""
     made = opened(open_resources(tmp_path), arms=("erm", "counterpoise"), seeds=(0,), checkpoint="generated", reencode=0)
     made.resources.source.splits["validation"].clear()
-    kept = [{"label": n % 2, "group": "brick", "origin": ("boot", "sneaker")[n // 2 % 2], "concept": None} for n in range(40)]
+    kept = [
+        {"label": n % 2, "group": "brick", "origin": ("boot", "sneaker")[n // 2 % 2], "concept": None} for n in range(40)
+    ]
     made.data.__dict__["kept"] = kept
     names = [("boot", "sneaker")[n % 2] for n in range(40)]
     made.added["version"] = Examples([noise(n) for n in range(40)], names, ["brick"] * 40)

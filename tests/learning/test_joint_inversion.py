@@ -1,4 +1,4 @@
-"""Several tokens learned together: which are trained, how training resumes, and that each is a file of its own. Five seconds."""
+"""Several tokens learned together: which are trained, how training resumes, and that each is a file. Five seconds."""
 
 from pathlib import Path
 
@@ -31,7 +31,9 @@ def test_those_tokens_are_trained_that_stand_in_the_phrases_of_what_is_drawn(tin
     one = training(tiny_model, [0, 0])
     before = {name: p.clone() for name, p in tiny_model.text_encoders[0].model.named_parameters()}
     one.trainer.step()
-    gradients = {token: float(vectors[0].grad.abs().sum()) for token, vectors in one.vectors.items() if vectors[0].grad is not None}
+    gradients = {
+        token: float(vectors[0].grad.abs().sum()) for token, vectors in one.vectors.items() if vectors[0].grad is not None
+    }
     assert gradients["<boot>"] > 0
     assert gradients["<boot/0>"] > 0
     assert gradients["<boot/1>"] == 0

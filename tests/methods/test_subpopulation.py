@@ -9,8 +9,8 @@ import pytest
 from pipelines.job import Job
 from pipelines.learning.resources import Resources
 from pipelines.methods.subpopulation import SubpopulationMethod, inverse_density
-from pipelines.prompts import token_names
 from pipelines.progress import Silent
+from pipelines.prompts import token_names
 from pipelines.records import Item, PlannedImage
 from pipelines.spec import Subpopulation
 from pipelines.store.object_store import Store
@@ -18,7 +18,12 @@ from pipelines.version.preview import preview
 from pipelines.version.rows import read_shards
 from tests.builders import CPU, open_resources, spec
 
-METHOD = {"type": "subpopulation", "clusters": 2, "steps": 2, "inversion": {"vectors": 2, "images": 8, "steps": 3, "batch": 4}}
+METHOD = {
+    "type": "subpopulation",
+    "clusters": 2,
+    "steps": 2,
+    "inversion": {"vectors": 2, "images": 8, "steps": 3, "batch": 4},
+}
 EVALUATION = {"arms": ["erm", "counterpoise"], "seeds": [0], "checkpoint": "generated", "recipe": "retrained"}
 
 
