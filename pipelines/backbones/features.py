@@ -12,6 +12,7 @@ from pipelines.spec import (
     DiffusionClassifierFilter,
     ImageVariation,
     SpuriousRemoval,
+    Subpopulation,
     TextToImage,
     VersionSpec,
 )
@@ -37,7 +38,9 @@ def reencodes(spec: VersionSpec) -> bool:
 
 
 FEATURES = {
-    "text_to_image": Feature("text_to_image", "method.type", lambda spec: isinstance(spec.method, TextToImage)),
+    "text_to_image": Feature(
+        "text_to_image", "method.type", lambda spec: isinstance(spec.method, TextToImage | Subpopulation)
+    ),
     "image_to_image": Feature("image_variation of whole images", "method.type", starts_from_images),
     "repainting": Feature(
         "spurious_removal, image_variation of parts", "method.type", lambda spec: spec.method.repaints_a_part

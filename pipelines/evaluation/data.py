@@ -66,12 +66,19 @@ class EvaluationData:
     @cached_property
     def validation(self) -> Examples | None:
         """The real images that checkpoints are chosen on; None where there are none."""
-        return self.resources.view.examples("validation") if self.resources.source.splits["validation"] else None
+        groups = self.spec.checkpoint == "best" or self.reads("validation")
+        return (
+            self.resources.view.examples("validation", groups=groups) if self.resources.source.splits["validation"] else None
+        )
 
     @cached_property
     def real(self) -> Examples:
         """The real training images."""
-        return self.resources.view.examples("train")
+        return self.resources.view.examples("train", groups=self.reads("train"))
+
+    def reads(self, split: str) -> bool:
+        """Whether an arm reads the groups of a split: no other is given them."""
+        return any(ARMS[arm].groups == split for arm in self.spec.arms)
 
     def twin_facts(self, **more: Any) -> dict[str, Any]:
         """What determines the re-encoded images of the training split."""

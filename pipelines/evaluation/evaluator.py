@@ -144,7 +144,8 @@ class Evaluator:
         if not repainted:
             return None
         generated = self.data.examples(self.data.samples).pick(repainted)
-        return probe_auc(self.data.real, generated, self.resources.spec.seed, self.resources.stage)
+        real = self.resources.view.examples("train")
+        return probe_auc(real, generated, self.resources.spec.seed, self.resources.stage)
 
 
 def trainings(spec: Evaluation) -> list[tuple[str, int]]:

@@ -13,12 +13,19 @@ FIRST = "text_to_image"  # the method beside which most baselines are trained
 PLAIN = {"type": "text_to_image", "steps": 10}
 VARIED = {"type": "image_variation", "steps": 10, "guidance": 3}
 CONDITIONED = {"type": "augmented_conditioning", "mix": "embed_mixup", "dropout": 0.2, "steps": 10, "guidance": 2}
+DRAWN = {"type": "subpopulation", "steps": 10}
 WORDS = {
     "templates": ["a photo of a {colour} {} {scene}"],
     "words": {"colour": list(COLOURS), "scene": [place(scene) for scene in SCENES]},
 }
 UNTRAINED = {"vectors": 1, "steps": 1, "learning_rate": 1e-12}  # a token as it begins: the superclass said twice
 FILTERS = [{"type": "quality"}, {"type": "near_duplicate"}]
+SHORTCUTS = {  # by name: sources with a shortcut
+    "boot_sneaker": {},
+    "sandal_sneaker": {"classes": ["sandal", "sneaker"], "ratio": 0.97},
+    "sandal_boot": {"classes": ["sandal", "boot"], "scenes": ["wood", "snow"]},
+    "three": {"classes": ["sandal", "sneaker", "boot"], "scenes": ["grass", "brick", "snow"]},
+}
 Method = Mapping[str, Any]  # fields of a spec
 
 
@@ -128,11 +135,25 @@ def spurious(size: Size) -> Benchmark:
     return Benchmark("worst_group", common, methods, baselines)
 
 
+def unlabelled(size: Size, **source: Any) -> Benchmark:
+    """A shortcut that nobody has a word or a label for: no checkpoint is chosen by groups."""
+    common = {
+        "source": {"type": "spurious", "train": size.shortcut_train, **source},
+        "amount": {"per_class": size.shortcut_images},
+        "classifier": {"steps": size.shortcut_steps},
+        "evaluation": {"checkpoint": "generated"},
+    }
+    inversion = {"steps": 2 * size.inversion}
+    methods = {FIRST: {"method": PLAIN}, "subpopulation": {"method": {**DRAWN, "inversion": inversion}}}
+    return Benchmark("worst_group", common, methods, {FIRST: ("erm", "jtt", "retrieved", "real_balanced")})
+
+
 def benchmarks(size: Size = FULL) -> dict[str, Benchmark]:
     return {
         **{f"few_shot_{shots}": few_shot(shots, size) for shots in SHOTS},
         "long_tail": long_tail(size),
         "spurious": spurious(size),
+        **{f"unlabelled_{name}": unlabelled(size, **source) for name, source in SHORTCUTS.items()},
     }
 
 

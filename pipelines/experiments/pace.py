@@ -12,7 +12,7 @@ from pipelines.methods import open_method
 from pipelines.progress import Silent
 from pipelines.records import Examples
 from pipelines.source.open import open_source
-from pipelines.spec import SpuriousRemoval, VersionSpec
+from pipelines.spec import SpuriousRemoval, Subpopulation, VersionSpec
 from pipelines.spec.arms import ARMS
 from pipelines.store.object_store import Store
 from pipelines.training.batches import Feed
@@ -64,6 +64,8 @@ def learning(spec: VersionSpec, classes: Collection[str]) -> float:
     """Image-steps of learning its tokens and LoRAs, as image-steps of denoising."""
     method = spec.method
     tokens = len(method.superclass) if isinstance(method.superclass, dict) else len(classes)
+    if isinstance(method, Subpopulation):  # all of them together
+        tokens = 1
     images = 0
     if method.inversion is not None:
         images += tokens * method.inversion.steps * method.inversion.batch

@@ -16,9 +16,10 @@ from pipelines.vision.source_view import BATCH
 class Concepts:
     """Learned tokens and LoRAs; either is empty where the spec has none."""
 
-    def __init__(self, resources: Resources, spec: MethodSpec) -> None:
+    def __init__(self, resources: Resources, spec: MethodSpec, tokens: Tokens | None = None) -> None:
+        """`tokens` are the method's own; none: one a class."""
         self.resources, self.spec = resources, spec
-        self.tokens = Tokens(resources, spec.superclass, spec.inversion)
+        self.tokens = tokens or Tokens(resources, spec.superclass, spec.inversion)
         self.loras = Loras(resources, self.tokens, spec.lora)
         self.detected = False  # whether an object of each class was looked for, and was there
 

@@ -66,7 +66,7 @@ class JudgeTraining:
         facts = partial(self.facts, view, word)
 
         def arguments() -> tuple[spec.Classifier, tuple[str, ...], Examples, int, str, spec.Precision]:
-            examples = self.view.examples("train") if word is None else isolated_examples(self.view, word)
+            examples = self.view.examples("train", groups=False) if word is None else isolated_examples(self.view, word)
             seed = derive(self.seed, "judge", view) % 2**31
             return self.classifier, self.view.source.classes, examples, seed, self.device, self.precision
 
@@ -133,7 +133,7 @@ def isolated_examples(view: SourceView, words: Words) -> Examples:
         "resolution": view.resolution,
     }
     pixels = view.cache.get_or_make(facts, view.side, len(detected), objects)
-    return Examples(pixels, [item.label for item in detected], [item.group for item in detected])
+    return Examples(pixels, [item.label for item in detected], [None] * len(detected))
 
 
 def rank(view: SourceView, artifact: Artifact, judge: Callable[[], Classifier]) -> dict[str, list[tuple[Item, float]]]:

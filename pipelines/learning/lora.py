@@ -107,7 +107,7 @@ class Loras:
 
     def captions(self, items: Sequence[Item]) -> list[str]:
         """The prompts of the training images: the plain template with the phrase of each one's class."""
-        return [fill(TEMPLATES[0], self.tokens.phrase(item.label)) for item in items]
+        return [fill(TEMPLATES[0], self.tokens.phrase_for(item)) for item in items]
 
     def learn(self, labels: Sequence[str], name: str, spec: Lora) -> str:
         """The LoRA of some classes, added to the denoiser; its key."""

@@ -120,17 +120,25 @@ class TextualInversion:
             "images_seen": self.spec.steps * self.spec.batch,
             "losses": losses,
         }
-        vectors = [each.detach().cpu().clone() for each in self.vectors]
-        names = [self.name] if len(vectors) == 1 else CLIP_NAMES
         return {
-            EMBEDS: save(dict(zip(names, vectors, strict=True))),
+            EMBEDS: encode_token(self.name, self.vectors),
             CURVE: (json.dumps(record, sort_keys=True) + "\n").encode(),
         }
+
+
+def encode_token(name: str, vectors: Sequence[Tensor]) -> bytes:
+    """The vectors of a token, of each text encoder, as plain diffusers loads them."""
+    names = [name] if len(vectors) == 1 else CLIP_NAMES
+    return save({key: each.detach().cpu().clone() for key, each in zip(names, vectors, strict=True)})
+
+
+def decode_token(name: str, data: bytes) -> list[Tensor]:
+    state = load(data)
+    return [state[key] for key in ([name] if name in state else CLIP_NAMES)]
 
 
 def load_token(artifact: Artifact) -> Token:
     """A finished token from the store."""
     record = json.loads(artifact.get(CURVE))
-    state = load(artifact.get(EMBEDS))
-    names = [record["token"]] if record["token"] in state else CLIP_NAMES
-    return Token(record["token"], artifact.key(EMBEDS), [state[name] for name in names], record["losses"])
+    name = record["token"]
+    return Token(name, artifact.key(EMBEDS), decode_token(name, artifact.get(EMBEDS)), record["losses"])

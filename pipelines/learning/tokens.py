@@ -181,6 +181,10 @@ class Tokens:
             return self.resources.spec.method.names.get(label, label)
         return token_phrase(self.learned[label].name, self.spec.vectors, self.words[label])
 
+    def phrase_for(self, item: Item) -> str:
+        """An image of the source in a prompt: its class."""
+        return self.phrase(item.label)
+
     def key(self, label: str) -> str | None:
         """The token's embedding in the store; None for a class that goes by its name."""
         return self.learned[label].key if label in self.learned else None

@@ -8,6 +8,7 @@ from pipelines.learning.resources import Resources
 from pipelines.methods.augmented_conditioning import AugmentedConditioningMethod
 from pipelines.methods.image_variation import ImageVariationMethod
 from pipelines.methods.spurious_removal import SpuriousRemovalMethod
+from pipelines.methods.subpopulation import SubpopulationMethod
 from pipelines.methods.text_to_image import TextToImageMethod
 from pipelines.records import Item, Mask, PlannedImage, Problem, Request
 
@@ -31,6 +32,7 @@ METHODS: dict[str, Callable[[Resources, Any], Method]] = {
     "text_to_image": TextToImageMethod,
     "image_variation": ImageVariationMethod,
     "augmented_conditioning": AugmentedConditioningMethod,
+    "subpopulation": SubpopulationMethod,
 }
 
 

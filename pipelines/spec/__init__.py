@@ -20,14 +20,13 @@ from pipelines.spec.filters import (
     Saliency,
 )
 from pipelines.spec.machine import Device, Machine, Precision
+from pipelines.spec.method_table import METHOD_SPECS, MethodSpec
 from pipelines.spec.methods import (
-    METHOD_SPECS,
     AugmentedConditioning,
     FromNoise,
     ImageVariation,
     Inversion,
     Lora,
-    MethodSpec,
     SpuriousRemoval,
     TextToImage,
 )
@@ -45,6 +44,7 @@ from pipelines.spec.sources import (
     UploadedSource,
     WebDatasetSource,
 )
+from pipelines.spec.subpopulation import JointInversion, Subpopulation
 from pipelines.spec.version import Framing, VersionSpec
 
 __all__ = [
@@ -71,6 +71,7 @@ __all__ = [
     "HubSource",
     "ImageVariation",
     "Inversion",
+    "JointInversion",
     "JpegEncoding",
     "LabelAgreementFilter",
     "LongTailSource",
@@ -93,6 +94,7 @@ __all__ = [
     "SpuriousRemoval",
     "SpuriousSource",
     "Strict",
+    "Subpopulation",
     "TextToImage",
     "UploadedSource",
     "VersionSpec",

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from pipelines.spec.arms import ARMS, known
 from pipelines.spec.base import Positive, Share, Strict, distinct
@@ -24,7 +24,7 @@ class Classifier(Strict):
 
 
 ArmName = Annotated[str, AfterValidator(known), Field(json_schema_extra={"enum": list(ARMS)})]
-Recipe = Literal["mixed", "fake_to_real", "balanced_softmax", "last_layer", "adaptive_inflation"]
+Recipe = Literal["mixed", "fake_to_real", "balanced_softmax", "last_layer", "adaptive_inflation", "retrained"]
 Checkpoint = Literal["best", "average", "generated", "last"]
 
 
@@ -45,7 +45,9 @@ class Evaluation(Strict):
         "steps on them, the second on real ones (arXiv 2308.04553). balanced_softmax: mixed, with the classes' frequencies "
         "taken out of the loss (arXiv 2007.10740). last_layer: real ones first, then the last layer anew on generated ones "
         "(after arXiv 2204.02937). adaptive_inflation: each real image drawn ten times as often as a generated one, and the "
-        "weaker augmented, the more are generated (arXiv 2403.12448); meant for gamma 1.",
+        "weaker augmented, the more are generated (arXiv 2403.12448); meant for gamma 1. "
+        "retrained: mixed, then the last layer fitted to the images that checkpoint: generated sets apart, each kind of them as "
+        "often (SAGE, 2026); needs that.",
     )
     checkpoint: Checkpoint = Field(
         "best",
@@ -69,3 +71,12 @@ class Evaluation(Strict):
         description="How far the accuracy of the worst group may fall below that of the dataset's latest version: a refresh "
         "that falls further is held until it is promoted. None: never held.",
     )
+
+    @model_validator(mode="after")
+    def retrained_on_what_is_set_apart(self) -> "Evaluation":
+        if self.recipe == "retrained" and self.checkpoint != "generated":
+            raise ValueError(
+                f"recipe: retrained fits the last layer to images that checkpoint: generated sets apart, and here it is "
+                f"{self.checkpoint}; give generated, or another recipe"
+            )
+        return self

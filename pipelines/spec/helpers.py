@@ -15,6 +15,7 @@ from pipelines.spec.filters import (
 from pipelines.spec.methods import AugmentedConditioning, SpuriousRemoval
 from pipelines.spec.models import BUILTIN, BUNDLED, CROSS_ATTENTION, WEIGHTS_SUFFIX, split_revision
 from pipelines.spec.sources import FewShotSource, LongTailSource, SpuriousSource
+from pipelines.spec.subpopulation import Subpopulation
 from pipelines.spec.version import VersionSpec
 
 SEGMENTATION_MODELS = (
@@ -46,6 +47,7 @@ def clip_users(spec: VersionSpec) -> list[str]:
     method, arms = spec.method, spec.evaluation.arms if spec.evaluation else ()
     return [
         *(["method.scale"] if isinstance(method, AugmentedConditioning) and method.scale == "by_clip" else []),
+        *(["method.features"] if isinstance(method, Subpopulation) and method.features == "clip" else []),
         *(f"filters.{f.type}" for f in spec.filters if isinstance(f, ClipScoreFilter | RigidFilter | ProbeFilter)),
         *(f"filters.{f.type}" for f in spec.filters if isinstance(f, NearDuplicateFilter) and f.similarity is not None),
         *(f"evaluation.arms.{arm}" for arm in arms if ARMS[arm].addition == "retrieved"),
@@ -101,9 +103,10 @@ def rendered(spec: VersionSpec) -> bool:
 
 
 def uses_classifier(spec: VersionSpec) -> bool:
-    """Whether the classifier ranks source images, judges generated ones, or is trained on them."""
+    """Whether the classifier ranks or clusters source images, judges generated ones, or is trained on them."""
     judged = any(isinstance(f, LabelAgreementFilter | AttributionFilter) for f in spec.filters)
-    return judged or isinstance(spec.method, SpuriousRemoval) or spec.evaluation is not None
+    clustered = isinstance(spec.method, Subpopulation) and spec.method.features == "classifier"
+    return judged or clustered or isinstance(spec.method, SpuriousRemoval) or spec.evaluation is not None
 
 
 def warnings(spec: VersionSpec) -> list[str]:

@@ -244,7 +244,3 @@ class AugmentedConditioning(FromNoise):
     noise_level: int = Field(0, ge=0, le=999, description="Noise level of the image embedding, for unCLIP checkpoints.")
     guidance: float = Field(10.0, ge=1, description="Classifier-free guidance scale: 10 for few shots, 2 for long tails.")
     steps: int = Field(30, ge=1, le=1000, description="Denoising steps.")
-
-
-METHOD_SPECS = (SpuriousRemoval, TextToImage, ImageVariation, AugmentedConditioning)
-MethodSpec = Annotated[SpuriousRemoval | TextToImage | ImageVariation | AugmentedConditioning, Field(discriminator="type")]

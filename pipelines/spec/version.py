@@ -10,7 +10,8 @@ from pipelines.spec.base import Name, Strict
 from pipelines.spec.encoding import EncodingSpec, PngEncoding
 from pipelines.spec.evaluation import Classifier, Evaluation
 from pipelines.spec.filters import EARLY_SCORES, EarlyVerdict, FilterSpec, LabelAgreementFilter
-from pipelines.spec.methods import MethodSpec, SpuriousRemoval
+from pipelines.spec.method_table import MethodSpec
+from pipelines.spec.methods import SpuriousRemoval
 from pipelines.spec.models import Models
 from pipelines.spec.sources import SourceSpec
 from pipelines.spec.upgrade import CURRENT, lift

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from torch import Tensor
 from torch.nn import functional as F
 
+from pipelines.chance import derive
+from pipelines.training.last_layer import retrain
 from pipelines.training.loop import Loop
 from pipelines.training.recipes import Mixture, prior, shares
 from pipelines.training.task import Task
@@ -37,4 +39,7 @@ def erm(task: Task, augmentation: Augmentation | None = None) -> Classifier:
         loop.step((losses * weight.to(loop.device)).sum() / weight.sum())
         if second or early == late:
             loop.check(step)
-    return loop.finish()
+    model = loop.finish()
+    if recipe == "retrained" and generated is not None and task.apart is not None:
+        retrain(model, task.apart, task.classes, derive(task.seed, "retrained"))
+    return model

@@ -18,6 +18,7 @@ SHARES: dict[Recipe, tuple[float, float]] = {
     "fake_to_real": (1.0, 0.0),
     "balanced_softmax": (0.5, 0.5),
     "last_layer": (0.0, 1.0),
+    "retrained": (0.5, 0.5),
 }
 
 

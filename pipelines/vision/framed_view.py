@@ -148,16 +148,16 @@ class FramedView:
         mask = moved(request.mask, request.frame, overview, *size, self.resolution)
         return self.frame(image, mask & inside(overview, *size, self.resolution)).image
 
-    def labelled(self, items: Sequence[Item], side: int | None = None) -> Examples:
-        """Images on disk with their labels and groups, by default at the classifier's side."""
+    def labelled(self, items: Sequence[Item], side: int | None = None, *, groups: bool = True) -> Examples:
+        """Images on disk with their labels and, for whoever is to know them, groups; by default at the classifier's side."""
         pixels = self.pixels(items, side or self.side)
-        return Examples(pixels, [item.label for item in items], [item.group for item in items])
+        return Examples(pixels, [item.label for item in items], [item.group if groups else None for item in items])
 
-    def examples(self, split: str) -> Examples:
+    def examples(self, split: str, *, groups: bool = True) -> Examples:
         """All images of a split, for the classifier."""
-        return self.labelled(self.source.splits[split])
+        return self.labelled(self.source.splits[split], groups=groups)
 
     @cached_property
     def validation(self) -> Examples:
         """The images that thresholds are calibrated on, at the resolution."""
-        return self.labelled(self.source.splits["validation"], self.resolution)
+        return self.labelled(self.source.splits["validation"], self.resolution, groups=False)

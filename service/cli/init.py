@@ -73,6 +73,8 @@ def method_lines(
     if kind == "image_variation" and "image_to_image" in limits:
         kind = "text_to_image"
     lines = [f"  type: {kind}"]
+    if kind != "spurious_removal" and "inversion" not in limits:
+        lines.append("# type: subpopulation       # or this, where a classifier leans on something that nobody can name")
     if kind == "spurious_removal" or "inversion" not in limits:
         change = ": a guess, change it" if by_class else ""
         lines.append(f"  superclass: {superclass:<15} # ONE word for what all classes are{change}")

@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 
-from pipelines.training.dfr import balanced, dfr, halves
+from pipelines.training.dfr import dfr
 from pipelines.training.erm import erm
+from pipelines.training.last_layer import balanced, halves
 from tests.training.shortcut import scored, shortcut, task
 
 

@@ -1,0 +1,13 @@
+"""The methods of a spec, the one table."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from pipelines.spec.methods import AugmentedConditioning, ImageVariation, SpuriousRemoval, TextToImage
+from pipelines.spec.subpopulation import Subpopulation
+
+METHOD_SPECS = (SpuriousRemoval, TextToImage, ImageVariation, AugmentedConditioning, Subpopulation)
+MethodSpec = Annotated[
+    SpuriousRemoval | TextToImage | ImageVariation | AugmentedConditioning | Subpopulation, Field(discriminator="type")
+]
