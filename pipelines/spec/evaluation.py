@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
-from pipelines.spec.arms import ARMS, known
+from pipelines.spec.arms import ARMS, BASELINE, VERSION, known
 from pipelines.spec.base import Positive, Share, Strict, distinct
 
 
@@ -26,6 +26,7 @@ class Classifier(Strict):
 ArmName = Annotated[str, AfterValidator(known), Field(json_schema_extra={"enum": list(ARMS)})]
 Recipe = Literal["mixed", "fake_to_real", "balanced_softmax", "last_layer"]
 Checkpoint = Literal["best", "last"]
+Portion = Annotated[float, Field(gt=0, le=1)]
 
 
 class Evaluation(Strict):
@@ -38,6 +39,12 @@ class Evaluation(Strict):
     )
     seeds: Annotated[tuple[int, ...], AfterValidator(distinct)] = Field(
         (0, 1, 2), min_length=1, description="Seeds of the trainings."
+    )
+    amounts: Annotated[tuple[Portion, ...], AfterValidator(distinct)] = Field(
+        (),
+        description="Shares of the version's samples, above 0 up to 1, that the arm counterpoise is trained on as well, such as "
+        "[0.125, 0.25, 0.5], so that the report says how many are enough. Each holds those before it, and costs as much as "
+        "another arm: one training with every seed. Empty: none and all alone are compared.",
     )
     recipe: Recipe = Field(
         "mixed",
@@ -65,3 +72,13 @@ class Evaluation(Strict):
         description="How far the accuracy of the worst group may fall below that of the dataset's latest version: a refresh "
         "that falls further is held until it is promoted. None: never held.",
     )
+
+    @model_validator(mode="after")
+    def amounts_have_their_ends(self) -> "Evaluation":
+        lacking = [arm for arm in (BASELINE, VERSION) if arm not in self.arms]
+        if self.amounts and lacking:
+            raise ValueError(
+                f"amounts: {', '.join(map(str, self.amounts))} of the samples are compared with none and all of them, the arms "
+                f"{BASELINE} and {VERSION}; add {' and '.join(lacking)} to arms, or leave the amounts out"
+            )
+        return self
