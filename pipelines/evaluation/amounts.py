@@ -26,9 +26,7 @@ def balanced_order(rows: Sequence[Row], seed: int) -> list[int]:
 def interleaved(parts: Iterable[Sequence[int]]) -> list[int]:
     """Several orders as one, in which the members of each lie evenly apart."""
     places = [
-        ((place + 0.5) / len(part), number, member)
-        for number, part in enumerate(parts)
-        for place, member in enumerate(part)
+        ((place + 0.5) / len(part), number, member) for number, part in enumerate(parts) for place, member in enumerate(part)
     ]
     return [member for *_, member in sorted(places)]
 

@@ -26,8 +26,9 @@ def accuracy_by_amount(points: Sequence[Mapping[str, Any]], worst: str, enough: 
     plot.axvline([point["images"] for point in points].index(enough), color=INK, linewidth=0.8, linestyle=":", alpha=0.7)
     plot.set_xticks(places, [f"{point['images']:,}\n{point['ratio']:.2g} : 1" for point in points])
     plot.set_xlabel("generated images, and how many for each real one")
-    ticks = plot.get_yticks()
+    limits, ticks = plot.get_ylim(), plot.get_yticks()
     plot.set_yticks(ticks, [f"{100 * tick:.0f} %" for tick in ticks])
+    plot.set_ylim(limits)
     figure.legend(loc="outside upper left", ncols=2, frameon=False, handlelength=1)
     says = "; ".join(
         f"{point['images']:,} generated images: {worst} {percent(point['worst_group'])}, average {percent(point['average'])}"

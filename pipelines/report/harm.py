@@ -65,8 +65,8 @@ def is_significant(after: Accuracy, before: Accuracy, count: int, comparisons: i
 
 
 def harms(evaluation: Mapping[str, Any]) -> list[Harm]:
-    """What the samples of a version lower, where there are any: the accuracy of the worst group, the average, and then that of
-    classes, the most first. Of many classes some are always lower by chance, so a class has to be significantly so.
+    """What the samples of a version lower, where there are any: the accuracy of the worst group, the average, and then
+    that of classes, the most first. Of many classes some are always lower by chance, so a class has to be significantly so.
     """
     arms, kept = evaluation["arms"], evaluation.get("counts", {"kept": 1})
     if not {BASELINE, VERSION} <= arms.keys() or not kept["kept"] + kept.get("carried", 0):

@@ -135,7 +135,13 @@ def amounts(summary: Mapping[str, Any], advised: Mapping[str, Any]) -> dict[str,
     """The part about how many images are enough."""
     curve, worst = points(summary), worst_part(summary["arms"])
     chart = accuracy_by_amount(curve, worst, max(advised["enough"].values()))
-    return {"amounts": curve, "advice": advised, "worst": worst, "amount_rows": class_rows(curve), "amounts_chart": Markup(chart)}
+    return {
+        "amounts": curve,
+        "advice": advised,
+        "worst": worst,
+        "amount_rows": class_rows(curve),
+        "amounts_chart": Markup(chart),
+    }
 
 
 def solid(text: str) -> str:

@@ -42,8 +42,8 @@ class Evaluation(Strict):
     )
     amounts: Annotated[tuple[Portion, ...], AfterValidator(distinct)] = Field(
         (),
-        description="Shares of the version's samples, above 0 up to 1, that the arm counterpoise is trained on as well, such as "
-        "[0.125, 0.25, 0.5], so that the report says how many are enough. Each holds those before it, and costs as much as "
+        description="Shares of the version's samples, above 0 up to 1, that the arm counterpoise is trained on as well, such "
+        "as [0.125, 0.25, 0.5], so that the report says how many are enough. Each holds those before it, and costs as much as "
         "another arm: one training with every seed. Empty: none and all alone are compared.",
     )
     recipe: Recipe = Field(
@@ -78,7 +78,7 @@ class Evaluation(Strict):
         lacking = [arm for arm in (BASELINE, VERSION) if arm not in self.arms]
         if self.amounts and lacking:
             raise ValueError(
-                f"amounts: {', '.join(map(str, self.amounts))} of the samples are compared with none and all of them, the arms "
-                f"{BASELINE} and {VERSION}; add {' and '.join(lacking)} to arms, or leave the amounts out"
+                f"amounts: {', '.join(map(str, self.amounts))} of the samples are compared with none and all of them, the "
+                f"arms {BASELINE} and {VERSION}; add {' and '.join(lacking)} to arms, or leave the amounts out"
             )
         return self

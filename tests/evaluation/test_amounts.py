@@ -34,7 +34,8 @@ def sample_rows(**kinds: int) -> list[dict[str, Any]]:
     pairs = [name.partition("_") for name, count in kinds.items() for _ in range(count)]
     labels = sorted({label for label, *_ in pairs})
     return [
-        {"label": labels.index(label), "group": group or None, "index": index} for index, (label, _, group) in enumerate(pairs)
+        {"label": labels.index(label), "group": group or None, "index": index}
+        for index, (label, _, group) in enumerate(pairs)
     ]
 
 
@@ -84,7 +85,11 @@ def test_a_curve_begins_with_real_images_alone() -> None:
     found = curve({1.0: [scores(0.8, 40), scores(0.9, 40)], 0.0: [scores(0.5, 0)] * 2, 0.5: [scores(0.7, 20)] * 2}, 80)
     assert found is not None
     assert [(p["share"], p["images"], p["ratio"]) for p in found["points"]] == [(0, 0, 0), (0.5, 20, 0.25), (1, 40, 0.5)]
-    assert found["points"][2]["average"] == {"mean": pytest.approx(0.85), "std": pytest.approx(0.05 * 2**0.5), "values": [0.8, 0.9]}
+    assert found["points"][2]["average"] == {
+        "mean": pytest.approx(0.85),
+        "std": pytest.approx(0.05 * 2**0.5),
+        "values": [0.8, 0.9],
+    }
     assert found["points"][1]["classes"]["boot"]["mean"] == pytest.approx(0.7)
     assert curve({0.0: [scores(0.5)], 1.0: [scores(0.8, 40)]}, 80) is None, "of an older release"
 
@@ -110,13 +115,14 @@ def opened(folder: Path, monkeypatch: pytest.MonkeyPatch, *, shuffled: bool) -> 
     )
     spec = Evaluation(arms=("erm", "counterpoise"), seeds=(0, 1), amounts=AMOUNTS, reencode=0, checkpoint="last")
     made = Evaluator(resources, Plan("", "", (Quota("boot", None, 1),), 1), open_method(resources), spec)
-    classes, reserve = resources.source.classes, resources.source.splits["reserve"][:]
+    classes, reserve = resources.source.classes, resources.source.splits["reserve"]
     chosen = [item for label in classes for group in ("grass", "brick") for item in members(reserve, label, group)[:40]]
     rows = [{"label": classes.index(i.label), "group": i.group, "origin": None, "index": n} for n, i in enumerate(chosen)]
     made.data.__dict__["kept"] = rows
     other = dict(zip(classes, classes[::-1], strict=True))
     examples = resources.view.labelled(chosen)
     labels = [other[label] if shuffled else label for label in examples.labels]
+    monkeypatch.setattr("pipelines.parallel.WORTHWHILE", 10**9)  # steps: in this process, which has torch already
     monkeypatch.setitem(ADDITIONS, "version", lambda data: Examples(examples.images, labels, examples.groups))
     return made
 

@@ -108,7 +108,12 @@ def test_of_many_classes_those_that_change_most_have_a_row() -> None:
 
 def test_the_page_answers_how_many() -> None:
     html = render(Page("shoes, version 3", curve(0.4, 0.6, 0.7, 0.705, 0.7), [], {}, "name: shoes\n"))
-    for part in ("How many do I need?", "are enough: more does nothing.", 'aria-label="Accuracy by amount. 0 generated', ">3,000<"):
+    for part in (
+        "How many do I need?",
+        "are enough: more does nothing.",
+        'aria-label="Accuracy by amount. 0 generated',
+        ">3,000<",
+    ):
         assert part in html
     plain = render(Page("shoes, version 3", summary(arm((0.4,), (0.8,)), arm((0.5,), (0.8,))), [], {}, "name: shoes\n"))
     assert "How many do I need?" not in plain

@@ -31,7 +31,13 @@ def arm(worst: tuple[float, ...], average: tuple[float, ...], **classes: tuple[f
     }
     figures = {label: spread(*values) for label, values in classes.items()}
     groups = {"boot on grass": spread(*worst)}
-    return {"worst_group": spread(*worst), "average": spread(*average), "groups": groups, "classes": figures, "confusion": matrix}
+    return {
+        "worst_group": spread(*worst),
+        "average": spread(*average),
+        "groups": groups,
+        "classes": figures,
+        "confusion": matrix,
+    }
 
 
 def summary(real: dict[str, Any], version: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -102,9 +108,7 @@ def test_of_many_classes_one_is_lower_by_chance() -> None:
     others = {f"class_{n}": (0.5, 0.5) for n in range(59)}
     alone = summary(arm((0.5, 0.5), (0.5, 0.5), boot=before), arm((0.5, 0.5), (0.5, 0.5), boot=after))
     assert [harm.name for harm in harms(alone)] == ["class boot"]
-    many = summary(
-        arm((0.5, 0.5), (0.5, 0.5), boot=before, **others), arm((0.5, 0.5), (0.5, 0.5), boot=after, **others)
-    )
+    many = summary(arm((0.5, 0.5), (0.5, 0.5), boot=before, **others), arm((0.5, 0.5), (0.5, 0.5), boot=after, **others))
     assert harms(many) == []
 
 
