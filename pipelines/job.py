@@ -10,13 +10,16 @@ from pipelines.engine.engine import Engine
 from pipelines.engine.open import open_engine
 from pipelines.engine.whole import PipelineEngine
 from pipelines.errors import SourceError
-from pipelines.evaluation.evaluator import Evaluator, evaluate, units
+from pipelines.evaluation.evaluator import Evaluator, evaluate
+from pipelines.evaluation.runs import units
 from pipelines.filters import Panel
 from pipelines.learning.resources import Resources
 from pipelines.methods import Method, open_method
 from pipelines.progress import Progress
 from pipelines.quality.pictures import pictures
 from pipelines.quality.report import FILE, quality_report
+from pipelines.report.card import evaluated
+from pipelines.report.conclusions import conclusions
 from pipelines.report.page import render
 from pipelines.report.quality import GUILTY
 from pipelines.report.sample_sheet import sample_sheet
@@ -213,6 +216,7 @@ class Job:
         """The summary of a published version, and its report files, name to bytes."""
         counts, number = self.finalize()["counts"], self.resources.number
         summary = {"name": self.spec.name, "version": number, **evaluation, "counts": counts, "seconds": seconds}
+        summary |= conclusions(summary)
         quality = quality_report(self.resources, self.plan, counts, seconds)
         page = replace(
             showcase(self.resources, self.plan, self.method, summary),
@@ -224,5 +228,9 @@ class Job:
             FILE: canonical(quality),
             "report.html": render(page).encode(),
         }
-        picture = sample_sheet(page.samples)
-        return summary, files if picture is None else {**files, "samples.png": picture}
+        if summary["arms"]:
+            published = self.store.get(keys.card(self.resources.root)).decode()
+            files["card.md"] = evaluated(published, self.spec, summary).encode()
+        if (picture := sample_sheet(page.samples)) is not None:
+            files["samples.png"] = picture
+        return summary, files

@@ -2,15 +2,18 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import asdict
+from functools import cached_property, partial
 from typing import Any
 
 from pipelines import parallel
 from pipelines.chance import derive
 from pipelines.evaluation.additions import ADDITIONS
+from pipelines.evaluation.amounts import balanced_order, beginning, curve
 from pipelines.evaluation.data import EvaluationData
 from pipelines.evaluation.notes import few_tests, incomplete, notes, shortfall
 from pipelines.evaluation.probe import probe_auc
+from pipelines.evaluation.runs import Run, shares, trainings, units
 from pipelines.evaluation.train import Training, train_and_score
 from pipelines.learning.resources import Resources
 from pipelines.methods import Method
@@ -22,8 +25,8 @@ from pipelines.spec.arms import ARMS, BASELINE, CEILING, VERSION
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
 from pipelines.tensors import choose_device
-from pipelines.training.metrics import group_name, summary
-from pipelines.training.selection import set_apart
+from pipelines.training.metrics import group_name, summary, summed
+from pipelines.training.selection import part, rows_apart
 from pipelines.version.plan import Plan
 
 PARTS = ("groups", "classes", "shots")  # figures of parts of the test images
@@ -40,7 +43,7 @@ class Evaluator:
         check_evaluation(spec, resources.source)
 
     def addition(self, arm: str) -> Examples | None:
-        """What an arm trains on beside the real images; None: nothing."""
+        """All that an arm has beside the real images; None: nothing."""
         name = ARMS[arm].addition
         if name is None:
             return None
@@ -50,12 +53,27 @@ class Evaluator:
                 self.resources.progress.say(incomplete(arm, missing))
         return self.added[name] if len(self.added[name]) else None
 
-    def parts(self, arm: str) -> tuple[Examples | None, Examples | None]:
-        """What an arm adds: to train on, and to choose checkpoints by where the spec says so."""
-        added, name = self.addition(arm), ARMS[arm].addition
-        if added is None or self.spec.checkpoint != "generated":
-            return added, None
-        return set_apart(added, self.data.kinds if name == "version" else added.labels, self.resources.spec.seed)
+    @cached_property
+    def order(self) -> list[int]:
+        """That of the version's samples of which shares are the beginning."""
+        return balanced_order(self.data.kept, self.resources.spec.seed)
+
+    def parts(self, run: Run) -> tuple[Examples | None, Examples | None]:
+        """What is trained on beside the real images; and where the spec says so, what checkpoints are chosen by instead, of
+        all shares the same."""
+        added, apart = self.addition(run.arm), None
+        if added is None:
+            return None, None
+        rows = list(range(len(added)))
+        if self.spec.checkpoint == "generated":
+            kinds = self.data.kinds if ARMS[run.arm].addition == "version" else added.labels
+            chosen = rows_apart(added.labels, kinds, self.resources.spec.seed)
+            rows = sorted(set(rows) - set(chosen))
+            added, apart = part(added, rows, added.groups), part(added, chosen, kinds)
+        if run.share < 1:
+            place = {row: number for number, row in enumerate(rows)}
+            added = beginning(added, [place[row] for row in self.order if row in place], run.share)
+        return added, apart
 
     def steps(self, arm: str) -> int:
         """Optimisation steps of an arm."""
@@ -66,22 +84,22 @@ class Evaluator:
         name = ARMS[arm].addition
         return {} if name is None else shortfall(self.added[name], self.data.sizes)
 
-    def arguments(self, arm: str, seed: int) -> tuple[Training]:
-        """Of the training of one arm with one seed."""
+    def arguments(self, run: Run) -> tuple[Training]:
+        """Of one training."""
         resources, data = self.resources, self.data
-        added, apart = self.parts(arm)
+        added, apart = self.parts(run)
         training = Training(
-            arm=arm,
+            arm=run.arm,
             classes=resources.source.classes,
             real=data.real,
-            twins=data.twins(arm),
+            twins=data.twins(run.arm),
             added=added,
             apart=apart,
             validation=data.validation,
             test=data.test,
-            classifier=resources.spec.classifier.model_copy(update={"steps": self.steps(arm)}),
+            classifier=resources.spec.classifier.model_copy(update={"steps": self.steps(run.arm)}),
             evaluation=self.spec,
-            seed=derive(seed, "arm") % 2**31,
+            seed=derive(run.seed, "arm") % 2**31,
             device=resources.models.machine.device,
             precision=resources.models.machine.precision,
         )
@@ -91,31 +109,32 @@ class Evaluator:
         """The scores of every arm and seed; those that were stored before are not trained again."""
         self.data.fence = self.resources.fence
         self.train(trainings(self.spec))
-        return {arm: [self.result(arm, seed) for seed in self.spec.seeds] for arm in self.spec.arms}
+        return {arm: self.results(arm) for arm in self.spec.arms}
 
-    def key(self, arm: str, seed: int) -> str:
-        return keys.run(self.resources.root, arm, seed)
+    def key(self, run: Run) -> str:
+        return keys.run(self.resources.root, run.arm, run.seed, run.share)
 
-    def result(self, arm: str, seed: int) -> dict[str, Any]:
+    def result(self, run: Run) -> dict[str, Any]:
         """The stored scores of one training."""
-        return dict(self.resources.store.json(self.key(arm, seed)))
+        return dict(self.resources.store.json(self.key(run)))
 
-    def train(self, runs: Sequence[tuple[str, int]]) -> None:
-        """Train arms with seeds, but for those that were, and store their scores: of several workers the first wins."""
+    def results(self, arm: str, share: float = 1.0) -> list[dict[str, Any]]:
+        """Those of every seed."""
+        return [self.result(Run(arm, seed, share)) for seed in self.spec.seeds]
+
+    def train(self, runs: Sequence[Run]) -> None:
+        """Do trainings, but for those that were done, and store their scores: of several workers the first wins."""
         resources = self.resources
-        pending = [run for run in runs if not resources.store.exists(self.key(*run))]
+        pending = [run for run in runs if not resources.store.exists(self.key(run))]
         if not pending:
             return
         # Last comes what is generated first: the others are trained beside that.
-        pending.sort(key=lambda run: ARMS[run[0]].addition == "text_to_image")
-        calls = [
-            Call(train_and_score, partial(self.arguments, arm, seed), f"train: {arm}, seed {seed}", self.steps(arm))
-            for arm, seed in pending
-        ]
+        pending.sort(key=lambda run: ARMS[run.arm].addition == "text_to_image")
+        calls = [Call(train_and_score, partial(self.arguments, run), run.title, self.steps(run.arm)) for run in pending]
         results = parallel.run(calls, choose_device(resources.models.machine.device).type, resources.progress)
-        for (arm, seed), result in zip(pending, results, strict=True):
-            missing = self.missing(arm)
-            resources.store.put_first(self.key(arm, seed), canonical({**result, "missing": missing} if missing else result))
+        for run, result in zip(pending, results, strict=True):
+            missing = self.missing(run.arm)
+            resources.store.put_first(self.key(run), canonical({**result, "missing": missing} if missing else result))
 
     def run_unit(self, number: int) -> dict[str, Any]:
         """One of the `units` of the evaluation, unless it was done before; return its report."""
@@ -124,10 +143,10 @@ class Evaluator:
             return {"probe_auc": self.probe()}
         # A lease's fence counts for its unit alone; this one for all of them.
         self.data.fence = None if fence is None else fence * units(self.spec) + number
-        arm, seed = runs[number]
-        self.train([(arm, seed)])
-        result = self.result(arm, seed)
-        return {"arm": arm, "seed": seed, "average": result["average"], "worst_group": result["worst_group"]}
+        run = runs[number]
+        self.train([run])
+        result = self.result(run)
+        return {**asdict(run), "average": result["average"], "worst_group": result["worst_group"]}
 
     def probe(self) -> float | None:
         """How well real and repainted images of one class, on its own scenes, can be told apart; None if too few. Computed
@@ -147,25 +166,23 @@ class Evaluator:
         real = self.resources.view.examples("train")
         return probe_auc(real, generated, self.resources.spec.seed, self.resources.stage)
 
-
-def trainings(spec: Evaluation) -> list[tuple[str, int]]:
-    """Every arm with every seed."""
-    return [(arm, seed) for arm in spec.arms for seed in spec.seeds]
-
-
-def units(spec: Evaluation) -> int:
-    """Into how many units an evaluation is divided: its trainings, and the probe."""
-    return len(trainings(spec)) + 1
+    def amounts(self) -> dict[str, Any] | None:
+        """Accuracy by amount; None unless real images alone and all samples are compared."""
+        if not {BASELINE, VERSION} <= set(self.spec.arms):
+            return None
+        runs = {share: self.results(VERSION, share) for share in (*shares(self.spec), 1.0)}
+        return curve({0.0: self.results(BASELINE), **runs}, len(self.resources.source.splits["train"]))
 
 
 def aggregate(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """Mean, spread and values of every figure of every arm."""
+    """Mean, spread and values of every figure of every arm, and its confusion matrix, summed over the seeds."""
     return {
         arm: {
             "average": summary([r["average"] for r in results]),
             "worst_group": summary([r["worst_group"] for r in results]),
             "ece": summary([r["ece"] for r in results]),
             **{kind: {k: summary([r[kind][k] for r in results]) for k in results[0][kind]} for kind in PARTS},
+            "confusion": summed([r.get("confusion", {}) for r in results]),  # those of an older release have none
         }
         for arm, results in runs.items()
     }
@@ -189,6 +206,7 @@ def evaluate(evaluator: Evaluator) -> dict[str, Any]:
         tests = Counter(group_name(item.label, item.group) for item in resources.source.splits["test"])
         result = {
             "arms": arms,
+            "amounts": evaluator.amounts(),
             "gap_closed": gap_closed(arms),
             "probe_auc": evaluator.probe(),
             "test_images": tests,

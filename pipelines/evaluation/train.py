@@ -53,4 +53,5 @@ def train_and_score(training: Training, progress: Stage) -> dict[str, Any]:
         progress=progress,
     )
     figures = score(classifier.scores(test.images), classes, test.labels, test.groups)
-    return {**asdict(figures), "shots": shots(figures.classes, Counter(training.real.labels))}
+    added = 0 if training.added is None else len(training.added)
+    return {**asdict(figures), "shots": shots(figures.classes, Counter(training.real.labels)), "added": added}

@@ -1,16 +1,15 @@
 """The dataset card of a version, for Hugging Face."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 from pydantic import BaseModel
 
-from pipelines.report import figures
-from pipelines.report.headline import caveats, headline
+from pipelines.report.card_evaluation import MEASURED_LATER, evaluation, harm
+from pipelines.report.markdown import table, text
 from pipelines.report.shortfall import shortfalls
-from pipelines.report.worst import worst_part
 from pipelines.spec import VersionSpec
 from pipelines.spec.base import quantity
 from pipelines.spec.helpers import warnings
@@ -45,16 +44,6 @@ FILES = {"default": "data/*.parquet", "rejected": "rejected/*.parquet"}
 WARNING = "These images are synthetic. Do not use them as real ones: not as a source, not for validation, not for tests."
 
 
-def text(value: object) -> str:
-    """Any value as one line of Markdown, escaped, also for a table."""
-    flat = " ".join(str(value).split())
-    return re.sub(r"[&<>|`*\[\]\\]", lambda match: f"&#{ord(match[0])};", flat)
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
-
-
 def meaning(model: BaseModel) -> str:
     """The docstring of a part of the spec, with links to its papers."""
     return re.sub(r"arXiv (\d{4}\.\d{4,5})", r"[arXiv \1](https://arxiv.org/abs/\1)", text(type(model).__doc__ or ""))
@@ -86,30 +75,6 @@ def front_matter(spec: VersionSpec, kept: int, title: str, licence: str | None) 
         "configs": [{"config_name": name, "data_files": [{"split": "train", "path": glob}]} for name, glob in FILES.items()],
     }
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
-
-
-NOT_ASKED_FOR = "Not measured: the spec asks for no evaluation."
-MEASURED_LATER = (
-    "Measured once the version is published, and this card with it, which never changes: the accuracies are in\n"
-    "`evaluation.json` beside this card, and with charts and samples in `report/report.html`. While `evaluation.json` is\n"
-    "not there, the evaluation has not ended, or it failed and can be tried again."
-)
-
-
-def evaluation(spec: VersionSpec, counts: Mapping[str, Any], quality: Mapping[str, Any]) -> str:
-    """The headline with its caveats, then the accuracies; where there are none, where they will be."""
-    if not quality.get("arms"):
-        return NOT_ASKED_FOR if spec.evaluation is None else MEASURED_LATER
-    summary = {"gap_closed": None, "probe_auc": None, **quality, "counts": counts}
-    lines = [f"**{headline(summary)}.**", *(f"- {caveat}" for caveat in caveats(summary))]
-    rows = [
-        (text(figures.title(arm)), figures.percent(result["worst_group"]), figures.percent(result["average"]))
-        for arm, result in ((arm, quality["arms"][arm]) for arm in figures.ordered(quality["arms"]))
-    ]
-    lines += ["", table(("trained on", worst_part(quality["arms"]), "average"), rows)]
-    if (probe := summary["probe_auc"]) is not None:
-        lines += ["", f"A probe tells real from generated within one class and group with an AUC of {probe:.2f} (0.5: not)."]
-    return "\n".join(lines)
 
 
 def card(
@@ -151,7 +116,7 @@ def card(
 
 # {title}
 
-> **{WARNING}**
+{harm(counts, quality)}> **{WARNING}**
 
 {quantity(total, "generated image")} of {len(classes)} classes, made by Counterpoise to train an image classifier on,
 together with the real images of the source.
@@ -222,3 +187,10 @@ Images are stored as {spec.encoding}. {meaning(spec.encoding)}
 - Trained on alone, without the real images, they are likely to do worse.
 - The Counterpoise service refuses them as a real source: models that feed on their own images degrade.
 {doubts}"""
+
+
+def evaluated(published: str, spec: VersionSpec, summary: Mapping[str, Any]) -> str:
+    """The card of a version with its evaluation, which it was published without."""
+    counts, warning = summary["counts"], f"> **{WARNING}**"
+    measured = published.replace(MEASURED_LATER, evaluation(spec, counts, summary), 1)
+    return measured.replace(warning, harm(counts, summary) + warning, 1)

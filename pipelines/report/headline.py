@@ -1,18 +1,15 @@
 """What an evaluation says, in one sentence, and what speaks against it: for the page, the card and the terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import hypot
 from typing import Any
 
+from pipelines.report.harm import FEWEST, Harm, harms, image_counts, share
 from pipelines.report.worst import worst_part
 from pipelines.spec.arms import BASELINE, PLAIN, VERSION
 from pipelines.spec.base import quantity
 
-FEWEST = 1.5  # test images of the smallest group, by which accuracies must differ at least
-
-
-def share(value: float) -> str:
-    return f"{100 * value:.1f} %"
+LISTED = 4  # accuracies that are harmed, in the headline
 
 
 def carried(counts: Mapping[str, Any]) -> str:
@@ -28,8 +25,9 @@ def images(counts: Mapping[str, Any]) -> str:
 
 
 def headline(summary: Mapping[str, Any]) -> str:
-    """The result in one sentence. A difference within the standard deviation over seeds is no clear effect. Without any
-    arm no evaluation was asked for, or the caveats say why there is none."""
+    """The result in one sentence, or two where generated data harms: then the first says that. A difference within the
+    standard deviation over seeds is no clear effect. Without any arm no evaluation was asked for, or the caveats say why
+    there is none."""
     arms, counts = summary["arms"], summary["counts"]
     if VERSION in arms and not counts["kept"] and not counts.get("carried"):
         return (
@@ -39,19 +37,34 @@ def headline(summary: Mapping[str, Any]) -> str:
         return images(counts)
     if VERSION not in arms:
         return f"Not evaluated: {images(counts)}"
-    after = arms[VERSION]["worst_group"]
     accuracy = f"{worst_part(arms).replace(' ', '-')} accuracy"
     if BASELINE not in arms:
-        return f"{accuracy.capitalize()} {share(after['mean'])}; training on real data alone was not evaluated"
-    before = arms[BASELINE]["worst_group"]
+        mean = arms[VERSION]["worst_group"]["mean"]
+        return f"{accuracy.capitalize()} {share(mean)}; training on real data alone was not evaluated"
+    harmed = harms(summary)
+    if not harmed:
+        return comparison(summary, accuracy)
+    warning = f"Generated data harms: {listed(harmed)} below real data alone"
+    return warning if harmed[0].name == accuracy else f"{warning}. {comparison(summary, accuracy)}"
+
+
+def listed(harmed: Sequence[Harm]) -> str:
+    """What is harmed, the first few."""
+    texts = [harm.text for harm in harmed[:LISTED]]
+    return "; ".join([*texts, f"{len(harmed) - LISTED:,} more"] if len(harmed) > LISTED else texts)
+
+
+def comparison(summary: Mapping[str, Any], accuracy: str) -> str:
+    """The worst group's accuracy with real images alone and with the version."""
+    before, after = (summary["arms"][arm]["worst_group"] for arm in (BASELINE, VERSION))
     change, gap = after["mean"] - before["mean"], summary["gap_closed"]
     result = f"{accuracy.capitalize()} {share(before['mean'])} → {share(after['mean'])}"
     if change == 0:
         return f"{result}: no effect"
     if abs(change) <= hypot(before["std"], after["std"]):
         return f"{result}: no clear effect, the seeds differ as much"
-    fewest = min(summary.get("test_images", {}).values(), default=None)  # evaluations of before they were counted have none
-    if fewest is not None and abs(change) * fewest < FEWEST:
+    fewest = image_counts(summary)["worst_group"]  # evaluations of before they were counted have none
+    if fewest and abs(change) * fewest < FEWEST:
         return f"{result}: no clear effect, it is about one image of {fewest}"
     if change < 0:
         return f"{result}: {-100 * change:.1f} points worse than real data alone"
@@ -72,7 +85,8 @@ def caveats(summary: Mapping[str, Any]) -> list[str]:
             "Plain text-to-image, by the classes' names, does as well or better: "
             f"{share(plain['worst_group']['mean'])} in the {worst_part(arms)}."
         )
-    if version and real and version["average"]["mean"] < real["average"]["mean"]:
+    harmed = any(harm.name == "average accuracy" for harm in harms(summary))  # the headline says it then
+    if version and real and not harmed and version["average"]["mean"] < real["average"]["mean"]:
         before, after = (share(arm["average"]["mean"]) for arm in (real, version))
         notes.append(f"Average accuracy went down: {before} → {after}.")
     if probe is not None and probe >= 0.75:

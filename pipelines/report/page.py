@@ -15,7 +15,11 @@ from PIL import Image as Pillow
 from pipelines.prompts import token_note
 from pipelines.records import Image, Mask
 from pipelines.report import figures
+from pipelines.report.amounts import advice, class_rows, points
+from pipelines.report.confusion import confusion_change, most_changed
+from pipelines.report.curve import accuracy_by_amount
 from pipelines.report.figures import Spread, title
+from pipelines.report.harm import harms
 from pipelines.report.headline import carried, caveats, headline
 from pipelines.report.quality import questions, summary_lines
 from pipelines.report.shortfall import shortfalls
@@ -24,6 +28,7 @@ from pipelines.spec.arms import BASELINE, VERSION
 from pipelines.spec.base import duration
 
 LARGEST = 256  # pixels a side; a larger image is shrunk for the page
+CLASSES = 20  # those that gain and lose most by a version
 LOSSLESS = 96  # pixels a side up to which an image is displayed as it is
 QUALITY = 85  # of larger ones, 0..100
 TINT = np.array([255, 0, 170], dtype=np.uint8)  # a colour that few photographs have
@@ -126,6 +131,19 @@ def overlay(source: Image, mask: Mask) -> Image:
     return tinted
 
 
+def amounts(summary: Mapping[str, Any], advised: Mapping[str, Any]) -> dict[str, Any]:
+    """The part about how many images are enough."""
+    curve, worst = points(summary), worst_part(summary["arms"])
+    chart = accuracy_by_amount(curve, worst, max(advised["enough"].values()))
+    return {
+        "amounts": curve,
+        "advice": advised,
+        "worst": worst,
+        "amount_rows": class_rows(curve),
+        "amounts_chart": Markup(chart),
+    }
+
+
 def solid(text: str) -> str:
     """Keeps numbers, their arrow and their percent signs on one line."""
     return text.replace(" %", "\N{NO-BREAK SPACE}%").replace(" → ", "\N{NO-BREAK SPACE}→\N{NO-BREAK SPACE}")
@@ -155,7 +173,7 @@ TEMPLATES.globals |= {"overlay": overlay}
 def render(page: Page) -> str:
     """The whole page. Same page, same bytes."""
     summary, counts = page.summary, page.summary["counts"]
-    arms = summary["arms"]
+    arms, changes, advised = summary["arms"], confusion_change(summary), advice(summary)
     return TEMPLATES.get_template("page.html.j2").render(
         page=page,
         counts=counts,
@@ -166,6 +184,10 @@ def render(page: Page) -> str:
         token_note=token_note(sample.prompt for sample in page.samples),
         arms={arm: title(arm) for arm in figures.ordered(arms)},
         rows=table(arms),
+        harmed=bool(harms(summary)),
+        **(amounts(summary, advised) if advised else {"amounts": []}),
+        confusion=changes,
+        class_changes=most_changed(changes.classes, CLASSES) if changes else [],
         questions=questions(page.quality, page.pictures) if page.quality else [],
         quality_lines=summary_lines(page.quality) if page.quality else [],
         kept=[sample for sample in page.samples if sample.kept],

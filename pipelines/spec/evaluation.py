@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pipelines.spec.arms import ARMS, known
+from pipelines.spec.arms import ARMS, BASELINE, VERSION, known
 from pipelines.spec.base import Positive, Share, Strict, distinct
 
 
@@ -26,6 +26,7 @@ class Classifier(Strict):
 ArmName = Annotated[str, AfterValidator(known), Field(json_schema_extra={"enum": list(ARMS)})]
 Recipe = Literal["mixed", "fake_to_real", "balanced_softmax", "last_layer", "adaptive_inflation", "retrained"]
 Checkpoint = Literal["best", "average", "generated", "last"]
+Portion = Annotated[float, Field(gt=0, le=1)]
 
 
 class Evaluation(Strict):
@@ -39,15 +40,20 @@ class Evaluation(Strict):
     seeds: Annotated[tuple[int, ...], AfterValidator(distinct)] = Field(
         (0, 1, 2), min_length=1, description="Seeds of the trainings."
     )
+    amounts: Annotated[tuple[Portion, ...], AfterValidator(distinct)] = Field(
+        (),
+        description="Shares of the version's samples, above 0 up to 1, that the arm counterpoise is trained on as well, such "
+        "as [0.125, 0.25, 0.5], so that the report says how many are enough. Each holds those before it, and costs as much as "
+        "another arm: one training with every seed. Empty: none and all alone are compared.",
+    )
     recipe: Recipe = Field(
         "mixed",
         description="How generated images are trained on. mixed: half of each batch. fake_to_real: the first half of the "
         "steps on them, the second on real ones (arXiv 2308.04553). balanced_softmax: mixed, with the classes' frequencies "
         "taken out of the loss (arXiv 2007.10740). last_layer: real ones first, then the last layer anew on generated ones "
         "(after arXiv 2204.02937). adaptive_inflation: each real image drawn ten times as often as a generated one, and the "
-        "weaker augmented, the more are generated (arXiv 2403.12448); meant for gamma 1. "
-        "retrained: mixed, then the last layer fitted to the images that checkpoint: generated sets apart, each kind of them as "
-        "often (SAGE, 2026); needs that.",
+        "weaker augmented, the more are generated (arXiv 2403.12448); meant for gamma 1. retrained: mixed, then the last layer "
+        "fitted to the images that checkpoint: generated sets apart, each kind of them as often (SAGE, 2026); needs that.",
     )
     checkpoint: Checkpoint = Field(
         "best",
@@ -78,5 +84,15 @@ class Evaluation(Strict):
             raise ValueError(
                 f"recipe: retrained fits the last layer to images that checkpoint: generated sets apart, and here it is "
                 f"{self.checkpoint}; give generated, or another recipe"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def amounts_have_their_ends(self) -> "Evaluation":
+        lacking = [arm for arm in (BASELINE, VERSION) if arm not in self.arms]
+        if self.amounts and lacking:
+            raise ValueError(
+                f"amounts: {', '.join(map(str, self.amounts))} of the samples are compared with none and all of them, the "
+                f"arms {BASELINE} and {VERSION}; add {' and '.join(lacking)} to arms, or leave the amounts out"
             )
         return self

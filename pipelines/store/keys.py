@@ -150,8 +150,9 @@ def probe(root: str) -> str:
     return f"{root}/evaluation/probe.json"
 
 
-def run(root: str, arm: str, seed: int) -> str:
-    return f"{root}/evaluation/{arm}-{seed}.json"
+def run(root: str, arm: str, seed: int, share: float = 1.0) -> str:
+    """The scores of one training; `share` is that of the arm's images that were trained on."""
+    return f"{root}/evaluation/{arm}{'' if share == 1 else f'-{share}'}-{seed}.json"
 
 
 def retrieved(root: str) -> str:

@@ -1,5 +1,6 @@
 """How good a classifier is: on average, by class, and on its worst group."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ from pipelines.spec import Checkpoint
 
 MANY, FEW = 100, 20  # training images of a class
 SIZES = ("many", "medium", "few")  # kinds of classes, by these numbers
+Confusion = dict[str, dict[str, int]]  # images by true class and predicted class; what does not occur is left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,7 @@ class Score:
     groups: dict[str, float]  # accuracy of each: "boot on grass", or "boot"
     ece: float  # expected calibration error, 15 bins (Guo et al. 2017, arXiv 1706.04599)
     classes: dict[str, float] = field(default_factory=dict)  # accuracy of each class
+    confusion: Confusion = field(default_factory=dict)
 
     @property
     def choice(self) -> tuple[float, float]:
@@ -41,12 +44,34 @@ def score(logits: Tensor, classes: Sequence[str], labels: Sequence[str], groups:
     """Score logits (n, classes). Without group labels a class is a group: the stated proxy."""
     truth = np.array([classes.index(label) for label in labels])
     shares = logits.double().softmax(dim=1).numpy()
-    right = shares.argmax(axis=1) == truth
+    predicted = shares.argmax(axis=1)
+    right = predicted == truth
     names = np.array([group_name(label, group) for label, group in zip(labels, groups, strict=True)])
     by_group = {str(name): float(right[names == name].mean()) for name in sorted(set(names))}
     by_class = {c: float(right[truth == i].mean()) for i, c in enumerate(classes) if (truth == i).any()}
     error = calibration_error(shares.max(axis=1), right)
-    return Score(float(right.mean()), min(by_group.values()), by_group, error, by_class)
+    return Score(
+        float(right.mean()), min(by_group.values()), by_group, error, by_class, confusion(classes, truth, predicted)
+    )
+
+
+def confusion(classes: Sequence[str], truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> Confusion:
+    """The confusion matrix of class numbers, in the order of the classes."""
+    matrix: Confusion = {}
+    for (row, column), count in sorted(Counter(zip(truth.tolist(), predicted.tolist(), strict=True)).items()):
+        matrix.setdefault(classes[row], {})[classes[column]] = count
+    return matrix
+
+
+def summed(matrices: Sequence[Confusion]) -> Confusion:
+    """The confusion matrices of several seeds as one. Empty unless all of them are there."""
+    total: Confusion = {}
+    for matrix in matrices if all(matrices) else ():
+        for true, row in matrix.items():
+            into = total.setdefault(true, {})
+            for predicted, count in row.items():
+                into[predicted] = into.get(predicted, 0) + count
+    return total
 
 
 def shots(classes: Mapping[str, float], sizes: Mapping[str, int]) -> dict[str, float]:

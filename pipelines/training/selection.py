@@ -18,27 +18,26 @@ from pipelines.vision.pixels import Subset
 SHARE = 0.2  # of the generated images that are set apart, where every kind has enough
 
 
-def set_apart(generated: Examples, kinds: Sequence[str], seed: int) -> tuple[Examples, Examples]:
-    """The generated images to train on, and those to choose checkpoints by, whose groups are their kinds.
+def rows_apart(labels: Sequence[str], kinds: Sequence[str], seed: int) -> list[int]:
+    """The numbers of generated images to choose checkpoints by.
 
     A kind is a class with all else that the plan varies. As many of each are set apart, drawn by the seed, but of none more
     than half. Raises SourceError where that leaves a class with none to choose by.
     """
     members: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for row, (label, kind) in enumerate(zip(generated.labels, kinds, strict=True)):
+    for row, (label, kind) in enumerate(zip(labels, kinds, strict=True)):
         members[label, kind].append(row)
     rng, count = np.random.default_rng(derive(seed, "selection")), round(SHARE * len(kinds) / max(1, len(members)))
     apart: set[int] = set()
     for _, rows in sorted(members.items()):
         apart |= set(rng.choice(rows, min(max(1, count), len(rows) // 2), replace=False).tolist())
-    missing = set(generated.labels) - {generated.labels[row] for row in apart}
+    missing = set(labels) - {labels[row] for row in apart}
     if missing:
         raise SourceError(
             "evaluation.checkpoint: generated needs two generated images of a kind, one to train on and one to choose by, "
             f"and of {min(missing)!r} there is only one; give a larger amount, or checkpoint: average"
         )
-    rest = [row for row in range(len(kinds)) if row not in apart]
-    return part(generated, rest, generated.groups), part(generated, sorted(apart), kinds)
+    return sorted(apart)
 
 
 def part(examples: Examples, rows: Sequence[int], groups: Sequence[str | None]) -> Examples:

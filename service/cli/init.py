@@ -120,6 +120,7 @@ def evaluation_lines(source: "Source") -> list[str]:
     return [
         "evaluation:                 # does a classifier gain by the version? leave it out, and nothing is trained",
         "  arms: [erm, classical, counterpoise]",
+        "  # amounts: [0.25, 0.5]    # how many images are enough? each share of them costs as much as another arm",
         "  seeds: [0, 1, 2]",
     ]
 

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.errors import CounterpoiseError
+from pipelines.report.amounts import advice
+from pipelines.report.harm import harms
 from pipelines.report.headline import caveats, headline, images
 from pipelines.report.shortfall import shortfalls
 from pipelines.report.worst import worst_part
@@ -36,6 +38,9 @@ def print_list(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def print_summary(summary: dict[str, Any]) -> None:
     """A version's accuracies and counts."""
+    counts, result, harmed = summary["counts"], headline(summary), bool(harms(summary))
+    if harmed:  # before the figures
+        console.print(f"{result}.", style="bold red", markup=False, soft_wrap=True)
     if summary["arms"]:
         title = f"Accuracy on real test images: {summary['name']}, version {summary['version']}"
         table = Table("trained on", "average", worst_part(summary["arms"]), title=title)
@@ -43,9 +48,10 @@ def print_summary(summary: dict[str, Any]) -> None:
             results = summary["arms"][arm]
             table.add_row(ARMS[arm].title, *(f"{percent(results[name])} %" for name in ("average", "worst_group")))
         console.print(table)
-    counts, result = summary["counts"], headline(summary)
-    if result != images(counts):
+    if not harmed and result != images(counts):
         console.print(f"{result}.", soft_wrap=True)
+    if advised := advice(summary):
+        console.print(advised["text"], markup=False, soft_wrap=True)
     for caveat in caveats(summary):
         console.print(f"  {caveat}", markup=False, soft_wrap=True)
     console.print(f"{images(counts)}; {summary['seconds']['total']:.0f} s.", soft_wrap=True)

@@ -19,9 +19,9 @@ from pipelines.training.batches import Feed
 from pipelines.training.erm import erm
 from pipelines.training.loop import Loop
 from pipelines.training.metrics import Score, score
-from pipelines.training.selection import set_apart
 from pipelines.training.task import Task
 from tests.benchmarks.saliency import generated, repainted
+from tests.training.test_selection import set_apart
 
 STEPS = 300
 

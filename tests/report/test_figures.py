@@ -9,6 +9,7 @@ import pytest
 from PIL import Image as Pillow
 
 from pipelines.report import figures
+from pipelines.report.curve import accuracy_by_amount
 from pipelines.report.figures import ArmResult, Spread
 
 HOSTILE = '<script>alert("x")</script> $x_{ & _a'
@@ -29,6 +30,10 @@ ARMS = {
 }
 CURVES = {"<boot>": [(i, 1.0 / (i + 1)) for i in range(50)], HOSTILE: [(0, 0.5), (10, float("nan")), (20, 0.4)]}
 REASONS = {"kept": 1234, "quality: blurred": 3, "attribution: not seen": 17}
+POINTS = [
+    {**arm(spread(w - 0.02, w), spread(0.8, 0.82)), "images": images, "ratio": images / 30}
+    for images, w in ((0, 0.4), (20, 0.6), (40, 0.61))
+]
 CHARTS = {
     "arms": lambda: figures.arms(ARMS),
     "no arms": lambda: figures.arms({}),
@@ -39,6 +44,8 @@ CHARTS = {
     "empty curve": lambda: figures.learning_curves({"<boot>": [], "<bag>": [(0, float("inf"))]}),
     "reasons": lambda: figures.reasons({**REASONS, HOSTILE: 1}),
     "nothing made": lambda: figures.reasons({"kept": 0}),
+    "amounts": lambda: accuracy_by_amount(POINTS, HOSTILE, 20),
+    "one amount of one seed": lambda: accuracy_by_amount([{**POINTS[0], **arm(spread(1.0), spread(1.0))}], "worst class", 0),
 }
 
 

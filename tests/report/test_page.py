@@ -203,7 +203,7 @@ def test_same_page_same_bytes() -> None:
         ({"gap_closed": None}, ": 37.7 points better than real data alone"),
         (
             {"arms": {"erm": arm(0.5), "counterpoise": arm(0.3)}, "gap_closed": -0.4},
-            ": 20.0 points worse than real data alone",
+            "Generated data harms: worst-group accuracy 50.0 % → 30.0 %, 20.0 points below real data alone",
         ),
         ({"arms": {"erm": arm(0.4, 0.6), "counterpoise": arm(0.5, 0.6)}}, ": no clear effect, the seeds differ as much"),
         (
@@ -240,7 +240,7 @@ def test_not_evaluated_is_no_headline_where_no_evaluation_was_asked_for() -> Non
 def test_caveats_name_what_speaks_against_the_headline() -> None:
     assert caveats(summary()) == []
     arms = {"erm": arm(0.4), "counterpoise": arm(0.5, average=0.7), "text_to_image": arm(0.6)}
-    found = caveats(summary(arms=arms, probe_auc=0.9))
+    found = caveats(summary(arms=arms, probe_auc=0.9, test_images={"boot": 10}))
     assert [text.split()[0] for text in found] == ["Trained", "Plain", "Average", "A"]
     assert caveats(summary(notes=["Few images."])) == ["Few images."]
 

@@ -81,6 +81,13 @@ def test_every_field_is_described_and_every_type_says_what_it_is(model: type[Str
         ({"models": {"precision": "bf16"}}, ["models:", "precision is a setting of the machine", "COUNTERPOISE_PRECISION"]),
         ({"models": {"resolution": 65}}, ["models.resolution:", "given: 65", "multiple of 8"]),
         ({"evaluation": {"seeds": [0, 0]}}, ["evaluation.seeds:", "0, 0", "name each once"]),
+        ({"evaluation": {"amounts": [0.5, 0]}}, ["evaluation.amounts.1:", "given: 0", "greater than 0"]),
+        ({"evaluation": {"amounts": [4000]}}, ["evaluation.amounts.0:", "given: 4000", "less than or equal to 1"]),
+        ({"evaluation": {"amounts": [0.5, 0.5]}}, ["evaluation.amounts:", "0.5, 0.5", "name each once"]),
+        (
+            {"evaluation": {"arms": ["counterpoise"], "amounts": [0.25]}},
+            ["evaluation.amounts: 0.25 of the samples are compared with none", "add erm to arms, or leave the amounts out"],
+        ),
         ({"evaluation": {"arms": ["ddb"]}}, ["evaluation.arms.0:", "'ddb'", "'counterpoise'"]),
         ({"filters": [{"type": "qualty"}]}, ["filters.0: no such type; there are 'quality', ", "did you mean 'quality'?"]),
         ({"filters": [{"type": "quality", "min_contrst": 2}]}, ["filters.0.min_contrst:", "did you mean 'min_contrast'?"]),

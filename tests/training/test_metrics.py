@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
-from pipelines.training.metrics import Score, calibration_error, group_name, score, shots, summary
+from pipelines.training.metrics import Score, calibration_error, group_name, score, shots, summary, summed
 
 CLASSES = ("boot", "sneaker")
 
@@ -25,6 +26,7 @@ def test_accuracy_on_average_by_group_and_on_the_worst() -> None:
     assert found.average == pytest.approx(6 / 9)
     assert found.worst_group == 0.0
     assert found.classes == {"boot": 0.75, "sneaker": 0.6}
+    assert found.confusion == {"boot": {"boot": 3, "sneaker": 1}, "sneaker": {"boot": 2, "sneaker": 3}}
 
 
 def test_classes_are_many_medium_or_few_by_their_training_images() -> None:
@@ -86,3 +88,15 @@ def test_confident_logits_do_not_overflow() -> None:
 @pytest.mark.parametrize(("values", "mean", "std"), [([0.5], 0.5, 0.0), ([0.2, 0.4], 0.3, 0.02**0.5), ([1, 1, 1], 1, 0)])
 def test_a_summary_is_the_mean_and_the_sample_deviation(values: list[float], mean: float, std: float) -> None:
     assert summary(values) == {"mean": pytest.approx(mean), "std": pytest.approx(std), "values": values}
+
+
+def test_confusion_matrices_agree_with_scikit_learn_and_are_summed_over_seeds() -> None:
+    rng, names = np.random.default_rng(0), ("a", "b", "c")
+    truth = rng.integers(0, 3, 60)
+    guesses = [rng.integers(0, 3, 60) for _ in range(2)]
+    labels = [names[n] for n in truth]
+    matrices = [score(torch.eye(3)[torch.from_numpy(g)], names, labels, [None] * 60).confusion for g in guesses]
+    expected = sum(confusion_matrix(truth, guess) for guess in guesses)
+    total = summed(matrices)
+    assert [[total[row].get(column, 0) for column in names] for row in names] == expected.tolist()
+    assert summed([matrices[0], {}]) == {}, "one seed is of an older release"

@@ -1,6 +1,6 @@
 """Choosing a checkpoint on generated images: a balanced part, set apart, and no group label of a real one. Five seconds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
 import numpy as np
@@ -12,7 +12,7 @@ from pipelines.spec import Recipe
 from pipelines.training.batches import Feed
 from pipelines.training.erm import erm
 from pipelines.training.metrics import score
-from pipelines.training.selection import set_apart
+from pipelines.training.selection import part, rows_apart
 from tests.training.shortcut import CLASSES, scored, shortcut, task
 
 
@@ -21,6 +21,13 @@ def generated(counts: dict[tuple[str, str], int]) -> tuple[Examples, list[str]]:
     kinds = [kind for kind, count in counts.items() for _ in range(count)]
     images = [np.full((2, 2, 3), number, np.uint8) for number in range(len(kinds))]
     return Examples(images, [label for label, _ in kinds], ["secret"] * len(kinds)), [kind for _, kind in kinds]
+
+
+def set_apart(generated: Examples, kinds: Sequence[str], seed: int) -> tuple[Examples, Examples]:
+    """What is left to train on, and what is chosen by."""
+    apart = rows_apart(generated.labels, kinds, seed)
+    rest = sorted(set(range(len(kinds))) - set(apart))
+    return part(generated, rest, generated.groups), part(generated, apart, kinds)
 
 
 def numbers(examples: Examples) -> list[int]:

@@ -1,0 +1,37 @@
+"""The chart of accuracy by the number of generated images."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib import rc_context
+
+from pipelines.report.figures import INK, SOFT, STRONG, STYLE, axes, percent, svg
+
+
+@rc_context(STYLE)
+def accuracy_by_amount(points: Sequence[Mapping[str, Any]], worst: str, enough: int) -> str:
+    """Worst part and average at each amount: means joined by a line, standard deviations as a band, seeds as dots. A dotted
+    line stands at the amount that is enough. The amounts lie evenly apart, whatever their distance."""
+    figure, plot = axes(2.6, "y")
+    places = range(len(points))
+    for metric, name, colour in (("worst_group", worst, STRONG), ("average", "average", SOFT)):
+        accuracies = [point[metric] for point in points]
+        means = [accuracy["mean"] for accuracy in accuracies]
+        low, high = ([a["mean"] + sign * a["std"] for a in accuracies] for sign in (-1, 1))
+        plot.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0)
+        plot.plot(places, means, color=colour, linewidth=1.8, marker="o", markersize=3.5, label=name)
+        for place, accuracy in zip(places, accuracies, strict=True):
+            values = accuracy["values"] if len(accuracy["values"]) > 1 else []
+            plot.scatter([place] * len(values), values, s=5, color="white", edgecolors=INK, linewidths=0.6, zorder=3)
+    plot.axvline([point["images"] for point in points].index(enough), color=INK, linewidth=0.8, linestyle=":", alpha=0.7)
+    plot.set_xticks(places, [f"{point['images']:,}\n{point['ratio']:.2g} : 1" for point in points])
+    plot.set_xlabel("generated images, and how many for each real one")
+    limits, ticks = plot.get_ylim(), plot.get_yticks()
+    plot.set_yticks(ticks, [f"{100 * tick:.0f} %" for tick in ticks])
+    plot.set_ylim(limits)
+    figure.legend(loc="outside upper left", ncols=2, frameon=False, handlelength=1)
+    says = "; ".join(
+        f"{point['images']:,} generated images: {worst} {percent(point['worst_group'])}, average {percent(point['average'])}"
+        for point in points
+    )
+    return svg(figure, "amounts", f"Accuracy by amount. {says}")
