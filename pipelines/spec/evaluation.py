@@ -42,9 +42,9 @@ class Evaluation(Strict):
     )
     amounts: Annotated[tuple[Portion, ...], AfterValidator(distinct)] = Field(
         (),
-        description="Shares of the version's samples, above 0 up to 1, that the arm counterpoise is trained on as well, such "
-        "as [0.125, 0.25, 0.5], so that the report says how many are enough. Each holds those before it, and costs as much as "
-        "another arm: one training with every seed. Empty: none and all alone are compared.",
+        description="Shares of the version's samples, above 0 up to 1, that the arm counterpoise is trained on as well, "
+        "such as [0.125, 0.25, 0.5], so that the report says how many are enough. Each holds those before it, and costs as "
+        "much as another arm: one training with every seed. Empty: none and all alone are compared.",
     )
     recipe: Recipe = Field(
         "mixed",
@@ -52,8 +52,9 @@ class Evaluation(Strict):
         "steps on them, the second on real ones (arXiv 2308.04553). balanced_softmax: mixed, with the classes' frequencies "
         "taken out of the loss (arXiv 2007.10740). last_layer: real ones first, then the last layer anew on generated ones "
         "(after arXiv 2204.02937). adaptive_inflation: each real image drawn ten times as often as a generated one, and the "
-        "weaker augmented, the more are generated (arXiv 2403.12448); meant for gamma 1. retrained: mixed, then the last layer "
-        "fitted to the images that checkpoint: generated sets apart, each kind of them as often (SAGE, 2026); needs that.",
+        "weaker augmented, the more are generated (arXiv 2403.12448); meant for gamma 1. retrained: mixed, then the last "
+        "layer fitted to the images that checkpoint: generated sets apart, each kind of them as often (SAGE, 2026); needs "
+        "that.",
     )
     checkpoint: Checkpoint = Field(
         "best",
