@@ -20,7 +20,7 @@ WORDS = {
 }
 UNTRAINED = {"vectors": 1, "steps": 1, "learning_rate": 1e-12}  # a token as it begins: the superclass said twice
 FILTERS = [{"type": "quality"}, {"type": "near_duplicate"}]
-SHORTCUTS = {  # by name: sources with a shortcut
+SHORTCUTS: Mapping[str, Mapping[str, Any]] = {  # by name: sources with a shortcut
     "boot_sneaker": {},
     "sandal_sneaker": {"classes": ["sandal", "sneaker"], "ratio": 0.97},
     "sandal_boot": {"classes": ["sandal", "boot"], "scenes": ["wood", "snow"]},

@@ -88,7 +88,7 @@ class Panel:
             kept = [sample.candidate for sample in samples if sample.verdict.kept]
             for name, verdicts in self.order.measure(kept).items():
                 own = {id(candidate): verdict for candidate, verdict in zip(kept, verdicts, strict=True)}
-                judge_kept(samples, name, lambda rest, own=own: [own[id(sample.candidate)] for sample in rest])
+                judge_kept(samples, name, partial(verdicts_of, own))
             return samples
         for name in self.filters if self.order is None else self.order.names or ():
             judge_kept(samples, name, partial(judge_alone, self.filters[name]))
@@ -117,6 +117,11 @@ class Comparisons:
         """Of the kept candidates of these indices, for the comparison with other shards; None where there is none."""
         across = (each for each in self.comparisons.values() if isinstance(each, ComparisonAcrossShards))
         return next((comparison.fingerprints(indices) for comparison in across), None)
+
+
+def verdicts_of(known: Mapping[int, Verdict], samples: Sequence[Sample]) -> list[Verdict]:
+    """Those that are known, by the id() of a candidate."""
+    return [known[id(sample.candidate)] for sample in samples]
 
 
 def judge_alone(filter_: Filter, samples: Sequence[Sample]) -> list[Verdict]:
