@@ -36,6 +36,8 @@ class DiffusionClassifier:
         sums, alive = torch.zeros(len(own), classes, dtype=torch.float64), torch.ones(len(own), classes, dtype=torch.bool)
         margins = torch.full((len(own),), float("inf"), dtype=torch.float64)
         for count in self.samples:
+            if not alive.any():  # every image is decided
+                break
             for number in range(done, count):
                 sums += self.errors(latents, alive, timesteps[number], number)
             done = count

@@ -70,7 +70,8 @@ def measure(name: str, images: int, folder: Path) -> None:
     predicted = Oracle().garments([candidate.image for candidate in made], classes)
     right = np.array([name == candidate.request.label for name, candidate in zip(predicted, made, strict=True)])
     print(f"{name}: diffusion_classifier is right of {own.mean():.0%} of real images; keeps {kept.mean():.0%} of generated")
-    print(f"  ones, {right[kept].mean():.0%} of these right, {right.mean():.0%} of all; agrees {(kept == right).mean():.0%}")
+    print(f"  ones; {right[kept].mean():.0%} of these are right, {right.mean():.0%} of all")
+    print(f"  agreement with the oracle {(kept == right).mean():.0%}")
 
 
 def main(images: int = 60) -> None:
