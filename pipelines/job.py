@@ -33,9 +33,10 @@ from pipelines.store.version_artifacts import VersionArtifacts
 from pipelines.version.diff import compare
 from pipelines.version.finalize import finalize
 from pipelines.version.plan import Plan, make_plan, read_plan
-from pipelines.version.refresh import Base, dropped_by_people, make_refresh, open_base, source_listing, unchanged
+from pipelines.version.refresh import Base, make_refresh, obeyed, open_base, source_listing, unchanged
 from pipelines.version.shard import rewrite_shard, run_shards
 from pipelines.version.showcase import showcase
+from pipelines.version.verdicts import HumanVerdict, encoded
 from pipelines.vision.models import Models
 
 
@@ -66,14 +67,13 @@ class Job:
         """The version that is refreshed. Raises StoreError when it is gone."""
         if self.previous is None:
             return None
-        dropped = dropped_by_people(self.store, self.resources.root)
-        return open_base(self.store, self.spec.name, self.previous, dropped)
+        return open_base(self.store, self.spec.name, self.previous, obeyed(self.store, self.resources.root))
 
-    def obey(self, verdicts: Sequence[dict[str, Any]]) -> None:
-        """Store what people decided about the version that is refreshed, for the plan: what is stored first holds. What
-        changes nothing is not stored: the number of a version that ends as unchanged is given again."""
-        if any(verdict["decision"] == "drop" for verdict in verdicts):
-            self.store.put_first(keys.verdicts(self.resources.root), canonical(verdicts))
+    def obey(self, verdicts: Sequence[HumanVerdict]) -> None:
+        """Store people's verdicts on the version that is refreshed, for the plan: what is stored first holds. What changes
+        nothing is not stored: the number of a version that ends as unchanged is given again. Raises StoreError."""
+        if self.previous is not None and open_base(self.store, self.spec.name, self.previous, verdicts).decided:
+            self.store.put_first(keys.obeyed(self.resources.root), encoded(verdicts))
 
     @property
     def unchanged(self) -> bool:

@@ -18,6 +18,7 @@ import httpx
 
 from pipelines.spec import FolderSource, UploadedSource, VersionSpec
 from pipelines.spec.sources import RealSource, remote
+from pipelines.version.verdicts import HumanVerdict
 from service.catalogue.schemas import CheckedSpec
 from service.datasets.schemas import DatasetPage, DatasetView
 from service.previews.schemas import PreviewView
@@ -181,6 +182,11 @@ class Client(Transport):
                 except OSError as error:
                     raise ServiceError(f"{target}: cannot be written ({error.strerror}); pull into another folder") from None
             yield target
+
+    def verdicts(self, dataset: str, number: int) -> list[HumanVerdict]:
+        """What people decided about the samples of a version: who, and when."""
+        rows = self.call("GET", f"/v1/datasets/{dataset}/versions/{number}/verdicts")
+        return [HumanVerdict.model_validate(row) for row in rows]
 
     def events(self, dataset: str, number: int, after: int = 0) -> Iterator[VersionEvent]:
         """The events of a version until it ends; a connection that broke is resumed by Last-Event-ID."""

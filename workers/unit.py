@@ -21,6 +21,8 @@ from pipelines.spec import parse
 from pipelines.store import keys
 from pipelines.version.diff import worst_group_drop
 from pipelines.version.finalize import totals
+from pipelines.version.score_order import write_orders
+from pipelines.version.verdicts import HumanVerdict
 from pipelines.vision.models import Models
 from service import tracing
 from service.limits import check, check_size
@@ -113,15 +115,14 @@ class Worker:
             case _:
                 raise AssertionError(f"{lease.stage} is no stage of making a version")
 
-    def verdicts(self, lease: Lease) -> list[dict[str, Any]]:
-        """What people decided about the samples of the version that is refreshed, as it is stored with the new one."""
+    def verdicts(self, lease: Lease) -> list[HumanVerdict]:
+        """What people decided about the samples of the version that is refreshed."""
         assert lease.version is not None
         version = versions.get(self.database, lease.version)
         if version is None or version.previous is None:
             return []
         before = versions.find(self.database, version.tenant, version.dataset, version.previous)
-        rows = verdicts.of_version(self.database, before.id) if before else []
-        return [{name: getattr(row, name) for name in ("index", "attempt", "decision", "by", "at")} for row in rows]
+        return verdicts.of_version(self.database, before.id) if before else []
 
     def version(self, lease: Lease) -> Version:
         assert lease.version is not None
@@ -136,6 +137,7 @@ class Worker:
         _, files = job.report(evaluation, stage_seconds(version.entered))
         for name, data in files.items():
             job.store.put_first(keys.report_file(job.resources.root, name), data)
+        write_orders(job.store, job.resources.root, job.plan)
         job.compare()
         report = {"gap_closed": evaluation["gap_closed"], "probe_auc": evaluation["probe_auc"]}
         return {**report, "ends": "held"} if self.is_worse(job, version) else report

@@ -1,5 +1,7 @@
 """Every object key, in one place."""
 
+import re
+
 INDEXES = "indexes"  # prefix of those of sources that are read where they lie
 
 
@@ -16,9 +18,9 @@ def source(root: str) -> str:
     return f"{root}/source.json"
 
 
-def verdicts(root: str) -> str:
-    """What people decided about the samples of the version that this one refreshes, as it was when this one was planned."""
-    return f"{root}/verdicts.json"
+def obeyed(root: str) -> str:
+    """People's verdicts on the samples of the version that this one refreshes, as they were when this one was planned."""
+    return f"{root}/obeyed.json"
 
 
 def plan(root: str) -> str:
@@ -88,6 +90,12 @@ def report(root: str, shard: int, distinct: bool = False) -> str:
     return f"{reports(root)}/{shard:05d}{'-distinct' if distinct else ''}.json"
 
 
+def shard_of(path: str) -> int | None:
+    """The number of the shard whose file this is, by its name; None for a name of another form than ours."""
+    shard = path.rpartition("/")[2].removeprefix("train-").partition("-of-")[0]
+    return int(shard) if shard.isdecimal() else None
+
+
 def duplicates(root: str) -> str:
     """Which samples repeat an image of another shard."""
     return f"{root}/duplicates.json"
@@ -96,8 +104,8 @@ def duplicates(root: str) -> str:
 def reports_beside(data: str) -> tuple[str, ...]:
     """The reports that may name a data file, the later first; none for a name of another form than ours."""
     root, _, name = data.partition("/data/")
-    shard = name.removeprefix("train-").partition("-of-")[0]
-    return (report(root, int(shard), distinct=True), report(root, int(shard))) if shard.isdecimal() else ()
+    shard = shard_of(name)
+    return () if shard is None else (report(root, shard, distinct=True), report(root, shard))
 
 
 def fingerprints_beside(data: str) -> str:
@@ -172,6 +180,11 @@ def croissant(root: str) -> str:
 def report_file(root: str, name: str) -> str:
     """A file of the report for people, written after the version was published."""
     return f"{root}/report/{name}"
+
+
+def score_order(root: str, score: str) -> str | None:
+    """Where samples stand in the order of a score; None for what cannot be the name of one."""
+    return f"{root}/report/order-{score}.parquet" if re.fullmatch(r"[\w-]+(\.[\w-]+)*", score) else None
 
 
 def seconds(root: str) -> str:

@@ -56,6 +56,12 @@ class SampleFilter:
         scores = table.column("scores").to_pylist()
         return [number for number, text in zip(numbers, scores, strict=True) if self.in_range(json.loads(text))]
 
+    def admits(self, sample: dict[str, Any]) -> bool:
+        """Whether a page holds a sample."""
+        equal = all(getattr(self, name) in (None, sample[name]) for name in ("verdict", "label", "group"))
+        reason = self.reason is None or str(sample["reason"] or "").startswith(self.reason)
+        return equal and reason and (self.score is None or self.in_range(sample["scores"]))
+
     def in_range(self, scores: dict[str, Any]) -> bool:
         value = scores.get(self.score or "")
         return isinstance(value, int | float) and self.least <= value <= self.most

@@ -61,7 +61,12 @@ def compare(store: Store, name: str, number: int, previous: int) -> dict[str, An
         "version": number,
         "previous": previous,
         "source": source_changes(before.splits, after.splits),
-        "samples": {"added": counts["kept"], "carried": counts["carried"], "removed": after.plan.removed},
+        "samples": {
+            "added": counts["kept"],
+            "carried": counts["carried"],
+            "removed": after.plan.removed,
+            "restored": after.plan.restored_samples,  # since people kept them: among those carried
+        },
         "before": composition(before),
         "after": composition(after),
     }

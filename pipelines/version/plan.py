@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import accumulate
@@ -84,6 +84,8 @@ class Carried:
     labels: dict[str, int]  # samples of each class that are carried
     without: tuple[int, ...] = ()  # indices of those that are not
     whole: bool = True  # it is referred to as it is; else it is written again, without those
+    # Of a file of dropped candidates: index and attempt of those that are carried, since people kept them.
+    restored: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,10 @@ class Plan:
     @property
     def carried_samples(self) -> int:
         return sum(sum(part.labels.values()) for part in self.carried)
+
+    @property
+    def restored_samples(self) -> int:
+        return sum(len(part.restored) for part in self.carried)
 
     @property
     def written_shards(self) -> int:
@@ -168,6 +174,11 @@ class Plan:
             return range(*part.indices)
         return range(self.first + number, self.first + self.planned, self.generated_shards)
 
+    def generated_of(self, indices: Collection[int]) -> list[int]:
+        """The shards that are generated and hold any of these indices."""
+        shards = range(self.generated_shards) if indices else ()
+        return [number for number in shards if any(index in self.indices(number) for index in indices)]
+
     def shard(self, number: int) -> list[PlannedImage]:
         """The planned images of a shard that is generated."""
         return [self.image(index) for index in self.indices(number)]
@@ -186,7 +197,11 @@ def read_plan(store: Store, root: str) -> Plan | None:
     """The plan of a version; None before it is planned."""
     if not store.exists(keys.plan(root)):
         return None
-    document = store.json(keys.plan(root))
+    return plan_of(store.json(keys.plan(root)))
+
+
+def plan_of(document: Mapping[str, Any]) -> Plan:
+    """A plan as it is stored."""
     return Plan(
         spec=document["spec"],
         source=document["source"],
@@ -195,7 +210,14 @@ def read_plan(store: Store, root: str) -> Plan | None:
         previous=document.get("previous"),  # this and what follows: not in plans of before there were refreshes
         first=document.get("first", 0),
         carried=tuple(
-            Carried(part["key"], tuple(part["slots"]), part["labels"], tuple(part["without"]), part["whole"])
+            Carried(
+                part["key"],
+                tuple(part["slots"]),
+                part["labels"],
+                tuple(part["without"]),
+                part["whole"],
+                tuple((index, attempt) for index, attempt in part.get("restored", [])),
+            )
             for part in document.get("carried", [])
         ),
         removed=document.get("removed", 0),

@@ -1,12 +1,13 @@
 """A version made from an earlier one: what is still valid is carried over, and what the amounts lack is planned anew.
 
 A sample is valid while the images that it was made from are there, by content, the specs agree on method, models, filters
-and encoding, and no person dropped it. Pure, as every plan: same spec, source, earlier version and verdicts, same plan.
+and encoding, and no person dropped it; so is a candidate that the filters dropped and a person kept, which is restored.
+Pure, as every plan: same spec, source, earlier version and verdicts, same plan.
 """
 
 from collections import Counter
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +23,7 @@ from pipelines.store.object_store import Store
 from pipelines.version import browse
 from pipelines.version.files import Files, all_stored
 from pipelines.version.plan import Carried, Plan, quotas, read_plan
+from pipelines.version.verdicts import HumanVerdict, Verdicts, by_sample, key_of, samples_to
 
 Content = tuple[str, str, str | None]  # sha256, label, group: what an image is, whatever it is called
 
@@ -52,7 +54,7 @@ class Base:
     root: str
     spec: VersionSpec
     plan: Plan
-    dropped: frozenset[tuple[int, int]] = frozenset()  # index and attempt of samples that people dropped
+    verdicts: Verdicts = field(default_factory=dict)  # of people, on its samples
 
     @cached_property
     def splits(self) -> dict[str, list[Item]]:
@@ -74,26 +76,48 @@ class Base:
             contents.setdefault(item.label, Counter())[content(item)] += 1
         return contents
 
+    @cached_property
+    def restorable(self) -> dict[int, list[dict[str, Any]]]:
+        """Candidates that the filters dropped and people kept, as rows without images, by the number of their shard."""
+        kept, result = samples_to("keep", self.verdicts), dict[int, list[dict[str, Any]]]()
+        for number in self.plan.generated_of({index for index, _ in kept}):
+            file = browse.open_samples(self.store, self.files[number]["rejected"])
+            rows = [row for row in browse.rows(file) if key_of(row) in kept] if file else []
+            if rows:
+                result[number] = rows
+        return result
 
-def dropped_by_people(store: Store, root: str) -> frozenset[tuple[int, int]]:
-    """The samples, by index and attempt, that people dropped of the version that one refreshes."""
-    rows = store.json(keys.verdicts(root)) if store.exists(keys.verdicts(root)) else []
-    return frozenset((row["index"], row["attempt"]) for row in rows if row["decision"] == "drop")
+    @property
+    def decided(self) -> bool:
+        """Whether people decided otherwise than the filters: then the next version is another one."""
+        return bool(samples_to("drop", self.verdicts) or self.restorable)
+
+    def stays(self, row: dict[str, Any], replaced: Collection[int]) -> bool:
+        """Whether people let a sample be carried over. Of a planned image that has another attempt restored, it goes, unless
+        somebody decided to keep it as well."""
+        verdict = self.verdicts.get(key_of(row))
+        return row["index"] not in replaced if verdict is None else verdict.decision == "keep"
 
 
-def open_base(store: Store, name: str, number: int, dropped: frozenset[tuple[int, int]] = frozenset()) -> Base:
+def obeyed(store: Store, root: str) -> list[HumanVerdict]:
+    """People's verdicts on the version that one refreshes, as they were when it was planned."""
+    rows = store.json(keys.obeyed(root)) if store.exists(keys.obeyed(root)) else []
+    return [HumanVerdict(**row) for row in rows]
+
+
+def open_base(store: Store, name: str, number: int, verdicts: Sequence[HumanVerdict] = ()) -> Base:
     """Raises StoreError when there is no such version (any more)."""
     root = keys.version(name, number)
     plan = read_plan(store, root)
     if plan is None or not store.exists(keys.manifest(root)):
         raise StoreError(f"version {number} of {name!r}, which was to be refreshed, is not there; ask for another refresh")
-    return Base(store, number, root, parse(store.json(keys.spec(root))), plan, dropped)
+    return Base(store, number, root, parse(store.json(keys.spec(root))), plan, by_sample(verdicts))
 
 
 def unchanged(spec: VersionSpec, source: Source, base: Base) -> bool:
-    """Whether the version would be the same again: same spec, and same images, whatever they are called; and nobody dropped
-    a sample of it."""
-    same = spec.model_copy(update={"source": base.spec.source}) == base.spec and not base.dropped
+    """Whether the version would be the same again: same spec, and same images, whatever they are called; and nobody decided
+    otherwise than the filters."""
+    same = spec.model_copy(update={"source": base.spec.source}) == base.spec and not base.decided
     return same and all(Counter(map(content, source.splits[s])) == Counter(map(content, base.splits[s])) for s in SPLITS)
 
 
@@ -130,14 +154,35 @@ class OpenQuotas:
         return True
 
 
-def carry(base: Base, number: int, quotas: OpenQuotas, classes: tuple[str, ...]) -> tuple[Carried, list[dict[str, Any]]]:
-    """One shard of the earlier version: what is carried of it, and all its rows."""
+def restored_parts(base: Base, quotas: OpenQuotas) -> list[Carried]:
+    """What is restored of the earlier version, a part for each shard and attempt: so no part has an index twice."""
+    parts = []
+    for number, rows in base.restorable.items():
+        valid, indices = [row for row in rows if quotas.take(row)], base.plan.indices(number)
+        for attempt in sorted({row["attempt"] for row in valid}):
+            own = [row for row in valid if row["attempt"] == attempt]
+            part = Carried(
+                key=base.files[number]["rejected"],
+                indices=(indices.start, indices.stop, indices.step),
+                labels=dict(Counter(row["label"] for row in own)),
+                whole=False,
+                restored=tuple(key_of(row) for row in own),
+            )
+            parts.append(part)
+    return parts
+
+
+def carry(
+    base: Base, number: int, quotas: OpenQuotas, classes: tuple[str, ...], replaced: Collection[int]
+) -> tuple[Carried, list[dict[str, Any]]]:
+    """One shard of the earlier version: what is carried of it, and all its rows. Of the `replaced` indices, another attempt
+    is restored."""
     key, indices = base.files[number]["data"], base.plan.indices(number)
     file = browse.open_samples(base.store, key)
     if file is None:
         raise StoreError(f"{key}: no such object, though version {base.number} names it; ask for a whole version")
     rows = browse.rows(file)
-    taken = [(row["index"], row["attempt"]) not in base.dropped and quotas.take(row) for row in rows]
+    taken = [base.stays(row, replaced) and quotas.take(row) for row in rows]
     complete = {"image", "mask", *browse.COLUMNS} <= set(file.schema_arrow.names)
     part = Carried(
         key=key,
@@ -156,8 +201,10 @@ def make_refresh(spec: VersionSpec, digest: str, source: Source, base: Base) -> 
     parts: list[Carried] = []
     tokens, samples = dict(base.plan.tokens), 0
     if comparable(spec, base.spec):
+        parts += restored_parts(base, open_quotas)  # first: what people kept has its place whatever else is carried
+        replaced = {index for part in parts for index, _ in part.restored}
         for number in range(base.plan.shards):
-            part, rows = carry(base, number, open_quotas, source.classes)
+            part, rows = carry(base, number, open_quotas, source.classes, replaced)
             parts += [part] if part.labels else []
             samples += len(rows)
             if base.plan.carried_part(number) is None:
@@ -184,4 +231,4 @@ def make_refresh(spec: VersionSpec, digest: str, source: Source, base: Base) -> 
             if same and base.contents.get(label, Counter()) == Counter(map(content, source.of(label)))
         },
     )
-    return replace(plan, removed=samples - plan.carried_samples)
+    return replace(plan, removed=samples - plan.carried_samples + plan.restored_samples)

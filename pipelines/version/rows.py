@@ -3,7 +3,7 @@
 import io
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -22,7 +22,8 @@ from pipelines.source.encode import encode as encode_image
 from pipelines.store.object_store import Store
 from pipelines.version.files import Kind, all_stored
 from pipelines.version.mask_column import box_of, encode_mask, object_mask
-from pipelines.version.plan import Plan
+from pipelines.version.plan import Carried, Plan
+from pipelines.version.verdicts import key_of
 
 THREADS = min(8, os.cpu_count() or 1)  # and images in memory at a time
 BATCH = 8  # rows that are written to a column at a time
@@ -116,12 +117,13 @@ def encoded_images(samples: Sequence[Sample], resources: Resources) -> Iterator[
             yield from zip(pool.map(encode_one, images), masks, strict=True)
 
 
-def without(data: bytes, gone: Collection[int], classes: Sequence[str]) -> bytes:
-    """A Parquet file of samples without those of these indices, each label as its place in `classes`."""
+def carried(data: bytes, part: Carried, classes: Sequence[str]) -> bytes:
+    """A Parquet file of the samples that are carried of another, each label as its place in `classes`. A candidate that is
+    restored is a sample from now on: there is no reason against it any more."""
     table = pq.read_table(io.BytesIO(data))
-    names = class_names(table.schema)
-    remaining = [row for row in table.to_pylist() if row["index"] not in gone]
-    return write_table([{**row, "label": classes.index(names[row["label"]])} for row in remaining], classes)
+    names, gone, restored = class_names(table.schema), frozenset(part.without), frozenset(part.restored)
+    rows = [row for row in table.to_pylist() if (key_of(row) in restored if restored else row["index"] not in gone)]
+    return write_table([{**row, "label": classes.index(names[row["label"]]), "reason": None} for row in rows], classes)
 
 
 def write_table(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> bytes:

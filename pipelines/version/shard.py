@@ -74,14 +74,15 @@ def write_shard(resources: Resources, plan: Plan, shard: Attempts) -> dict[str, 
 
 
 def rewrite_shard(resources: Resources, plan: Plan, number: int, part: Carried) -> dict[str, Any]:
-    """Write a carried shard again without what is gone, unless its report says that this was done; return the report."""
+    """Write a carried shard again without what is gone, or what is restored of one, unless its report says that this was
+    done; return the report. What is restored has no fingerprints: nothing drops again what people kept."""
     store, key = resources.store, keys.report(resources.root, number)
     if store.exists(key):
         return dict(store.json(key))
-    remaining = rows.without(store.get(part.key), frozenset(part.without), resources.source.classes)
+    remaining = rows.carried(store.get(part.key), part, resources.source.classes)
     files: dict[Kind, bytes] = {"data": remaining}
     prints = keys.fingerprints_beside(part.key)
-    if store.exists(prints):
+    if not part.restored and store.exists(prints):
         files["fingerprints"] = StoredFingerprints.decode(store.get(prints)).without(part.without).encode()
     counts = {**carried_report(number, part), **data_facts(remaining, number, plan.shards)}
     return publish(resources, plan, number, files, counts)

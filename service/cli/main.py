@@ -17,6 +17,7 @@ from service.cli.export import export
 from service.cli.families import families
 from service.cli.init import init
 from service.cli.inspect import inspect
+from service.cli.pull import pull
 from service.cli.supervisor import up
 
 
@@ -67,7 +68,7 @@ app.command()(remote.promote)
 app.command()(remote.schedule)
 app.command()(remote.unschedule)
 app.command()(remote.status)
-app.command()(remote.pull)
+app.command()(pull)
 app.command()(export)
 app.command()(browse.samples)
 app.command()(browse.files)

@@ -194,14 +194,6 @@ def status(dataset: Dataset, number: Number) -> None:
         console.print(version.error, style="red", markup=False, soft_wrap=True)
 
 
-def pull(dataset: Dataset, number: Number, out: Annotated[Path, typer.Option(help="Folder to put it in.")] = Path()) -> None:
-    """Download a published version."""
-    folder = out / dataset / f"v{number}"
-    with Client(patience=PATIENCE) as client:
-        count = sum(1 for _ in client.pull(dataset, number, folder))
-    console.print(f"{quantity(count, 'file')} in {folder}", soft_wrap=True)
-
-
 def cancel(dataset: Dataset, number: Number) -> None:
     """Stop working on a version."""
     with Client(patience=PATIENCE) as client:

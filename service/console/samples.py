@@ -8,8 +8,10 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Response
 from pipelines.source.decode import media_type
 from pipelines.spec import parse
 from pipelines.store import keys
-from pipelines.version import browse
-from pipelines.version.plan import read_plan
+from pipelines.store.object_store import Store
+from pipelines.version import browse, ranked
+from pipelines.version.plan import Plan, read_plan
+from pipelines.version.verdicts import HumanVerdict
 from service.api.dependencies import ReadAccess, StoreContext, SubmitAccess
 from service.api.parameters import DatasetName, VersionNumber
 from service.console.gate import local
@@ -17,7 +19,7 @@ from service.console.pages import Form, PageRoute, Visiting, with_query
 from service.console.sessions import PATH
 from service.samples.endpoints import SampleId, get_image, get_sample, list_samples
 from service.samples.originals import original
-from service.samples.schemas import VerdictRequest, VerdictView
+from service.samples.schemas import VerdictRequest
 from service.samples.verdicts import delete_verdict, list_verdicts, put_verdict
 from service.state.api_keys import Caller
 from service.versions.endpoints import get_version
@@ -26,6 +28,7 @@ from service.versions.lookups import find_version
 router = APIRouter(route_class=PageRoute)
 SAMPLES = "/datasets/{name}/versions/{number}/samples"
 PAGE = 60
+PART = 1000  # samples of a sorted grid
 FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 Text = Annotated[str, Query(max_length=200)]
 
@@ -50,6 +53,7 @@ class Criteria:
     least: Text = ""
     most: Text = ""
     order: Text = ""
+    decision: Text = ""
 
     @property
     def filters(self) -> dict[str, Any]:
@@ -57,6 +61,8 @@ class Criteria:
         values: dict[str, Any] = {name: value or None for name, value in asdict(self).items()}
         if self.verdict not in ("", "kept", "dropped"):
             raise HTTPException(422, f"verdict: {self.verdict!r} is none; give kept or dropped, or nothing")
+        if self.decision not in ("", "keep", "drop"):
+            raise HTTPException(422, f"decision: {self.decision!r} is none; give keep or drop, or nothing")
         if self.order not in ("", "ascending", "descending"):
             raise HTTPException(422, f"order: {self.order!r} is none; give ascending or descending, or nothing")
         return {**values, "least": figure(self.least, "least"), "most": figure(self.most, "most")}
@@ -66,9 +72,19 @@ Filtering = Annotated[Criteria, Depends()]
 Cursor = Annotated[str, Query(max_length=40)]
 
 
-def decided(context: StoreContext, caller: Caller, name: str, number: int) -> dict[str, VerdictView]:
+def decided(context: StoreContext, caller: Caller, name: str, number: int) -> dict[str, HumanVerdict]:
     """What people decided, by the ids of samples."""
     return {verdict.sample: verdict for verdict in list_verdicts(context, caller, name, number)}
+
+
+def parts_of(store: Store, root: str, plan: Plan | None, criteria: Criteria) -> int:
+    """Into how many parts a grid is divided, to jump to."""
+    if criteria.decision:
+        return 0
+    if criteria.order:
+        return -(-ranked.count(store, root, criteria.score) // PART)
+    only = browse.SampleFilter(criteria.filters["verdict"], criteria.filters["reason"])
+    return len(browse.files(plan, only)) if plan else 0
 
 
 @router.get(SAMPLES)
@@ -76,12 +92,14 @@ def get_grid(
     visit: Visiting, context: StoreContext, caller: ReadAccess, name: DatasetName, number: VersionNumber,
     criteria: Filtering, cursor: Cursor = "", part: Annotated[int | None, Query(ge=1, le=10**9)] = None,
 ) -> Response:  # fmt: skip
-    """A page of the grid, from a cursor on or, to jump, from a part on: a data file of a shard."""
+    """A page of the grid, from a cursor on or, to jump, from a part on: a data file of a shard or, of a sorted one, so many
+    samples."""
     version = get_version(context, caller, name, number)
-    start = f"{part - 1}.0" if part else cursor
+    store, root = context.store(caller), keys.version(name, number)
+    plan = read_plan(store, root)
+    start = (f"{ranked.STORED}.{(part - 1) * PART}" if criteria.order else f"{part - 1}.0") if part else cursor
     samples = list_samples(context, caller, name, number, **criteria.filters, cursor=start or None, limit=PAGE)
-    plan = read_plan(context.store(caller), keys.version(name, number))
-    only = browse.SampleFilter(criteria.filters["verdict"], criteria.filters["reason"])
+    shard, row = map(int, (start or "0.0").split("."))
     return visit.page(
         "samples.html",
         version=version,
@@ -90,8 +108,8 @@ def get_grid(
         cursor=start,
         classes=sorted(plan.per_class) if plan else [],
         decided=decided(context, caller, name, number),
-        parts=len(browse.files(plan, only)) if plan else 0,
-        place=int(start.partition(".")[0]) + 1 if start else 1,
+        parts=parts_of(store, root, plan, criteria),
+        place=1 + (row // PART if criteria.order else shard),
         scores=sorted({score for sample in samples.items for score in sample.scores}),
     )
 

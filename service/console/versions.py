@@ -10,15 +10,17 @@ from pipelines.report.shortfall import shortfalls
 from pipelines.spec.arms import ARMS
 from pipelines.store import keys
 from pipelines.version.diff import accuracies
+from pipelines.version.export import FORMATS, FormatName
 from service.api.dependencies import AppContextWithStore, Context, ReadAccess, StoreContext, SubmitAccess, counted_stream
 from service.api.parameters import DatasetName, VersionNumber
 from service.console.pages import PageRoute, Visiting
 from service.datasets.endpoints import get_dataset, promote_version
-from service.state import events
+from service.state import events, verdicts
 from service.state.api_keys import Caller
 from service.state.lifecycle import PUBLISHED
 from service.versions.endpoints import cancel_version, delete_version, get_version, retry_version
 from service.versions.events import event_stream
+from service.versions.export import export_version
 from service.versions.files import get_file, list_files
 from service.versions.lookups import find_version
 from service.versions.schemas import VersionView
@@ -69,6 +71,8 @@ def get_one(
         last_event=0 if version.ended else events.last_id(context.database, row.id),
         arms=arms,
         shortfalls=shortfalls(version.counts),
+        formats=list(FORMATS),
+        decided=verdicts.counts(context.database, row.id),
     )
 
 
@@ -107,6 +111,19 @@ def get_files(
 def download(context: StoreContext, caller: ReadAccess, name: DatasetName, number: VersionNumber, path: str) -> Response:
     """A file of a version; its report is a page without script and origin."""
     return get_file(context, caller, name, number, path)
+
+
+@router.get(f"{VERSION}/export", dependencies=[Depends(counted_stream)])
+def export(
+    context: StoreContext,
+    caller: ReadAccess,
+    name: DatasetName,
+    number: VersionNumber,
+    format: FormatName,
+    as_published: bool = False,
+) -> Response:
+    """The samples of a version as one tar, as people decided or as they were published."""
+    return export_version(context, caller, name, number, format, as_published)
 
 
 @router.get("/datasets/{name}/compare")

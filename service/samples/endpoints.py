@@ -8,16 +8,18 @@ from fastapi import APIRouter, HTTPException, Path, Query, Response
 from pipelines.source.decode import media_type
 from pipelines.store import keys
 from pipelines.version import browse, ranked
+from pipelines.version.verdicts import SAMPLE_ID, Decision, by_sample, samples_to
 from service.api.dependencies import ReadAccess, StoreContext
 from service.api.parameters import CURSOR, DatasetName, PageSize, VersionNumber
 from service.api.problems import documented
 from service.api.routes import Route
+from service.samples import decided
 from service.samples.schemas import SamplePage, SampleView
+from service.state import verdicts
 from service.versions.lookups import find_version
 from service.versions.views import version_url
 
 router = APIRouter(route_class=Route, prefix="/v1", tags=["samples"], responses=documented(401, 403, 404, 422))
-SAMPLE_ID = r"^[0-9]{1,12}-[0-9]{1,6}$"
 SampleId = Annotated[str, Path(pattern=SAMPLE_ID, description="Id of the sample.", examples=["17-0"])]
 
 
@@ -35,6 +37,7 @@ def list_samples(
     least: Annotated[float | None, Query(description="Least value of that score.", allow_inf_nan=False)] = None,
     most: Annotated[float | None, Query(description="Largest value of that score.", allow_inf_nan=False)] = None,
     order: Annotated[Literal["ascending", "descending"] | None, Query(description="By that score.")] = None,
+    decision: Annotated[Decision | None, Query(description="That people decided so alone.")] = None,
     cursor: Annotated[str | None, Query(description=CURSOR, max_length=40)] = None,
     limit: PageSize = 20,
 ) -> SamplePage:
@@ -42,17 +45,24 @@ def list_samples(
     if cursor is not None and not re.fullmatch(r"[0-9]{1,9}\.[0-9]{1,9}", cursor):
         raise HTTPException(400, f"cursor: {cursor!r} is none; take `next` of the page before")
     file, row = map(int, cursor.split(".")) if cursor else (0, 0)
-    url = version_url(find_version(context, caller, name, number))
+    version = find_version(context, caller, name, number)
+    url = version_url(version)
     ends = {name: value for name, value in (("least", least), ("most", most)) if value is not None}
     criteria = browse.SampleFilter(verdict, reason, label, group, score, **ends)
     store, root = context.store(caller), keys.version(name, number)
-    if order is None:
+    if decision is not None:
+        if order is not None:
+            raise HTTPException(422, "order: samples that people decided about are in the order of their ids; leave it out")
+        chosen = sorted(samples_to(decision, by_sample(verdicts.of_version(context.database, version.id))))
+        items, following = decided.page(store, root, criteria, chosen, row, limit)
+    elif order is None:
         items, following = browse.page(store, root, criteria, (file, row), limit)
     elif score is None:
         raise HTTPException(422, "order: samples are sorted by a score; give one, such as score=quality.sharpness")
     else:
-        items, place = ranked.page(store, root, criteria, descending=order == "descending", start=row, limit=limit)
-        following = None if place is None else (0, place)
+        items, following = ranked.page(
+            store, root, criteria, descending=order == "descending", start=(file, row), limit=limit
+        )
     return SamplePage(
         items=[SampleView(**item, image=f"{url}/samples/{item['id']}/image") for item in items],
         next=None if following is None else f"{following[0]}.{following[1]}",

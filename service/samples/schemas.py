@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.state.verdicts import Decision
+from pipelines.version.verdicts import Decision
 
 
 class SampleView(BaseModel):
@@ -39,16 +39,10 @@ class SampleView(BaseModel):
 class VerdictRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    decision: Decision = Field(description="drop: the next refresh does not carry it over, and makes another in its place.")
-
-
-class VerdictView(BaseModel):
-    """What a person decided about a sample."""
-
-    sample: str = Field(description="Id of the sample.", examples=["17-0"])
-    decision: Decision
-    by: str = Field(description="Name of the API key that it was decided with.")
-    at: float = Field(description="Seconds since the epoch.")
+    decision: Decision = Field(
+        description="drop: the next refresh makes another in its place. keep: it is in the next version, though the filters "
+        "dropped it, where its source image still is there. Exports do the same."
+    )
 
 
 class SamplePage(BaseModel):

@@ -16,6 +16,7 @@ from service.api.parameters import DatasetName, VersionNumber
 from service.api.pools import Pool
 from service.api.problems import documented
 from service.api.routes import Route
+from service.state import verdicts
 from service.versions.lookups import find_version
 
 router = APIRouter(route_class=Route, prefix="/v1", tags=["versions"], responses=documented(401, 403, 404, 409, 422))
@@ -33,13 +34,16 @@ def export_version(
     name: DatasetName,
     number: VersionNumber,
     format: Annotated[FormatName, Query(description="Of the files in the tar; webdataset: of the tar itself.")],
+    as_published: Annotated[bool, Query(description="Obey no verdicts of people.")] = False,
 ) -> StreamingResponse:
-    """The kept samples of a published version, in another format than Parquet."""
+    """The samples of a published version, in another format than Parquet: without what people dropped, and with what they
+    kept though the filters had dropped it."""
     version, root = find_version(context, caller, name, number), keys.version(name, number)
     store, form = context.store(caller), FORMATS[format]
     if not store.exists(keys.manifest(root)):
         raise HTTPException(409, f"version {number} of {name!r} is {version.state}, and not published; wait for 'completed'")
-    samples = published(store, root)
+    decided = [] if as_published else verdicts.of_version(context.database, version.id)
+    samples = published(store, root, decided)
     if form.boxes:
         samples.require_boxes(format)
     headers = {"Content-Disposition": f'attachment; filename="{name}-v{number}-{format}.tar"'}

@@ -17,15 +17,16 @@ from fastapi.testclient import TestClient
 
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
-from pipelines.version.plan import Plan, Quota
+from pipelines.version.plan import Plan, Quota, read_plan
 from pipelines.version.rows import write_table
+from pipelines.version.score_order import write_orders
 from service.api.app import create_app
 from service.settings import Settings
 from service.state import versions
 from service.tenants import open_store
 from tests.service.calls import SPEC
 from tests.service.console.browsing import Browser
-from tests.service.console.samples import CLASSES, row
+from tests.service.console.samples import CLASSES, publish_samples, row
 
 SHARD = 1000
 REPETITIONS = 20
@@ -39,6 +40,10 @@ QUERIES = {
     "for a reason that none has": "reason=attribution",
     "by a score": "score=quality.contrast&least=0.05&most=0.06",
     "by a score that none has": "score=quality.contrast&least=99",
+    "sorted by a score": "score=quality.contrast&order=ascending",
+    "sorted, from the other end": "score=quality.contrast&order=descending",
+    "sorted, dropped of a class": "score=quality.contrast&order=descending&label=boot&verdict=dropped",
+    "sorted, for a reason none has": "score=quality.contrast&order=ascending&reason=attribution",
 }
 
 
@@ -55,6 +60,12 @@ def write(folder: Path, samples: int) -> TestClient:
         store.put(keys.data(root, number, shards), kept)
         store.put(keys.rejected(root, number, shards), dropped)
         store.put(keys.report(root, number), canonical({}))
+    publish_samples(store, "shoes", 1)
+    plan = read_plan(store, root)
+    assert plan is not None
+    start = time.perf_counter()
+    write_orders(store, root, plan)
+    print(f"the orders of all scores, made once: {time.perf_counter() - start:.0f} s")
     return TestClient(app)
 
 

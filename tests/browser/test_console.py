@@ -179,6 +179,10 @@ def test_nothing_serious_stands_in_the_way_of_a_screen_reader(sampled: Served, w
     found = {}
     version = (ONE, f"{ONE}/samples", f"{ONE}/samples/1-0", f"{ONE}/files", "/console/datasets/shoes")
     paths = ("/console/sign-in", *version, *(f"/console{path}" for path in ("", "/new", "/sources", "/usage", "/keys")))
+    verdict = sampled.client.put(
+        f"{SHOES}/1/samples/1-1/verdict", json={"decision": "drop"}, headers=as_(sampled.client, "team")
+    )
+    assert verdict.status_code == 200, verdict.text
     watched.sign_in(key(sampled.client, "team", "admin"))
     for path in paths:
         watched.open(path)

@@ -120,7 +120,7 @@ def test_what_changes_is_made_again_what_falls_is_held_and_nothing_that_is_held_
 
     diff = json.loads((shoes.folder / "pulled-2/diff.json").read_text())
     assert diff["source"] == {"new": 0, "changed": 0, "gone": 1}
-    assert diff["samples"] == {"added": len(hit), "carried": len(first) - len(hit), "removed": len(hit)}
+    assert diff["samples"] == {"added": len(hit), "carried": len(first) - len(hit), "removed": len(hit), "restored": 0}
     assert diff["before"]["evaluation"]["counterpoise"]["worst_group"] == 1.0
     assert diff["after"]["evaluation"]["counterpoise"]["worst_group"] < 0.95
 

@@ -25,6 +25,8 @@ from pipelines.version.diff import compare, worst_group_drop
 from pipelines.version.discard import discard
 from pipelines.version.files import all_stored
 from pipelines.version.plan import Plan, read_plan
+from pipelines.version.refresh import obeyed
+from pipelines.version.verdicts import HumanVerdict
 from tests.builders import noise
 
 SPEC: dict[str, Any] = {
@@ -140,7 +142,7 @@ def test_of_the_same_images_whatever_they_are_called_nothing_is_new(folder: Path
 def test_what_people_dropped_is_made_anew_though_nothing_else_has_changed(folder: Path) -> None:
     kept, dropped = samples(folder, V1)[:2]
     decisions = [
-        {"index": row["index"], "attempt": row["attempt"], "decision": decision, "by": "alice", "at": 1.0}
+        HumanVerdict(sample=f"{row['index']}-{row['attempt']}", decision=decision, by="alice", at=1.0)
         for row, decision in ((kept, "keep"), (dropped, "drop"))
     ]
     job(folder, 2, 1).obey(decisions[:1])
@@ -155,8 +157,75 @@ def test_what_people_dropped_is_made_anew_though_nothing_else_has_changed(folder
         dropped["index"]
     }
     files = {file["path"] for file in store(folder).json(keys.manifest(V2))["files"]}
-    assert "verdicts.json" in files
-    assert store(folder).json(keys.verdicts(V2)) == decisions
+    assert "obeyed.json" in files
+    assert obeyed(store(folder), V2) == decisions
+
+
+def spoil(folder: Path) -> dict[str, Any]:
+    """As if the first attempt at a planned image of the first shard had been dropped, and the second one kept: return the
+    row of the first."""
+    plan = read_plan(store(folder), V1)
+    assert plan is not None
+    first, *others = rows.read(store(folder).get(keys.data(V1, 0, plan.shards)))
+    dropped = {**first, "reason": "quality: blurred", "prompt": "the first attempt"}
+    for key, part in (
+        (keys.data(V1, 0, plan.shards), [{**first, "attempt": 1}, *others]),
+        (keys.rejected(V1, 0, plan.shards), [dropped, {**first, "attempt": 2, "reason": "quality: dark"}]),
+    ):
+        images = [{**row, "image": {"bytes": row["image"], "path": "a.png"}} for row in part]
+        store(folder).put(key, rows.write_table(images, ("boot", "sneaker")))
+    return dropped
+
+
+def test_what_people_kept_comes_back_in_place_of_a_later_attempt(folder: Path) -> None:
+    dropped = spoil(folder)
+    index = dropped["index"]
+    keep = HumanVerdict(sample=f"{index}-0", decision="keep", by="alice", at=1.0)
+    job(folder, 2, 1).obey([keep.model_copy(update={"sample": f"{index}-1"})])
+    assert job(folder, 2, 1).unchanged  # which the filters had kept
+    job(folder, 2, 1).obey([keep])
+    work = job(folder, 2, 1)
+    assert not work.unchanged
+    plan = made(work)
+    assert (plan.planned, plan.carried_samples, plan.restored_samples, plan.removed) == (0, 24, 1, 1)
+    new = {(row["index"], row["attempt"]): row for row in samples(folder, V2)}
+    assert {number for number, _ in new} == {row["index"] for row in samples(folder, V1)}
+    assert new.keys() & {(index, attempt) for attempt in range(3)} == {(index, 0)}
+    assert new[index, 0] == {**dropped, "reason": None}
+    shown = browse.find(store(folder), V2, index, 0)
+    assert shown is not None
+    assert shown["verdict"] == "kept"
+    manifest = store(folder).json(keys.manifest(V2))
+    assert (manifest["counts"]["carried"], manifest["counts"]["labels"]) == (24, {"boot": 12, "sneaker": 12})
+    assert store(folder).json(keys.diff(V2))["samples"] == {"added": 0, "carried": 24, "removed": 1, "restored": 1}
+    assert job(folder, 3, 2).unchanged
+    made(job(folder, 3, 2, amount={"per_class": 13}))
+    assert {(row["index"], row["attempt"]) for row in samples(folder, V3)} >= new.keys()
+
+
+def test_of_one_planned_image_all_attempts_that_people_kept_come_back_and_others_make_room(folder: Path) -> None:
+    index = spoil(folder)["index"]
+    job(folder, 2, 1).obey(
+        [HumanVerdict(sample=f"{index}-{attempt}", decision="keep", by="alice", at=1.0) for attempt in range(3)]
+    )
+    plan = made(job(folder, 2, 1))
+    assert (plan.planned, plan.carried_samples, plan.restored_samples, plan.removed) == (0, 24, 2, 2)
+    new = {(row["index"], row["attempt"]) for row in samples(folder, V2)}
+    assert len(new) == 24
+    assert new >= {(index, attempt) for attempt in range(3)}
+    dropped = HumanVerdict(sample=f"{index}-2", decision="drop", by="alice", at=1.0)
+    job(folder, 3, 2).obey([dropped])
+    made(job(folder, 3, 2))
+    third = {(row["index"], row["attempt"]) for row in samples(folder, V3)}
+    assert third >= {(index, 0), (index, 1)}
+    assert (index, 2) not in third
+
+
+def test_what_people_kept_does_not_come_back_without_its_source(folder: Path) -> None:
+    dropped = spoil(folder)
+    (folder / "images" / dropped["source_id"]).unlink()
+    job(folder, 2, 1).obey([HumanVerdict(sample=f"{dropped['index']}-0", decision="keep", by="alice", at=1.0)])
+    assert job(folder, 2, 1).plan.restored_samples == 0
 
 
 def test_what_an_image_that_is_gone_was_part_of_goes_and_only_that_is_made_again(folder: Path) -> None:
@@ -312,7 +381,8 @@ def test_the_diff_says_what_came_stayed_and_went(folder: Path) -> None:
     found = store(folder).json(keys.diff(V2))
     assert (found["version"], found["previous"]) == (2, 1)
     assert found["source"] == {"new": 2, "changed": 1, "gone": 1}
-    assert found["samples"] == {"added": plan.planned, "carried": plan.carried_samples, "removed": plan.removed}
+    changes = {"added": plan.planned, "carried": plan.carried_samples, "removed": plan.removed, "restored": 0}
+    assert found["samples"] == changes
     label = lost.split("/")[1]
     assert found["before"]["classes"] == {label: {"real": 10, "generated": 12} for label in ("boot", "sneaker")}
     assert found["after"]["classes"][label] == {"real": 10, "generated": 12}

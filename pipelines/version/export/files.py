@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from tarfile import BLOCKSIZE, PAX_FORMAT, TarInfo
 
 from pipelines.version.export.samples import PublishedVersion
+from pipelines.version.verdicts import FILE, encoded
 
 PIECE = 2**18  # bytes of a stream that are sent together
 PARTS = 64  # of what is made at a time: a stream is one of many, which take turns
@@ -30,6 +32,12 @@ class Format:
     sharded: bool = False  # its files are the members of tars of bounded size
 
 
+def obeyed_verdicts(version: PublishedVersion) -> Iterator[File]:
+    """The verdicts that an export obeys, with who and when; no file where there are none."""
+    if version.verdicts:
+        yield File.of(FILE, encoded(version.verdicts.values()))
+
+
 def header(path: str, size: int) -> bytes:
     """A member's header, the same for the same path and size."""
     member = TarInfo(path)
@@ -52,10 +60,11 @@ END = bytes(2 * BLOCKSIZE)  # of a tar
 
 
 def tar(format: Format, version: PublishedVersion) -> Iterator[bytes]:
-    """A version in a format, as one tar: of a sharded format the one shard, else all files. A piece may be empty."""
+    """A version in a format, as one tar: of a sharded format the one shard, which holds samples alone, else all files. A
+    piece may be empty."""
     pieces: list[bytes] = []
     size = 0
-    for file in format.files(version):
+    for file in chain(format.files(version), () if format.sharded else obeyed_verdicts(version)):
         for piece in member(file, file.path.rpartition("/")[2] if format.sharded else file.path):
             pieces.append(piece)
             size += len(piece)

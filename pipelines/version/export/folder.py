@@ -7,19 +7,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pipelines.errors import ExportError
-from pipelines.version.export.files import END, File, Format, member
+from pipelines.version.export.files import END, File, Format, member, obeyed_verdicts
 from pipelines.version.export.samples import PublishedVersion
 
 SHARD_BYTES = 2**28  # of a tar, after which the next one begins
 
 
 def write(format: Format, version: PublishedVersion, target: Path, shard_bytes: int = SHARD_BYTES) -> None:
-    """Write a version into a folder that is not there yet, or empty. Raises ExportError, and then nothing is written."""
+    """Write a version into a folder that is not there yet, or empty, and beside it the verdicts that it obeys. Raises
+    ExportError, and then nothing is written."""
     with replacing(target) as folder:
         if format.sharded:
             write_shards(format.files(version), folder, shard_bytes)
         else:
             write_files(format.files(version), folder)
+        write_files(obeyed_verdicts(version), folder)
 
 
 def require_empty(target: Path) -> None:

@@ -75,19 +75,36 @@ function arrows(grid, event) {
   mark(links);
 }
 
-// In a grid, K, D and U decide about the sample that has the focus, or all that are selected; then the next one has it.
-async function decide(grid, decision) {
-  const links = linksOf(grid);
-  const range = selected(links);
-  if (!range.length || !grid.dataset.token) return;
+// In a grid, K, D and U decide about the sample that has the focus, or all that are selected; then the next one has it. U where
+// nothing was decided takes back what was decided last. One after another is sent, however fast the keys come.
+const words = { keep: "to be kept", drop: "to be dropped", undo: "" };
+let last = [];
+let sending = Promise.resolve();
+
+async function send(grid, range, decision) {
+  let count = 0;
   for (const link of range) {
     const body = new URLSearchParams({ csrf: grid.dataset.token, decision });
     const response = await fetch(`${link.pathname}/verdict`, { method: "POST", body, redirect: "manual" });
     if (response.type !== "opaqueredirect") continue; // nothing to drop, or to undo
-    link.querySelector("[data-decided]").textContent = { keep: "to be kept", drop: "to be dropped" }[decision] ?? "";
+    link.querySelector("[data-decided]").textContent = words[decision];
+    count += 1;
   }
+  main.querySelector("[data-message]").textContent = `${count} ${words[decision] || "not decided any more"}`;
+}
+
+function decide(grid, decision) {
+  const links = linksOf(grid);
+  const undo = decision === "undo";
+  let range = selected(links);
+  if (undo && !range.some((link) => link.querySelector("[data-decided]").textContent)) range = last;
+  if (!range.length || !grid.dataset.token) return;
+  const run = () => send(grid, range, decision);
+  sending = sending.then(run, run);
+  last = undo ? [] : range;
   anchor = null;
-  if (decision !== "undo") links[links.indexOf(range.at(-1)) + 1]?.focus();
+  if (undo) range[0].focus();
+  else links[links.indexOf(range.at(-1)) + 1]?.focus();
   mark(links);
 }
 
@@ -130,7 +147,7 @@ function check(form) {
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
     for (const place of form.querySelectorAll("[data-mistakes], #beside")) {
       const fresh = page.getElementById(place.id);
-      if (fresh && touched(place)) place.replaceWith(document.adoptNode(fresh));
+      if (fresh && touched(place) && !place.contains(document.activeElement)) place.replaceWith(document.adoptNode(fresh));
     }
   }
 

@@ -70,3 +70,53 @@ def test_a_taken_place_is_refused_before_anything_is_asked_of_the_service(
     refused = call("export", "shoes", "3", "--format", "coco", "--out", tmp_path)
     assert refused.exit_code == 2
     assert "is there, and not an empty folder; name another, or remove it" in refused.stderr
+
+
+@pytest.fixture
+def decided(tmp_path: Path) -> Path:
+    """A pulled version that people have decided about."""
+    dropped = [row(1, 1, patch(1), attempt=2, reason="quality: blurred")]
+    write(tmp_path / "v1", ["boot", "shoe"], [ROWS], [dropped])
+    (tmp_path / "v1/verdicts.json").write_text(
+        '[{"sample": "0-0", "decision": "drop", "by": "alice", "at": 1}, '
+        '{"sample": "1-2", "decision": "keep", "by": "bob", "at": 2}]'
+    )
+    return tmp_path / "v1"
+
+
+def exported(folder: Path) -> set[str]:
+    return {file.stem for file in folder.rglob("*.png")}
+
+
+def test_people_s_verdicts_are_obeyed_unless_asked_otherwise_and_the_output_says_so(decided: Path, tmp_path: Path) -> None:
+    done = call("export", decided, "--format", "imagefolder", "--out", tmp_path / "a")
+    assert done.stdout.splitlines() == [
+        f"3 samples in {tmp_path / 'a'}",
+        "As people decided: 1 dropped by people left out, 1 kept by people brought back. --as-published obeys no verdicts.",
+    ]
+    assert exported(tmp_path / "a") == {"00000001-0", "00000002-0", "00000001-2"}
+    done = call("export", decided, "--format", "imagefolder", "--out", tmp_path / "b", "--as-published")
+    assert done.stdout.splitlines() == [
+        f"3 samples in {tmp_path / 'b'}",
+        "As published: 2 verdicts of people are not obeyed.",
+    ]
+    assert exported(tmp_path / "b") == {"00000000-0", "00000001-0", "00000002-0"}
+    mine = tmp_path / "mine.json"
+    mine.write_text('[{"sample": "2-0", "decision": "drop", "by": "carol", "at": 3}]')
+    done = call("export", decided, "--format", "imagefolder", "--out", tmp_path / "c", "--verdicts", mine)
+    assert "1 dropped by people left out, 0 kept by people brought back" in done.stdout
+    assert exported(tmp_path / "c") == {"00000000-0", "00000001-0"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--verdicts", "a.json", "--as-published"], "give --verdicts or --as-published, not both\n"),
+        (["--verdicts", "nowhere.json"], "--verdicts: nowhere.json cannot be read (No such file or directory)"),
+    ],
+)
+def test_verdicts_that_cannot_be_obeyed_are_refused(decided: Path, tmp_path: Path, options: list[str], message: str) -> None:
+    refused = call("export", decided, "--format", "imagefolder", "--out", tmp_path / "a", *options)
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith(message)
+    assert not (tmp_path / "a").exists()

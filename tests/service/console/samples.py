@@ -9,6 +9,7 @@ import PIL.Image
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
 from pipelines.store.object_store import Store
+from pipelines.version.files import description
 from pipelines.version.plan import Plan, Quota
 from pipelines.version.rows import write_table
 
@@ -62,3 +63,11 @@ def write_samples(store: Store, name: str, number: int) -> None:
         for key, attempt in ((keys.rejected(root, shard, SHARDS), 0), (keys.data(root, shard, SHARDS), 1)):
             store.put(key, write_table([row(i, attempt, attempt == 1) for i in plan.indices(shard)], CLASSES))
         store.put(keys.report(root, shard), canonical({}))
+
+
+def publish_samples(store: Store, name: str, number: int) -> None:
+    """The manifest of what was written."""
+    root = keys.version(name, number)
+    paths = sorted(key.removeprefix(f"{root}/") for key in store.keys(root))
+    files = [description(path, store.get(f"{root}/{path}")) for path in paths]
+    store.put(keys.manifest(root), canonical({"name": name, "version": number, "files": files}))

@@ -137,6 +137,7 @@ def test_another_tenant_sees_nothing(client: TestClient) -> None:
         "/samples/1-0/image",
         "/samples/1-0/source",
         "/files",
+        "/export?format=imagefolder",
     ):
         there = stranger.client.get(f"{ONE}{path}")
         nowhere = stranger.client.get(f"/console/datasets/hats/versions/1{path}")

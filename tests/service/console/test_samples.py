@@ -1,7 +1,9 @@
 """The console's grid of samples as a browser without script has it, and names that mean harm. About eight seconds."""
 
 import html
+import io
 import re
+import tarfile
 
 import pytest
 from fastapi.testclient import TestClient
@@ -9,9 +11,13 @@ from markupsafe import escape
 
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
-from tests.service.calls import SHOES, SPEC, store
-from tests.service.console.browsing import Browser, set_version, signed_in
-from tests.service.console.samples import HOSTILE, PROMPT, REASON, write_samples
+from pipelines.version.plan import read_plan
+from pipelines.version.score_order import write_orders
+from service.console import samples
+from service.state import api_keys
+from tests.service.calls import SHOES, SPEC, context, store
+from tests.service.console.browsing import Browser, forms, set_version, signed_in
+from tests.service.console.samples import HOSTILE, PROMPT, REASON, publish_samples, write_samples
 
 ONE = "/console/datasets/shoes/versions/1"
 
@@ -110,3 +116,55 @@ def test_a_sample_is_decided_and_that_is_taken_back(client: TestClient, sampled:
     assert sampled.path == "/console"
     reader = signed_in(client, "team", "read")
     assert "/verdict" not in reader.open(one)
+
+
+def test_what_people_decided_is_on_the_version_s_page_and_its_export_obeys_it(client: TestClient, sampled: Browser) -> None:
+    publish_samples(store(client), "shoes", 1)
+    assert "People decided about no sample yet" in sampled.open(ONE)
+    for sample, decision in (("1-1", "drop"), ("2-1", "drop"), ("5-0", "keep")):
+        client.put(f"{SHOES}/1/samples/{sample}/verdict", json={"decision": decision})
+    text = sampled.open(ONE)
+    assert f"{ONE}/export" in forms(sampled.page)  # type: ignore[arg-type]
+    assert "People decided about 3 samples: 2 to be dropped, 1 to be kept." in re.sub("<[^>]+>", "", text)
+    for query, ids in (
+        ("drop", ["1-1", "2-1"]),
+        ("keep", ["5-0"]),
+        ("drop&label=boot", ["2-1"]),
+        ("drop&verdict=dropped", []),
+    ):
+        links = pages_of(sampled, f"{ONE}/samples?decision={query}")
+        assert [link.partition("?")[0].rpartition("/")[2] for link in links] == ids
+    assert "leave it out" in sampled.open(f"{ONE}/samples?decision=drop&score=quality.contrast&order=ascending", 422)
+    for query, count in (("format=webdataset", 159), ("format=webdataset&as_published=true", 160)):
+        answer = sampled.client.get(f"{ONE}/export?{query}")
+        assert answer.headers["content-disposition"] == 'attachment; filename="shoes-v1-webdataset.tar"'
+        with tarfile.open(fileobj=io.BytesIO(answer.content)) as archive:
+            assert len([name for name in archive.getnames() if name.endswith(".png")]) == count
+    assert "no sample of this version says it" in sampled.open(f"{ONE}/export?format=coco", 422)
+    assert signed_in(client, "others").client.get(f"{ONE}/export?format=webdataset").status_code == 404
+
+
+def test_a_sorted_grid_of_a_version_whose_order_is_stored_jumps(
+    client: TestClient, sampled: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samples, "PART", 100)
+    publish_samples(store(client), "shoes", 1)
+    plan = read_plan(store(client), keys.version("shoes", 1))
+    assert plan is not None
+    query = f"{ONE}/samples?score=quality.contrast&order=ascending"
+    assert 'name="part"' not in sampled.open(query)  # it is not stored yet
+    write_orders(store(client), keys.version("shoes", 1), plan)
+    assert re.findall(r'name="part" type="number" min="1" max="(\d+)" value="(\d+)"', sampled.open(query)) == [("4", "1")]
+    assert 'max="4" value="4"' in sampled.open(f"{query}&part=4")
+    ids = [link.partition("?")[0].rpartition("/")[2] for link in pages_of(sampled, f"{query}&part=4")]
+    assert ids == [f"{number}-{attempt}" for number in range(150, 160) for attempt in (0, 1)]
+
+
+def test_who_decides_may_be_called_anything(client: TestClient, sampled: Browser) -> None:
+    name = api_keys.create(context(client).database, HOSTILE, "team", ("read", "submit"))
+    verdict = f"{SHOES}/1/samples/1-1/verdict"
+    made = client.put(verdict, json={"decision": "drop"}, headers={"Authorization": f"Bearer {name}"})
+    assert made.json()["by"] == HOSTILE
+    text = sampled.open(f"{ONE}/samples/1-1")
+    assert HOSTILE not in text
+    assert f"to be dropped, says {escape(HOSTILE)}" in text

@@ -1,5 +1,9 @@
 """What people decide about samples: stored apart, by whom and when, and given to the next refresh. About six seconds."""
 
+import io
+import json
+import tarfile
+
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select, update
@@ -7,7 +11,7 @@ from sqlalchemy import select, update
 from service.state import leases, queue, versions
 from service.state.tables import SampleVerdict, Version
 from tests.service.calls import SHOES, SPEC, as_, context, problem, store
-from tests.service.console.samples import REASON, write_samples
+from tests.service.console.samples import REASON, publish_samples, write_samples
 from workers.unit import Worker
 
 VERDICT = f"{SHOES}/1/samples/1-1/verdict"
@@ -53,8 +57,8 @@ def test_a_worker_that_plans_the_refresh_is_given_them(sampled: TestClient) -> N
     ((unit, _), *_) = [unit for unit in queue.next_units(here.database, ["plan"]) if unit[0] != 1]
     lease = leases.acquire(here.database, unit, "w", 60)
     assert lease is not None
-    (row,) = Worker(here.settings, here.database, "w", lambda: False).verdicts(lease)
-    assert {**row, "at": 0} == {"index": 1, "attempt": 1, "decision": "drop", "by": "test", "at": 0}
+    (verdict,) = Worker(here.settings, here.database, "w", lambda: False).verdicts(lease)
+    assert (verdict.key, verdict.decision, verdict.by) == ((1, 1), "drop", "test")
 
 
 def test_they_go_with_their_version(sampled: TestClient) -> None:
@@ -66,3 +70,30 @@ def test_they_go_with_their_version(sampled: TestClient) -> None:
     assert versions.find(database, "team", "shoes", 1) is None
     with database.read() as session:
         assert session.scalars(select(SampleVerdict)).all() == []
+
+
+def exported(client: TestClient, **params: object) -> dict[str, bytes]:
+    answer = client.get(f"{SHOES}/1/export", params={"format": "imagefolder", **params})
+    assert answer.status_code == 200, answer.text
+    with tarfile.open(fileobj=io.BytesIO(answer.content)) as archive:
+        return {member.name: file.read() for member in archive if (file := archive.extractfile(member))}
+
+
+def test_an_export_obeys_them_unless_it_is_to_be_as_published(sampled: TestClient) -> None:
+    publish_samples(store(sampled), "shoes", 1)
+    published = exported(sampled)
+    names = {name.rpartition("/")[2] for name in published if name.endswith(".png")}
+    assert names == {f"{number:08d}-1.png" for number in range(160)}
+    sampled.put(VERDICT, json={"decision": "drop"})
+    sampled.put(f"{SHOES}/1/samples/5-0/verdict", json={"decision": "keep"})
+    decided = exported(sampled)
+    assert {name.rpartition("/")[2] for name in decided if name.endswith(".png")} == (
+        names - {"00000001-1.png"} | {"00000005-0.png"}
+    )
+    obeyed = json.loads(decided["verdicts.json"])
+    assert [(one["sample"], one["decision"], one["by"]) for one in obeyed] == [
+        ("1-1", "drop", "test"),
+        ("5-0", "keep", "test"),
+    ]
+    assert exported(sampled, as_published=True) == published
+    problem(sampled.get(f"{SHOES}/1/export?format=imagefolder", headers=as_(sampled, "others")), 404)

@@ -68,14 +68,20 @@ def row(number: int, label: int, mask: Mask | None, suffix: str = "png", **chang
     }
 
 
-def write(folder: Path, classes: Sequence[str], shards: Sequence[Sequence[Mapping[str, Any]]]) -> PublishedVersion:
+def write(
+    folder: Path,
+    classes: Sequence[str],
+    shards: Sequence[Sequence[Mapping[str, Any]]],
+    rejected: Sequence[Sequence[Mapping[str, Any]]] = (),
+) -> PublishedVersion:
     """A version in a folder, of which it is the root."""
     store, entries = Store.open(folder), []
-    for number, part in enumerate(shards):
-        path = f"data/train-{number:05d}-of-{len(shards):05d}.parquet"
-        data = rows.write_table([dict(line) for line in part], classes)
-        store.put(path, data)
-        entries.append(description(path, data))
+    for kind, parts in (("data", shards), ("rejected", rejected)):
+        for number, part in enumerate(parts):
+            path = f"{kind}/train-{number:05d}-of-{len(parts):05d}.parquet"
+            data = rows.write_table([dict(line) for line in part], classes)
+            store.put(path, data)
+            entries.append(description(path, data))
     store.put("README.md", b"---\npretty_name: shoes\n---\n# Shoes\n")
     entries.append(description("README.md", store.get("README.md")))
     store.put("manifest.json", canonical({"name": "shoes", "version": 3, "files": entries}))
