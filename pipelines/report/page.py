@@ -17,7 +17,7 @@ from pipelines.records import Image, Mask
 from pipelines.report import figures
 from pipelines.report.figures import Spread, title
 from pipelines.report.headline import carried, caveats, headline
-from pipelines.report.quality import questions, summary_lines
+from pipelines.report.quality import questions, solid, summary_lines
 from pipelines.report.shortfall import shortfalls
 from pipelines.report.worst import worst_part
 from pipelines.spec.arms import BASELINE, VERSION
@@ -124,11 +124,6 @@ def overlay(source: Image, mask: Mask) -> Image:
     tinted: Image = np.where(mask[..., None], 0.6 * source + 0.4 * TINT, 0.25 * source + 0.75 * grey).astype(np.uint8)
     tinted[mask & ~inner] = TINT
     return tinted
-
-
-def solid(text: str) -> str:
-    """Keeps numbers, their arrow and their percent signs on one line."""
-    return text.replace(" %", "\N{NO-BREAK SPACE}%").replace(" → ", "\N{NO-BREAK SPACE}→\N{NO-BREAK SPACE}")
 
 
 def uri(image: Image) -> str:

@@ -1,4 +1,4 @@
-"""Pages of one version: how far it is, live; what it holds; what can be done to it; and two of them beside each other."""
+"""Pages of one version: how far it is, live; what it holds; what can be done to it."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
@@ -7,15 +7,13 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from sse_starlette import EventSourceResponse
 
 from pipelines.report.shortfall import shortfalls
-from pipelines.spec.arms import ARMS
 from pipelines.store import keys
-from pipelines.version.diff import accuracies
-from service.api.dependencies import AppContextWithStore, Context, ReadAccess, StoreContext, SubmitAccess, counted_stream
+from service.api.dependencies import Context, ReadAccess, StoreContext, SubmitAccess, counted_stream
 from service.api.parameters import DatasetName, VersionNumber
+from service.console.evaluation import evaluation, titles
 from service.console.pages import PageRoute, Visiting
 from service.datasets.endpoints import get_dataset, promote_version
 from service.state import events
-from service.state.api_keys import Caller
 from service.state.lifecycle import PUBLISHED
 from service.versions.endpoints import cancel_version, delete_version, get_version, retry_version
 from service.versions.events import event_stream
@@ -46,12 +44,6 @@ def actions(version: VersionView, latest: int | None) -> list[Action]:
     return possible if version.state == "deleting" else [*possible, "delete"]
 
 
-def evaluation(context: AppContextWithStore, caller: Caller, name: str, number: int) -> dict[str, dict[str, float]]:
-    """Average and worst-group accuracy by arm, as arms are called in reports; none of a version that was not evaluated."""
-    arms = accuracies(context.store(caller), keys.version(name, number)) or {}
-    return {ARMS[arm].title: arms[arm] for arm in ARMS if arm in arms}
-
-
 @router.get(VERSION)
 def get_one(
     visit: Visiting, context: StoreContext, caller: ReadAccess, name: DatasetName, number: VersionNumber
@@ -59,8 +51,7 @@ def get_one(
     version = get_version(context, caller, name, number)
     row = find_version(context, caller, name, number)
     latest = get_dataset(context, caller, name).latest
-    published = version.state in PUBLISHED
-    arms = evaluation(context, caller, name, number) if published else {}
+    arms = evaluation(context.store(caller), keys.version(name, number)) if version.state in PUBLISHED else {}
     return visit.page(
         "version.html",
         version=version,
@@ -68,6 +59,7 @@ def get_one(
         actions=actions(version, latest),
         last_event=0 if version.ended else events.last_id(context.database, row.id),
         arms=arms,
+        titles=titles(arms),
         shortfalls=shortfalls(version.counts),
     )
 
@@ -107,45 +99,6 @@ def get_files(
 def download(context: StoreContext, caller: ReadAccess, name: DatasetName, number: VersionNumber, path: str) -> Response:
     """A file of a version; its report is a page without script and origin."""
     return get_file(context, caller, name, number, path)
-
-
-@router.get("/datasets/{name}/compare")
-def compare(
-    visit: Visiting,
-    context: StoreContext,
-    caller: ReadAccess,
-    name: DatasetName,
-    a: Annotated[int, Query(ge=1, le=2**31 - 1)],
-    b: Annotated[int, Query(ge=1, le=2**31 - 1)],
-) -> Response:
-    """Two versions beside each other: counts, reasons, accuracies, and where their specs differ."""
-    versions = [get_version(context, caller, name, number) for number in (a, b)]
-    store = context.store(caller)
-    arms = [evaluation(context, caller, name, number) for number in (a, b)]
-    change = keys.diff(keys.version(name, b))
-    diff = store.json(change) if versions[1].previous == a and store.exists(change) else None
-    dataset = get_dataset(context, caller, name)
-    return visit.page(
-        "compare.html", versions=versions, dataset=dataset, arms=arms, diff=diff,
-        differences=differences(*(version.spec for version in versions)),
-    )  # fmt: skip
-
-
-def leaves(document: Any, place: str = "") -> dict[str, Any]:
-    """The values of a document by their paths: {"method.steps": 25}."""
-    if not isinstance(document, dict) or not document:
-        return {place: document}
-    return {
-        path: value
-        for name, part in document.items()
-        for path, value in leaves(part, f"{place}.{name}" if place else name).items()
-    }
-
-
-def differences(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Where two specs differ: path, and the value of each."""
-    old, new = leaves(before), leaves(after)
-    return [(path, old.get(path), new.get(path)) for path in {**old, **new} if old.get(path) != new.get(path)]
 
 
 @router.post(VERSION + "/{action}")
