@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipelines.store.object_store import Store
-from pipelines.version.browse import open_samples, rows
+from pipelines.version.browse import open_samples, rows, sample
 from pipelines.version.files import stored
 from pipelines.version.plan import Plan
 
@@ -36,4 +36,4 @@ def samples(store: Store, root: str, plan: Plan, number: int) -> list[dict[str, 
     """Those that a shard has kept; none while it is not done."""
     files = stored(store, root, plan, number)
     file = open_samples(store, files["data"]) if files else None
-    return [] if file is None else rows(file)
+    return [] if file is None else [sample(row, "kept") for row in rows(file)]

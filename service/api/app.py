@@ -36,8 +36,8 @@ from service.state.database import Database
 from service.versions import events, export, files
 
 RESOURCES = (
-    datasets, schedules, versions, events, files, export, samples, verdicts, sources, erasure, inspection, previews, webhooks, keys,
-    usage, catalogue, health, docs, console,
+    datasets, schedules, versions, events, files, export, samples, verdicts, sources, erasure, inspection, previews,
+    webhooks, keys, usage, catalogue, health, docs, console,
 )  # fmt: skip
 DATABASE_PATIENCE = 5.0  # seconds of a statement, and that a writer waits for another
 

@@ -7,13 +7,14 @@ from fastapi import APIRouter, Query, Response
 
 from pipelines.quality.yields import values
 from pipelines.report.quality import NAMES
+from pipelines.spec.arms import VERSION
 from pipelines.store import keys
 from pipelines.store.object_store import Store
 from pipelines.version.exchanged import added, removed
 from pipelines.version.plan import read_plan
 from service.api.dependencies import ReadAccess, StoreContext
 from service.api.parameters import DatasetName
-from service.console.evaluation import VERSION, accuracies, confusion, evaluation, titles
+from service.console.evaluation import accuracies, confusion, evaluation, titles
 from service.console.pages import PageRoute, Visiting
 from service.console.quality import stored_report
 from service.datasets.endpoints import get_dataset
@@ -25,9 +26,7 @@ DISPLAYED = 12  # samples that were added, and that were removed
 
 
 @router.get("/datasets/{name}/compare")
-def compare(
-    visit: Visiting, context: StoreContext, caller: ReadAccess, name: DatasetName, a: Number, b: Number
-) -> Response:
+def compare(visit: Visiting, context: StoreContext, caller: ReadAccess, name: DatasetName, a: Number, b: Number) -> Response:
     """What changed from version `a` to `b`; of one that refreshes the other, the samples, too."""
     versions = [get_version(context, caller, name, number) for number in (a, b)]
     store, roots = context.store(caller), [keys.version(name, number) for number in (a, b)]
@@ -45,7 +44,9 @@ def compare(
         titles=titles({**evaluations[0], **evaluations[1]}),
         accuracies=[accuracies(arms) for arms in evaluations],
         main=VERSION,
-        confusions=[confusion(f"version {v.number}", arms.get(VERSION, {})) for v, arms in zip(versions, evaluations)],
+        confusions=[
+            confusion(f"version {number}", arms.get(VERSION, {})) for number, arms in zip((a, b), evaluations, strict=True)
+        ],
         differences=differences(versions[0].spec, versions[1].spec),
     )
 
@@ -53,7 +54,8 @@ def compare(
 def quality_rows(reports: list[dict[str, Any] | None]) -> list[tuple[str, list[float | None]]]:
     """Every measure of the quality reports: its name, and the value of each version."""
     figures = [values(report) if report else {} for report in reports]
-    return [(NAMES.get(name, name), [own.get(name) for own in figures]) for name in dict.fromkeys(n for own in figures for n in own)]
+    names = dict.fromkeys(name for own in figures for name in own)
+    return [(NAMES.get(name, name), [own.get(name) for own in figures]) for name in names]
 
 
 def exchanged(store: Store, before: str, after: str) -> dict[str, list[dict[str, Any]]]:

@@ -61,9 +61,9 @@ async def read(context: AppContextWithStore, caller: Caller, spec: SourceSpec, i
 def reason(text: str) -> Response:
     """A picture that says why there is none; it is asked for again with the next page."""
     lines = textwrap.wrap(f"Not displayed: {text}", LINE, max_lines=LINES, placeholder=" ...")
-    first = SIDE / 2 - 11 * (len(lines) - 1)
+    first = SIDE // 2 - 11 * (len(lines) - 1)
     rows = "".join(
-        f'<text x="{SIDE // 2}" y="{first + 22 * number:.0f}">{html.escape(line)}</text>' for number, line in enumerate(lines)
+        f'<text x="{SIDE // 2}" y="{first + 22 * number}">{html.escape(line)}</text>' for number, line in enumerate(lines)
     )
     picture = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{SIDE}" height="{SIDE}" viewBox="0 0 {SIDE} {SIDE}" '

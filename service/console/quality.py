@@ -1,4 +1,4 @@
-"""The page of a version's quality: four questions with the images that are guilty, the evaluation, and what an image took."""
+"""The page of a version's quality: four questions with the guilty images, the evaluation, and what an image took."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -82,6 +82,7 @@ def get_quality(
     store, root, url = context.store(caller), keys.version(name, number), f"{PATH}/datasets/{name}/versions/{number}"
     report, summary = stored_report(store, root), stored_report(store, root, "summary.json")
     arms, kept = evaluation(store, root), version.counts.get("kept")
+    scores = keys.quality(root)
     return visit.page(
         "quality.html",
         version=version,
@@ -93,5 +94,6 @@ def get_quality(
         titles=titles(arms),
         accuracies=accuracies(arms),
         confusions=confusions(arms),
+        scores=store.json(scores).get("mean_scores", {}) if store.exists(scores) else {},
         per_image=version.cost.divided(kept) if kept else None,
     )

@@ -146,5 +146,3 @@ def image(context: StoreContext, caller: ReadAccess, name: DatasetName, number: 
 @router.get(SAMPLES + "/{sample}/mask")
 def mask(context: StoreContext, caller: ReadAccess, name: DatasetName, number: VersionNumber, sample: SampleId) -> Response:
     return get_mask(context, caller, name, number, sample)
-
-

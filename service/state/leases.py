@@ -108,8 +108,8 @@ def in_force(lease: Lease) -> Any:
 
 
 def end_lease(session: Session, lease: Lease, seconds: float = 0.0, **values: Any) -> None:
-    """End a lease, with new values of its unit; its version has taken so many seconds more. Raises LeaseLost when it is not in
-    force."""
+    """End a lease, with new values of its unit; its version has taken so many seconds more. Raises LeaseLost when it is not
+    in force."""
     changes = {"owner": None, "lease_until": None, **values}
     if session.scalar(update(Unit).where(in_force(lease)).values(changes).returning(Unit.id)) is None:
         raise LeaseLost(str(lease))

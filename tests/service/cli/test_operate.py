@@ -65,7 +65,9 @@ def test_the_database_is_migrated_up_and_down_by_a_command(tmp_path: Path, monke
         assert call("migrate", *asked).stdout == f"the database is at revision {there}\n"
     done = call("migrate", "--to", "7")
     assert done.exit_code == 2
-    assert "revision '7' of the database is not known here; known are base, 0001, 0002, 0003, 0004, 0005, 0008" in done.stderr
+    assert (
+        "revision '7' of the database is not known here; known are base, 0001, 0002, 0003, 0004, 0005, 0008" in done.stderr
+    )
 
 
 def test_a_list_in_a_setting_is_names_with_commas_or_json(monkeypatch: pytest.MonkeyPatch) -> None:

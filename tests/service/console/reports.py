@@ -42,7 +42,9 @@ def arm(classes: list[str], average: float) -> dict[str, Any]:
             "confusion": {first: {first: 8, second: 2}, second: {second: 10}}}  # fmt: skip
 
 
-def write_report(store: Store, name: str, number: int, classes: list[str], average: float = 0.8, copies: float = 0.02) -> None:
+def write_report(
+    store: Store, name: str, number: int, classes: list[str], average: float = 0.8, copies: float = 0.02
+) -> None:
     """Quality report, evaluation and summary of a version, and the list of its real images."""
     root = keys.version(name, number)
     arms = {"erm": arm(classes, 0.7), "counterpoise": arm(classes, average)}
@@ -54,5 +56,6 @@ def write_report(store: Store, name: str, number: int, classes: list[str], avera
         (keys.report_file(root, "summary.json"), summary),
         (keys.report_file(root, "quality_report.json"), quality(classes[0], copies)),
         (keys.source(root), listing),
+        (keys.quality(root), {"mean_scores": {"quality.contrast": 0.0795}}),
     ):
         store.put(key, canonical(document))

@@ -27,7 +27,9 @@ def rows() -> list[dict[str, Any]]:
 def pairs() -> dict[str, bytes]:
     """As WebDataset has it: a class beside each image."""
     named = enumerate(PICTURES)
-    return {f"{n:04d}.{kind}": data for n, (label, image) in named for kind, data in (("png", image), ("cls", label.encode()))}
+    return {
+        f"{n:04d}.{kind}": data for n, (label, image) in named for kind, data in (("png", image), ("cls", label.encode()))
+    }
 
 
 @pytest.fixture(params=["folder", "parquet", "webdataset", "hub"])

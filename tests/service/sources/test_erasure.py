@@ -200,9 +200,10 @@ def test_what_was_learned_is_deleted_unless_a_version_on_its_way_uses_it(client:
     problem(client.delete(url, headers=as_(client, "team", "read")), 403)
     problem(client.delete("/v1/concepts/token/..%2F..%2Fsources"), 404)
     problem(client.delete("/v1/concepts/Mask/00000000000000a1"), 422)
-    assert "there are kinds in concepts/ of the store: token" in problem(
-        client.delete("/v1/concepts/mask/00000000000000a1"), 404
-    )["detail"]
+    assert (
+        "there are kinds in concepts/ of the store: token"
+        in problem(client.delete("/v1/concepts/mask/00000000000000a1"), 404)["detail"]
+    )
     assert client.delete(url).status_code == 204
     assert store(client).keys("concepts") == []
     problem(client.delete(url), 404)
