@@ -31,9 +31,9 @@ def usage(database: Database, tenant: str) -> Usage:
         select(func.count()).where(Webhook.tenant == tenant),
     )
     with database.read() as session:
-        numbers = [int(session.scalar(query) or 0) for query in counts]
+        versions, in_flight, running_units, size, webhooks = (int(session.scalar(query) or 0) for query in counts)
         cpu, gpu = (
             float(session.scalar(select(func.sum(column)).where(own)) or 0)
             for column in (Version.cpu_seconds, Version.gpu_seconds)
         )
-    return Usage(*numbers, cpu, gpu)
+    return Usage(versions, in_flight, running_units, size, webhooks, cpu, gpu)
