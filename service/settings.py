@@ -107,6 +107,10 @@ class Settings(BaseSettings):
     max_webhooks: int = Field(100, ge=0, description="Most webhooks of a tenant; 0: any.")
     max_requests_per_second: float = Field(1000.0, ge=0, description="Most requests of a key, by API process; 0: any.")
 
+    price_cpu_hour: float = Field(0.0, ge=0, description="What an hour of a CPU worker costs; 0: not known.")
+    price_gpu_hour: float = Field(0.0, ge=0, description="What an hour of a GPU worker costs; 0: not known.")
+    currency: str = Field("", max_length=10, description="Of these prices, as it is written: EUR.")
+
     @property
     def machine(self) -> Machine:
         """What a worker computes on."""

@@ -17,7 +17,7 @@ from celery.utils.log import get_multiprocessing_logger
 from pipelines.parallel import permanent
 from service import logs, monitor, tracing
 from service.broker import LOOK, PREVIEWS, open_broker, sweep
-from service.previews.messages import PREVIEW, PreviewAnswers
+from service.previews.messages import INSPECTION, PREVIEW, PreviewAnswers
 from service.settings import Settings
 from service.state.lifecycle import WorkerKind
 from workers import metrics
@@ -87,3 +87,16 @@ def preview(preview_id: str, tenant: str, spec: dict[str, Any], count: int, orig
         answer = answer_preview(settings, tenant, spec, count)
         count_outcome("failed" if "error" in answer else "done")
         answers.put(tenant, preview_id, answer)
+
+
+@app.task(name=INSPECTION)
+def inspection(inspection_id: str, tenant: str, source: str, digest: str, origin: dict[str, str]) -> None:
+    """Inspect a source, and say where the API looks for it that it is done."""
+    from workers.inspection import answer_inspection
+
+    with tracing.span("inspection", origin, tenant=tenant), metrics.measure("inspection") as count_outcome:
+        answers = PreviewAnswers(settings.broker)
+        answers.begin(tenant, inspection_id)
+        answer = answer_inspection(settings, tenant, source, digest)
+        count_outcome("failed" if "error" in answer else "done")
+        answers.put(tenant, inspection_id, answer)

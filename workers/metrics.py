@@ -11,8 +11,8 @@ from pipelines.progress import watched
 from service.state.lifecycle import ALL_STAGES
 
 Outcome = Literal["done", "failed", "lost", "released"]
-MEASURED = (*ALL_STAGES, "preview")
-UNITS = Counter("counterpoise_worker_units", "Units that this worker has ended with, and previews.", ["stage", "outcome"])
+MEASURED = (*ALL_STAGES, "preview", "inspection")
+UNITS = Counter("counterpoise_worker_units", "Units, previews and inspections that it has ended with.", ["stage", "outcome"])
 SECONDS = Histogram(
     "counterpoise_worker_unit_seconds", "How long they took.", ["stage"], buckets=(1, 5, 15, 60, 300, 900, 3600)
 )

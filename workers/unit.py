@@ -193,19 +193,19 @@ class Worker:
         """Run it under a heartbeat, and end its lease: whatever happens, the database knows, or the lease expires."""
         settings = self.settings
         heartbeat = Heartbeat(self.database, lease, settings.lease_seconds, self.stopping, settings.unit_seconds)
+        start = time.monotonic()
         try:
             with heartbeat.running():
-                start = time.monotonic()
                 ended = self.end(self.work(lease, heartbeat))
             log.info("done" if ended else "lost to another worker", seconds=round(time.monotonic() - start, 1))
             return "done" if ended else "lost"
         except LeaseLost:  # cancelled: then the lease is in force, and the version waits for its end
             self.last = None
-            cancelled = self.end(lambda: leases.release(self.database, lease))
+            cancelled = self.end(lambda: leases.release(self.database, lease, time.monotonic() - start))
             log.warning("cancelled" if cancelled else "lost to another worker")
             return "lost"
         except Stopping:
-            self.end(lambda: leases.release(self.database, lease))
+            self.end(lambda: leases.release(self.database, lease, time.monotonic() - start))
             log.info("given back")
             return "released"
         except CounterpoiseError as failure:
@@ -216,7 +216,7 @@ class Worker:
             log.exception("failed")
         self.last = None
         tracing.record_failure(error)
-        self.end(lambda: leases.fail(self.database, lease, error, again=again))
+        self.end(lambda: leases.fail(self.database, lease, error, again=again, seconds=time.monotonic() - start))
         return "failed"
 
     def end(self, call: Callable[[], None]) -> bool:

@@ -21,7 +21,7 @@ from pipelines.report.curve import accuracy_by_amount
 from pipelines.report.figures import Spread, title
 from pipelines.report.harm import harms
 from pipelines.report.headline import carried, caveats, headline
-from pipelines.report.quality import questions, summary_lines
+from pipelines.report.quality import questions, solid, summary_lines
 from pipelines.report.shortfall import shortfalls
 from pipelines.report.worst import worst_part
 from pipelines.spec.arms import BASELINE, VERSION
@@ -142,11 +142,6 @@ def amounts(summary: Mapping[str, Any], advised: Mapping[str, Any]) -> dict[str,
         "amount_rows": class_rows(curve),
         "amounts_chart": Markup(chart),
     }
-
-
-def solid(text: str) -> str:
-    """Keeps numbers, their arrow and their percent signs on one line."""
-    return text.replace(" %", "\N{NO-BREAK SPACE}%").replace(" → ", "\N{NO-BREAK SPACE}→\N{NO-BREAK SPACE}")
 
 
 def uri(image: Image) -> str:

@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.records import Image
-
 GUILTY = 6  # images of a finding that are displayed
+Pictures = Mapping[tuple[str, str], Any]  # by kind and id: their pixels, or what else a page displays them by
 QUESTIONS = {
     "unrealistic": "Do samples look real?",
     "unvaried": "Are they varied?",
@@ -43,7 +42,7 @@ KINDS = {"sample": "another sample", "train": "training image", "held-out": "val
 class Picture:
     """A guilty image, or what it is to be looked at with."""
 
-    image: Image = field(compare=False)
+    image: Any = field(compare=False)  # as Pictures has it
     caption: str
 
 
@@ -66,6 +65,11 @@ class Question:
     rows: list[tuple[str, str, str, str]]  # measure, value, of real images, limit
 
 
+def solid(text: str) -> str:
+    """Keeps numbers, their arrow and their percent signs on one line."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%").replace(" → ", "\N{NO-BREAK SPACE}→\N{NO-BREAK SPACE}")
+
+
 def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
 
@@ -75,7 +79,7 @@ def limit(measure: Mapping[str, Any]) -> str:
     return "" if measure["limit"] is None else f"{'≥' if measure['below'] else '≤'} {number(measure['limit'])}"
 
 
-def findings(measures: Sequence[Mapping[str, Any]], pictures: Mapping[tuple[str, str], Image]) -> list[Finding]:
+def findings(measures: Sequence[Mapping[str, Any]], pictures: Pictures) -> list[Finding]:
     """What the measures of a question found. Of two with the same images, the first displays them."""
     found: list[Finding] = []
     for measure in measures:
@@ -86,7 +90,7 @@ def findings(measures: Sequence[Mapping[str, Any]], pictures: Mapping[tuple[str,
     return found
 
 
-def pairs(measure: Mapping[str, Any], pictures: Mapping[tuple[str, str], Image]) -> list[list[Picture]]:
+def pairs(measure: Mapping[str, Any], pictures: Pictures) -> list[list[Picture]]:
     """The guilty images of a measure that are at hand, each with what it is to be looked at with."""
     images = []
     for guilty in measure["images"][:GUILTY]:
@@ -100,7 +104,7 @@ def pairs(measure: Mapping[str, Any], pictures: Mapping[tuple[str, str], Image])
     return images
 
 
-def questions(report: Mapping[str, Any], pictures: Mapping[tuple[str, str], Image]) -> list[Question]:
+def questions(report: Mapping[str, Any], pictures: Pictures) -> list[Question]:
     """The four parts, of a quality report; none where it could not be made."""
     return [
         Question(

@@ -74,4 +74,5 @@ def drop_states(store: Store, name: str, images: Collection[str] | None) -> None
     gone = {row["sha256"] for state in doomed for row in own[state]}
     gone -= {row["sha256"] for state, rows in own.items() if state not in doomed for row in rows}
     store.delete_all([keys.blob(sha256) for sha256 in gone - held_by_others(store, name)])
-    store.delete_all([key for state in doomed for key in (keys.index(name, state), keys.summary(name, state))])
+    kinds = keys.index, keys.summary, keys.inspection
+    store.delete_all([kind(name, state) for state in doomed for kind in kinds])

@@ -64,9 +64,13 @@ def state_digest(files: Mapping[str, str]) -> str:
 
 def newest_index(store: Store, source: str) -> Index | None:
     """The index of the source that was written last, in whatever state."""
-    objects = [meta for batch in store.scan(keys.source_indexes(source)) for meta in batch]
-    if not objects:
-        return None
+    key = newest_key(store, source)
     with suppress(StoreError):  # removed meanwhile
-        return Index.decode(store.get(str(max(objects, key=lambda meta: meta["last_modified"])["path"])))
+        return None if key is None else Index.decode(store.get(key))
     return None
+
+
+def newest_key(store: Store, source: str) -> str | None:
+    """Where it lies."""
+    objects = [meta for batch in store.scan(keys.source_indexes(source)) for meta in batch]
+    return str(max(objects, key=lambda meta: meta["last_modified"])["path"]) if objects else None

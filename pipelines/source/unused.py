@@ -35,7 +35,8 @@ def held_blobs(store: Store) -> set[str]:
     """The SHA-256 of every image that a state of a source holds."""
     held: set[str] = set()
     for batch in store.scan("sources"):
-        indexes = [str(meta["path"]) for meta in batch if not str(meta["path"]).endswith(("/newest.json", ".summary.json"))]
+        paths = [str(meta["path"]) for meta in batch]
+        indexes = [path for path in paths if not path.endswith(("/newest.json", ".summary.json", ".inspection.json"))]
         for key in indexes:
             held.update(row["sha256"] for row in store.json(key)["items"])
     return held

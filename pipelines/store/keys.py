@@ -211,6 +211,11 @@ def summary(source: str, digest: str) -> str:
     return f"sources/{source}/{digest}.summary.json"
 
 
+def inspection(source: str, digest: str) -> str:
+    """Faults of the images that it held then: inspect.json. Nothing else refers to it."""
+    return f"sources/{source}/{digest}.inspection.json"
+
+
 def source_indexes(source: str) -> str:
     """The indexes of all states of a source that is read where it lies, by the digest of how it is read."""
     return f"{INDEXES}/{source}"

@@ -17,6 +17,7 @@ from pipelines.version.files import Kind, stored
 from pipelines.version.plan import Plan, read_plan
 
 Verdict = Literal["kept", "dropped"]
+Picture = Literal["image", "mask"]  # columns of encoded images
 KINDS: dict[Verdict, Kind] = {"kept": "data", "dropped": "rejected"}
 FILES = 50  # Parquet files read for one page, at most
 # All but the images, in the order of display.
@@ -167,18 +168,20 @@ def files_of(store: Store, root: str, plan: Plan, index: int) -> Iterator[str]:
         yield from (files[kind] for kind in KINDS.values() if kind in files)
 
 
-def image(store: Store, root: str, index: int, attempt: int) -> bytes | None:
-    """The encoded image of one sample; None if there is no such sample."""
+def image(store: Store, root: str, index: int, attempt: int, column: Picture = "image") -> bytes | None:
+    """The encoded image of one sample, or the mask of its object; None if there is no such sample, or it has no mask."""
     place = locate(store, root, index, attempt)
-    return None if place is None else encoded_image(*place[:2])
+    return None if place is None else encoded_image(place[0], place[1], column)
 
 
-def encoded_image(file: pq.ParquetFile, row: int) -> bytes:
-    """The image of a row, read from its row group alone."""
+def encoded_image(file: pq.ParquetFile, row: int, column: Picture) -> bytes | None:
+    """The image in a column of a row, read from its row group alone."""
+    if column not in file.schema_arrow.names:  # of an older release
+        return None
     for group in range(file.num_row_groups):
         size = file.metadata.row_group(group).num_rows
         if row < size:
-            cell = file.read_row_group(group, columns=["image"]).column("image")[row].as_py()
-            return bytes(cell["bytes"])
+            cell = file.read_row_group(group, columns=[column]).column(column)[row].as_py()
+            return None if cell is None else bytes(cell["bytes"])
         row -= size
     raise IndexError(row)

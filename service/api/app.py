@@ -16,6 +16,7 @@ import service.samples.verdicts as verdicts
 import service.schedules.endpoints as schedules
 import service.sources.endpoints as sources
 import service.sources.erasure as erasure
+import service.sources.inspection as inspection
 import service.usage.endpoints as usage
 import service.versions.endpoints as versions
 import service.webhooks.endpoints as webhooks
@@ -35,8 +36,8 @@ from service.state.database import Database
 from service.versions import events, export, files
 
 RESOURCES = (
-    datasets, schedules, versions, events, files, export, samples, verdicts, sources, erasure, previews, webhooks, keys,
-    usage, catalogue, health, docs, console,
+    datasets, schedules, versions, events, files, export, samples, verdicts, sources, erasure, inspection, previews,
+    webhooks, keys, usage, catalogue, health, docs, console,
 )  # fmt: skip
 DATABASE_PATIENCE = 5.0  # seconds of a statement, and that a writer waits for another
 

@@ -51,10 +51,11 @@ class Pool:
 @dataclass(frozen=True, slots=True)
 class Pools:
     """`database`: as many as connections of the engine. `streams`: those who follow versions, and poll for them.
-    `exports`: a piece of a tar each."""
+    `exports`: a piece of a tar each. `sources`: real images, each read by itself."""
 
     database: Pool = field(default_factory=lambda: Pool("database", 15, 120))
     streams: Pool = field(default_factory=lambda: Pool("database", 4, 1000))
     exports: Pool = field(default_factory=lambda: Pool("object store", 4, 1000, STREAM_PATIENCE))
     store: Pool = field(default_factory=lambda: Pool("object store", 16, 64))
+    sources: Pool = field(default_factory=lambda: Pool("source", 2, 64))
     broker: Pool = field(default_factory=lambda: Pool("broker", 4, 16))

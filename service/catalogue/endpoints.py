@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, HTTPException
 from fastapi import Path as InPath
@@ -23,7 +23,10 @@ from service.state import references
 from service.versions.submission import mounted, read_here
 
 router = APIRouter(route_class=Route, prefix="/v1", tags=["catalogue"], responses=documented(401, 403))
-ConceptKind = Annotated[Literal["token", "lora", "classifier"], InPath(description="What it is; a classifier is a judge.")]
+ConceptKind = Annotated[
+    str,
+    InPath(pattern="^[a-z_-]{1,40}$", description="What it is: token, lora, classifier (a judge), masks, calibration, ..."),
+]
 ConceptAddress = Annotated[str, InPath(pattern="^[0-9a-f]{16}$", description="The folder in its key.")]
 
 
@@ -69,10 +72,12 @@ def list_concepts(context: StoreContext, caller: ReadAccess) -> list[ConceptView
 
 @router.delete("/concepts/{kind}/{address}", status_code=204, responses=documented(404, 409, 422))
 def delete_concept(context: StoreContext, caller: SubmitAccess, kind: ConceptKind, address: ConceptAddress) -> None:
-    """Delete what was learned: a token, a LoRA or a judge. A version that needs it learns it again."""
+    """Delete what was computed from a source, of any kind: a token, a LoRA, a judge, masks, ... A version that needs it
+    computes it again."""
     store, folder = context.store(caller), keys.concept(kind, address, "").rstrip("/")
     if not store.keys(f"{folder}/"):
-        raise HTTPException(404, f"there is no {kind} {address!r}; the keys of the list of concepts name those there are")
+        kinds = ", ".join(store.folders("concepts")) or "nothing yet"
+        raise HTTPException(404, f"there is no {kind} {address!r}; there are kinds in concepts/ of the store: {kinds}")
     if (version := references.learning(context.database, caller.tenant, folder)) is not None:
         raise HTTPException(409, f"version {version.number} of {version.dataset!r} uses it; wait for its end, or cancel it")
     remove(store, folder)

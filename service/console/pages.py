@@ -14,12 +14,14 @@ from fastapi import Depends, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from pipelines.report import quality
 from pipelines.spec.base import duration
 from service.api.problems import handler_of
 from service.api.routes import Route
 from service.console.sessions import PATH, Session
 from service.state.api_keys import Caller
 from service.state.lifecycle import ENDED, PUBLISHED, STAGE_OF, STAGES
+from service.usage.schemas import CostView
 
 # Nothing comes from another host, nothing is inline, nothing may frame a page or receive its forms.
 POLICY = (
@@ -33,6 +35,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 FIELDS = 1000  # of a form, at most
+REPORT = Path(quality.__file__).parent  # whose templates the page of the quality includes
 
 
 def when(seconds: float) -> str:
@@ -58,6 +61,26 @@ def size(count: int) -> str:
     return f"{amount:.1f} TiB"
 
 
+def spent(cost: CostView) -> str:
+    """Money and time, such as 0.42 EUR, 12 min of GPU workers."""
+    parts = ((cost.gpu_seconds, "GPU"), (cost.cpu_seconds, "CPU"))
+    times = " and ".join(f"{brief(seconds)} of {kind} workers" for seconds, kind in parts if seconds)
+    return ", ".join(filter(None, (money(cost), times))) or "no time yet"
+
+
+def brief(seconds: float) -> str:
+    """A duration, such as 0.42 s or 12 min."""
+    return f"{seconds:.2g} s" if seconds < 10 else duration(seconds)
+
+
+def money(cost: CostView) -> str:
+    """Such as 12.40 EUR; nothing where there are no prices."""
+    if cost.money is None:
+        return ""
+    digits = f"{cost.money:,.2f}" if cost.money >= 1 or not cost.money else f"{cost.money:.2g}"
+    return f"{digits} {cost.currency}".strip()
+
+
 def with_query(path: str, **values: Any) -> str:
     """A path with those of the values that are given."""
     query = urlencode({name: value for name, value in values.items() if value not in (None, "")})
@@ -65,13 +88,16 @@ def with_query(path: str, **values: Any) -> str:
 
 
 TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    loader=FileSystemLoader([Path(__file__).parent / "templates", REPORT]),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-TEMPLATES.filters |= {"when": when, "duration": duration, "yaml": as_yaml, "number": number, "size": size}
+TEMPLATES.filters |= {
+    "when": when, "duration": duration, "yaml": as_yaml, "number": number, "size": size, "cost": spent, "money": money,
+    "solid": quality.solid,
+}  # fmt: skip
 TEMPLATES.globals |= {
     "dict": dict,
     "root": PATH,

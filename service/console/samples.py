@@ -5,8 +5,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Response
 
-from pipelines.source.decode import media_type
-from pipelines.spec import parse
 from pipelines.store import keys
 from pipelines.store.object_store import Store
 from pipelines.version import browse, ranked
@@ -17,19 +15,16 @@ from service.api.parameters import DatasetName, VersionNumber
 from service.console.gate import local
 from service.console.pages import Form, PageRoute, Visiting, with_query
 from service.console.sessions import PATH
-from service.samples.endpoints import SampleId, get_image, get_sample, list_samples
-from service.samples.originals import original
+from service.samples.endpoints import SampleId, get_image, get_mask, get_sample, list_samples
 from service.samples.schemas import VerdictRequest
 from service.samples.verdicts import delete_verdict, list_verdicts, put_verdict
 from service.state.api_keys import Caller
 from service.versions.endpoints import get_version
-from service.versions.lookups import find_version
 
 router = APIRouter(route_class=PageRoute)
 SAMPLES = "/datasets/{name}/versions/{number}/samples"
 PAGE = 60
 PART = 1000  # samples of a sorted grid
-FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 Text = Annotated[str, Query(max_length=200)]
 
 
@@ -166,17 +161,6 @@ def image(context: StoreContext, caller: ReadAccess, name: DatasetName, number: 
     return get_image(context, caller, name, number, sample)
 
 
-@router.get(SAMPLES + "/{sample}/source")
-def source(
-    context: StoreContext, caller: ReadAccess, name: DatasetName, number: VersionNumber, sample: SampleId
-) -> Response:
-    """The real image that the sample was made from."""
-    view = get_sample(context, caller, name, number, sample)
-    spec = parse(find_version(context, caller, name, number).spec).source
-    identity = view.source_id, view.source_sha256
-    data = None
-    if identity[0] and identity[1]:
-        data = original(spec, identity[0], identity[1], context.store(caller), context.settings)
-    if data is None:
-        raise HTTPException(404, "its source image is not there any more, or cannot be read from where the API runs")
-    return Response(data, media_type=media_type(data), headers=FOREVER)
+@router.get(SAMPLES + "/{sample}/mask")
+def mask(context: StoreContext, caller: ReadAccess, name: DatasetName, number: VersionNumber, sample: SampleId) -> Response:
+    return get_mask(context, caller, name, number, sample)

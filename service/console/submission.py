@@ -18,14 +18,14 @@ from service.console.pages import Form, PageRoute, Visit, Visiting
 from service.console.spec_fields import sections
 from service.console.spec_form import Values, Written, read, values_of
 from service.previews.endpoints import create_preview, get_preview
-from service.previews.schemas import PreviewRequest
+from service.previews.schemas import MOST, PreviewRequest
 from service.state.api_keys import Caller
 from service.versions.endpoints import create_version
 from service.versions.lookups import find_version
 
 router = APIRouter(route_class=PageRoute)
 EXAMPLES = {path.name.removesuffix(".yaml"): path for path in files("service").joinpath("examples").iterdir()}
-PREVIEWED = 8  # images
+PREVIEWED = 4, MOST  # images of a preview, at least and at most
 WHOLE = "spec"  # the path of mistakes that are of no field
 
 
@@ -49,6 +49,7 @@ def page(visit: Visit, values: Values, written: Written | None, checked: Checked
         document=written.document if written else None,
         checked=checked,
         examples=sorted(EXAMPLES),
+        previewed=PREVIEWED,
         once=secrets.token_hex(8),
     )
 
@@ -120,7 +121,12 @@ async def preview(visit: Visiting, context: StoreContext, caller: SubmitAccess, 
     written = read(fields)
     if written.spec is None:
         return page(visit, fields, written, None, 422)
-    view = await create_preview(context, caller, PreviewRequest(spec=written.spec, count=PREVIEWED), Response())
+    text, (least, most) = fields.get("preview", ""), PREVIEWED
+    count = int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
+    if not least <= count <= most:
+        written.add("preview", f"{text!r} is no number of images from {least} to {most}; give one such as 8")
+        return page(visit, fields, written, None, 422)
+    view = await create_preview(context, caller, PreviewRequest(spec=written.spec, count=count), Response())
     return visit.go(f"/previews/{view.id}")
 
 

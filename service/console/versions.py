@@ -1,4 +1,4 @@
-"""Pages of one version: how far it is, live; what it holds; what can be done to it; and two of them beside each other."""
+"""Pages of one version: how far it is, live; what it holds; what can be done to it."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
@@ -7,16 +7,14 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from sse_starlette import EventSourceResponse
 
 from pipelines.report.shortfall import shortfalls
-from pipelines.spec.arms import ARMS
 from pipelines.store import keys
-from pipelines.version.diff import accuracies
 from pipelines.version.export import FORMATS, FormatName
-from service.api.dependencies import AppContextWithStore, Context, ReadAccess, StoreContext, SubmitAccess, counted_stream
+from service.api.dependencies import Context, ReadAccess, StoreContext, SubmitAccess, counted_stream
 from service.api.parameters import DatasetName, VersionNumber
+from service.console.evaluation import evaluation, titles
 from service.console.pages import PageRoute, Visiting
 from service.datasets.endpoints import get_dataset, promote_version
 from service.state import events, verdicts
-from service.state.api_keys import Caller
 from service.state.lifecycle import PUBLISHED
 from service.versions.endpoints import cancel_version, delete_version, get_version, retry_version
 from service.versions.events import event_stream
@@ -48,12 +46,6 @@ def actions(version: VersionView, latest: int | None) -> list[Action]:
     return possible if version.state == "deleting" else [*possible, "delete"]
 
 
-def evaluation(context: AppContextWithStore, caller: Caller, name: str, number: int) -> dict[str, dict[str, float]]:
-    """Average and worst-group accuracy by arm, as arms are called in reports; none of a version that was not evaluated."""
-    arms = accuracies(context.store(caller), keys.version(name, number)) or {}
-    return {ARMS[arm].title: arms[arm] for arm in ARMS if arm in arms}
-
-
 @router.get(VERSION)
 def get_one(
     visit: Visiting, context: StoreContext, caller: ReadAccess, name: DatasetName, number: VersionNumber
@@ -61,8 +53,7 @@ def get_one(
     version = get_version(context, caller, name, number)
     row = find_version(context, caller, name, number)
     latest = get_dataset(context, caller, name).latest
-    published = version.state in PUBLISHED
-    arms = evaluation(context, caller, name, number) if published else {}
+    arms = evaluation(context.store(caller), keys.version(name, number)) if version.state in PUBLISHED else {}
     return visit.page(
         "version.html",
         version=version,
@@ -70,6 +61,7 @@ def get_one(
         actions=actions(version, latest),
         last_event=0 if version.ended else events.last_id(context.database, row.id),
         arms=arms,
+        titles=titles(arms),
         shortfalls=shortfalls(version.counts),
         formats=list(FORMATS),
         decided=verdicts.counts(context.database, row.id),
@@ -124,45 +116,6 @@ def export(
 ) -> Response:
     """The samples of a version as one tar, as people decided or as they were published."""
     return export_version(context, caller, name, number, format, as_published)
-
-
-@router.get("/datasets/{name}/compare")
-def compare(
-    visit: Visiting,
-    context: StoreContext,
-    caller: ReadAccess,
-    name: DatasetName,
-    a: Annotated[int, Query(ge=1, le=2**31 - 1)],
-    b: Annotated[int, Query(ge=1, le=2**31 - 1)],
-) -> Response:
-    """Two versions beside each other: counts, reasons, accuracies, and where their specs differ."""
-    versions = [get_version(context, caller, name, number) for number in (a, b)]
-    store = context.store(caller)
-    arms = [evaluation(context, caller, name, number) for number in (a, b)]
-    change = keys.diff(keys.version(name, b))
-    diff = store.json(change) if versions[1].previous == a and store.exists(change) else None
-    dataset = get_dataset(context, caller, name)
-    return visit.page(
-        "compare.html", versions=versions, dataset=dataset, arms=arms, diff=diff,
-        differences=differences(*(version.spec for version in versions)),
-    )  # fmt: skip
-
-
-def leaves(document: Any, place: str = "") -> dict[str, Any]:
-    """The values of a document by their paths: {"method.steps": 25}."""
-    if not isinstance(document, dict) or not document:
-        return {place: document}
-    return {
-        path: value
-        for name, part in document.items()
-        for path, value in leaves(part, f"{place}.{name}" if place else name).items()
-    }
-
-
-def differences(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Where two specs differ: path, and the value of each."""
-    old, new = leaves(before), leaves(after)
-    return [(path, old.get(path), new.get(path)) for path in {**old, **new} if old.get(path) != new.get(path)]
 
 
 @router.post(VERSION + "/{action}")

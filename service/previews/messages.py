@@ -19,18 +19,25 @@ from service import tracing
 from service.broker import ANSWER_SECONDS, CONNECT_SECONDS, PREVIEWS
 
 PREVIEW = "counterpoise.preview"  # the task
+INSPECTION = "counterpoise.inspection"  # another, of a source, which is answered likewise
 QUEUE_SECONDS = 120  # that a preview may wait for a worker
 WORK_SECONDS = 300  # that it may take then, loading of models included
 ANSWER_LIFETIME = 300  # seconds that an answer can be fetched
 CONNECTIONS = 8  # of an API process to the broker, for previews
 ANSWERS_KEPT = 8  # of a tenant: they have the size of their images
-LATE = "no worker was free in time; try again later, or ask for a version"
+LATE = "no worker was free in time; try again later"
 
 
 def request_preview(broker: Celery, preview_id: str, tenant: str, spec: dict[str, Any], count: int) -> None:
     """Ask any GPU worker for `count` images; its answer will lie under `preview_id`."""
     args = preview_id, tenant, spec, count, tracing.origin()
     broker.send_task(PREVIEW, args=args, queue=PREVIEWS, expires=QUEUE_SECONDS, retry=False)
+
+
+def request_inspection(broker: Celery, inspection_id: str, tenant: str, source: str, digest: str) -> None:
+    """Ask any GPU worker to inspect a state of an uploaded source; that it has lies under `inspection_id`."""
+    args = inspection_id, tenant, source, digest, tracing.origin()
+    broker.send_task(INSPECTION, args=args, queue=PREVIEWS, expires=QUEUE_SECONDS, retry=False)
 
 
 def key(tenant: str, preview_id: str) -> str:

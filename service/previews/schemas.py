@@ -6,10 +6,12 @@ from pydantic import BaseModel, Field
 
 from pipelines.spec import VersionSpec
 
+MOST = 16  # images of a preview
+
 
 class PreviewRequest(BaseModel):
     spec: VersionSpec
-    count: int = Field(8, ge=1, le=16, description="Images.")
+    count: int = Field(8, ge=1, le=MOST, description="Images.")
 
 
 class PreviewImage(BaseModel):

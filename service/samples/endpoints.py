@@ -1,7 +1,7 @@
 """GET .../samples: every image of a version, kept or dropped and why, with its provenance."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Path, Query, Response
 
@@ -9,18 +9,27 @@ from pipelines.source.decode import media_type
 from pipelines.store import keys
 from pipelines.version import browse, ranked
 from pipelines.version.verdicts import SAMPLE_ID, Decision, by_sample, samples_to
-from service.api.dependencies import ReadAccess, StoreContext
+from service.api.dependencies import AppContextWithStore, ReadAccess, StoreContext
 from service.api.parameters import CURSOR, DatasetName, PageSize, VersionNumber
 from service.api.problems import documented
 from service.api.routes import Route
 from service.samples import decided
 from service.samples.schemas import SamplePage, SampleView
 from service.state import verdicts
+from service.state.api_keys import Caller
 from service.versions.lookups import find_version
 from service.versions.views import version_url
 
 router = APIRouter(route_class=Route, prefix="/v1", tags=["samples"], responses=documented(401, 403, 404, 422))
 SampleId = Annotated[str, Path(pattern=SAMPLE_ID, description="Id of the sample.", examples=["17-0"])]
+FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
+
+
+def sample_view(version: str, item: dict[str, Any]) -> SampleView:
+    """A sample of the version at this URL."""
+    url = f"{version}/samples/{item['id']}"
+    mask = None if item.get("box") is None else f"{url}/mask"
+    return SampleView(**item, image=f"{url}/image", mask=mask)
 
 
 @router.get("/datasets/{name}/versions/{number}/samples", responses=documented(400))
@@ -64,7 +73,7 @@ def list_samples(
             store, root, criteria, descending=order == "descending", start=(file, row), limit=limit
         )
     return SamplePage(
-        items=[SampleView(**item, image=f"{url}/samples/{item['id']}/image") for item in items],
+        items=[sample_view(url, item) for item in items],
         next=None if following is None else f"{following[0]}.{following[1]}",
     )
 
@@ -79,7 +88,7 @@ def get_sample(
     item = browse.find(context.store(caller), keys.version(name, number), index, attempt)
     if item is None:
         raise HTTPException(404, f"version {number} of {name!r} has no sample {sample!r}")
-    return SampleView(**item, image=f"{url}/samples/{sample}/image")
+    return sample_view(url, item)
 
 
 @router.get(
@@ -91,10 +100,30 @@ def get_image(
     context: StoreContext, caller: ReadAccess, name: DatasetName, number: VersionNumber, sample: SampleId
 ) -> Response:
     """One sample's image, as it is stored."""
-    find_version(context, caller, name, number)
-    index, attempt = map(int, sample.split("-"))
-    data = browse.image(context.store(caller), keys.version(name, number), index, attempt)
+    data = stored_image(context, caller, name, number, sample, "image")
     if data is None:
         raise HTTPException(404, f"version {number} of {name!r} has no sample {sample!r}")
-    headers = {"Cache-Control": "private, max-age=31536000, immutable"}
-    return Response(data, media_type=media_type(data), headers=headers)
+    return Response(data, media_type=media_type(data), headers=FOREVER)
+
+
+@router.get(
+    "/datasets/{name}/versions/{number}/samples/{sample}/mask",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}}, "description": "The mask, one bit a pixel, as large as the image."}},
+)
+def get_mask(
+    context: StoreContext, caller: ReadAccess, name: DatasetName, number: VersionNumber, sample: SampleId
+) -> Response:
+    """Where the labelled object stands in one sample: white inside."""
+    data = stored_image(context, caller, name, number, sample, "mask")
+    if data is None:
+        raise HTTPException(404, f"version {number} of {name!r} has no sample {sample!r} with a mask")
+    return Response(data, media_type="image/png", headers=FOREVER)
+
+
+def stored_image(
+    context: AppContextWithStore, caller: Caller, name: str, number: int, sample: str, column: browse.Picture
+) -> bytes | None:
+    find_version(context, caller, name, number)
+    index, attempt = map(int, sample.split("-"))
+    return browse.image(context.store(caller), keys.version(name, number), index, attempt, column)

@@ -34,6 +34,7 @@ class SampleView(BaseModel):
     revision: str
     scores: dict[str, Any] = Field(description="Scores of the filters, by `filter.score`.")
     image: str = Field(description="Where the image is, as it is stored.")
+    mask: str | None = Field(None, description="Where the mask of its object is, a PNG, white inside; null: there is none.")
 
 
 class VerdictRequest(BaseModel):

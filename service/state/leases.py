@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from service.caps import lock_tenant
 from service.state import counts, events, transitions, uploads
 from service.state.database import Database
-from service.state.lifecycle import EVALUATION, Stage
+from service.state.lifecycle import EVALUATION, WORKER_KIND_OF, Stage
 from service.state.queue import available, count_running, version_active
 from service.state.tables import Unit, Upload, Version, now
 
@@ -107,11 +107,15 @@ def in_force(lease: Lease) -> Any:
     return and_(Unit.id == lease.unit, Unit.fence == lease.fence, Unit.owner == lease.owner, Unit.state == "leased")
 
 
-def end_lease(session: Session, lease: Lease, **values: Any) -> None:
-    """End a lease, with new values of its unit. Raises LeaseLost when it is not in force."""
+def end_lease(session: Session, lease: Lease, seconds: float = 0.0, **values: Any) -> None:
+    """End a lease, with new values of its unit; its version has taken so many seconds more. Raises LeaseLost when it is not
+    in force."""
     changes = {"owner": None, "lease_until": None, **values}
     if session.scalar(update(Unit).where(in_force(lease)).values(changes).returning(Unit.id)) is None:
         raise LeaseLost(str(lease))
+    if lease.version is not None and seconds:
+        column = getattr(Version, f"{WORKER_KIND_OF[lease.stage]}_seconds")
+        session.execute(update(Version).where(Version.id == lease.version).values({column: column + seconds}))
 
 
 def renew(database: Database, lease: Lease, seconds: float) -> None:
@@ -135,7 +139,7 @@ def complete(
     with database.write() as session:
         version = lock(session, lease.version, None)
         assert isinstance(version, Version)
-        end_lease(session, lease, state="done", report=report, error=None)
+        end_lease(session, lease, seconds, state="done", report=report, error=None)
         if unit_counts is not None:
             version.unit_counts = dict(unit_counts)
         version.size = report.get("bytes", version.size)
@@ -158,25 +162,25 @@ def complete_upload(database: Database, lease: Lease, report: dict[str, Any], ma
         uploads.publish(session, upload, report["digest"], make_newest)
 
 
-def release(database: Database, lease: Lease) -> None:
+def release(database: Database, lease: Lease, seconds: float = 0.0) -> None:
     """Give a unit back unfinished, available at once; the attempt does not count. A version that is being cancelled may be
     cancelled by it. Raises LeaseLost."""
     with database.write() as session:
         locked = lock(session, lease.version, lease.upload)
-        end_lease(session, lease, state="ready", not_before=now(), attempts=Unit.attempts - 1)
+        end_lease(session, lease, seconds, state="ready", not_before=now(), attempts=Unit.attempts - 1)
         give_back(session, locked)
 
 
-def fail(database: Database, lease: Lease, error: str, *, again: bool) -> None:
+def fail(database: Database, lease: Lease, error: str, *, again: bool, seconds: float = 0.0) -> None:
     """The unit failed: it is tried again after a backoff, or fails its version or upload. Raises LeaseLost."""
     with database.write() as session:
         locked = lock(session, lease.version, lease.upload)
         if lease.endless or (again and lease.attempts < ATTEMPTS):
             backoff = min(BACKOFF * 2 ** min(lease.attempts - 1, 32), LONGEST_BACKOFF)
-            end_lease(session, lease, state="ready", not_before=now() + backoff, error=error)
+            end_lease(session, lease, seconds, state="ready", not_before=now() + backoff, error=error)
             give_back(session, locked)
         else:
-            fail_whole(session, lease, locked, error)
+            fail_whole(session, lease, locked, error, seconds)
 
 
 def give_back(session: Session, locked: Version | Upload) -> None:
@@ -187,9 +191,9 @@ def give_back(session: Session, locked: Version | Upload) -> None:
         locked.state = "waiting"
 
 
-def fail_whole(session: Session, lease: Lease, locked: Version | Upload, error: str) -> None:
+def fail_whole(session: Session, lease: Lease, locked: Version | Upload, error: str, seconds: float = 0.0) -> None:
     """The unit failed for good, and with it its version, unless that is published already, or its upload."""
-    end_lease(session, lease, state="failed", error=error)
+    end_lease(session, lease, seconds, state="failed", error=error)
     if isinstance(locked, Upload):
         uploads.end(session, locked, error)
         return

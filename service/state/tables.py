@@ -61,6 +61,8 @@ class Version(Base):
     spec: Mapped[dict[str, Any]]
     priority: Mapped[int] = mapped_column(default=0, server_default="0")  # units of higher ones are leased first
     size: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")  # bytes in the object store
+    cpu_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")  # of CPU workers, on units that have ended
+    gpu_seconds: Mapped[float] = mapped_column(default=0.0, server_default="0")  # of GPU workers, likewise
     previous: Mapped[int | None] = mapped_column(default=None)  # the number of the version that it refreshes
     unit_counts: Mapped[dict[str, Any]] = mapped_column(default=dict)  # stage -> how many units the plan has for it
     counts: Mapped[dict[str, Any]] = mapped_column(default=dict)

@@ -1,4 +1,4 @@
-"""What a tenant has: versions, units that are worked on, and bytes."""
+"""What a tenant has: versions, units that are worked on, bytes, and the workers' time that they took."""
 
 from dataclasses import dataclass
 
@@ -16,12 +16,14 @@ class Usage:
     running_units: int
     bytes_stored: int  # of published versions
     webhooks: int
+    cpu_seconds: float  # of workers, on the units of its versions that have ended
+    gpu_seconds: float
 
 
 def usage(database: Database, tenant: str) -> Usage:
     own = Version.tenant == tenant
     running = Unit.tenant == tenant, Unit.state == "leased", Unit.lease_until > now()
-    queries = (
+    counts = (
         select(func.count()).where(own),
         select(func.count()).where(own, ~Version.state.in_(ENDED)),
         select(func.count()).where(*running),
@@ -29,4 +31,9 @@ def usage(database: Database, tenant: str) -> Usage:
         select(func.count()).where(Webhook.tenant == tenant),
     )
     with database.read() as session:
-        return Usage(*(int(session.scalar(query) or 0) for query in queries))
+        versions, in_flight, running_units, size, webhooks = (int(session.scalar(query) or 0) for query in counts)
+        cpu, gpu = (
+            float(session.scalar(select(func.sum(column)).where(own)) or 0)
+            for column in (Version.cpu_seconds, Version.gpu_seconds)
+        )
+    return Usage(versions, in_flight, running_units, size, webhooks, cpu, gpu)

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from service.state.lifecycle import ENDED, State
+from service.usage.schemas import CostView
 
 EXAMPLE_SPEC = {
     "name": "shoes",
@@ -32,6 +33,7 @@ class VersionView(BaseModel):
     counts: dict[str, Any] = Field(
         description="Images planned, generated, kept and dropped, by reason, so far; at last, the classes that fall short."
     )
+    cost: CostView = Field(CostView(), description="What it has taken so far.")
     seconds_left: float | None = Field(description="Until all images are generated, at the rate so far; null if unknown.")
     silent: list[str] = Field(
         [], description="Units whose workers have given no sign for a while: since when, and when another takes over."

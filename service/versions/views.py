@@ -7,6 +7,7 @@ from service.state import versions
 from service.state.lifecycle import ENDED
 from service.state.silence import silent_units
 from service.state.tables import Version
+from service.usage.views import cost_view
 from service.versions.schemas import UnitProgress, VersionView
 
 
@@ -35,6 +36,7 @@ def version_view(context: AppContext, version: Version) -> VersionView:
         entered=version.entered,
         units=units,
         counts=version.counts,
+        cost=cost_view(context.settings, version.cpu_seconds, version.gpu_seconds),
         seconds_left=seconds_left(version, units.get("generate")),
         silent=[str(unit) for unit in silent],
         error=version.error,

@@ -19,8 +19,8 @@ from pipelines.store.canonical import digest
 KINDS = {"parquet", "arrow", "cache"}  # the last: what was fetched before, while the hub is away
 
 
-def prepared(spec: HubSource) -> dict[str, Any]:
-    """The splits, mapped into memory from a cache on disk. Raises SourceError."""
+def prepared(spec: HubSource, fetch: bool = True) -> dict[str, Any]:
+    """The splits, mapped into memory from a cache on disk, into which they are fetched. Raises SourceError."""
     import datasets
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -37,7 +37,10 @@ def prepared(spec: HubSource) -> dict[str, Any]:
             lambda: datasets.load_dataset_builder(spec.id, spec.config, revision=spec.revision, cache_dir=cache)
         )
         check(builder, spec.id)
-        with_steps(builder.download_and_prepare)
+        if fetch:
+            with_steps(builder.download_and_prepare)
+        elif not Path(builder.cache_dir).is_dir():
+            raise SourceError(f"source.id: {spec.id!r} is not in the cache of this machine")
         return dict(builder.as_dataset())
     except SourceError:
         raise
@@ -86,9 +89,10 @@ def check(builder: Any, identity: str) -> None:
 class HubReader:
     """Raises SourceError when the dataset cannot be loaded."""
 
-    def __init__(self, spec: HubSource) -> None:
+    def __init__(self, spec: HubSource, fetch: bool = True) -> None:
+        """Without `fetch`, a dataset that is in the cache already."""
         self.spec, self.where = spec, f"source.id: {spec.id}"
-        self.splits = prepared(spec)
+        self.splits = prepared(spec, fetch)
         self.split_of = splits_of(list(self.splits))
         self.tables: dict[str, Any] = {}  # by split, of the columns that are used, images as the bytes of their files
 

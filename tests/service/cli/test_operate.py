@@ -61,11 +61,13 @@ def test_keys_of_a_service_that_never_was_say_where_to_look(tmp_path: Path, monk
 
 def test_the_database_is_migrated_up_and_down_by_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COUNTERPOISE_STATE_DIR", str(tmp_path))
-    for asked, there in (([], "0005"), (["--to", "0001"], "0001"), (["--to", "head"], "0005")):
+    for asked, there in (([], "0008"), (["--to", "0001"], "0001"), (["--to", "head"], "0008")):
         assert call("migrate", *asked).stdout == f"the database is at revision {there}\n"
     done = call("migrate", "--to", "7")
     assert done.exit_code == 2
-    assert "revision '7' of the database is not known here; known are base, 0001, 0002, 0003, 0004, 0005" in done.stderr
+    assert (
+        "revision '7' of the database is not known here; known are base, 0001, 0002, 0003, 0004, 0005, 0008" in done.stderr
+    )
 
 
 def test_a_list_in_a_setting_is_names_with_commas_or_json(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,6 +142,7 @@ class Browser:
 def signed_in(client: TestClient, tenant: str = "team", *scopes: Any) -> Browser:
     """A browser of its own that has signed in with a new key."""
     browser = Browser(TestClient(client.app, raise_server_exceptions=False))
+    browser.client.portal = client.portal  # one event loop for both, as a process has
     browser.open("/console")
     browser.send("/console/sign-in", key=key(client, tenant, *scopes))
     assert browser.path == "/console"

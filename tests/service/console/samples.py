@@ -4,12 +4,14 @@ import io
 import json
 from typing import Any
 
+import numpy as np
 import PIL.Image
 
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
 from pipelines.store.object_store import Store
 from pipelines.version.files import description
+from pipelines.version.mask_column import box_of, encode_mask
 from pipelines.version.plan import Plan, Quota
 from pipelines.version.rows import write_table
 
@@ -50,7 +52,15 @@ def row(index: int, attempt: int, kept: bool) -> dict[str, Any]:
         "revision": "0",
         "scores": json.dumps({"quality.contrast": index / 1000}),
         "reason": None if kept else REASON,
+        **(painted() if index % 4 == 1 else {}),
     }
+
+
+def painted() -> dict[str, Any]:
+    """Of a sample of which a region was repainted: its box and mask."""
+    mask = np.zeros((8, 8), np.bool_)
+    mask[2:6, 1:4] = True
+    return {"box": box_of(mask), "mask": {"bytes": encode_mask(mask), "path": "mask.png"}}
 
 
 def write_samples(store: Store, name: str, number: int) -> None:

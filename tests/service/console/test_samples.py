@@ -55,7 +55,11 @@ def test_the_grid_goes_through_all_samples_and_each_has_its_page(client: TestCli
     image = sampled.client.get(f"{ONE}/samples/{ids[0]}/image")
     assert image.headers["content-type"] == "image/png"
     assert image.content == client.get(f"{SHOES}/1/samples/{ids[0]}/image").content
-    assert sampled.client.get(f"{ONE}/samples/{ids[0]}/source").status_code == 404  # no such image in the built-in world
+    real = re.findall(rf'src="({ONE}/real/[^"]*)"', text)
+    reason = sampled.client.get(html.unescape(real[0]))  # of no such image in the built-in world
+    assert (reason.status_code, reason.headers["content-type"]) == (200, "image/svg+xml")
+    assert reason.headers["Cache-Control"] == "no-store"
+    assert "Not displayed: this release" in reason.text
 
 
 def test_the_grid_is_filtered_and_jumps(sampled: Browser) -> None:
@@ -168,3 +172,14 @@ def test_who_decides_may_be_called_anything(client: TestClient, sampled: Browser
     text = sampled.open(f"{ONE}/samples/1-1")
     assert HOSTILE not in text
     assert f"to be dropped, says {escape(HOSTILE)}" in text
+
+
+def test_source_mask_and_result_stand_beside_each_other(client: TestClient, sampled: Browser) -> None:
+    text = sampled.open(f"{ONE}/samples/1-1")
+    pictures = re.findall(r'<figure class="card"><img src="([^"]*)"', text)
+    assert [picture.partition("?")[0].rpartition("/")[2] for picture in pictures] == ["ab" * 32, "mask", "image"]
+    mask = sampled.client.get(pictures[1])
+    assert mask.headers["content-type"] == "image/png"
+    assert mask.content == client.get(f"{SHOES}/1/samples/1-1/mask").content
+    assert "/mask" not in sampled.open(f"{ONE}/samples/2-1")
+    assert sampled.client.get(f"{ONE}/samples/2-1/mask").status_code == 404

@@ -93,6 +93,16 @@ def test_each_has_its_image(shoes: TestClient) -> None:
     problem(shoes.get(f"{SHOES}/1/samples/x/image"), 422)
 
 
+def test_one_that_was_repainted_in_part_has_its_mask(shoes: TestClient) -> None:
+    for each in everything(shoes):
+        mask = PIL.Image.open(io.BytesIO(shoes.get(str(each["mask"])).content))
+        image = PIL.Image.open(io.BytesIO(shoes.get(str(each["image"])).content))
+        assert (mask.mode, mask.size) == ("1", image.size)
+        left, top, width, height = each["box"]  # type: ignore[misc]
+        assert mask.getbbox() == (left, top, left + width, top + height)
+    problem(shoes.get(f"{SHOES}/1/samples/999-0/mask"), 404)
+
+
 @pytest.mark.parametrize("encoding", ["webp", "jpeg"])
 def test_an_image_comes_as_it_is_stored(client: TestClient, tmp_path: Path, encoding: str) -> None:
     small = {**SMALL, "evaluation": None, "encoding": {"type": encoding}, "method": {"type": "text_to_image", "steps": 1}}
@@ -102,6 +112,8 @@ def test_an_image_comes_as_it_is_stored(client: TestClient, tmp_path: Path, enco
     for each in everything(client):
         answer = client.get(str(each["image"]))
         assert answer.headers["content-type"] == f"image/{encoding}"
+        assert each["mask"] is None  # all of it was generated
+        problem(client.get(f"{SHOES}/1/samples/{each['id']}/mask"), 404)
         assert PIL.Image.open(io.BytesIO(answer.content)).format == encoding.upper()
 
 

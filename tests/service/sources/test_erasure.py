@@ -199,7 +199,19 @@ def test_what_was_learned_is_deleted_unless_a_version_on_its_way_uses_it(client:
     problem(client.delete(url, headers=as_(client, "others")), 404)
     problem(client.delete(url, headers=as_(client, "team", "read")), 403)
     problem(client.delete("/v1/concepts/token/..%2F..%2Fsources"), 404)
-    problem(client.delete("/v1/concepts/mask/00000000000000a1"), 422)
+    problem(client.delete("/v1/concepts/Mask/00000000000000a1"), 422)
+    assert (
+        "there are kinds in concepts/ of the store: token"
+        in problem(client.delete("/v1/concepts/mask/00000000000000a1"), 404)["detail"]
+    )
     assert client.delete(url).status_code == 204
     assert store(client).keys("concepts") == []
     problem(client.delete(url), 404)
+
+
+@pytest.mark.parametrize("kind", ["token", "lora", "classifier", "masks", "ranking", "calibration", "of_tomorrow"])
+def test_artifacts_of_every_kind_are_deleted(client: TestClient, kind: str) -> None:
+    folder = learned(client, kind, "a1", images=["aa1"])
+    other = learned(client, kind, "a2", images=["aa1"])
+    assert client.delete(f"/v1/{folder}").status_code == 204
+    assert {key.rpartition("/")[0] for key in store(client).keys("concepts")} == {other}

@@ -6,10 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import update
 
 from service.state import leases, queue, versions
 from service.state.database import Database
 from service.state.leases import Lease, LeaseLost
+from service.state.tables import Unit
+from service.state.usage import usage
 from tests.service.state.units import finish, state, take
 
 
@@ -121,3 +124,24 @@ def test_a_unit_that_kills_its_workers_fails_the_version(database: Database, ver
     found = versions.get(database, version)
     assert found is not None
     assert (found.state, found.error) == ("failed", "plan 0: its worker died 5 times")
+
+
+def test_a_version_counts_the_seconds_of_its_workers_however_their_units_end(database: Database, version: int) -> None:
+    leases.complete(database, take(database), {}, {"learn": 1, "generate": 1, "finalize": 1}, seconds=1.5)
+    leases.fail(database, take(database), "store: 503", again=True, seconds=20.0)
+    with database.write() as session:
+        session.execute(update(Unit).values(not_before=0))
+    leases.release(database, take(database), 2.0)
+    leases.complete(database, take(database), {}, seconds=3.0)
+    found = versions.get(database, version)
+    assert found is not None
+    assert (found.cpu_seconds, found.gpu_seconds) == (1.5, 25.0)
+    of_tenant = usage(database, found.tenant)
+    assert (of_tenant.cpu_seconds, of_tenant.gpu_seconds) == (1.5, 25.0)
+    last = take(database)
+    with pytest.raises(LeaseLost):
+        leases.complete(database, replace(last, owner="ghost"), {}, seconds=9.0)
+    leases.fail(database, last, "no such folder", again=False, seconds=4.0)
+    failed = versions.get(database, version)
+    assert failed is not None
+    assert (failed.state, failed.gpu_seconds) == ("failed", 29.0)

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 
 from service.api.app import create_app
 from service.settings import Settings
+from service.state import leases, queue
 from tests.service.calls import SHOES, SPEC, as_, context, operated, problem
 
 
@@ -21,6 +22,22 @@ def test_a_version_is_asked_for_and_looked_at(client: TestClient) -> None:
     assert (seen.json()["state"], seen.json()["units"]) == ("queued", {"plan": {"done": 0, "of": 1}})
     assert seen.json()["spec"]["amount"]["per_class"] == 5
     assert client.post(SHOES, json=SPEC).json()["number"] == 2
+
+
+def test_what_a_version_has_taken_is_in_seconds_and_money(client: TestClient) -> None:
+    client.post(SHOES, json=SPEC)
+    database = context(client).database
+    ((unit, _), *_) = queue.next_units(database)
+    lease = leases.acquire(database, unit, "w", 60)
+    assert lease is not None
+    leases.complete(database, lease, {}, {"learn": 1}, seconds=90.0)
+    cost = {"cpu_seconds": 90.0, "gpu_seconds": 0.0, "money": None, "currency": ""}
+    assert client.get(f"{SHOES}/1").json()["cost"] == cost
+    operated(client, price_cpu_hour=4.0, price_gpu_hour=40.0, currency="EUR")
+    priced = {**cost, "money": 0.1, "currency": "EUR"}
+    assert client.get(f"{SHOES}/1").json()["cost"] == priced
+    assert client.get("/v1/usage").json()["cost"] == priced
+    assert client.get("/v1/usage", headers=as_(client, "others")).json()["cost"]["cpu_seconds"] == 0
 
 
 def test_the_same_request_twice_is_one_version(client: TestClient) -> None:
