@@ -116,11 +116,12 @@ def send_form(visit: Visiting, context: StoreContext, caller: SubmitAccess, fiel
 
 @router.post("/previews")
 async def preview(visit: Visiting, context: StoreContext, caller: SubmitAccess, fields: Form) -> Response:
-    """Ask for a few images of what was written; nothing is kept."""
+    """Ask for a few images of what was written, by another button with a forecast; nothing is kept."""
     written = read(fields)
     if written.spec is None:
         return page(visit, fields, written, None, 422)
-    view = await create_preview(context, caller, PreviewRequest(spec=written.spec, count=PREVIEWED), Response())
+    request = PreviewRequest(spec=written.spec, count=PREVIEWED, forecast="forecast" in fields)
+    view = await create_preview(context, caller, request, Response())
     return visit.go(f"/previews/{view.id}")
 
 
