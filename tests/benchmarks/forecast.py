@@ -14,6 +14,7 @@ import typer
 from scipy.stats import spearmanr
 
 from pipelines.evaluation.evaluator import Evaluator
+from pipelines.experiments.ablation import candidates
 from pipelines.job import Job
 from pipelines.progress import SILENT
 from pipelines.quality.forecast import IMAGES, forecast
@@ -21,7 +22,8 @@ from pipelines.spec import Models as ModelSpec
 from pipelines.spec import VersionSpec
 from pipelines.spec.arms import BASELINE, VERSION
 from pipelines.store.object_store import Store
-from pipelines.version.preview import preview
+from pipelines.version.preview import Preview
+from pipelines.version.rows import read_shards
 from pipelines.vision.models import Models
 from tests.benchmarks.forecast_specs import SEEDS, specs
 
@@ -37,12 +39,22 @@ def accuracies(evaluator: Evaluator, arm: str) -> dict[str, list[float]]:
     return {metric: [evaluator.result(arm, seed)[metric] for seed in SEEDS] for metric in METRICS}
 
 
+def preview_of(job: Job) -> Preview:
+    """The preview of a version that was generated: its images are among the version's, and need not be made twice."""
+    resources, plan = job.resources, job.plan
+    count = min(IMAGES, plan.planned)
+    indices = {number * plan.planned // count for number in range(count)}
+    every = [row for part in (False, True) for row in read_shards(job.store, resources.root, plan, rejected=part)]
+    some = sorted((row for row in every if row["index"] in indices), key=lambda row: int(row["index"]))
+    return Preview(candidates(resources, some), learned=True, resources=resources, planned=plan.planned, seconds=0.0)
+
+
 def measure(spec: VersionSpec, store: Store, models: Models, real: Any) -> Row:
     """The forecast of a spec, and its accuracies. `real` are those of real images alone, where they are known."""
-    outlook = forecast(preview(spec, store, IMAGES, models)).as_json()
     job = Job(spec, store, SILENT, models=models)
     job.generate(range(job.plan.written_shards))
     job.finalize()
+    outlook = forecast(preview_of(job)).as_json()
     assert job.evaluator is not None
     before = real or accuracies(job.evaluator, BASELINE)
     return {"forecast": outlook, "before": before, "after": accuracies(job.evaluator, VERSION)}

@@ -43,14 +43,16 @@ def test_new_images_of_the_classes_help(few: World) -> None:
     assert average.low > 0.05
     assert average.low <= average.gain <= average.high
     assert worst.before <= average.before
-    assert probe.agreement() > 0.9
+    assert probe.agreement() > 0.8
 
 
 def test_images_with_wrong_labels_harm(few: World) -> None:
     wrong = [replace(one, label=(one.label + 1) % 3) for one in few.comparison.measured.facts]
-    probe = trial(few, few.comparison.measured.with_facts(wrong), train=few.comparison.held_out)
+    held_out = few.comparison.held_out
+    even, odd = (held_out[np.arange(start, len(held_out), 2)] for start in (0, 1))
+    probe = trial(few, few.comparison.measured.with_facts(wrong), train=even, held_out=odd)
     assert probe.gains()[0].high < 0
-    assert probe.agreement() < 0.1
+    assert probe.agreement() < 0.2
 
 
 def meaningless(count: int) -> Features:
