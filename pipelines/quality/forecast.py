@@ -45,7 +45,7 @@ class Forecast:
 
     images: int  # of the preview
     dropped: dict[str, int]  # by reason
-    unjudged: list[str]  # filters of the spec that were left out
+    unjudged: Sequence[str]  # filters of the spec that were left out
     average: Gain | None  # in accuracy; None: hardly any image was kept
     worst_group: Gain | None  # in that of the worst class and group
     label_agreement: float | None  # share of images that a probe of real ones takes for what they are labelled as
@@ -103,13 +103,13 @@ def measured(resources: Resources, items: Sequence[Item]) -> Features:
 def sampled(resources: Resources, candidates: Sequence[Candidate]) -> Features:
     """Generated images in numbers."""
     classes, view = resources.source.classes, resources.view
-    images = (
-        (
-            Facts(f"{n}-0", classes.index(one.request.label), None, one.request.source and one.request.source.id),
-            overview(resources, view.finished(one)),
-        )
-        for n, one in enumerate(candidates)
-    )
+
+    def facts(candidate: Candidate) -> Facts:
+        request = candidate.request
+        source = None if request.source is None else request.source.id
+        return Facts(f"{request.index}-{request.attempt}", classes.index(request.label), None, source)
+
+    images = ((facts(candidate), overview(resources, view.finished(candidate))) for candidate in candidates)
     return features(images, resources.models.clip, SILENT.stage("", 0))
 
 
