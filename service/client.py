@@ -127,9 +127,11 @@ class Client(Transport):
         options = {"json": body, "headers": {"Idempotency-Key": key or str(uuid.uuid4())}}
         return VersionView.model_validate(self.call("POST", f"/v1/datasets/{name}:refresh", **options))
 
-    def preview(self, spec: VersionSpec, count: int = 8) -> PreviewView:
-        """Up to 16 images of a spec; a folder of images is uploaded first. Raises ServiceError when there are none."""
-        body = {"spec": self.upload_folder(spec)[0].model_dump(mode="json"), "count": count}
+    def preview(self, spec: VersionSpec, count: int = 8, *, forecast: bool = False) -> PreviewView:
+        """Up to 16 images of a spec, and a forecast of its worth; a folder of images is uploaded first. Raises ServiceError
+        when there are none."""
+        document = self.upload_folder(spec)[0].model_dump(mode="json")
+        body = {"spec": document, "count": count, "forecast": forecast}
         view = PreviewView.model_validate(self.call("POST", "/v1/previews", json=body))
         while view.state == "pending":
             view = PreviewView.model_validate(self.call("GET", f"/v1/previews/{view.id}", params={"wait": PREVIEW_WAIT}))

@@ -17,7 +17,7 @@ from celery.utils.log import get_multiprocessing_logger
 from pipelines.parallel import permanent
 from service import logs, monitor, tracing
 from service.broker import LOOK, PREVIEWS, open_broker, sweep
-from service.previews.messages import INSPECTION, PREVIEW, PreviewAnswers
+from service.previews.messages import FORECAST_SECONDS, INSPECTION, PREVIEW, WORK_SECONDS, PreviewAnswers
 from service.settings import Settings
 from service.state.lifecycle import WorkerKind
 from workers import metrics
@@ -77,14 +77,16 @@ def look(kind: WorkerKind) -> None:
 
 
 @app.task(name=PREVIEW)
-def preview(preview_id: str, tenant: str, spec: dict[str, Any], count: int, origin: dict[str, str]) -> None:
-    """Make a preview, and put its answer where the API looks for it."""
+def preview(
+    preview_id: str, tenant: str, spec: dict[str, Any], count: int, origin: dict[str, str], forecasts: bool = False
+) -> None:
+    """Make a preview, with a forecast or without, and put its answer where the API looks for it."""
     from workers.preview import answer_preview
 
     with tracing.span("preview", origin, tenant=tenant), metrics.measure("preview") as count_outcome:
         answers = PreviewAnswers(settings.broker)
-        answers.begin(tenant, preview_id)
-        answer = answer_preview(settings, tenant, spec, count)
+        answers.begin(tenant, preview_id, FORECAST_SECONDS if forecasts else WORK_SECONDS)
+        answer = answer_preview(settings, tenant, spec, count, forecasts=forecasts)
         count_outcome("failed" if "error" in answer else "done")
         answers.put(tenant, preview_id, answer)
 

@@ -25,11 +25,16 @@ def yields(counts: Mapping[str, Any], seconds: Mapping[str, float]) -> dict[str,
 
 
 def values(report: Mapping[str, Any]) -> dict[str, float | None]:
-    """Every measure of a quality report by its name."""
-    return {m["name"]: m["value"] for part in report["sections"].values() for m in part["measures"]}
+    """Every measure of a quality report by its name, and what a sample took: `candidates_per_sample`, and for each
+    filter that dropped any its share, `quality_dropped`."""
+    measures = {m["name"]: m["value"] for part in report["sections"].values() for m in part["measures"]}
+    shares = {f"{name}_dropped": part["share"] for name, part in report["yield"]["filters"].items()}
+    return {**measures, "candidates_per_sample": report["yield"]["candidates_per_sample"], **shares}
 
 
 def changes(report: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """Every measure of two versions: before and after."""
+    """Everything of two versions' `values`: before and after. A filter that is in one alone dropped nothing of the other."""
     old, new = values(before), values(report)
+    nothing = {name: 0.0 for name in (*old, *new) if name.endswith("_dropped")}
+    old, new = {**nothing, **old}, {**nothing, **new}
     return {name: {"before": old[name], "after": new[name]} for name in new if name in old}

@@ -122,6 +122,12 @@ def questions(report: Mapping[str, Any], pictures: Pictures) -> list[Question]:
     ]
 
 
+def title(name: str) -> str:
+    """Of what is otherwise than in the version before."""
+    named = {**NAMES, "candidates_per_sample": "Candidates of a sample"}
+    return named.get(name, f"Share that the filter {name.removesuffix('_dropped')} dropped")
+
+
 def summary_lines(report: Mapping[str, Any]) -> list[str]:
     """Sentences above the questions: of how many images, what a sample took, and what is otherwise than before."""
     images, spent = report["images"], report["yield"]
@@ -134,7 +140,7 @@ def summary_lines(report: Mapping[str, Any]) -> list[str]:
         drops = ", ".join(f"{name} dropped {100 * part['share']:.0f} %" for name, part in spent["filters"].items())
         lines.append(f"{took}; {drops}." if drops else f"{took}.")
     moved = [
-        f"{NAMES.get(name, name)} {number(part['before'])} → {number(part['after'])}"
+        f"{title(name)} {number(part['before'])} → {number(part['after'])}"
         for name, part in (report["changes"] or {}).items()
         if number(part["before"]) != number(part["after"])
     ]

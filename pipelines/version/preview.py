@@ -1,5 +1,6 @@
 """A few images of a spec in seconds, without learning anything, to try out regions, prompts and settings."""
 
+import time
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,13 +9,12 @@ from pipelines.learning.resources import Resources
 from pipelines.methods import open_method
 from pipelines.progress import Stage
 from pipelines.records import Candidate, Item
-from pipelines.spec import Machine, VersionSpec
+from pipelines.spec import VersionSpec
 from pipelines.store.object_store import Store
 from pipelines.version.plan import make_plan
 from pipelines.vision.models import Models
 from pipelines.vision.source_view import SourceView
 
-MAX_IMAGES = 16
 SOURCE_IMAGES = 8  # a class, that images are made from where no judge ranks them
 
 
@@ -53,25 +53,29 @@ class Unranked(Unstored):
 class Preview:
     candidates: list[Candidate]
     learned: bool  # whether the concepts of an earlier version were used; else classes are prompted by name
+    resources: Resources  # that they were made with
+    planned: int  # images of the whole version
+    seconds: float  # that these took, without loading and learning
 
 
-def preview(spec: VersionSpec, store: Store, count: int, machine: Machine | None = None) -> Preview:
-    """Generate `count` images, at most MAX_IMAGES, spread evenly over the plan. Nothing is stored."""
-    models = Models(spec.models, machine)
+def preview(spec: VersionSpec, store: Store, count: int, models: Models) -> Preview:
+    """Generate `count` images, or all that are planned, spread evenly over the plan. Nothing is stored."""
     try:
-        return Preview(candidates(Unstored(spec, store, NoLearning(), models=models), count), learned=True)
+        return generated(Unstored(spec, store, NoLearning(), models=models), count, learned=True)
     except NotLearned:
         method = spec.method.model_copy(update={"inversion": None, "lora": None})
         plain = spec.model_copy(update={"method": method})
-        return Preview(candidates(Unranked(plain, store, NoLearning(), models=models), count), learned=False)
+        return generated(Unranked(plain, store, NoLearning(), models=models), count, learned=False)
 
 
-def candidates(resources: Resources, count: int) -> list[Candidate]:
+def generated(resources: Resources, count: int, *, learned: bool) -> Preview:
     plan = make_plan(resources.spec, "", "", resources.source.counts)
-    count = min(count, MAX_IMAGES, plan.planned)
+    count = min(count, plan.planned)
     planned = [plan.image(number * plan.planned // count) for number in range(count)]
     method = open_method(resources)
     method.learn()
     capacity = min(count, resources.models.machine.capacity)
     engine = open_engine(resources.painter, capacity, resources.spec.method.cache_interval)
-    return sorted(engine.run(method.requests(planned, 0)), key=lambda candidate: candidate.request.index)
+    began = time.monotonic()
+    candidates = sorted(engine.run(method.requests(planned, 0)), key=lambda candidate: candidate.request.index)
+    return Preview(candidates, learned, resources, plan.planned, time.monotonic() - began)

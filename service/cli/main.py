@@ -15,6 +15,7 @@ from service.cli.convert import convert
 from service.cli.demo import demo
 from service.cli.export import export
 from service.cli.families import families
+from service.cli.forecast import forecast
 from service.cli.init import init
 from service.cli.inspect import inspect
 from service.cli.pull import pull
@@ -50,6 +51,7 @@ app.command()(inspect)
 app.command()(local.run)
 app.command()(local.ablate)
 app.command()(specs.validate)
+app.command()(forecast)
 app.command()(specs.schema)
 app.command()(families)
 app.command()(convert)

@@ -86,16 +86,19 @@ def preview(
     spec: Spec,
     count: Annotated[int, typer.Option(help="Images.", min=1, max=16)] = 8,
     out: Annotated[Path, typer.Option(help="Folder to put them in.")] = Path("preview"),
+    forecasts: Annotated[bool, typer.Option("--forecast", help="Say, too, whether the version will help.")] = False,
 ) -> None:
-    """A few images of a spec, in seconds. Nothing is learned, judged or stored. A folder of images is uploaded first."""
+    """A few images of a spec, in seconds. Nothing is learned or stored. A folder of images is uploaded first."""
     checked = load(spec)
     with Client(patience=PATIENCE) as client:
-        view = client.preview(upload_folder(client, checked), count)
+        view = client.preview(upload_folder(client, checked), count, forecast=forecasts)
     out.mkdir(parents=True, exist_ok=True)
     for number, image in enumerate(view.images):
         file = out / f"{number:02}-{image.label.replace('/', '-')}.png"
         file.write_bytes(b64decode(image.image.partition(",")[2]))
         console.print(f"{file}: {image.prompt}", markup=False, soft_wrap=True)
+    if view.forecast is not None:
+        console.print(view.forecast.text, markup=False, soft_wrap=True)
 
 
 def refresh(

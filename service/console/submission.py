@@ -117,7 +117,7 @@ def send_form(visit: Visiting, context: StoreContext, caller: SubmitAccess, fiel
 
 @router.post("/previews")
 async def preview(visit: Visiting, context: StoreContext, caller: SubmitAccess, fields: Form) -> Response:
-    """Ask for a few images of what was written; nothing is kept."""
+    """Ask for a few images of what was written, by another button with a forecast; nothing is kept."""
     written = read(fields)
     if written.spec is None:
         return page(visit, fields, written, None, 422)
@@ -126,7 +126,8 @@ async def preview(visit: Visiting, context: StoreContext, caller: SubmitAccess, 
     if not least <= count <= most:
         written.add("preview", f"{text!r} is no number of images from {least} to {most}; give one such as 8")
         return page(visit, fields, written, None, 422)
-    view = await create_preview(context, caller, PreviewRequest(spec=written.spec, count=count), Response())
+    request = PreviewRequest(spec=written.spec, count=count, forecast="forecast" in fields)
+    view = await create_preview(context, caller, request, Response())
     return visit.go(f"/previews/{view.id}")
 
 

@@ -34,14 +34,16 @@ async def create_preview(
     request: Annotated[PreviewRequest, Body(openapi_examples=EXAMPLES)],
     response: Response,
 ) -> PreviewView:
-    """Ask for up to 16 images of a spec. Nothing is learned, judged or stored; the answer's address has them soon."""
+    """Ask for up to 16 images of a spec, and a forecast of its worth. Nothing is learned or stored; the answer's address has
+    them soon."""
     spec = await context.pools.store.run(previewed, context, caller, request)
     preview_id, most = secrets.token_hex(16), context.settings.max_previews
     with reached():
         if not await context.previews.begin(caller.tenant, preview_id, most):
             raise HTTPException(429, f"{most} previews are on their way; wait for one of them", RETRY_AFTER)
         try:
-            await context.pools.broker.run(request_preview, context.broker, preview_id, caller.tenant, spec, request.count)
+            arguments = preview_id, caller.tenant, spec, request.count, request.forecast
+            await context.pools.broker.run(request_preview, context.broker, *arguments)
         except Exception:
             await context.previews.drop(caller.tenant, preview_id)
             raise

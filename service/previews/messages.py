@@ -22,15 +22,18 @@ PREVIEW = "counterpoise.preview"  # the task
 INSPECTION = "counterpoise.inspection"  # another, of a source, which is answered likewise
 QUEUE_SECONDS = 120  # that a preview may wait for a worker
 WORK_SECONDS = 300  # that it may take then, loading of models included
+FORECAST_SECONDS = 1200  # that one with a forecast may take
 ANSWER_LIFETIME = 300  # seconds that an answer can be fetched
 CONNECTIONS = 8  # of an API process to the broker, for previews
 ANSWERS_KEPT = 8  # of a tenant: they have the size of their images
 LATE = "no worker was free in time; try again later"
 
 
-def request_preview(broker: Celery, preview_id: str, tenant: str, spec: dict[str, Any], count: int) -> None:
-    """Ask any GPU worker for `count` images; its answer will lie under `preview_id`."""
-    args = preview_id, tenant, spec, count, tracing.origin()
+def request_preview(
+    broker: Celery, preview_id: str, tenant: str, spec: dict[str, Any], count: int, forecasts: bool = False
+) -> None:
+    """Ask any GPU worker for `count` images, and a forecast; its answer will lie under `preview_id`."""
+    args = preview_id, tenant, spec, count, tracing.origin(), forecasts
     broker.send_task(PREVIEW, args=args, queue=PREVIEWS, expires=QUEUE_SECONDS, retry=False)
 
 
@@ -80,7 +83,7 @@ class PreviewBroker:
             pipe.zremrangebyscore(pending_key(tenant), "-inf", clock)
             pipe.zadd(pending_key(tenant), {preview_id: clock + QUEUE_SECONDS})
             pipe.zcard(pending_key(tenant))
-            pipe.expire(pending_key(tenant), QUEUE_SECONDS + WORK_SECONDS)
+            pipe.expire(pending_key(tenant), QUEUE_SECONDS + FORECAST_SECONDS)
             pipe.set(key(tenant, preview_id), pending(QUEUE_SECONDS), ex=QUEUE_SECONDS + ANSWER_LIFETIME)
             _, _, count, *_ = await pipe.execute()
         if count > most:
@@ -108,11 +111,11 @@ class PreviewAnswers:
 
     broker_url: str
 
-    def begin(self, tenant: str, preview_id: str) -> None:
-        """A worker has it: from now on it is given up later."""
+    def begin(self, tenant: str, preview_id: str, seconds: float = WORK_SECONDS) -> None:
+        """A worker has it: from now on it is given up after so many seconds."""
         with redis.Redis.from_url(self.broker_url) as client, client.pipeline(transaction=True) as pipe:
-            pipe.set(key(tenant, preview_id), pending(WORK_SECONDS), ex=WORK_SECONDS + ANSWER_LIFETIME)
-            pipe.zadd(pending_key(tenant), {preview_id: time.time() + WORK_SECONDS}, xx=True)
+            pipe.set(key(tenant, preview_id), pending(seconds), ex=int(seconds) + ANSWER_LIFETIME)
+            pipe.zadd(pending_key(tenant), {preview_id: time.time() + seconds}, xx=True)
             pipe.execute()
 
     def put(self, tenant: str, preview_id: str, answer: dict[str, Any]) -> None:

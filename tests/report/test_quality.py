@@ -87,8 +87,23 @@ def test_nothing_generated_takes_nothing() -> None:
 def test_what_is_otherwise_than_before() -> None:
     document = report(copies(2))
     document["changes"] = changes(document, report(copies(1)))
-    assert document["changes"] == {"copies": {"before": 0.1, "after": 0.2}}
+    same = {"candidates_per_sample": 2.0, "quality_dropped": 0.5}
+    assert document["changes"] == {
+        "copies": {"before": 0.1, "after": 0.2},
+        **{name: {"before": value, "after": value} for name, value in same.items()},
+    }
     assert summary_lines(document)[-1] == "Since the version before: Share that nearly repeats training images 0.1 → 0.2."
+
+
+def test_what_a_sample_took_may_be_otherwise_than_before() -> None:
+    counts = {**COUNTS, "generated": 16, "reasons": {"quality: blank": 4, "clip_score: unlike": 8}}
+    document = {**report(), "yield": yields(counts, {})}
+    document["changes"] = changes(document, report())
+    assert document["changes"]["clip_score_dropped"] == {"before": 0.0, "after": 0.5}
+    assert summary_lines(document)[-1] == (
+        "Since the version before: Share that the filter quality dropped 0.5 → 0.25; Share that the filter clip_score "
+        "dropped 0 → 0.5; Candidates of a sample 2 → 4."
+    )
 
 
 def test_an_image_that_is_gone_is_left_out() -> None:

@@ -13,7 +13,7 @@ from service.previews.messages import ANSWERS_KEPT, PreviewAnswers
 from tests.service.calls import SPEC, as_, operated, problem
 
 IMAGE = {"label": "boot", "origin": None, "prompt": "a boot", "image": "data:image/png;base64,AA==", "source": None}
-DONE = {"state": "done", "learned": False, "images": [IMAGE]}
+DONE = {"state": "done", "learned": False, "images": [IMAGE], "forecast": None}
 PREVIEWS = "/v1/previews"
 
 
