@@ -17,6 +17,7 @@ from pipelines.methods import Method, open_method
 from pipelines.progress import Progress
 from pipelines.quality.pictures import pictures
 from pipelines.quality.report import FILE, quality_report
+from pipelines.report.embedding_map import read_map
 from pipelines.report.page import render
 from pipelines.report.quality import GUILTY
 from pipelines.report.sample_sheet import sample_sheet
@@ -217,6 +218,7 @@ class Job:
         page = replace(
             showcase(self.resources, self.plan, self.method, summary),
             quality=quality,
+            map=read_map(self.store, self.resources.root),
             pictures=pictures(self.resources, quality, GUILTY),
         )
         files = {

@@ -30,7 +30,7 @@ def page(
                 f"order: the version has more than {MOST:,} samples, too many to sort for a page; filter them by verdict, "
                 "or by the score's least and most without an order"
             )
-        samples += [browse.sample(row, verdict) for row in browse.chosen_rows(file, only.matches(file))]
+        samples += [browse.sample(row, verdict) for row in browse.chosen_rows(file, only.matches(file, (shard, verdict)))]
     samples.sort(key=lambda one: (one["scores"][only.score] * (-1 if descending else 1), one["index"], one["attempt"]))
     following = start + limit
     return samples[start:following], following if following < len(samples) else None

@@ -15,6 +15,7 @@ from service.api.parameters import DatasetName, VersionNumber
 from service.console.gate import local
 from service.console.pages import Form, PageRoute, Visiting, with_query
 from service.console.sessions import PATH
+from service.samples.embedding_map import select
 from service.samples.endpoints import SampleId, get_image, get_sample, list_samples
 from service.samples.originals import original
 from service.samples.schemas import VerdictRequest, VerdictView
@@ -28,6 +29,7 @@ SAMPLES = "/datasets/{name}/versions/{number}/samples"
 PAGE = 60
 FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 Text = Annotated[str, Query(max_length=200)]
+RegionText = Annotated[str, Query(max_length=4000)]
 
 
 def figure(text: str, field: str) -> float | None:
@@ -50,6 +52,7 @@ class Criteria:
     least: Text = ""
     most: Text = ""
     order: Text = ""
+    region: RegionText = ""  # of the map
 
     @property
     def filters(self) -> dict[str, Any]:
@@ -81,12 +84,15 @@ def get_grid(
     start = f"{part - 1}.0" if part else cursor
     samples = list_samples(context, caller, name, number, **criteria.filters, cursor=start or None, limit=PAGE)
     plan = read_plan(context.store(caller), keys.version(name, number))
-    only = browse.SampleFilter(criteria.filters["verdict"], criteria.filters["reason"])
+    selection = select(context, caller, name, number, criteria.region or None)
+    rows = None if selection is None else selection.rows
+    only = browse.SampleFilter(criteria.filters["verdict"], criteria.filters["reason"], region=rows)
     return visit.page(
         "samples.html",
         version=version,
         samples=samples,
         criteria=asdict(criteria),
+        selection=selection,
         cursor=start,
         classes=sorted(plan.per_class) if plan else [],
         decided=decided(context, caller, name, number),

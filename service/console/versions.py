@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Header, Query, Response
 from sse_starlette import EventSourceResponse
 
+from pipelines.report.embedding_map import FILE as MAP
 from pipelines.report.shortfall import shortfalls
 from pipelines.spec.arms import ARMS
 from pipelines.store import keys
@@ -69,6 +70,7 @@ def get_one(
         last_event=0 if version.ended else events.last_id(context.database, row.id),
         arms=arms,
         shortfalls=shortfalls(version.counts),
+        mapped=published and context.store(caller).exists(keys.report_file(keys.version(name, number), MAP)),
     )
 
 

@@ -12,6 +12,7 @@ from service.api.dependencies import ReadAccess, StoreContext
 from service.api.parameters import CURSOR, DatasetName, PageSize, VersionNumber
 from service.api.problems import documented
 from service.api.routes import Route
+from service.samples.embedding_map import Region, select
 from service.samples.schemas import SamplePage, SampleView
 from service.versions.lookups import find_version
 from service.versions.views import version_url
@@ -35,6 +36,7 @@ def list_samples(
     least: Annotated[float | None, Query(description="Least value of that score.", allow_inf_nan=False)] = None,
     most: Annotated[float | None, Query(description="Largest value of that score.", allow_inf_nan=False)] = None,
     order: Annotated[Literal["ascending", "descending"] | None, Query(description="By that score.")] = None,
+    region: Region = None,
     cursor: Annotated[str | None, Query(description=CURSOR, max_length=40)] = None,
     limit: PageSize = 20,
 ) -> SamplePage:
@@ -44,7 +46,9 @@ def list_samples(
     file, row = map(int, cursor.split(".")) if cursor else (0, 0)
     url = version_url(find_version(context, caller, name, number))
     ends = {name: value for name, value in (("least", least), ("most", most)) if value is not None}
-    criteria = browse.SampleFilter(verdict, reason, label, group, score, **ends)
+    selection = select(context, caller, name, number, region)
+    rows = None if selection is None else selection.rows
+    criteria = browse.SampleFilter(verdict, reason, label, group, score, **ends, region=rows)
     store, root = context.store(caller), keys.version(name, number)
     if order is None:
         items, following = browse.page(store, root, criteria, (file, row), limit)

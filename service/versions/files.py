@@ -29,6 +29,7 @@ AFTER_PUBLICATION = (
     "report/summary.json",
     "report/quality_report.json",
     "report/report.html",
+    "report/map.parquet",
     "report/samples.png",
 )
 
