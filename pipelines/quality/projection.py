@@ -27,6 +27,7 @@ POINTS = 3000  # on a map, at most
 FEWEST = 5  # images of which there is a map
 PERPLEXITY = 30.0  # about as many neighbours count, or a third of all where they are few
 ITERATIONS = 500
+SPREAD = 0.98 * SIDE  # of the points: none lies on the edge
 NO_PLACE = (-1, -1)
 
 
@@ -56,7 +57,7 @@ def projected(embeddings: NDArray[np.float16], seed: int) -> NDArray[np.float32]
 
     plane = with_steps(fit)
     low, high = plane.min(axis=0), plane.max(axis=0)
-    return np.clip((plane - (low + high) / 2) * SIDE / (high - low).max() + SIDE / 2, 0, SIDE).astype(np.float32)
+    return ((plane - (low + high) / 2) * SPREAD / (high - low).max() + SIDE / 2).astype(np.float32)
 
 
 def drawn_map(

@@ -12,9 +12,12 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import structlog
 from fastapi.testclient import TestClient
 
+from pipelines.quality.projection import POINTS
+from pipelines.report.embedding_map import FILE, EmbeddingMap, encode
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
 from pipelines.version.plan import Plan, Quota
@@ -39,6 +42,8 @@ QUERIES = {
     "for a reason that none has": "reason=attribution",
     "by a score": "score=quality.contrast&least=0.05&most=0.06",
     "by a score that none has": "score=quality.contrast&least=99",
+    "in a region of the map": "region=0,0,500,0,500,500,0,500",
+    "kept ones of a class in it": "region=0,0,500,0,500,500,0,500&verdict=kept&label=boot",
 }
 
 
@@ -55,7 +60,19 @@ def write(folder: Path, samples: int) -> TestClient:
         store.put(keys.data(root, number, shards), kept)
         store.put(keys.rejected(root, number, shards), dropped)
         store.put(keys.report(root, number), canonical({}))
+    store.put(keys.report_file(root, FILE), drawn(shards))
     return TestClient(app)
+
+
+def drawn(shards: int) -> bytes:
+    """A map of samples of all shards, anywhere on it."""
+    rng = np.random.default_rng(0)
+    numbers = rng.permutation(shards * SHARD)[:POINTS]
+    count, kinds = len(numbers), rng.choice(["kept", "dropped"], len(numbers))
+    places, labels = np.stack(np.divmod(numbers, SHARD), axis=1), np.full(count, "boot")
+    points = rng.uniform(0, 1000, (count, 2)).astype(np.float32)
+    shape = EmbeddingMap(kinds, numbers.astype(str), labels, places, points, {})
+    return encode(shape, rng.normal(size=(count, 512)).astype(np.float16))
 
 
 def main(samples: int) -> None:
