@@ -43,8 +43,8 @@ def balanced(cells: Sequence[Hashable], most: int, seed: int) -> NDArray[np.int6
 
 
 def projected(embeddings: NDArray[np.float16], seed: int) -> NDArray[np.float32]:
-    """float32 (n, 2), 0..SIDE, of (n, width), n at least FEWEST. The same for the same embeddings: by one thread, since several
-    sum up in any order."""
+    """float32 (n, 2), 0..SIDE, of (n, width), n at least FEWEST. The same for the same embeddings: by one thread, as several sum
+    up in any order."""
     vectors = embeddings.astype(np.float32)
     if not np.ptp(vectors, axis=0).any():
         return np.full((len(vectors), 2), SIDE / 2, np.float32)

@@ -15,8 +15,8 @@ from PIL import Image as Pillow
 from pipelines.prompts import token_note
 from pipelines.records import Image, Mask
 from pipelines.report import figures
-from pipelines.report.figures import Spread, title
 from pipelines.report.embedding_map import EmbeddingMap
+from pipelines.report.figures import Spread, title
 from pipelines.report.headline import carried, caveats, headline
 from pipelines.report.map_picture import legend, picture
 from pipelines.report.quality import questions, summary_lines

@@ -20,7 +20,9 @@ ACROSS = 4  # parts of the map, and as many down
 
 def rectangle(left: float, top: float, right: float, bottom: float) -> str:
     """As a region of a query."""
-    return ",".join(f"{value:g}" for corner in ((left, top), (right, top), (right, bottom), (left, bottom)) for value in corner)
+    return ",".join(
+        f"{value:g}" for corner in ((left, top), (right, top), (right, bottom), (left, bottom)) for value in corner
+    )
 
 
 def parts(drawn: EmbeddingMap) -> list[list[tuple[int, str]]]:

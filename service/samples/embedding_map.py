@@ -18,7 +18,9 @@ from service.state.api_keys import Caller
 from service.versions.lookups import find_version
 
 router = APIRouter(route_class=Route, prefix="/v1", tags=["samples"], responses=documented(401, 403, 404, 422))
-REGION = "Inside this polygon of the map alone: its corners as `x1,y1,x2,y2,x3,y3`, up to 200. Most samples of a large version "
+REGION = (
+    "Inside this polygon of the map alone: its corners as `x1,y1,x2,y2,x3,y3`, up to 200. Most samples of a large version "
+)
 REGION += "are not on the map."
 Region = Annotated[str | None, Query(description=REGION, max_length=4000, examples=["120,80,340,80,230,300"])]
 
@@ -78,6 +80,7 @@ def get_map(context: StoreContext, caller: ReadAccess, name: DatasetName, number
     drawn = find_map(context, caller, name, number)
     columns = (drawn.kinds.tolist(), drawn.ids.tolist(), drawn.labels.tolist(), drawn.points.round(1).tolist())
     points = [
-        MapPoint(kind=kind, id=identity, label=label, x=x, y=y) for kind, identity, label, (x, y) in zip(*columns, strict=True)
+        MapPoint(kind=kind, id=identity, label=label, x=x, y=y)
+        for kind, identity, label, (x, y) in zip(*columns, strict=True)
     ]
     return MapView(totals=dict(drawn.totals), points=points)

@@ -61,7 +61,9 @@ def main(samples: int = 10_000) -> None:
     drawn, _ = drawn_map(parts, GARMENTS, {}, seed=0)
     ended = time.process_time()
     print(f"{samples:,} samples, {REAL:,} training and {REAL:,} held-out images")
-    print(f"decoding and CLIP {seen - began:.0f} s, measures {assessed - seen:.0f} s, a map of {len(drawn):,} points", end=" ")
+    print(
+        f"decoding and CLIP {seen - began:.0f} s, measures {assessed - seen:.0f} s, a map of {len(drawn):,} points", end=" "
+    )
     print(f"{ended - assessed:.0f} s, elapsed {time.monotonic() - wall:.0f} s")
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
     print({name: part["headline"] for name, part in sections.items()})

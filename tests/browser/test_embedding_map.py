@@ -43,7 +43,9 @@ def test_a_line_around_points_has_the_grid_display_them(mapped: Served, watched:
     mouse.up()
     page.wait_for_url("**/samples?region=*")
     assert page.inner_text("[data-selection] strong") == "6 samples in the selected region"
-    alternatives = page.eval_on_selector_all("[data-grid] a", "links => links.map((link) => link.pathname.split('/').at(-1))")
+    alternatives = page.eval_on_selector_all(
+        "[data-grid] a", "links => links.map((link) => link.pathname.split('/').at(-1))"
+    )
     assert sorted(alternatives) == sorted(f"{index}-1" for index in (0, 1, 2, 16, 17, 18))
     page.click("text=Back to the map")
     page.wait_for_selector("svg.map")
