@@ -43,8 +43,8 @@ def balanced(cells: Sequence[Hashable], most: int, seed: int) -> NDArray[np.int6
 
 
 def projected(embeddings: NDArray[np.float16], seed: int) -> NDArray[np.float32]:
-    """float32 (n, 2), 0..SIDE, of (n, width), n at least FEWEST. The same for the same embeddings: by one thread, as several sum
-    up in any order."""
+    """float32 (n, 2), 0..SIDE, of (n, width), n at least FEWEST. The same for the same
+    embeddings: one thread sums up in one order."""
     vectors = embeddings.astype(np.float32)
     if not np.ptp(vectors, axis=0).any():
         return np.full((len(vectors), 2), SIDE / 2, np.float32)
@@ -57,7 +57,8 @@ def projected(embeddings: NDArray[np.float16], seed: int) -> NDArray[np.float32]
 
     plane = with_steps(fit)
     low, high = plane.min(axis=0), plane.max(axis=0)
-    return ((plane - (low + high) / 2) * SPREAD / (high - low).max() + SIDE / 2).astype(np.float32)
+    span = np.where(high > low, high - low, 1)  # each direction fills the square
+    return ((plane - (low + high) / 2) * SPREAD / span + SIDE / 2).astype(np.float32)
 
 
 def drawn_map(

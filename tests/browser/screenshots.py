@@ -25,7 +25,7 @@ from tests.test_run import SPEC
 DOCS = Path(__file__).parents[2] / "docs"
 DISPLAYED = parse({**SPEC, "amount": {"per_class": 30}, "shard_size": 20, "evaluation": None})
 COLOURS = 256  # of a picture
-REGION = "480,120,700,60,880,200,860,420,640,480,500,330"  # of the map
+REGION = "540,260,700,120,900,200,960,640,800,800,580,640"  # of the map
 
 
 def publish(served: Served) -> None:
@@ -39,13 +39,13 @@ def publish(served: Served) -> None:
         session.execute(update(Dataset).values(latest=1))
 
 
-def take(served: Served, executable: Path, *pages: tuple[Literal["light", "dark"], str]) -> bytes:
-    """Pages of a version, each light or dark, side by side."""
+def take(served: Served, executable: Path, width: int, height: int, *pages: tuple[Literal["light", "dark"], str]) -> bytes:
+    """Pages of a version, each light or dark, side by side, in a window of so many pixels."""
     pictures = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(executable), args=["--no-sandbox"])
         for scheme, path in pages:
-            page = browser.new_page(viewport={"width": 900, "height": 720}, color_scheme=scheme)
+            page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
             page.goto(f"{served.url}/console/datasets/shoes/versions/1/{path}", wait_until="networkidle")
             pictures.append(PIL.Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
         browser.close()
@@ -65,9 +65,9 @@ def main() -> None:
         with serving(settings) as served:
             publish(served)
             executable = CHROMIUM.path()
-            grid = take(served, executable, ("light", "samples"), ("dark", "samples?verdict=dropped"))
+            grid = take(served, executable, 900, 720, ("light", "samples"), ("dark", "samples?verdict=dropped"))
             (DOCS / "console.png").write_bytes(grid)
-            drawn = take(served, executable, ("light", "map"), ("dark", f"map?by=kind&region={REGION}"))
+            drawn = take(served, executable, 1100, 1000, ("light", "map"), ("dark", f"map?by=kind&region={REGION}"))
             (DOCS / "map.png").write_bytes(drawn)
 
 

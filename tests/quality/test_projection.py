@@ -31,7 +31,7 @@ def test_what_is_alike_lies_together_and_always_at_the_same_place() -> None:
     assert (projected(vectors, seed=0) == points).all()
     assert points.min() > 0
     assert points.max() < SIDE
-    assert np.ptp(points, axis=0).max() == pytest.approx(SPREAD, rel=1e-5)
+    assert np.ptp(points, axis=0) == pytest.approx([SPREAD, SPREAD], rel=1e-5)
     distances = np.linalg.norm(points[:, None] - points[None], axis=2)
     np.fill_diagonal(distances, np.inf)
     assert (distances.argmin(axis=1) // 40 == np.arange(120) // 40).all()
