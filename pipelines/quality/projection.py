@@ -58,7 +58,7 @@ def projected(embeddings: NDArray[np.float16], seed: int) -> NDArray[np.float32]
     plane = with_steps(fit)
     low, high = plane.min(axis=0), plane.max(axis=0)
     span = np.where(high > low, high - low, 1)  # each direction fills the square
-    return ((plane - (low + high) / 2) * SPREAD / span + SIDE / 2).astype(np.float32)
+    return np.asarray((plane - (low + high) / 2) * SPREAD / span + SIDE / 2, np.float32)
 
 
 def drawn_map(

@@ -63,7 +63,7 @@ def picture(
 ) -> Markup:
     """The map. `highlighted` is the class that has a colour alone; `region` is outlined."""
     values = drawn.kinds if by == "kind" else drawn.labels
-    paths = []
+    paths: list[Markup] = []
     for kind in reversed(KINDS):  # the samples above the real images
         for entry in legend(drawn, by):
             own = (drawn.kinds == kind) & (values == entry.name)
