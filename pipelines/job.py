@@ -20,6 +20,7 @@ from pipelines.quality.pictures import pictures
 from pipelines.quality.report import FILE, quality_report
 from pipelines.report.card import evaluated
 from pipelines.report.conclusions import conclusions
+from pipelines.report.embedding_map import read_map
 from pipelines.report.page import render
 from pipelines.report.quality import GUILTY
 from pipelines.report.sample_sheet import sample_sheet
@@ -221,6 +222,7 @@ class Job:
         page = replace(
             showcase(self.resources, self.plan, self.method, summary),
             quality=quality,
+            map=read_map(self.store, self.resources.root),
             pictures=pictures(self.resources, quality, GUILTY),
         )
         files = {

@@ -24,6 +24,7 @@ class Facts:
     label: int  # place among the classes
     group: str | None
     source: str | None = None  # of a sample: id of the real image that it started from
+    place: tuple[int, int] | None = None  # of a sample: its shard, and its row in the shard's file
 
 
 @dataclass(frozen=True)

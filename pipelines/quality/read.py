@@ -13,10 +13,11 @@ from pipelines.records import Image, Item
 from pipelines.source.decode import decode
 from pipelines.source.frames import cut
 from pipelines.version import rows
-from pipelines.version.files import all_stored
+from pipelines.version.files import Kind, all_stored
 from pipelines.version.plan import Plan
 
 SAMPLES = 10_000  # of a version that are measured
+DROPPED = 2_000  # candidates that are drawn from, for the map
 REAL = 5_000  # training images, and as many held-out ones, that they are compared with
 
 
@@ -46,15 +47,18 @@ def real_images(resources: Resources, items: Sequence[Item]) -> Iterator[tuple[F
         yield facts, overview(resources, resources.view.read(item))
 
 
-def sample_rows(resources: Resources, plan: Plan, total: int) -> Iterator[dict[str, Any]]:
-    """Rows of samples, no more than `SAMPLES` of `total`: of all shards, or of some where those hold enough."""
-    files = [shard["data"] for shard in all_stored(resources.store, resources.root, plan)]
-    wanted = len(files) if total <= SAMPLES else max(1, -(-len(files) * SAMPLES // total))
-    left = SAMPLES
-    for key in some(files, wanted, resources.spec.seed):
-        for row in rows.read(resources.store.get(key))[:left]:
+def sample_rows(resources: Resources, plan: Plan, total: int, kind: Kind = "data") -> Iterator[dict[str, Any]]:
+    """Rows of samples, or of what was `rejected`, with their `shard` and `row`: no more than `SAMPLES`, or `DROPPED`, of
+    `total`, of all shards, or of some where those hold enough."""
+    stored = enumerate(all_stored(resources.store, resources.root, plan))
+    files = [(number, shard[kind]) for number, shard in stored if kind in shard]
+    most = SAMPLES if kind == "data" else DROPPED
+    wanted = len(files) if total <= most else max(1, -(-len(files) * most // total))
+    left = most
+    for number, key in some(files, wanted, resources.spec.seed):
+        for place, row in enumerate(rows.read(resources.store.get(key))[:left]):
             left -= 1
-            yield row
+            yield {**row, "shard": number, "row": place}
 
 
 def samples(resources: Resources, stored: Iterator[dict[str, Any]], prompts: list[str]) -> Iterator[tuple[Facts, Image]]:
@@ -62,5 +66,6 @@ def samples(resources: Resources, stored: Iterator[dict[str, Any]], prompts: lis
     for row in stored:
         step()
         prompts.append(row["prompt"])
-        facts = Facts(f"{row['index']}-{row['attempt']}", row["label"], row["group"], row["source_id"])
+        identity, place = f"{row['index']}-{row['attempt']}", (row["shard"], row["row"])
+        facts = Facts(identity, row["label"], row["group"], row["source_id"], place)
         yield facts, overview(resources, decode(row["image"], allow_synthetic=True))

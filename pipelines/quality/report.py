@@ -8,6 +8,7 @@ from pipelines.learning.resources import Resources
 from pipelines.quality.assess import assess
 from pipelines.quality.comparison import Comparison
 from pipelines.quality.features import features
+from pipelines.quality.projection import publish_map
 from pipelines.quality.read import SAMPLES, real_images, real_items, sample_rows, samples
 from pipelines.quality.yields import changes, yields
 from pipelines.spec.helpers import rendered
@@ -76,6 +77,7 @@ def make(resources: Resources, plan: Plan, counts: Mapping[str, Any], seconds: M
         "held_out": len(comparison.held_out),
     }
     report["sections"] = assess(comparison, counts)
+    publish_map(resources, plan, comparison, counts)
     before = previous_report(resources, plan)
     return {**report, "changes": changes(report, before) if before else None, "notes": notes}
 

@@ -18,9 +18,11 @@ from pipelines.report import figures
 from pipelines.report.amounts import advice, class_rows, points
 from pipelines.report.confusion import confusion_change, most_changed
 from pipelines.report.curve import accuracy_by_amount
+from pipelines.report.embedding_map import EmbeddingMap
 from pipelines.report.figures import Spread, title
 from pipelines.report.harm import harms
 from pipelines.report.headline import carried, caveats, headline
+from pipelines.report.map_picture import legend, picture
 from pipelines.report.quality import questions, solid, summary_lines
 from pipelines.report.shortfall import shortfalls
 from pipelines.report.worst import worst_part
@@ -59,6 +61,7 @@ class Page:
     spec_yaml: str
     quality: Mapping[str, Any] | None = None  # quality_report.json
     pictures: Mapping[tuple[str, str], Image] = field(default_factory=dict)  # that it speaks of: by kind and id
+    map: EmbeddingMap | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +188,9 @@ def render(page: Page) -> str:
         class_changes=most_changed(changes.classes, CLASSES) if changes else [],
         questions=questions(page.quality, page.pictures) if page.quality else [],
         quality_lines=summary_lines(page.quality) if page.quality else [],
+        map_picture=picture(page.map) if page.map else None,
+        map_kinds=legend(page.map, "kind") if page.map else [],
+        map_classes=legend(page.map, "class") if page.map else [],
         kept=[sample for sample in page.samples if sample.kept],
         dropped=dropped(summary, page.samples),
         arms_chart=Markup(figures.arms(arms)),  # our own SVG, in which matplotlib escaped every name

@@ -2,7 +2,7 @@
 
 import json
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from pipelines.version.plan import Plan, read_plan
 
 Verdict = Literal["kept", "dropped"]
 Picture = Literal["image", "mask"]  # columns of encoded images
+Place = tuple[int, Verdict]  # a shard, and which of its files
 KINDS: dict[Verdict, Kind] = {"kept": "data", "dropped": "rejected"}
 FILES = 50  # Parquet files read for one page, at most
 # All but the images, in the order of display.
@@ -37,16 +38,18 @@ class SampleFilter:
     score: str | None = None  # "filter.score": those that have it, from `least` to `most`
     least: float = float("-inf")
     most: float = float("inf")
+    region: Mapping[Place, Sequence[int]] | None = None  # the rows that may be on it, of the files that have such, going up
 
-    def matches(self, file: pq.ParquetFile) -> list[int]:
-        """The numbers of the rows of a file that a page holds. The columns of the filter alone are read."""
+    def matches(self, file: pq.ParquetFile, place: Place) -> list[int]:
+        """The numbers of the rows of the file at a place that a page holds. The columns of the filter alone are read."""
         label = None if self.label is None else place_of(self.label, class_names(file.schema_arrow))
         equal = {name: value for name, value in (("label", label), ("group", self.group)) if value is not None}
         columns = [*equal, *(["reason"] if self.reason is not None else []), *(["scores"] if self.score is not None else [])]
-        numbers = list(range(int(file.metadata.num_rows)))
-        if not columns:
+        numbers = list(range(int(file.metadata.num_rows)) if self.region is None else self.region.get(place, ()))
+        if not columns or not numbers:
             return numbers
-        table = file.read(columns=columns).append_column("row", pa.array(numbers))
+        table = file.read(columns=columns)
+        table = (table if self.region is None else table.take(numbers)).append_column("row", pa.array(numbers))
         for name, value in equal.items():
             table = table.filter(pc.equal(table.column(name), value))
         if self.reason is not None:
@@ -101,15 +104,15 @@ def chosen_rows(file: pq.ParquetFile, numbers: Sequence[int]) -> list[dict[str, 
     return [{**row, "label": classes[row["label"]]} for row in table.to_pylist()]
 
 
-def files(plan: Plan, only: SampleFilter) -> list[tuple[int, Verdict]]:
+def files(plan: Plan, only: SampleFilter) -> list[Place]:
     """The data files that may hold samples of the filter, by the number of their shard."""
-    chosen: list[tuple[int, Verdict]] = []
+    chosen: list[Place] = []
     for number in range(plan.shards):
         if only.verdict != "dropped" and only.reason is None:
             chosen.append((number, "kept"))
         if only.verdict != "kept" and number < plan.generated_shards:
             chosen.append((number, "dropped"))
-    return chosen
+    return chosen if only.region is None else [place for place in chosen if place in only.region]
 
 
 def page(
@@ -131,7 +134,7 @@ def page(
         file = None if key is None else open_samples(store, key)
         if file is None:
             continue
-        matches = [row for row in only.matches(file) if (number, row) >= (first, offset)]
+        matches = [row for row in only.matches(file, places[number]) if (number, row) >= (first, offset)]
         room = limit - len(samples)
         samples += [sample(values, verdict) for values in chosen_rows(file, matches[:room])]
         if len(matches) > room:

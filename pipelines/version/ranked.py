@@ -1,7 +1,7 @@
 """A version's samples in the order of a score: the worst, or the best, first. Descending is the reverse of ascending."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
 from typing import Any
@@ -10,12 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from pipelines.errors import SpecError
 from pipelines.store import keys
 from pipelines.store.object_store import Store
 from pipelines.version import browse
-from pipelines.version.browse import SampleFilter, Verdict
+from pipelines.version.browse import Place, SampleFilter, Verdict
 from pipelines.version.files import stored
 from pipelines.version.plan import read_plan
 
@@ -63,7 +64,7 @@ def sorted_samples(store: Store, root: str, only: SampleFilter) -> list[dict[str
                 f"order: the version has more than {MOST:,} samples, too many to sort before it is completed; filter "
                 "them by verdict, or by the score's least and most without an order"
             )
-        samples += [browse.sample(row, verdict) for row in browse.chosen_rows(file, only.matches(file))]
+        samples += [browse.sample(row, verdict) for row in browse.chosen_rows(file, only.matches(file, (shard, verdict)))]
     return sorted(samples, key=lambda one: (one["scores"][only.score], one["index"], one["attempt"]))
 
 
@@ -119,7 +120,17 @@ def mask(table: pa.Table, only: SampleFilter) -> pa.ChunkedArray:
         parts.append(pc.is_null(reason) if only.verdict == "kept" else pc.is_valid(reason))
     if only.reason is not None:
         parts.append(pc.starts_with(reason, only.reason))
+    if only.region is not None:
+        parts.append(pa.array(in_region(table, only.region)))
     return pc.fill_null(reduce(pc.and_, parts), False)
+
+
+def in_region(table: pa.Table, region: Mapping[Place, Sequence[int]]) -> NDArray[np.bool_]:
+    """Which rows of a stored order are among those of a region, by their file and their number in it."""
+    chosen = {(shard, verdict == "kept", row) for (shard, verdict), rows in region.items() for row in rows}
+    kept = table.column("reason").is_null().to_pylist()
+    places = zip(table.column("shard").to_pylist(), kept, table.column("row").to_pylist(), strict=True)
+    return np.fromiter((place in chosen for place in places), np.bool_, table.num_rows)
 
 
 def samples_at(store: Store, root: str, places: Sequence[tuple[Verdict, int, int]]) -> list[Any]:

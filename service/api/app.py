@@ -11,6 +11,7 @@ import service.datasets.endpoints as datasets
 import service.health.endpoints as health
 import service.keys.endpoints as keys
 import service.previews.endpoints as previews
+import service.samples.embedding_map as embedding_map
 import service.samples.endpoints as samples
 import service.samples.verdicts as verdicts
 import service.schedules.endpoints as schedules
@@ -36,8 +37,8 @@ from service.state.database import Database
 from service.versions import events, export, files
 
 RESOURCES = (
-    datasets, schedules, versions, events, files, export, samples, verdicts, sources, erasure, inspection, previews,
-    webhooks, keys, usage, catalogue, health, docs, console,
+    datasets, schedules, versions, events, files, export, samples, verdicts, embedding_map, sources, erasure, inspection,
+    previews, webhooks, keys, usage, catalogue, health, docs, console,
 )  # fmt: skip
 DATABASE_PATIENCE = 5.0  # seconds of a statement, and that a writer waits for another
 

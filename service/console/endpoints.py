@@ -5,7 +5,18 @@ from importlib.resources import files
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 
 from service.api.dependencies import Context
-from service.console import comparison, datasets, keys, originals, quality, samples, sources, submission, versions
+from service.console import (
+    comparison,
+    datasets,
+    embedding_map,
+    keys,
+    originals,
+    quality,
+    samples,
+    sources,
+    submission,
+    versions,
+)
 from service.console.gate import NO_SUCH_KEY, local
 from service.console.pages import Form, PageRoute, Visiting, form
 from service.console.sessions import NOBODY, PATH, Session, attach
@@ -13,7 +24,7 @@ from service.state import api_keys
 from service.state.api_keys import KeyExpired
 
 router = APIRouter(route_class=PageRoute, prefix=PATH, include_in_schema=False, dependencies=[Depends(form)])
-PAGES = (datasets, comparison, versions, quality, samples, originals, sources, submission, keys)
+PAGES = (datasets, comparison, versions, quality, samples, originals, embedding_map, sources, submission, keys)
 STATIC = {"style.css": "text/css", "console.js": "text/javascript"}  # and their media types
 
 

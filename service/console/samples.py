@@ -15,6 +15,7 @@ from service.api.parameters import DatasetName, VersionNumber
 from service.console.gate import local
 from service.console.pages import Form, PageRoute, Visiting, with_query
 from service.console.sessions import PATH
+from service.samples.embedding_map import select
 from service.samples.endpoints import SampleId, get_image, get_mask, get_sample, list_samples
 from service.samples.schemas import VerdictRequest
 from service.samples.verdicts import delete_verdict, list_verdicts, put_verdict
@@ -26,6 +27,7 @@ SAMPLES = "/datasets/{name}/versions/{number}/samples"
 PAGE = 60
 PART = 1000  # samples of a sorted grid
 Text = Annotated[str, Query(max_length=200)]
+RegionText = Annotated[str, Query(max_length=4000)]
 
 
 def figure(text: str, field: str) -> float | None:
@@ -49,6 +51,7 @@ class Criteria:
     most: Text = ""
     order: Text = ""
     decision: Text = ""
+    region: RegionText = ""  # of the map
 
     @property
     def filters(self) -> dict[str, Any]:
@@ -74,7 +77,7 @@ def decided(context: StoreContext, caller: Caller, name: str, number: int) -> di
 
 def parts_of(store: Store, root: str, plan: Plan | None, criteria: Criteria) -> int:
     """Into how many parts a grid is divided, to jump to."""
-    if criteria.decision:
+    if criteria.decision or criteria.region:
         return 0
     if criteria.order:
         return -(-ranked.count(store, root, criteria.score) // PART)
@@ -94,12 +97,14 @@ def get_grid(
     plan = read_plan(store, root)
     start = (f"{ranked.STORED}.{(part - 1) * PART}" if criteria.order else f"{part - 1}.0") if part else cursor
     samples = list_samples(context, caller, name, number, **criteria.filters, cursor=start or None, limit=PAGE)
+    selection = select(context, caller, name, number, criteria.region or None)
     shard, row = map(int, (start or "0.0").split("."))
     return visit.page(
         "samples.html",
         version=version,
         samples=samples,
         criteria=asdict(criteria),
+        selection=selection,
         cursor=start,
         classes=sorted(plan.per_class) if plan else [],
         decided=decided(context, caller, name, number),

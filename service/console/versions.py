@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Header, Query, Response
 from sse_starlette import EventSourceResponse
 
+from pipelines.report.embedding_map import FILE as MAP
 from pipelines.report.shortfall import shortfalls
 from pipelines.store import keys
 from pipelines.version.export import FORMATS, FormatName
@@ -53,7 +54,8 @@ def get_one(
     version = get_version(context, caller, name, number)
     row = find_version(context, caller, name, number)
     latest = get_dataset(context, caller, name).latest
-    arms = evaluation(context.store(caller), keys.version(name, number)) if version.state in PUBLISHED else {}
+    store, root, published = context.store(caller), keys.version(name, number), version.state in PUBLISHED
+    arms = evaluation(store, root) if published else {}
     return visit.page(
         "version.html",
         version=version,
@@ -65,6 +67,7 @@ def get_one(
         shortfalls=shortfalls(version.counts),
         formats=list(FORMATS),
         decided=verdicts.counts(context.database, row.id),
+        mapped=published and store.exists(keys.report_file(root, MAP)),
     )
 
 

@@ -14,6 +14,7 @@ from service.api.parameters import CURSOR, DatasetName, PageSize, VersionNumber
 from service.api.problems import documented
 from service.api.routes import Route
 from service.samples import decided
+from service.samples.embedding_map import Region, select
 from service.samples.schemas import SamplePage, SampleView
 from service.state import verdicts
 from service.state.api_keys import Caller
@@ -47,6 +48,7 @@ def list_samples(
     most: Annotated[float | None, Query(description="Largest value of that score.", allow_inf_nan=False)] = None,
     order: Annotated[Literal["ascending", "descending"] | None, Query(description="By that score.")] = None,
     decision: Annotated[Decision | None, Query(description="That people decided so alone.")] = None,
+    region: Region = None,
     cursor: Annotated[str | None, Query(description=CURSOR, max_length=40)] = None,
     limit: PageSize = 20,
 ) -> SamplePage:
@@ -57,11 +59,15 @@ def list_samples(
     version = find_version(context, caller, name, number)
     url = version_url(version)
     ends = {name: value for name, value in (("least", least), ("most", most)) if value is not None}
-    criteria = browse.SampleFilter(verdict, reason, label, group, score, **ends)
+    selection = select(context, caller, name, number, region)
+    rows = None if selection is None else selection.rows
+    criteria = browse.SampleFilter(verdict, reason, label, group, score, **ends, region=rows)
     store, root = context.store(caller), keys.version(name, number)
     if decision is not None:
         if order is not None:
             raise HTTPException(422, "order: samples that people decided about are in the order of their ids; leave it out")
+        if region is not None:
+            raise HTTPException(422, "region: samples that people decided about are not looked for on the map; leave it out")
         chosen = sorted(samples_to(decision, by_sample(verdicts.of_version(context.database, version.id))))
         items, following = decided.page(store, root, criteria, chosen, row, limit)
     elif order is None:

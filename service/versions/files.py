@@ -30,6 +30,7 @@ AFTER_PUBLICATION = (
     "report/quality_report.json",
     "report/report.html",
     "report/card.md",
+    "report/map.parquet",
     "report/samples.png",
 )
 

@@ -12,9 +12,12 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import structlog
 from fastapi.testclient import TestClient
 
+from pipelines.quality.projection import POINTS
+from pipelines.report.embedding_map import FILE, EmbeddingMap, encode
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
 from pipelines.version.plan import Plan, Quota, read_plan
@@ -44,6 +47,8 @@ QUERIES = {
     "sorted, from the other end": "score=quality.contrast&order=descending",
     "sorted, dropped of a class": "score=quality.contrast&order=descending&label=boot&verdict=dropped",
     "sorted, for a reason none has": "score=quality.contrast&order=ascending&reason=attribution",
+    "in a region of the map": "region=0,0,500,0,500,500,0,500",
+    "kept ones of a class in it": "region=0,0,500,0,500,500,0,500&verdict=kept&label=boot",
 }
 
 
@@ -66,7 +71,19 @@ def write(folder: Path, samples: int) -> TestClient:
     start = time.perf_counter()
     write_orders(store, root, plan)
     print(f"the orders of all scores, made once: {time.perf_counter() - start:.0f} s")
+    store.put(keys.report_file(root, FILE), drawn(shards))
     return TestClient(app)
+
+
+def drawn(shards: int) -> bytes:
+    """A map of samples of all shards, anywhere on it."""
+    rng = np.random.default_rng(0)
+    numbers = rng.permutation(shards * SHARD)[:POINTS]
+    count, kinds = len(numbers), rng.choice(["kept", "dropped"], len(numbers))
+    places, labels = np.stack(np.divmod(numbers, SHARD), axis=1), np.full(count, "boot")
+    points = rng.uniform(0, 1000, (count, 2)).astype(np.float32)
+    shape = EmbeddingMap(kinds, numbers.astype(str), labels, places, points, {})
+    return encode(shape, rng.normal(size=(count, 512)).astype(np.float16))
 
 
 def main(samples: int) -> None:

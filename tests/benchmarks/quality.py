@@ -19,6 +19,7 @@ from pipelines.progress import SILENT
 from pipelines.quality.assess import assess
 from pipelines.quality.comparison import Comparison
 from pipelines.quality.features import Facts, Features, features
+from pipelines.quality.projection import drawn_map
 from pipelines.records import Image
 from pipelines.source.decode import decode
 from tests.quality.planted import COUNTS, clip
@@ -26,7 +27,7 @@ from tests.quality.planted import COUNTS, clip
 REAL = 1000  # training images, and as many held-out ones
 
 
-def drawn(count: int, first: int) -> list[tuple[Facts, bytes]]:
+def rendered(count: int, first: int) -> list[tuple[Facts, bytes]]:
     """So many pictures of all garments on all scenes, as PNG."""
     stock, pictures = wardrobe.for_sources().items, []
     for n in range(first, first + count):
@@ -48,16 +49,22 @@ def measured(pictures: list[tuple[Facts, bytes]]) -> Features:
 
 
 def main(samples: int = 10_000) -> None:
-    parts = drawn(samples, 0), drawn(REAL, samples), drawn(REAL, samples + REAL)
+    pictures = rendered(samples, 0), rendered(REAL, samples), rendered(REAL, samples + REAL)
     clip()
     began, wall = time.process_time(), time.monotonic()
-    generated, train, held_out = map(measured, parts)
+    generated, train, held_out = map(measured, pictures)
     seen = time.process_time()
     counts = dict.fromkeys(GARMENTS, samples // len(GARMENTS))
     sections = assess(Comparison(GARMENTS, generated, train, held_out, counts, counts, seed=0), COUNTS)
+    assessed = time.process_time()
+    parts = {"kept": generated, "dropped": generated[np.zeros(0, np.int64)], "real": train.followed_by(held_out)}
+    drawn, _ = drawn_map(parts, GARMENTS, {}, seed=0)
     ended = time.process_time()
     print(f"{samples:,} samples, {REAL:,} training and {REAL:,} held-out images")
-    print(f"decoding and CLIP {seen - began:.0f} s, measures {ended - seen:.0f} s, elapsed {time.monotonic() - wall:.0f} s")
+    print(
+        f"decoding and CLIP {seen - began:.0f} s, measures {assessed - seen:.0f} s, a map of {len(drawn):,} points", end=" "
+    )
+    print(f"{ended - assessed:.0f} s, elapsed {time.monotonic() - wall:.0f} s")
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
     print({name: part["headline"] for name, part in sections.items()})
 

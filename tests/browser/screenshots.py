@@ -1,9 +1,10 @@
-"""The picture of the console's guide, made anew: python -m tests.browser.screenshots. Half a minute."""
+"""The pictures of the console's guide, made anew: python -m tests.browser.screenshots. Half a minute."""
 
 import io
 import tempfile
 import time
 from pathlib import Path
+from typing import Literal
 
 import PIL.Image
 from playwright.sync_api import sync_playwright
@@ -24,6 +25,7 @@ from tests.test_run import SPEC
 DOCS = Path(__file__).parents[2] / "docs"
 DISPLAYED = parse({**SPEC, "amount": {"per_class": 30}, "shard_size": 20, "evaluation": None})
 COLOURS = 256  # of a picture
+REGION = "540,260,700,120,900,200,960,640,800,800,580,640"  # of the map
 
 
 def publish(served: Served) -> None:
@@ -37,14 +39,14 @@ def publish(served: Served) -> None:
         session.execute(update(Dataset).values(latest=1))
 
 
-def take(served: Served, executable: Path) -> bytes:
-    """The grid of samples, light with all of them, dark with those that were dropped, side by side."""
+def take(served: Served, executable: Path, width: int, height: int, *pages: tuple[Literal["light", "dark"], str]) -> bytes:
+    """Pages of a version, each light or dark, side by side, in a window of so many pixels."""
     pictures = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(executable), args=["--no-sandbox"])
-        for scheme, query in (("light", ""), ("dark", "?verdict=dropped")):
-            page = browser.new_page(viewport={"width": 900, "height": 720}, color_scheme=scheme)  # type: ignore[arg-type]
-            page.goto(f"{served.url}/console/datasets/shoes/versions/1/samples{query}", wait_until="networkidle")
+        for scheme, path in pages:
+            page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+            page.goto(f"{served.url}/console/datasets/shoes/versions/1/{path}", wait_until="networkidle")
             pictures.append(PIL.Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
         browser.close()
     both = PIL.Image.new("RGB", (2 * pictures[0].width, pictures[0].height))
@@ -62,7 +64,11 @@ def main() -> None:
         settings = Settings(state_dir=folder, broker_url="redis://127.0.0.1:1/0", auth=False)
         with serving(settings) as served:
             publish(served)
-            (DOCS / "console.png").write_bytes(take(served, CHROMIUM.path()))
+            executable = CHROMIUM.path()
+            grid = take(served, executable, 900, 720, ("light", "samples"), ("dark", "samples?verdict=dropped"))
+            (DOCS / "console.png").write_bytes(grid)
+            drawn = take(served, executable, 1100, 1000, ("light", "map"), ("dark", f"map?by=kind&region={REGION}"))
+            (DOCS / "map.png").write_bytes(drawn)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The quality report as the page displays it: findings with their images, figures, and nothing that could do harm."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,10 @@ from pipelines.quality.measures import Beside, Guilty, Measure, section
 from pipelines.quality.pictures import wanted
 from pipelines.quality.yields import changes, yields
 from pipelines.records import Image
+from pipelines.report.embedding_map import EmbeddingMap
 from pipelines.report.page import Page, render
 from pipelines.report.quality import GUILTY, number, questions, summary_lines
+from tests.report.test_map_picture import some_map
 
 HOSTILE = '<script>alert("x")</script>'
 COUNTS = {"generated": 8, "kept": 4, "carried": 0, "planned": 4, "dropped": 4, "skipped": {},
@@ -33,8 +36,8 @@ def pictures(document: dict[str, Any]) -> dict[tuple[str, str], Image]:
     return {place: np.zeros((8, 8, 3), np.uint8) for place in wanted(document, GUILTY)}
 
 
-def page(document: dict[str, Any]) -> str:
-    return render(Page("shoes", SUMMARY, [], {}, "", document, pictures(document)))
+def page(document: dict[str, Any], drawn: EmbeddingMap | None = None) -> str:
+    return render(Page("shoes", SUMMARY, [], {}, "", document, pictures(document), drawn))
 
 
 def test_a_finding_shows_some_of_its_images_beside_what_they_repeat() -> None:
@@ -114,3 +117,12 @@ def test_an_image_that_is_gone_is_left_out() -> None:
 def test_where_it_could_not_be_made_the_page_says_why() -> None:
     document = {**report(), "images": {}, "sections": {}, "notes": ["Not measured: models.clip: no such checkpoint"]}
     assert "Not measured: models.clip: no such checkpoint" in page(document)
+
+
+def test_the_map_is_drawn_with_how_many_images_it_draws() -> None:
+    assert '<svg class="map"' not in page(report())
+    html = page(report(), some_map())
+    assert html.count('<svg class="map"') == 1
+    text = " ".join(re.sub("<[^>]+>", "", html).split())
+    assert "Of kept 20 of 900, dropped 20 of 30, real 20 of 20." in text
+    assert "<script" not in html

@@ -7,7 +7,7 @@ from pipelines.errors import ExportError
 from pipelines.store.object_store import Store
 
 # Not in the manifest, since they are written after it.
-REPORT = ("summary.json", "report.html", "card.md", "samples.png", "quality_report.json")
+REPORT = ("summary.json", "report.html", "card.md", "samples.png", "quality_report.json", "map.parquet")
 LATER = ("evaluation.json", "diff.json", *(f"report/{name}" for name in REPORT))
 OWN = ("data/", "rejected/", "reports/", "figures/", *LATER)  # what begins so is of a version, and goes with it
 

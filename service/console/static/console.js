@@ -164,8 +164,75 @@ function check(form) {
   });
 }
 
+// The map: a line that is drawn around points, or a rectangle that the arrows move, chooses what the grid displays.
+const CORNERS = 60; // of a line, at most
+const STEP = 25; // of the rectangle, at a press
+
+function lasso(form) {
+  const map = form.querySelector("svg");
+  const outline = map.querySelector("[data-outline]");
+  const side = 1000;
+  const box = { left: 400, top: 400, width: 200, height: 200 };
+  let line = [];
+
+  function draw(corners) {
+    outline.setAttribute("points", corners.join(" "));
+  }
+
+  function choose(corners) {
+    form.elements.region.value = corners.join(",");
+    form.requestSubmit();
+  }
+
+  function place(event) {
+    const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(map.getScreenCTM().inverse());
+    return [point.x, point.y].map((value) => Math.round(Math.min(Math.max(value, 0), side)));
+  }
+
+  function rectangle() {
+    const { left, top, width, height } = box;
+    return [[left, top], [left + width, top], [left + width, top + height], [left, top + height]];
+  }
+
+  map.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
+    map.setPointerCapture(event.pointerId);
+    line = [place(event)];
+  });
+  map.addEventListener("pointermove", (event) => {
+    if (!line.length) return;
+    line.push(place(event));
+    draw(line);
+  });
+  map.addEventListener("pointerup", () => {
+    const every = Math.ceil(line.length / CORNERS);
+    const corners = line.filter((_, number) => number % every === 0);
+    line = [];
+    if (corners.length > 2) choose(corners);
+  });
+  map.addEventListener("pointercancel", () => draw((line = [])));
+  map.addEventListener("focus", () => map.matches(":focus-visible") && draw(rectangle()));
+
+  map.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") choose(rectangle());
+    const step = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] }[event.key];
+    if (!step || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    for (const [name, size, change] of [["left", "width", step[0]], ["top", "height", step[1]]]) {
+      if (event.shiftKey) box[size] = Math.min(Math.max(box[size] + change, STEP), side - box[name]);
+      else box[name] = Math.min(Math.max(box[name] + change, 0), side - box[size]);
+    }
+    draw(rectangle());
+    form.querySelector("[data-message]").textContent =
+      `From ${box.left} to ${box.left + box.width} across, from ${box.top} to ${box.top + box.height} down.`;
+  });
+  map.tabIndex = 0;
+  map.setAttribute("role", "application");
+}
+
 document.addEventListener("keydown", press);
 document.querySelectorAll("form[data-check]").forEach(check);
+document.querySelectorAll("form[data-lasso]").forEach(lasso);
 document.querySelectorAll("[data-live]").forEach(follow);
 document.querySelectorAll("main img").forEach(sharpen);
 document.querySelectorAll("select[data-resubmit]").forEach(resubmit);

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
+from pipelines.report.embedding_map import FILE, EmbeddingMap, encode
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
 from pipelines.store.object_store import Store
 from pipelines.version.files import description
 from pipelines.version.mask_column import box_of, encode_mask
-from pipelines.version.plan import Plan, Quota
+from pipelines.version.plan import Plan, Quota, read_plan
 from pipelines.version.rows import write_table
 
 HOSTILE = '"><script>alert(1)</script>'
@@ -20,6 +21,7 @@ CLASSES = ("boot", HOSTILE)
 PROMPT = "a photo of a <img src=x onerror=alert(2)> & 'boot'"
 REASON = "quality: <b>blurred</b>"
 SHARDS, IN_SHARD = 4, 40
+REAL = 40
 
 
 def png(grey: int) -> bytes:
@@ -81,3 +83,23 @@ def publish_samples(store: Store, name: str, number: int) -> None:
     paths = sorted(key.removeprefix(f"{root}/") for key in store.keys(root))
     files = [description(path, store.get(f"{root}/{path}")) for path in paths]
     store.put(keys.manifest(root), canonical({"name": name, "version": number, "files": files}))
+
+
+def write_map(store: Store, name: str, number: int) -> None:
+    """The map of these samples: the kept ones above, the dropped below them, 60 apart from left to right and 45 from top to
+    bottom; and real images at its right edge."""
+    root, planned = keys.version(name, number), SHARDS * IN_SHARD
+    plan = read_plan(store, root)
+    assert plan is not None
+    places = {index: (shard, row) for shard in range(SHARDS) for row, index in enumerate(plan.indices(shard))}
+    samples = [(kind, index) for kind in ("kept", "dropped") for index in range(planned)]
+    points = [(20 + 60 * (index % 16), (20 if kind == "kept" else 520) + 45 * (index // 16)) for kind, index in samples]
+    drawn = EmbeddingMap(
+        kinds=np.array([kind for kind, _ in samples] + ["real"] * REAL),
+        ids=np.array([f"{index}-{int(kind == 'kept')}" for kind, index in samples] + [f"real/{n}" for n in range(REAL)]),
+        labels=np.array([CLASSES[index % 2] for _, index in samples] + ["boot"] * REAL),
+        places=np.array([places[index] for _, index in samples] + [(-1, -1)] * REAL),
+        points=np.array(points + [(980, 25 * n) for n in range(REAL)], np.float32),
+        totals={"kept": planned, "dropped": planned, "real": 1000},
+    )
+    store.put(keys.report_file(root, FILE), encode(drawn, np.zeros((len(drawn), 4), np.float16)))
