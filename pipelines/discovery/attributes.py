@@ -1,11 +1,12 @@
 """The attributes that are suspected, as one table: how each is described by numbers, and exchanged between two images.
 
-What is exchanged is the attribute alone: the object keeps its shape, and mostly its pixels. Compression and blur can be added,
-not taken away, so of two images that differ the better one changes.
+What is exchanged is the attribute alone: the object keeps its shape, and mostly its pixels. Compression and blur can be
+added, not taken away, so of two images that differ the better one changes.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +92,7 @@ def with_blur(picture: Picture, donor: Picture) -> Image:
 def details(image: Image) -> Row:
     """Logarithms of the energy of finer and coarser details."""
     layers = [image.mean(axis=2), *(ndimage.gaussian_filter(image.mean(axis=2), sigma) for sigma in (0.8, 1.6, 3.2))]
-    energies = [((fine - coarse) ** 2).mean() for fine, coarse in zip(layers, layers[1:], strict=False)]
+    energies = [((fine - coarse) ** 2).mean() for fine, coarse in pairwise(layers)]
     return np.log(np.array(energies) + 0.3)
 
 

@@ -11,7 +11,9 @@ from pipelines.vision.clip import Clip
 LEARNED = 0.1  # accuracy above chance, below which a classifier leans on nothing
 
 
-def discover(study: Study, clip: Clip, progress: Progress, *, name: str, checkpoint: str) -> tuple[Discovery, dict[str, Evidence]]:
+def discover(
+    study: Study, clip: Clip, progress: Progress, *, name: str, checkpoint: str
+) -> tuple[Discovery, dict[str, Evidence]]:
     """All attributes of a source, and the evidence on each. `name` and `checkpoint` are what source and CLIP are called."""
     done, evidence = progress.stage("exchange: attributes", len(ATTRIBUTES)), dict[str, Evidence]()
     for attribute, what in ATTRIBUTES.items():
@@ -62,6 +64,6 @@ def notes(study: Study, accuracy: float) -> tuple[str, ...]:
     if accuracy >= chance + LEARNED:
         return ()
     return (
-        f"The classifier tells {100 * accuracy:.0f} % of the held-out images, hardly more than chance ({100 * chance:.0f} %): "
-        "it leans on nothing yet. Give --steps more, or --classifier a checkpoint.",
+        f"The classifier tells {100 * accuracy:.0f} % of held-out images, hardly more than chance ({100 * chance:.0f} %). "
+        "It leans on nothing yet. Give --steps more, or --classifier a checkpoint.",
     )

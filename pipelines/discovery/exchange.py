@@ -62,11 +62,14 @@ def alike(trial: Trial) -> Trial:
     own, other = trial.own, trial.other
     if own.quality != other.quality:
         quality = min(one.quality for one in (own, other) if one.quality is not None)
-        pair = [one if one.quality == quality else replace(one, image=compressed(one.image, quality)) for one in (own, other)]
+        pair = [
+            one if one.quality == quality else replace(one, image=compressed(one.image, quality)) for one in (own, other)
+        ]
     else:
         least = min(own.sharpness, other.sharpness)
         pair = [
-            one if one.sharpness <= least else replace(one, image=softened(one.image, one.around, least)) for one in (own, other)
+            one if one.sharpness <= least else replace(one, image=softened(one.image, one.around, least))
+            for one in (own, other)
         ]
     return Trial(trial.picture, *pair)
 

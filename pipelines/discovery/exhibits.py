@@ -1,4 +1,4 @@
-"""The images of a suspect: typical ones of each class, those that speak for another, and held-out ones with and without it."""
+"""The images of a suspect: typical ones of each class, those that speak for another, held-out ones with and without."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Object and background without a word or a label: colours that the middle has and the border lacks, and what surrounds them.
+"""Object and background without a word or a label: colours that the middle has and the border lacks, and the rest.
 
 A coarse GrabCut (Rother, Kolmogorov and Blake 2004): colour histograms of object and background by turns, smoothed scores
 instead of a graph cut. An object of its background's colours is missed.

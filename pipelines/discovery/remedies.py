@@ -1,8 +1,8 @@
 """What to do next about a suspect, in a sentence or two, with the part of a spec where one helps."""
 
 SCENE = (
-    "Give each class the others' {}: method {{type: spurious_removal, superclass: WORD}}, where WORD is one word for what all "
-    "classes are; where there is none, method {{type: subpopulation}}. Then compare the worst group's accuracy."
+    "Give each class the others' {}: method {{type: spurious_removal, superclass: WORD}}, where WORD is one word for what "
+    "all classes are; where there is none, method {{type: subpopulation}}. Then compare the worst group's accuracy."
 )
 REMEDIES: dict[str, str] = {
     "background": SCENE.format("background"),

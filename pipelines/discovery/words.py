@@ -15,8 +15,8 @@ IMAGES = 60  # of a class
 PLACES = (
     "grass", "water", "sand", "snow", "night", "sky", "forest", "trees", "leaves", "flowers", "field", "mountains", "rocks",
     "beach", "desert", "street", "road", "buildings", "brick", "wall", "wood", "tiles", "concrete", "carpet", "floor",
-    "table", "curtain", "room", "office", "kitchen", "hospital", "laboratory", "fence", "cage", "hands", "a person", "a crowd",
-    "a white background", "a black background", "text", "a watermark", "a logo", "a frame", "a ruler",
+    "table", "curtain", "room", "office", "kitchen", "hospital", "laboratory", "fence", "cage", "hands", "a person",
+    "a crowd", "a white background", "a black background", "text", "a watermark", "a logo", "a frame", "a ruler",
 )  # fmt: skip
 HUES = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white", "black", "grey", "brown")
 

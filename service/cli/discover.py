@@ -54,7 +54,9 @@ def discover(
         words = Clip(resolve(clip, "clip"))
         looked = study(open_source(opened), trained, progress)
         discovery, evidence = discover_shortcuts(looked, words, progress, name=source, checkpoint=clip)
-        page = render(discovery, {one.attribute: exhibits(looked, one.attribute, evidence[one.attribute]) for one in discovery.named})
+        page = render(
+            discovery, {one.attribute: exhibits(looked, one.attribute, evidence[one.attribute]) for one in discovery.named}
+        )
     document = json.dumps(discovery.document, indent=1, ensure_ascii=False) + "\n"
     write(out, {"discover.html": page, "discovery.json": document})
     if as_json:

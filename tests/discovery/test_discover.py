@@ -62,9 +62,7 @@ def test_a_background_is_the_first_suspect_and_its_scenes_are_named(shortcut: Di
     assert first.attribute == "background"
     assert first.fall > 0.2
     assert set(first.words) <= {"boot", "sneaker"}
-    own, other = (
-        sum(c.train for c in first.clusters if (c.label == c.attribute_of) == same) for same in (True, False)
-    )
+    own, other = (sum(c.train for c in first.clusters if (c.label == c.attribute_of) == same) for same in (True, False))
     assert own > 5 * other
 
 

@@ -94,7 +94,9 @@ def source(world: World, train: int = TRAIN, held_out: int = HELD_OUT) -> Source
 
 def sheet(world: World, columns: int = 12) -> PIL.Image.Image:
     """A row of each class's first images, to look at."""
-    rows = [np.concatenate([picture(world, label, n) for n in range(columns)], axis=1) for label in range(len(world.classes))]
+    rows = [
+        np.concatenate([picture(world, label, n) for n in range(columns)], axis=1) for label in range(len(world.classes))
+    ]
     return PIL.Image.fromarray(np.concatenate(rows))
 
 
