@@ -53,7 +53,7 @@ FLOORS: list[set[str]] = [
     {"learning"},
     {"methods", "filters"},
     {"report"},
-    {"inspection"},
+    {"inspection", "discovery"},
     {"version"},
     {"evaluation", "quality"},
     {"job"},

@@ -13,6 +13,7 @@ from service.cli import browse, local, operate, remote, specs
 from service.cli.api_keys import keys_app
 from service.cli.convert import convert
 from service.cli.demo import demo
+from service.cli.discover import discover
 from service.cli.export import export
 from service.cli.families import families
 from service.cli.forecast import forecast
@@ -48,6 +49,7 @@ app = typer.Typer(
 app.command()(specs.example)
 app.command()(init)
 app.command()(inspect)
+app.command()(discover)
 app.command()(local.run)
 app.command()(local.ablate)
 app.command()(specs.validate)
