@@ -1,8 +1,8 @@
 """What a checkpoint is worth by how it is chosen: `python -m tests.benchmarks.selection OUT [IMAGES [SEEDS]]`.
 
 On the version of `tests.benchmarks.saliency` with as many images, which lies in OUT. All choose among the same ten
-checkpoints of trainings beside four fifths of it; a row a choice: the accuracy of the worst group and the average on the real
-test images, means over the seeds.
+checkpoints of trainings beside four fifths of it; a row a choice: the accuracy of the worst group and the average on the
+real test images, means over the seeds.
 """
 
 import sys
