@@ -1,7 +1,8 @@
-"""What a checkpoint is worth by how it is chosen: `python -m tests.benchmarks.selection OUT [SEEDS]`.
+"""What a checkpoint is worth by how it is chosen: `python -m tests.benchmarks.selection OUT [IMAGES [SEEDS]]`.
 
-On the version of `tests.benchmarks.saliency`, which lies in OUT. All of the same ten checkpoints of trainings beside four
-fifths of it; a row a choice: the accuracy of the worst group and the average on the real test images, means over the seeds.
+On the version of `tests.benchmarks.saliency` with as many images, which lies in OUT. All choose among the same ten
+checkpoints of trainings beside four fifths of it; a row a choice: the accuracy of the worst group and the average on the
+real test images, means over the seeds.
 """
 
 import sys
@@ -52,8 +53,8 @@ def trained(data: EvaluationData, seed: int) -> list[dict[str, Score]]:
     return checkpoints
 
 
-def main(out: str, seeds: int = 3) -> None:
-    resources, plan = generated(repainted(320), Path(out))
+def main(out: str, images: int = 320, seeds: int = 3) -> None:
+    resources, plan = generated(repainted(images), Path(out))
     data = EvaluationData(resources, plan, open_method(resources), Evaluation())
     runs = [trained(data, seed) for seed in range(seeds)]
     print("| `checkpoint:` | worst group | average |\n|---|---:|---:|")
