@@ -42,9 +42,9 @@ class Evaluation(Strict):
     )
     amounts: Annotated[tuple[Portion, ...], AfterValidator(distinct)] = Field(
         (),
-        description="Shares of the version's samples, above 0 up to 1, that the arm counterpoise is trained on as well, such "
-        "as [0.125, 0.25, 0.5], so that the report says how many are enough. Each holds those before it, and costs as much as "
-        "another arm: one training with every seed. Empty: none and all alone are compared.",
+        description="Shares of the version's samples, above 0 up to 1, that the arm counterpoise is trained on as well, "
+        "such as [0.125, 0.25, 0.5], so that the report says how many are enough. Each holds those before it, and costs as "
+        "much as another arm: one training with every seed. Empty: none and all alone are compared.",
     )
     recipe: Recipe = Field(
         "mixed",
