@@ -218,6 +218,7 @@ class Job:
         counts, number = self.finalize()["counts"], self.resources.number
         summary = {"name": self.spec.name, "version": number, **evaluation, "counts": counts, "seconds": seconds}
         summary |= conclusions(summary)
+        published = self.store.get(keys.card(self.resources.root)).decode()
         quality = quality_report(self.resources, self.plan, counts, seconds)
         page = replace(
             showcase(self.resources, self.plan, self.method, summary),
@@ -229,10 +230,8 @@ class Job:
             "summary.json": canonical(summary),
             FILE: canonical(quality),
             "report.html": render(page).encode(),
+            "card.md": evaluated(published, self.spec, summary).encode(),
         }
-        if summary["arms"]:
-            published = self.store.get(keys.card(self.resources.root)).decode()
-            files["card.md"] = evaluated(published, self.spec, summary).encode()
         if (picture := sample_sheet(page.samples)) is not None:
             files["samples.png"] = picture
         return summary, files

@@ -146,6 +146,13 @@ def test_the_evaluation_has_every_arm_and_seed(finished: Path) -> None:
         assert set(arm["groups"]) == {f"{c} on {g}" for c in ("boot", "sneaker") for g in ("brick", "grass")}
 
 
+def test_the_card_has_the_evaluation_once_it_is_there(finished: Path) -> None:
+    summary = json.loads((finished / "summary.json").read_text())
+    assert summary["headline"] in (finished / "card.md").read_text()
+    assert summary["headline"] not in (finished / "datasets/shoes/v1/README.md").read_text()
+    assert [point["share"] for point in summary["amounts"]["points"]] == [0, 1]
+
+
 def test_the_manifest_names_what_is_there(finished: Path) -> None:
     root = finished / "datasets/shoes/v1"
     listed = {f["path"]: f["sha256"] for f in json.loads((root / "manifest.json").read_text())["files"]}
@@ -184,8 +191,9 @@ def test_another_spec_in_the_same_place_is_the_next_version_and_takes_what_was_l
     ] * 2
     assert not [name for name in lines.stages if name.startswith("learn: token")]
     after = tree(out)
-    assert {name: after[name] for name in before if name != "samples.png"} == {
-        name: value for name, value in before.items() if name != "samples.png"
+    latest = ("samples.png", "card.md")  # of the last run
+    assert {name: after[name] for name in before if name not in latest} == {
+        name: value for name, value in before.items() if name not in latest
     }
     assert (out / "datasets/shoes/v2/manifest.json").exists()
     reports = [(out / f"datasets/shoes/v{number}/report/report.html").read_text() for number in (1, 2)]

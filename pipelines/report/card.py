@@ -190,7 +190,7 @@ Images are stored as {spec.encoding}. {meaning(spec.encoding)}
 
 
 def evaluated(published: str, spec: VersionSpec, summary: Mapping[str, Any]) -> str:
-    """The card of a version with its evaluation, which it was published without."""
+    """The card of a version with its evaluation, if it has any, which it was published without."""
     counts, warning = summary["counts"], f"> **{WARNING}**"
     measured = published.replace(MEASURED_LATER, evaluation(spec, counts, summary), 1)
     return measured.replace(warning, harm(counts, summary) + warning, 1)

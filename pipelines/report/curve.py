@@ -9,9 +9,9 @@ from pipelines.report.figures import INK, SOFT, STRONG, STYLE, axes, percent, sv
 
 
 @rc_context(STYLE)
-def accuracy_by_amount(points: Sequence[Mapping[str, Any]], worst: str, enough: int) -> str:
+def accuracy_by_amount(points: Sequence[Mapping[str, Any]], worst: str, enough: int | None) -> str:
     """Worst part and average at each amount: means joined by a line, standard deviations as a band, seeds as dots. A dotted
-    line stands at the amount that is enough. The amounts lie evenly apart, whatever their distance."""
+    line stands at the amount that is enough, if any is. The amounts lie evenly apart, whatever their distance."""
     figure, plot = axes(2.6, "y")
     places = range(len(points))
     for metric, name, colour in (("worst_group", worst, STRONG), ("average", "average", SOFT)):
@@ -23,7 +23,9 @@ def accuracy_by_amount(points: Sequence[Mapping[str, Any]], worst: str, enough: 
         for place, accuracy in zip(places, accuracies, strict=True):
             values = accuracy["values"] if len(accuracy["values"]) > 1 else []
             plot.scatter([place] * len(values), values, s=5, color="white", edgecolors=INK, linewidths=0.6, zorder=3)
-    plot.axvline([point["images"] for point in points].index(enough), color=INK, linewidth=0.8, linestyle=":", alpha=0.7)
+    if enough is not None:
+        place = [point["images"] for point in points].index(enough)
+        plot.axvline(place, color=INK, linewidth=0.8, linestyle=":", alpha=0.7)
     plot.set_xticks(places, [f"{point['images']:,}\n{point['ratio']:.2g} : 1" for point in points])
     plot.set_xlabel("generated images, and how many for each real one")
     limits, ticks = plot.get_ylim(), plot.get_yticks()

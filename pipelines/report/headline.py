@@ -9,7 +9,7 @@ from pipelines.report.worst import worst_part
 from pipelines.spec.arms import BASELINE, PLAIN, VERSION
 from pipelines.spec.base import quantity
 
-LISTED = 4  # accuracies that are harmed, in the headline
+LISTED = 2  # accuracies that are harmed, in the headline
 
 
 def carried(counts: Mapping[str, Any]) -> str:

@@ -137,7 +137,8 @@ def overlay(source: Image, mask: Mask) -> Image:
 def amounts(summary: Mapping[str, Any], advised: Mapping[str, Any]) -> dict[str, Any]:
     """The part about how many images are enough."""
     curve, worst = points(summary), worst_part(summary["arms"])
-    chart = accuracy_by_amount(curve, worst, max(advised["enough"].values()))
+    enough = None if harms(summary) else max(advised["enough"].values())
+    chart = accuracy_by_amount(curve, worst, enough)
     return {
         "amounts": curve,
         "advice": advised,

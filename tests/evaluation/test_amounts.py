@@ -1,6 +1,6 @@
 """How many samples are enough: nested shares, and real small trainings in a world that they help and in one that they harm.
 
-Costs about half a minute: sixteen trainings of 120 steps on images of 32 pixels.
+Costs about fifteen seconds: twelve trainings of 60 steps on images of 32 pixels.
 """
 
 import json
@@ -25,8 +25,6 @@ from pipelines.store import keys
 from pipelines.store.canonical import canonical
 from pipelines.version.plan import Plan
 from tests.builders import noise, open_resources
-
-AMOUNTS = (0.5, 0.125)
 
 
 def sample_rows(**kinds: int) -> list[dict[str, Any]]:
@@ -103,17 +101,17 @@ def test_every_share_is_a_unit_of_each_seed() -> None:
     assert len({keys.run("root", run.arm, run.seed, run.share) for run in runs}) == 8
 
 
-def opened(folder: Path, monkeypatch: pytest.MonkeyPatch, *, shuffled: bool) -> Evaluator:
+def opened(folder: Path, monkeypatch: pytest.MonkeyPatch, *amounts: float, shuffled: bool) -> Evaluator:
     """A version of 160 unused real images, a stand-in for perfect samples; or of the same with each other's labels.
 
     The real training images are few, and nearly all of each class on one scene.
     """
     resources = open_resources(
         folder,
-        source={"type": "spurious", "train": 24, "validation": 48, "test": 200},
-        classifier={"steps": 120, "batch": 32},
+        source={"type": "spurious", "classes": ["bag", "boot"], "train": 24, "validation": 48, "test": 200},
+        classifier={"steps": 60, "batch": 32},
     )
-    spec = Evaluation(arms=("erm", "counterpoise"), seeds=(0, 1), amounts=AMOUNTS, reencode=0, checkpoint="last")
+    spec = Evaluation(arms=("erm", "counterpoise"), seeds=(0, 1), amounts=amounts, reencode=0, checkpoint="last")
     made = Evaluator(resources, Plan("", "", (Quota("boot", None, 1),), 1), open_method(resources), spec)
     classes, reserve = resources.source.classes, resources.source.splits["reserve"]
     chosen = [item for label in classes for group in ("grass", "brick") for item in members(reserve, label, group)[:40]]
@@ -136,7 +134,7 @@ def summary(evaluation: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_where_more_images_help_the_curve_rises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = opened(tmp_path, monkeypatch, shuffled=False)
+    made = opened(tmp_path, monkeypatch, 0.5, 0.125, shuffled=False)
     by_unit = made.run_unit(4)
     assert (by_unit["arm"], by_unit["share"], by_unit["seed"]) == ("counterpoise", 0.125, 0)
     evaluation = evaluate(made)
@@ -145,10 +143,11 @@ def test_where_more_images_help_the_curve_rises(tmp_path: Path, monkeypatch: pyt
     assert [(p["images"], len(p["average"]["values"])) for p in points] == [(0, 2), (20, 2), (80, 2), (160, 2)]
     assert points[0]["average"] == evaluation["arms"]["erm"]["average"]
     assert points[3]["worst_group"] == evaluation["arms"]["counterpoise"]["worst_group"]
-    assert points[3]["average"]["mean"] > points[1]["average"]["mean"] > points[0]["average"]["mean"]
+    none, few, *many = [point["average"]["mean"] for point in points]
+    assert min(many) > few + 0.03 > none
     advised = advice(evaluation)
     assert advised is not None
-    assert advised["enough"]["average"] >= 80
+    assert advised["enough"]["average"] in (80, 160)
     assert "harm" not in advised["text"] + headline(summary(evaluation))
     for arm in evaluation["arms"].values():
         confusion = arm["confusion"]

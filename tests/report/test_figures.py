@@ -45,7 +45,9 @@ CHARTS = {
     "reasons": lambda: figures.reasons({**REASONS, HOSTILE: 1}),
     "nothing made": lambda: figures.reasons({"kept": 0}),
     "amounts": lambda: accuracy_by_amount(POINTS, HOSTILE, 20),
-    "one amount of one seed": lambda: accuracy_by_amount([{**POINTS[0], **arm(spread(1.0), spread(1.0))}], "worst class", 0),
+    "one amount of one seed": lambda: accuracy_by_amount(
+        [{**POINTS[0], **arm(spread(1.0), spread(1.0))}], "worst class", None
+    ),
 }
 
 

@@ -143,3 +143,13 @@ def test_a_card_that_was_published_first_gets_its_evaluation() -> None:
     measured = evaluated(published, asked, WORSE)
     assert measured == card(asked, COUNTS, WORSE, ["boot", "sneaker"])
     assert measured.index("harms") < measured.index(WARNING)
+
+
+def test_the_headline_names_two_and_counts_the_rest() -> None:
+    classes = {f"c{n}": (0.9, 0.9) for n in range(5)}
+    lower = dict.fromkeys(classes, (0.3, 0.3))
+    both = summary(arm((0.5, 0.5), (0.5, 0.5), **classes), arm((0.5, 0.5), (0.5, 0.5), **lower))
+    assert headline(both).split(". ")[0] == (
+        "Generated data harms: class c0 90.0 % → 30.0 %, 60.0 points; class c1 90.0 % → 30.0 %, 60.0 points; 3 more "
+        "below real data alone"
+    )
