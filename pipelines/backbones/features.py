@@ -7,7 +7,15 @@ of `counterpoise families` is made.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipelines.spec import AugmentedConditioning, ImageVariation, SpuriousRemoval, Subpopulation, TextToImage, VersionSpec
+from pipelines.spec import (
+    AugmentedConditioning,
+    DiffusionClassifierFilter,
+    ImageVariation,
+    SpuriousRemoval,
+    Subpopulation,
+    TextToImage,
+    VersionSpec,
+)
 from pipelines.spec.arms import ARMS
 from pipelines.spec.helpers import segmenter_users
 
@@ -62,5 +70,10 @@ FEATURES = {
     "inpainting": Feature("models.inpainting", "models.inpainting", lambda spec: spec.models.inpainting is not None),
     "loras": Feature("models.loras", "models.loras", lambda spec: bool(spec.models.loras)),
     "embeddings": Feature("models.embeddings", "models.embeddings", lambda spec: bool(spec.models.embeddings)),
+    "diffusion_classifier": Feature(
+        "filters: diffusion_classifier",
+        "filters.diffusion_classifier",
+        lambda spec: any(isinstance(filter_, DiffusionClassifierFilter) for filter_ in spec.filters),
+    ),
     "reencode": Feature("evaluation.reencode", "evaluation.reencode", reencodes),
 }

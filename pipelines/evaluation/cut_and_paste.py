@@ -33,8 +33,8 @@ def cut_and_paste(data: EvaluationData) -> Examples:
         label, seed = classes[row["label"]], derive(resources.spec.seed, "cut_and_paste", row["index"])
         if not objects[label]:
             raise SourceError(
-                f"evaluation.arms: cut_and_paste found no {word_of(words, label)!r} in any image of class {label!r}; leave the "
-                "arm out, or choose another method.superclass"
+                f"evaluation.arms: cut_and_paste found no {word_of(words, label)!r} in any image of class {label!r}; leave "
+                "the arm out, or choose another method.superclass"
             )
         ground = choose(backgrounds(detected, row["source_id"], row["origin"], row["group"]), seed, "ground")
         donor = choose([item for item in objects[label] if item != ground] or [ground], seed, "donor")

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import mannwhitneyu
 
 from pipelines.builtin.oracle import Oracle
 from pipelines.errors import SpecError
@@ -30,6 +32,8 @@ HEADS: dict[str, FilterSpec] = {
     "label_agreement": LabelAgreementFilter(type="label_agreement"),
     "label_agreement of the object": LabelAgreementFilter(type="label_agreement", view="object", min_target=0.5),
     "attribution": AttributionFilter(type="attribution"),
+    "attribution by Grad-CAM": AttributionFilter(type="attribution", saliency="grad_cam"),
+    "attribution by SmoothGrad": AttributionFilter(type="attribution", saliency="smoothgrad"),
 }
 MASKS = 200  # images a segmenter is measured on
 
@@ -134,11 +138,17 @@ def candidates(resources: Resources, samples: list[dict[str, Any]]) -> list[Cand
     return [Candidate(r, decode(row["image"], allow_synthetic=True)) for r, row in zip(requests, samples, strict=True)]
 
 
+def auc(right: NDArray[np.float64], wrong: NDArray[np.float64]) -> float:
+    """Area under the ROC curve; a half where there is nothing to compare."""
+    pairs = len(right) * len(wrong)
+    return float(mannwhitneyu(right, wrong).statistic / pairs) if pairs else 0.5
+
+
 def heads(resources: Resources, first: list[dict[str, Any]], oracle: Oracle) -> dict[str, dict[str, float]]:
     """How far each pruning head, applied alone to every image whose class was changed, agrees with the oracle.
 
     `kept`: the share it keeps; `right`: the share of those that the oracle takes for their label; `agreement`: the share
-    of all on which head and oracle agree.
+    of all on which head and oracle agree; `auc`: how often its score is higher of one that is right than of one that is not.
     """
     classes = resources.source.classes
     repainted = candidates(resources, [row for row in first if row["origin"] not in (None, classes[row["label"]])])
@@ -146,11 +156,14 @@ def heads(resources: Resources, first: list[dict[str, Any]], oracle: Oracle) -> 
     right = np.array([name == c.request.label for name, c in zip(predicted, repainted, strict=True)])
     result = {}
     for name, head in HEADS.items():
-        kept = np.array([verdict.kept for verdict in FILTERS[head.type](resources, head).judge(repainted)])
+        verdicts = FILTERS[head.type](resources, head).judge(repainted)
+        kept = np.array([verdict.kept for verdict in verdicts])
+        scores = np.array([verdict.scores["target"] for verdict in verdicts])
         result[name] = {
             "kept": float(kept.mean()),
             "right": float(right[kept].mean()) if kept.any() else 0.0,
             "agreement": float((kept == right).mean()),
+            "auc": auc(scores[right], scores[~right]),
         }
     return result
 

@@ -6,9 +6,12 @@ from typing import Any, Protocol, runtime_checkable
 
 from pipelines.filters.attribution import Attribution
 from pipelines.filters.clip_score import ClipScore
+from pipelines.filters.diffusion_classifier import DenoisingError
 from pipelines.filters.label_agreement import LabelAgreement
 from pipelines.filters.near_duplicate import NearDuplicate
+from pipelines.filters.probe import Probe
 from pipelines.filters.quality import Quality
+from pipelines.filters.rigid import Rigid
 from pipelines.learning.resources import Resources
 from pipelines.records import Candidate, Sample, Verdict
 
@@ -56,6 +59,9 @@ FILTERS: dict[str, Callable[[Resources, Any], Filter]] = {
     "label_agreement": LabelAgreement,
     "attribution": Attribution,
     "clip_score": ClipScore,
+    "rigid": Rigid,
+    "probe": Probe,
+    "diffusion_classifier": DenoisingError,
 }
 
 

@@ -1,15 +1,17 @@
 """The attribution head of DDB (arXiv 2503.17226): the evidence for the painted class must lie in the repainted region.
 
-A classifier that reads the background may call a boot on brick a sneaker, however well it is painted. Integrated
-gradients from the original to the generated image measure how far the change inside the region moved the class's logit.
+A classifier that reads the background may call a boot on brick a sneaker, however well it is painted. What is measured is
+how far the change inside the region moved the class's logit: by integrated gradients, or by Grad-CAM or SmoothGrad.
 """
 
 from collections.abc import Collection, Sequence
 
+import torch
+
 from pipelines.learning.resources import Resources
 from pipelines.records import Candidate, Verdict
 from pipelines.spec import AttributionFilter
-from pipelines.vision.attribution import attribution
+from pipelines.vision.attribution import attribution, feature_layer
 
 
 class Attribution:
@@ -17,8 +19,10 @@ class Attribution:
         self.resources, self.spec = resources, spec
 
     def learn(self, labels: Collection[str]) -> None:
-        """Train the judge."""
-        self.resources.judge  # noqa: B018  (trained on first use)
+        """Train the judge. Raises ModelError where Grad-CAM finds no feature map in it."""
+        judge, side = self.resources.judge, self.resources.view.side
+        if self.spec.saliency == "grad_cam":
+            feature_layer(judge, torch.zeros(1, 3, side, side, device=next(judge.parameters()).device))
 
     def judge(self, candidates: Sequence[Candidate]) -> list[Verdict]:
         """Images repainted as their own class, or without a source image, have no change of class to attribute: kept."""
@@ -31,6 +35,8 @@ class Attribution:
             [c.request.mask for c in changed if c.request.mask is not None],
             [c.request.label for c in changed],
             self.spec.steps,
+            saliency=self.spec.saliency,
+            seeds=[c.request.seed for c in changed],
         )
         score = {id(c): float(value) for c, value in zip(repainted, rho, strict=True)}
         return [self.one(score.get(id(c))) for c in candidates]

@@ -50,7 +50,7 @@ class JudgeTraining:
         That of "image" sees whole images, and has no word. That of "object" sees what its word names alone, isolated by the
         segmenter, so that the background is no evidence for a class.
         """
-        for word in filter(None, words.values()):
+        for word in words.values():
             # Of a judge that is stored, too: which masks are computed together does not depend on what was learned before.
             self.view.segment_objects(self.view.source.splits["train"], word)
         prepared = {view: self.prepare(view, word, artifacts) for view, word in words.items()}

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.chance import derive
-from pipelines.quality import logistic
 from pipelines.quality.features import Facts, Features
+from pipelines.training import out_of_fold
 
 FEWEST = 10  # images of a class, below which nothing is measured of it
 MOST = 1000  # images of a class that are compared with each other
@@ -74,7 +74,7 @@ class Comparison:
         if not names:
             return self.measured.with_facts([replace(one, group=None) for one in facts])
         targets = np.array([names.index(str(one.group)) for one in self.real.facts])
-        judge = logistic.train(self.real.embeddings, targets, len(names), self.seed, balance(self.real.facts))
+        judge = out_of_fold.train(self.real.embeddings, targets, len(names), self.seed, balance(self.real.facts))
         guesses = judge.of_others(self.measured.embeddings).argmax(axis=1)
         known = [one.group if one.group in names else names[guess] for one, guess in zip(facts, guesses, strict=True)]
         return self.measured.with_facts([replace(one, group=group) for one, group in zip(facts, known, strict=True)])

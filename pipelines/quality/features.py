@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.progress import Stage
-from pipelines.quality.pixels import statistics, thumbnail
+from pipelines.quality.pixels import thumbnail
 from pipelines.records import Image
 from pipelines.vision.clip import BATCH, Clip
+from pipelines.vision.pixel_statistics import statistics
 
 Vectors = NDArray[np.float32]
 

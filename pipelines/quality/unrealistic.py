@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from pipelines.quality import logistic
 from pipelines.quality.comparison import FEWEST, Comparison
 from pipelines.quality.distances import Set, cmmd, frechet_distance, kid
 from pipelines.quality.features import Facts, Features
 from pipelines.quality.measures import Guilty, Measure, listed, percent, section
+from pipelines.training import out_of_fold
 
 TELLING = 0.7  # area under the ROC curve up to which a probe is no finding
 MARGIN = 0.1  # above that of real images
@@ -57,7 +57,7 @@ def probe(real: Features, others: Features, kind: Callable[[Facts], Kind], seed:
         for rows in pair:
             weights[rows] = size[k] / len(rows)
     x, y = np.concatenate([inputs(real), inputs(others)]), np.arange(len(facts)) >= len(real)
-    shares = logistic.train(x, y.astype(np.int64), 2, seed, weights).out_of_fold(x)
+    shares = out_of_fold.train(x, y.astype(np.int64), 2, seed, weights).out_of_fold(x)
     scores = shares[:, 1] - shares[:, 0]
     areas = {k: auc(scores[a], scores[b]) for k, (a, b) in matched.items()}
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.quality import logistic
 from pipelines.quality.comparison import FEWEST, Comparison, balance
 from pipelines.quality.features import Features
 from pipelines.quality.measures import Guilty, Measure, listed, percent, section
 from pipelines.quality.unvaried import covering
 from pipelines.spec.base import quantity
+from pipelines.training import out_of_fold
 
 DOUBTFUL = 0.01  # share of real images whose label the judge doubts: the threshold of doubt
 MARGIN, SIGMAS = 0.015, 3.0  # share of samples with a doubtful label, above that of real ones, which is a finding
@@ -21,7 +21,7 @@ EXPECTED = 10  # samples in which a word would stand if all stood in as many, be
 def labels(comparison: Comparison) -> Measure:
     """Samples whose label a judge of real images doubts more than it doubts 99 % of the real ones, out of fold."""
     samples, real, classes = comparison.samples, comparison.real, comparison.classes
-    judge = logistic.train(real.embeddings, real.labels, len(classes), comparison.seed, balance(real.facts))
+    judge = out_of_fold.train(real.embeddings, real.labels, len(classes), comparison.seed, balance(real.facts))
     of_real = judge.out_of_fold(real.embeddings)
     own = of_real[np.arange(len(real)), real.labels]
     shares, truth = judge.of_others(samples.embeddings), samples.labels

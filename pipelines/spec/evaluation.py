@@ -24,7 +24,7 @@ class Classifier(Strict):
 
 
 ArmName = Annotated[str, AfterValidator(known), Field(json_schema_extra={"enum": list(ARMS)})]
-Recipe = Literal["mixed", "fake_to_real", "balanced_softmax", "last_layer", "retrained"]
+Recipe = Literal["mixed", "fake_to_real", "balanced_softmax", "last_layer", "retrained", "adaptive_inflation"]
 Checkpoint = Literal["best", "average", "generated", "last"]
 
 
@@ -45,15 +45,17 @@ class Evaluation(Strict):
         "steps on them, the second on real ones (arXiv 2308.04553). balanced_softmax: mixed, with the classes' frequencies "
         "taken out of the loss (arXiv 2007.10740). last_layer: real ones first, then the last layer anew on generated ones "
         "(after arXiv 2204.02937). retrained: mixed, then the last layer fitted to the images that checkpoint: generated "
-        "sets apart, each kind of them as often (SAGE, 2026); needs that.",
+        "sets apart, each kind of them as often (SAGE, 2026). adaptive_inflation: each real image drawn ten times as often "
+        "as a generated one, and the weaker augmented, the more are generated (arXiv 2403.12448); meant for gamma 1.",
     )
     checkpoint: Checkpoint = Field(
         "best",
-        description="Which checkpoint of a training is tested, of ten over its steps. best: the one with the highest worst-group "
-        "accuracy on the validation split. average: with the highest average accuracy there, which reads no groups. "
+        description="Which checkpoint of a training is tested, of ten over its steps. best: the one with the highest worst-"
+        "group accuracy on the validation split. average: with the highest average accuracy there, which reads no groups. "
         "generated: with the highest accuracy on a balanced part of the generated images, a fifth, which is set apart from "
         "training (arXiv 2105.00717); arms of real images alone choose by average, or the last where there is no validation "
-        "split. last: the last one; for few training images, lest selection on a large validation split does more than they.",
+        "split. last: the last one; for few training images, lest selection on a large validation split does more than "
+        "they.",
     )
     gamma: Positive | dict[str, Positive] = Field(
         4.0, description="Weight of a generated image's loss against a real one's, for all classes or for each by name."

@@ -56,12 +56,23 @@ class LabelAgreementFilter(Calibrated):
     min_target: Share | None = Field(None, description="Least probability of the painted class; none: not tested.")
 
 
+Saliency = Literal["integrated_gradients", "grad_cam", "smoothgrad"]
+
+
 class AttributionFilter(Strict):
-    """The attribution head of DDB: integrated gradients from the original to the generated image, inside the region."""
+    """The attribution head of DDB: how far the change inside the region speaks for the painted class."""
 
     type: Literal["attribution"]
+    saliency: Saliency = Field(
+        "integrated_gradients",
+        description="How it is measured. integrated_gradients: from the original to the generated image, as in the paper. "
+        "grad_cam: by the last feature map of both, whose cells are coarse (arXiv 1610.02391). smoothgrad: by the mean "
+        "gradient at noisy copies of the generated image (arXiv 1706.03825).",
+    )
     min_logits: float = Field(0.3, description="Least attribution of the painted class, in logits.")
-    steps: int = Field(8, ge=2, description="Steps that approximate the integral.")
+    steps: int = Field(
+        8, ge=2, description="Steps that approximate the integral, or noisy copies of smoothgrad, whose paper takes 50."
+    )
 
 
 class ClipScoreFilter(Calibrated):
@@ -77,6 +88,55 @@ class ClipScoreFilter(Calibrated):
         description="Top share of each class's candidates to keep: the threshold is the lowest score of this share at the "
         "first attempt in the shard, and holds for later attempts, too. 1: no such threshold.",
     )
+
+
+class RigidFilter(Calibrated):
+    """RIGID (He et al., arXiv 2405.20112): a little noise moves the embeddings of real images less than others'."""
+
+    type: Literal["rigid"]
+    noise: float = Field(0.05, gt=0, le=1, description="Standard deviation of the noise, as a share of the pixels' range.")
+    min_similarity: Share | None = Field(
+        None, description="Least cosine similarity of CLIP's embeddings with and without noise; none: a score alone."
+    )
+
+
+class ProbeFilter(Strict):
+    """Images that are told from real ones most surely, by a probe as in the quality report, within their class."""
+
+    type: Literal["probe"]
+    drop: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="Share of each class's candidates to drop, the most detectable: at the first attempt in the shard, "
+        "which the probe learns from; its threshold holds for later attempts, too.",
+    )
+    images: int = Field(500, ge=10, le=100_000, description="Real training images a class that it learns from, at most.")
+
+
+class DiffusionClassifierFilter(Calibrated):
+    """The text-to-image model itself must take an image for its label rather than another class: by which class's prompt
+    it denoises best (Li et al., ICCV 2023, arXiv 2303.16203)."""
+
+    type: Literal["diffusion_classifier"]
+    samples: tuple[int, ...] = Field(
+        (8, 32),
+        min_length=1,
+        description="Timesteps, evenly spaced, at which errors are measured, up to the end of each stage. The paper's: [25, "
+        "250] for tens of classes.",
+    )
+    keep: int = Field(
+        2, ge=2, description="Classes that go on to the next stage, those with the least errors. The paper's: 5."
+    )
+    min_margin: float = Field(
+        0.0, description="Least margin: how much larger the least error of another class is, as a share of the label's own."
+    )
+
+    @model_validator(mode="after")
+    def samples_ascend(self) -> "DiffusionClassifierFilter":
+        if list(self.samples) != sorted({*self.samples}) or self.samples[0] < 1:
+            raise ValueError(f"samples: {list(self.samples)} must ascend from 1 or more: each stage adds to those before")
+        return self
 
 
 EARLY_SCORES: dict[str, dict[str, Literal[1, -1]]] = {
@@ -108,8 +168,24 @@ class EarlyVerdict(Strict):
         return self
 
 
-FILTER_SPECS = (QualityFilter, NearDuplicateFilter, LabelAgreementFilter, AttributionFilter, ClipScoreFilter)
+FILTER_SPECS = (
+    QualityFilter,
+    NearDuplicateFilter,
+    LabelAgreementFilter,
+    AttributionFilter,
+    ClipScoreFilter,
+    RigidFilter,
+    ProbeFilter,
+    DiffusionClassifierFilter,
+)
 FilterSpec = Annotated[
-    QualityFilter | NearDuplicateFilter | LabelAgreementFilter | AttributionFilter | ClipScoreFilter,
+    QualityFilter
+    | NearDuplicateFilter
+    | LabelAgreementFilter
+    | AttributionFilter
+    | ClipScoreFilter
+    | RigidFilter
+    | ProbeFilter
+    | DiffusionClassifierFilter,
     Field(discriminator="type"),
 ]

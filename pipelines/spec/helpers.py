@@ -3,7 +3,15 @@
 from pipelines.errors import SpecError
 from pipelines.prompts import placeholders
 from pipelines.spec.arms import ARMS
-from pipelines.spec.filters import AttributionFilter, ClipScoreFilter, LabelAgreementFilter, NearDuplicateFilter
+from pipelines.spec.filters import (
+    AttributionFilter,
+    ClipScoreFilter,
+    DiffusionClassifierFilter,
+    LabelAgreementFilter,
+    NearDuplicateFilter,
+    ProbeFilter,
+    RigidFilter,
+)
 from pipelines.spec.methods import SpuriousRemoval
 from pipelines.spec.models import BUILTIN, BUNDLED, CROSS_ATTENTION, WEIGHTS_SUFFIX, split_revision
 from pipelines.spec.sources import FewShotSource, LongTailSource, SpuriousSource
@@ -39,10 +47,19 @@ def clip_users(spec: VersionSpec) -> list[str]:
     arms = spec.evaluation.arms if spec.evaluation else ()
     return [
         *(["method.features"] if isinstance(spec.method, Subpopulation) and spec.method.features == "clip" else []),
-        *(f"filters.{f.type}" for f in spec.filters if isinstance(f, ClipScoreFilter)),
+        *(f"filters.{f.type}" for f in spec.filters if isinstance(f, ClipScoreFilter | RigidFilter | ProbeFilter)),
         *(f"filters.{f.type}" for f in spec.filters if isinstance(f, NearDuplicateFilter) and f.similarity is not None),
         *(f"evaluation.arms.{arm}" for arm in arms if ARMS[arm].addition == "retrieved"),
     ]
+
+
+def judges_by_denoiser(spec: VersionSpec) -> bool:
+    """Whether a filter looks at images through the text-to-image model, which then cannot denoise others meanwhile."""
+    attended = spec.models.segmenter == CROSS_ATTENTION
+    return any(
+        isinstance(f, DiffusionClassifierFilter) or (attended and isinstance(f, LabelAgreementFilter) and f.view == "object")
+        for f in spec.filters
+    )
 
 
 def prompt_parts(spec: VersionSpec) -> list[str]:

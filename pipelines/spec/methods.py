@@ -139,8 +139,8 @@ class SpuriousRemoval(Asked):
 
     type: Literal["spurious_removal"]
     superclass: str | dict[str, str] = Field(
-        description="Superclass of all classes, one word: prompts the segmenter, and stands after every token. Where no word "
-        "is all classes', one for each: {bag: bag, shirt: shirt}."
+        description="Superclass of all classes, one word: prompts the segmenter, and stands after every token. Where no "
+        "word is all classes', one for each: {bag: bag, shirt: shirt}."
     )
     inversion: Inversion | None = Field(Inversion(), description="How tokens are learned; none: class names alone.")
     region: Literal["box", "mask", "whole"] = Field(

@@ -45,12 +45,19 @@ class Feed:
         self.examples, self.share, self.twins = examples, share, twins
         self.side = len(examples.images[0])
         self.targets = torch.tensor([classes.index(label) for label in examples.labels])
+        self.shift = SHIFT  # the largest random displacement, as a share of the side
         self.weights: Tensor | None = None  # how often each image is drawn, in relation; None: all as often
 
     def weighted(self, weights: Tensor) -> "Feed":
         """The same images, drawn as often as `weights` (n,) say."""
         feed = copy.copy(self)
         feed.weights = weights
+        return feed
+
+    def displaced_less(self, share: float) -> "Feed":
+        """The same images, displaced by that share less."""
+        feed = copy.copy(self)
+        feed.shift = self.shift * (1 - share)
         return feed
 
     def draw(self, count: int, generator: torch.Generator) -> Draw:
@@ -62,7 +69,7 @@ class Feed:
         twinned = torch.zeros(count, dtype=torch.bool)
         if self.twins is not None:
             twinned = torch.rand(count, generator=generator) < self.share
-        return Draw(rows, twinned, *displacements(count, self.side, generator))
+        return Draw(rows, twinned, *displacements(count, self.side, generator, self.shift))
 
     def read(self, draw: Draw) -> tuple[Tensor, Tensor]:
         """The batch: float32 (count, 3, h, w) in -1..1, and class numbers (count,)."""
@@ -122,10 +129,11 @@ def augment(x: Tensor, generator: torch.Generator) -> Tensor:
     return pixels.view(count, side, side, channels).permute(0, 3, 1, 2)
 
 
-def displacements(count: int, side: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Which of so many images are mirrored, bool (count, 1), and how far each is displaced, int64 (count, 2, 1)."""
+def displacements(count: int, side: int, generator: torch.Generator, shift: float = SHIFT) -> tuple[Tensor, Tensor]:
+    """Which of so many images are mirrored, bool (count, 1), and how far each is displaced, int64 (count, 2, 1): at most by
+    the share `shift` of the side."""
     mirrored = torch.randint(2, (count, 1), generator=generator).bool()
-    return mirrored, torch.round((torch.rand(count, 2, 1, generator=generator) * 2 - 1) * SHIFT * side).long()
+    return mirrored, torch.round((torch.rand(count, 2, 1, generator=generator) * 2 - 1) * shift * side).long()
 
 
 def displaced(mirrored: Tensor, shift: Tensor, side: int) -> Tensor:

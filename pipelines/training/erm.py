@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from pipelines.chance import derive
 from pipelines.training.last_layer import retrain
 from pipelines.training.loop import Loop
-from pipelines.training.recipes import SHARES, Mixture, prior
+from pipelines.training.recipes import Mixture, prior, shares
 from pipelines.training.task import Task
 from pipelines.vision.classifier import Classifier
 
@@ -20,9 +20,11 @@ def erm(task: Task, augmentation: Augmentation | None = None) -> Classifier:
     says for its class (DDB, arXiv 2503.17226). Of a recipe with two parts, only the second's checkpoints are chosen from.
     """
     real, generated, recipe, gammas = task.real, task.generated, task.recipe, task.gammas
-    loop, shares = Loop(task), (0.0, 0.0) if generated is None else SHARES[recipe]
+    loop, (early, late) = Loop(task), shares(recipe, real, generated)
+    if recipe == "adaptive_inflation" and generated is not None:  # inflated data need less augmentation (arXiv 2403.12448)
+        real, generated = real.displaced_less(late), generated.displaced_less(late)
     mixture = Mixture(real, generated, gammas)
-    draws = mixture.draws(loop.steps, task.spec.batch, shares, loop.generator)
+    draws = mixture.draws(loop.steps, task.spec.batch, (early, late), loop.generator)
     for step, (x, y, weight) in enumerate(loop.batches(mixture.read, draws), start=1):
         second = step > loop.steps // 2
         loop.model.train()
@@ -32,10 +34,10 @@ def erm(task: Task, augmentation: Augmentation | None = None) -> Classifier:
             x, y = augmentation(x, y, len(task.classes))
         logits = loop.logits(x)
         if recipe == "balanced_softmax":
-            logits = logits + prior(real, generated, gammas, shares[second]).log().to(loop.device)
+            logits = logits + prior(real, generated, gammas, late if second else early).log().to(loop.device)
         losses = F.cross_entropy(logits, y.to(loop.device), reduction="none", label_smoothing=0.05)
         loop.step((losses * weight.to(loop.device)).sum() / weight.sum())
-        if second or shares[0] == shares[1]:
+        if second or early == late:
             loop.check(step)
     model = loop.finish()
     if recipe == "retrained" and generated is not None and task.apart is not None:

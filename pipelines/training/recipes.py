@@ -11,7 +11,8 @@ from pipelines.training.batches import Draw, Feed
 
 Draws = tuple[Draw | None, Draw | None]  # of the real images and of the generated ones, where a batch has any
 
-# Share of each batch that is generated, in the first half of the steps and in the second.
+INFLATION = 10  # times that AdaInf draws a real image for a generated one
+# Share of each batch that is generated, in the first half of the steps and in the second; AdaInf's is by their numbers.
 SHARES: dict[Recipe, tuple[float, float]] = {
     "mixed": (0.5, 0.5),
     "fake_to_real": (1.0, 0.0),
@@ -19,6 +20,16 @@ SHARES: dict[Recipe, tuple[float, float]] = {
     "last_layer": (0.0, 1.0),
     "retrained": (0.5, 0.5),
 }
+
+
+def shares(recipe: Recipe, real: Feed, generated: Feed | None) -> tuple[float, float]:
+    """Share of each batch that is generated, in the first half of the steps and in the second."""
+    if generated is None:
+        return 0.0, 0.0
+    if recipe in SHARES:
+        return SHARES[recipe]
+    share = len(generated.targets) / (INFLATION * len(real.targets) + len(generated.targets))
+    return share, share
 
 
 def prior(real: Feed, generated: Feed | None, gammas: Tensor, share: float) -> Tensor:

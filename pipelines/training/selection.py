@@ -1,40 +1,21 @@
 """Choosing a checkpoint on generated images: a part of them is set apart from training, and no group label is read.
 
-Synthetic Data for Model Selection (Shoshan et al., ICML 2023, arXiv 2105.00717), balanced as in SAGE: every kind that the plan
-tells apart counts as much, whatever the real images hold few of. Not in it: the paper's weights of generated images, which are
-fitted to labelled real ones.
+Synthetic Data for Model Selection (Shoshan et al., ICML 2023, arXiv 2105.00717), balanced as in SAGE: every kind that the
+plan tells apart counts as much, whatever the real images hold few of. Not in it: the paper's weights of generated images,
+which are fitted to labelled real ones.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import overload
 
 import numpy as np
 
 from pipelines.chance import derive
 from pipelines.errors import SourceError
-from pipelines.records import Examples, Image
+from pipelines.records import Examples
+from pipelines.vision.pixels import Subset
 
 SHARE = 0.2  # of the generated images that are set apart, where every kind has enough
-
-
-class Subset(Sequence[Image]):
-    """Some of the images of a sequence, read when they are needed."""
-
-    def __init__(self, images: Sequence[Image], rows: Sequence[int]) -> None:
-        self.images, self.rows = images, rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @overload
-    def __getitem__(self, place: int) -> Image: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[Image]: ...
-    def __getitem__(self, place: int | slice) -> Image | Sequence[Image]:
-        if isinstance(place, int):
-            return self.images[self.rows[place]]
-        return [self.images[row] for row in self.rows[place]]
 
 
 def set_apart(generated: Examples, kinds: Sequence[str], seed: int) -> tuple[Examples, Examples]:
@@ -53,8 +34,8 @@ def set_apart(generated: Examples, kinds: Sequence[str], seed: int) -> tuple[Exa
     missing = set(generated.labels) - {generated.labels[row] for row in apart}
     if missing:
         raise SourceError(
-            "evaluation.checkpoint: generated needs two generated images of a kind, one to train on and one to choose by, and "
-            f"of {min(missing)!r} there is only one; give a larger amount, or checkpoint: average"
+            "evaluation.checkpoint: generated needs two generated images of a kind, one to train on and one to choose by, "
+            f"and of {min(missing)!r} there is only one; give a larger amount, or checkpoint: average"
         )
     rest = [row for row in range(len(kinds)) if row not in apart]
     return part(generated, rest, generated.groups), part(generated, sorted(apart), kinds)

@@ -3,7 +3,8 @@
     planned images -> method.requests -> engine -> filters -> keep | next attempt, into the same stream
                                            |  early verdict  -> next attempt
 
-Requests are prepared in a thread of their own, and on a GPU judged in another, so that the denoiser does not wait for them.
+Requests are prepared in a thread of their own, and on a GPU images are judged in another, so that the denoiser does not wait
+for them; unless it judges them itself.
 What is dropped comes back before new images do, and a shard begins before the one before it is done: the engine's batch
 runs empty once, at the end.
 """
@@ -25,6 +26,7 @@ from pipelines.filters.early import EarlyVerdicts
 from pipelines.learning.resources import Resources
 from pipelines.methods import Method
 from pipelines.records import Candidate, PlannedImage, Request, Sample
+from pipelines.spec.helpers import judges_by_denoiser
 from pipelines.tensors import choose_device
 from pipelines.version.attempts import Attempts
 
@@ -164,8 +166,8 @@ def generate(
     """Generate and filter the planned images of shards, `total` in all; yield each shard when it is done. With early
     verdicts, some are ended before their last step."""
     stage = resources.progress.stage("generate", total)
-    on_cores = choose_device(resources.models.machine.device).type == "cpu"
-    with Background("read") as reader, Foreground() if on_cores else Background("judge") as judges:
+    in_turn = choose_device(resources.models.machine.device).type == "cpu" or judges_by_denoiser(resources.spec)
+    with Background("read") as reader, Foreground() if in_turn else Background("judge") as judges:
         queue = ShardQueue(method, panel, shards, total, engine.capacity, reader, judges, early)
         for candidates in engine.batches(queue, early):
             queue.give(candidates)

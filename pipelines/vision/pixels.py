@@ -59,6 +59,25 @@ class Pixels(Sequence[Image]):
         return part if isinstance(place, int) else list(part)
 
 
+class Subset(Sequence[Image]):
+    """Some of other images, by their numbers. None is read before it is needed."""
+
+    def __init__(self, images: Sequence[Image], rows: Sequence[int]) -> None:
+        self.images, self.rows = images, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, place: int) -> Image: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Image]: ...
+    def __getitem__(self, place: int | slice) -> Image | Sequence[Image]:
+        if isinstance(place, slice):
+            return [self.images[row] for row in self.rows[place]]
+        return self.images[self.rows[place]]
+
+
 class PixelCache:
     """A folder of such files."""
 

@@ -133,8 +133,8 @@ def compose(
     superclass: str,
     by_class: Mapping[str, str],
 ) -> str:
-    """The spec, as YAML with comments. A superclass that is guessed, with words `by_class` beside it, may be in no image, and
-    is not segmented."""
+    """The spec, as YAML with comments. A superclass that is guessed, with words `by_class` beside it, may be in no image,
+    and is not segmented."""
     situation, ratio = situation_of(source.counts)
     masked = situation == "spurious" or not (by_class or "cross_attention" in inspection.limits)
     classes = ", ".join(f"{sum(groups.values())} {label}" for label, groups in source.counts.items())

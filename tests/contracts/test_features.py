@@ -74,7 +74,10 @@ EVALUATIONS: dict[str, dict[str, Any]] = {
     "cross_attention": {"arms": ("erm", "cut_and_paste"), "reencode": 0},  # cuts out objects
     "reencode": {"arms": ("erm", "counterpoise"), "reencode": 1.0},
 }
-FILTERS: dict[str, dict[str, Any]] = {"early_verdict": {"early_verdict": {}, "filters": [{"type": "quality"}]}}
+FILTERS: dict[str, dict[str, Any]] = {
+    "early_verdict": {"early_verdict": {}, "filters": [{"type": "quality"}]},
+    "diffusion_classifier": {"filters": [{"type": "diffusion_classifier", "samples": (1, 2)}]},
+}
 
 
 @dataclass
@@ -181,6 +184,9 @@ def draw(feature: str, checkpoint: Checkpoint, asked: VersionSpec, folder: Path)
     candidates = [c for batch in engine.batches(Listed(requests), probe) for c in batch]
     assert probe is None or len(probe.scores) == 1
     assert [candidate.failure for candidate in candidates] == [None]
+    if feature == "diffusion_classifier":
+        (sample,) = Panel(resources).judge(candidates)
+        assert -1 < sample.verdict.scores["diffusion_classifier.margin"] < float("inf")
     return [candidate.image for candidate in candidates]
 
 

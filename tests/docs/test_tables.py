@@ -11,7 +11,7 @@ from pipelines.backbones.features import FEATURES
 from pipelines.filters import FILTERS
 from pipelines.methods import METHODS
 from pipelines.report.quality import NAMES
-from pipelines.spec import Amount, EncodingSpec, Evaluation, JpegEncoding, Recipe, parse
+from pipelines.spec import Amount, Checkpoint, EncodingSpec, Evaluation, JpegEncoding, Recipe, parse
 from pipelines.version.export import FORMATS
 from service.settings import Settings
 from tests.builders import document
@@ -78,10 +78,10 @@ def test_every_method_and_filter_has_its_line() -> None:
     assert set(METHODS) <= named(METHODS_PAGE.section("Methods"))
 
 
-def test_every_arm_and_recipe_has_its_line() -> None:
+def test_every_arm_recipe_and_choice_of_a_checkpoint_has_its_line() -> None:
     arms: list[str] = Evaluation.model_json_schema()["properties"]["arms"]["items"]["enum"]
-    lines = named(METHODS_PAGE.section("Evaluation")) - {"arms:", "recipe:"}
-    assert lines == {*arms, *get_args(Recipe)}
+    lines = named(METHODS_PAGE.section("Evaluation")) - {"arms:", "recipe:", "checkpoint:"}
+    assert lines == {*arms, *get_args(Recipe), *get_args(Checkpoint)}
 
 
 def test_every_metric_has_its_line() -> None:

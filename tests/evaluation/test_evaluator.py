@@ -142,6 +142,7 @@ def test_the_last_checkpoint_is_tested_where_that_is_asked_for(tmp_path: Path) -
         resources = open_resources(tmp_path / checkpoint, source=source, classifier={"steps": 20, "batch": 8})
         made = opened(resources, checkpoint=checkpoint, arms=("erm",), seeds=(0,))
         validation = made.data.validation
+        assert validation is not None
         other = {"boot": "sneaker", "sneaker": "boot"}
         swapped = Examples(validation.images, [other[label] for label in validation.labels], validation.groups)
         made.data.__dict__["validation"] = swapped
@@ -151,8 +152,9 @@ def test_the_last_checkpoint_is_tested_where_that_is_asked_for(tmp_path: Path) -
 
 def test_choosing_by_generated_images_needs_no_validation_images_and_no_groups(tmp_path: Path) -> None:
     """Of the version, a part is set apart: of each class and each class of the source images as many; the rest is added."""
-    made = opened(open_resources(tmp_path), arms=("erm", "counterpoise"), seeds=(0,), checkpoint="generated", reencode=0)
-    made.resources.source.splits["validation"].clear()
+    resources = open_resources(tmp_path)
+    resources.source.splits["validation"].clear()
+    made = opened(resources, arms=("erm", "counterpoise"), seeds=(0,), checkpoint="generated", reencode=0)
     kept = [
         {"label": n % 2, "group": "brick", "origin": ("boot", "sneaker")[n // 2 % 2], "concept": None} for n in range(40)
     ]

@@ -6,7 +6,7 @@ import pytest
 from pipelines.filters.attribution import Attribution
 from pipelines.learning.resources import Resources
 from pipelines.records import Candidate, Image, Item, Mask
-from pipelines.spec import AttributionFilter
+from pipelines.spec import AttributionFilter, Saliency
 from tests.builders import SIDE, candidate, noise, open_resources
 
 BOOT, SNEAKER = (
@@ -82,3 +82,15 @@ def test_without_a_change_of_class_there_is_nothing_to_attribute(resources: Reso
     made = candidate(noise(0), label="boot", source=source, image=image, mask=None if source is None else WHOLE)
     assert [(v.kept, v.scores) for v in filtered(resources, 1e6).judge([made])] == [(True, {})]
     assert filtered(resources, 1e6).judge([]) == []
+
+
+@pytest.mark.parametrize("saliency", ["grad_cam", "smoothgrad"])
+def test_other_measures_drop_and_keep_by_the_same_line(resources: Resources, saliency: Saliency) -> None:
+    images = resources.view.images(resources.source.splits["test"])
+    there, back = repainted(images[0], images[12]), repainted(images[12], images[0])
+    spec = AttributionFilter(type="attribution", min_logits=0.0, saliency=saliency)
+    panel = Attribution(resources, spec)
+    panel.learn(("boot", "sneaker"))
+    one, other = panel.judge([there, back])
+    assert {one.kept, other.kept} == {True, False}
+    assert panel.judge([back])[0].scores["target"] == pytest.approx(other.scores["target"], abs=1e-4)

@@ -44,6 +44,8 @@ def test_of_several_thresholds_each_lets_more_pass() -> None:
         {"type": "near_duplicate", "similarity": 0.5},
         {"type": "label_agreement"},
         {"type": "clip_score", "classes": "images"},
+        {"type": "rigid"},
+        {"type": "diffusion_classifier", "samples": [2]},
     ],
     ids=str,
 )

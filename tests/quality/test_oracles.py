@@ -13,10 +13,10 @@ from torchmetrics.image.kid import KernelInceptionDistance
 from vendi_score.vendi import score_X
 
 from pipelines.quality.distances import SIGMA, Set, cmmd, frechet_distance, kid, nearest, nearest_others
-from pipelines.quality.logistic import train
 from pipelines.quality.unrealistic import auc
 from pipelines.quality.variety import prdc, vendi_score
 from pipelines.training.logistic import l2_logistic
+from pipelines.training.out_of_fold import train
 
 RNG = np.random.default_rng(0)
 

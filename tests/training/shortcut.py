@@ -37,7 +37,7 @@ def task(real: Examples, validation: Examples | None, **changes: Any) -> Task:
     steps = changes.pop("steps", 60)
     settings: dict[str, Any] = {"gamma": 1.0, "seed": 0, "device": "cpu", "progress": Silent().stage("fit", steps)}
     spec = ClassifierSpec(steps=steps, batch=32)
-    return Task(spec, CLASSES, Feed(real, CLASSES), None, validation, **{**settings, **changes})
+    return Task(spec, CLASSES, Feed(real, CLASSES), validation=validation, **{"generated": None, **settings, **changes})
 
 
 def scored(model: Classifier, examples: Examples) -> Score:

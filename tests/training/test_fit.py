@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -12,13 +12,13 @@ from pipelines.engine.background import Background
 from pipelines.progress import Silent
 from pipelines.records import Examples, Image
 from pipelines.spec import Classifier as ClassifierSpec
-from pipelines.spec import Machine
+from pipelines.spec import Machine, Recipe
 from pipelines.training import batches, loop
 from pipelines.training.batches import Feed, augment
 from pipelines.training.classical import Classical
 from pipelines.training.fit import fit
 from pipelines.training.metrics import Score, score
-from pipelines.training.recipes import SHARES, Mixture, prior
+from pipelines.training.recipes import INFLATION, Mixture, prior, shares
 from pipelines.vision.classifier import Classifier
 from pipelines.vision.pixels import PixelCache
 
@@ -134,7 +134,7 @@ def test_half_of_each_batch_is_generated() -> None:
     assert (y.tolist(), weight.tolist()) == ([0] * 9, [1.0] * 9)
 
 
-@pytest.mark.parametrize("recipe", list(SHARES))
+@pytest.mark.parametrize("recipe", get_args(Recipe))
 def test_every_recipe_learns_what_is_plain_to_see(recipe: str) -> None:
     model = trained(separable(40), separable(20, 1), separable(40, 3), recipe=recipe, steps=100)
     assert scored(model, separable(40, 2)).average == 1
@@ -171,8 +171,22 @@ def test_the_last_layer_alone_is_trained_in_the_second_part(monkeypatch: pytest.
 
 def test_without_generated_images_every_recipe_but_the_balanced_one_is_the_same() -> None:
     plain, *others = (trained(separable(20), None, recipe=recipe, steps=4).state_dict()
-                      for recipe in ("mixed", "fake_to_real", "last_layer"))  # fmt: skip
+                      for recipe in ("mixed", "fake_to_real", "last_layer", "adaptive_inflation"))  # fmt: skip
     assert all(torch.equal(plain[name], other[name]) for other in others for name in plain)
+
+
+def test_the_more_is_generated_the_weaker_real_images_are_augmented_and_each_counts_ten_times() -> None:
+    """AdaInf: of 40 real images and 400 generated ones, half of what is drawn is generated, and moved half as far."""
+    real, generated = Feed(separable(40), CLASSES), Feed(separable(400, 1), CLASSES)
+    assert INFLATION == 10
+    assert shares("adaptive_inflation", real, generated) == (0.5, 0.5)
+    assert shares("adaptive_inflation", real, Feed(separable(100, 1), CLASSES)) == (0.2, 0.2)
+    assert shares("adaptive_inflation", real, None) == (0.0, 0.0)
+    generator = torch.Generator().manual_seed(0)
+    whole, less = real.draw(500, generator).shift, real.displaced_less(0.5).draw(500, generator).shift
+    assert whole.abs().max() == SIDE // 16
+    assert real.displaced_less(1.0).draw(500, generator).shift.abs().max() == 0
+    assert less.abs().float().mean() < whole.abs().float().mean()
 
 
 def test_the_prior_is_the_share_of_the_loss_that_falls_to_a_class() -> None:

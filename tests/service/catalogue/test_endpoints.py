@@ -19,7 +19,16 @@ def test_what_can_be_asked_for_is_listed_with_its_settings(client: TestClient) -
     methods = {each["type"]: each for each in client.get("/v1/methods").json()}
     assert methods["spurious_removal"]["parameters"]["properties"]["guidance"]["minimum"] == 1
     filters = {each["type"] for each in client.get("/v1/filters").json()}
-    assert filters == {"quality", "near_duplicate", "label_agreement", "attribution", "clip_score"}
+    assert filters == {
+        "quality",
+        "near_duplicate",
+        "label_agreement",
+        "attribution",
+        "clip_score",
+        "rigid",
+        "probe",
+        "diffusion_classifier",
+    }
 
 
 def test_a_spec_is_checked_without_being_run(client: TestClient) -> None:
