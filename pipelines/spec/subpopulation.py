@@ -41,9 +41,9 @@ class Subpopulation(FromNoise):
         0.5,
         ge=0,
         le=1,
-        description="A cluster's share of its class's images is as 1 over its size to this power. 1, as in the paper, balances "
-        "real and generated images together; below it, generated ones are balanced in themselves, so that what tells them "
-        "from real ones is no clue to the class. 0: as many of each.",
+        description="A cluster's share of its class's images is as 1 over its size to this power. 1, as in the paper: real "
+        "and generated images are balanced together. Below it generated ones are balanced in themselves, and what tells "
+        "them from real ones is no clue to the class. 0: as many of each.",
     )
     guidance: float = Field(3.0, ge=1, description="Classifier-free guidance scale.")
     steps: int = Field(25, ge=1, le=1000, description="Denoising steps.")
