@@ -23,10 +23,10 @@ from pipelines.spec import Subpopulation
 GOLDEN = (5**0.5 - 1) / 2  # multiples of it, modulo 1, are spread evenly, however many there are
 
 
-def inverse_density(sizes: Sequence[int]) -> list[float]:
-    """The share of a class's images that falls to each of its clusters, in proportion to 1 over its size; they sum to 1."""
-    total = sum(1 / size for size in sizes)
-    return [1 / size / total for size in sizes]
+def inverse_density(sizes: Sequence[int], density: float) -> list[float]:
+    """The share of a class's images that falls to each of its clusters, as 1 over its size to a power; they sum to 1."""
+    weights = [size**-density for size in sizes]
+    return [weight / sum(weights) for weight in weights]
 
 
 class SubpopulationMethod:
@@ -49,7 +49,7 @@ class SubpopulationMethod:
     def ends(self) -> dict[str, list[float]]:
         """Of each class, up to where between 0 and 1 its clusters' shares reach."""
         members = self.subpopulations.members
-        return {label: [*accumulate(inverse_density([*map(len, own)]))] for label, own in members.items()}
+        return {label: [*accumulate(inverse_density([*map(len, own)], self.spec.density))] for label, own in members.items()}
 
     def cluster(self, planned: PlannedImage) -> int:
         """The cluster that a planned image is of: any run of a class's images has about the right share of each."""

@@ -37,7 +37,15 @@ class Subpopulation(FromNoise):
     clusters: int = Field(
         4, ge=2, le=64, description="Clusters of a class, by k-means; the paper finds their number itself."
     )
-    guidance: float = Field(2.0, ge=1, description="Classifier-free guidance scale.")
+    density: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="A cluster's share of its class's images is as 1 over its size to this power. 1, as in the paper: real "
+        "and generated images are balanced together. Below it generated ones are balanced in themselves, and what tells "
+        "them from real ones is no clue to the class. 0: as many of each.",
+    )
+    guidance: float = Field(3.0, ge=1, description="Classifier-free guidance scale.")
     steps: int = Field(25, ge=1, le=1000, description="Denoising steps.")
 
     @model_validator(mode="after")

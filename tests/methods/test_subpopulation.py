@@ -44,9 +44,10 @@ def planned(count: int) -> list[PlannedImage]:
     return [PlannedImage(rank, "boot", None, rank) for rank in range(count)]
 
 
-def test_the_share_of_a_cluster_is_as_one_over_its_size() -> None:
-    assert inverse_density([475, 25]) == pytest.approx([0.05, 0.95])
-    assert sum(inverse_density([300, 7, 4])) == pytest.approx(1)
+def test_the_share_of_a_cluster_is_as_one_over_its_size_to_a_power() -> None:
+    assert inverse_density([475, 25], 1) == pytest.approx([0.05, 0.95])
+    assert inverse_density([400, 25], 0.5) == pytest.approx([0.2, 0.8])
+    assert inverse_density([300, 7, 4], 0) == pytest.approx([1 / 3] * 3)
 
 
 def test_a_prompt_has_the_token_of_the_class_and_that_of_a_cluster(method: SubpopulationMethod) -> None:
@@ -61,7 +62,7 @@ def test_a_prompt_has_the_token_of_the_class_and_that_of_a_cluster(method: Subpo
 def test_the_fewer_real_images_a_cluster_has_the_more_are_drawn(method: SubpopulationMethod) -> None:
     sizes = [len(own) for own in method.subpopulations.members["boot"]]
     drawn = Counter(method.cluster(image) for image in planned(200))
-    for number, share in enumerate(inverse_density(sizes)):
+    for number, share in enumerate(inverse_density(sizes, method.spec.density)):
         assert drawn[number] == pytest.approx(200 * share, abs=3)
     some = Counter(method.cluster(image) for image in planned(200)[1::4])  # a shard's
     assert some[0] == pytest.approx(drawn[0] / 4, abs=3)
