@@ -77,6 +77,7 @@ def verdicts(served: Served) -> dict[str, str]:
 
 def test_the_whole_way_by_keyboard_alone(served: Served, watched: Watched) -> None:
     page, keyboard = watched.page, Keyboard(watched.page)
+    page.set_default_timeout(60_000)  # the worker takes its share of the machine
     watched.open("/console")
     keyboard.type(key(served.client))  # its field has the focus
     keyboard.press("Enter")
@@ -97,7 +98,8 @@ def test_the_whole_way_by_keyboard_alone(served: Served, watched: Watched) -> No
     page.wait_for_url(f"**{VERSION}")
 
     page.evaluate("window.sameDocument = true")
-    page.wait_for_function("sameDocument && document.querySelector('#progress').dataset.state != 'queued'", timeout=120_000)
+    page.wait_for_selector("#progress:not([data-state=queued])", timeout=120_000)
+    assert page.evaluate("window.sameDocument")  # it has changed live
     page.wait_for_selector("#progress[data-state=completed]", timeout=400_000)
 
     keyboard.follow("nav.tabs a[href$='/samples']")

@@ -160,7 +160,8 @@ class PublishedVersion:
         """How many samples there are, or how many of them have a box."""
         if boxed:
             return sum(1 for _ in self.boxed(["box"]))
-        return sum(self.open(key).metadata.num_rows for key in self.files) - self.left_out + len(self.restored)
+        published = sum(int(self.open(key).metadata.num_rows) for key in self.files)
+        return published - self.left_out + len(self.restored)
 
     def boxed(self, columns: Sequence[str] | None = None) -> Iterator[ExportedSample]:
         """The samples whose object's box is known: a detector would learn of the others that they hold no object."""
