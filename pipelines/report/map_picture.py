@@ -1,7 +1,7 @@
 """The map as a picture: SVG whose points differ in colour by class or by kind, and in shape by kind always."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -49,6 +49,11 @@ def legend(drawn: EmbeddingMap, by: Colouring) -> list[Entry]:
     counts = [int((values == name).sum()) for name in names]
     shapes = KINDS if by == "kind" else ["kept"] * len(names)
     return [Entry(*entry) for entry in zip(names, colours, counts, shapes, strict=False)]
+
+
+def shapes(drawn: EmbeddingMap) -> list[Entry]:
+    """The kinds without colours, beside which those of the classes stand."""
+    return [replace(entry, colour="currentColor") for entry in legend(drawn, "kind")]
 
 
 def path(points: NDArray[np.float32], kind: str, colour: str, opacity: float) -> Markup:

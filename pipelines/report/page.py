@@ -22,7 +22,7 @@ from pipelines.report.embedding_map import EmbeddingMap
 from pipelines.report.figures import Spread, title
 from pipelines.report.harm import harms
 from pipelines.report.headline import carried, caveats, headline
-from pipelines.report.map_picture import legend, picture
+from pipelines.report.map_picture import legend, picture, shapes
 from pipelines.report.quality import questions, solid, summary_lines
 from pipelines.report.shortfall import shortfalls
 from pipelines.report.worst import worst_part
@@ -190,7 +190,7 @@ def render(page: Page) -> str:
         questions=questions(page.quality, page.pictures) if page.quality else [],
         quality_lines=summary_lines(page.quality) if page.quality else [],
         map_picture=picture(page.map) if page.map else None,
-        map_kinds=legend(page.map, "kind") if page.map else [],
+        map_kinds=shapes(page.map) if page.map else [],
         map_classes=legend(page.map, "class") if page.map else [],
         kept=[sample for sample in page.samples if sample.kept],
         dropped=dropped(summary, page.samples),

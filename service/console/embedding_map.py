@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from pipelines.report.embedding_map import SIDE, EmbeddingMap
 from pipelines.report.lasso import inside, parse_region
-from pipelines.report.map_picture import Colouring, legend, picture
+from pipelines.report.map_picture import Colouring, legend, picture, shapes
 from service.api.dependencies import ReadAccess, StoreContext
 from service.api.parameters import DatasetName, VersionNumber
 from service.console.pages import PageRoute, Visiting
@@ -47,7 +47,7 @@ def get_picture(
         version=get_version(context, caller, name, number),
         picture=picture(drawn, by, label or None, parse_region(region) if region else ()),
         legend=legend(drawn, by),
-        kinds=legend(drawn, "kind"),
+        kinds=legend(drawn, by) if by == "kind" else shapes(drawn),
         classes=legend(drawn, "class"),
         parts=parts(drawn),
         by=by,
