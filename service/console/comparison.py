@@ -54,7 +54,8 @@ def compare(visit: Visiting, context: StoreContext, caller: ReadAccess, name: Da
 def quality_rows(reports: list[dict[str, Any] | None]) -> list[tuple[str, list[float | None]]]:
     """Every measure of the quality reports: its name, and the value of each version."""
     figures = [values(report) if report else {} for report in reports]
-    names = dict.fromkeys(name for own in figures for name in own)
+    known = {name for own in figures for name in own}
+    names = [name for name in NAMES if name in known] + sorted(known - set(NAMES))
     return [(NAMES.get(name, name), [own.get(name) for own in figures]) for name in names]
 
 
