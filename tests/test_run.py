@@ -164,6 +164,7 @@ def test_the_manifest_names_what_is_there(finished: Path) -> None:
 def test_the_report_shows_itself(finished: Path) -> None:
     page = (finished / "report.html").read_text()
     assert page.count("<img") >= 12
+    assert page.count('<svg class="map"') == 1
     quality = json.loads((finished / "quality_report.json").read_text())
     assert quality["images"]["measured"] == len(rows(finished, "data"))
     text = page.replace("\N{NO-BREAK SPACE}", " ")

@@ -58,7 +58,7 @@ def sorted_samples(store: Store, root: str, only: SampleFilter) -> list[dict[str
         file = None if key is None else browse.open_samples(store, key)
         if file is None:
             continue
-        read += file.metadata.num_rows
+        read += file.metadata.num_rows if only.region is None else len(only.region.get((shard, verdict), ()))
         if read > MOST:
             raise SpecError(
                 f"order: the version has more than {MOST:,} samples, too many to sort before it is completed; filter "

@@ -109,3 +109,15 @@ def test_more_than_can_be_sorted_is_refused(store: Store, monkeypatch: pytest.Mo
 def test_a_version_without_a_plan_has_none(tmp_path: Path) -> None:
     nothing = ranked.page(Store.open(tmp_path), ROOT, CONTRAST, descending=False, start=(0, 0), limit=10)
     assert nothing == ([], None)
+
+
+@pytest.mark.parametrize("is_stored", [False, True])
+def test_a_region_of_a_large_version_is_sorted(store: Store, monkeypatch: pytest.MonkeyPatch, is_stored: bool) -> None:
+    monkeypatch.setattr(ranked, "MOST", 3)
+    if is_stored:
+        stored(store, monkeypatch)
+    only = SampleFilter(score="quality.contrast", region={(0, "kept"): [3, 7], (2, "dropped"): [5]})
+    samples, following = ranked.page(store, ROOT, only, descending=True, start=(0, 0), limit=10)
+    assert [sample["verdict"] for sample in samples] == ["kept", "dropped", "kept"]
+    assert [sample["index"] for sample in samples] == [28, 22, 12]
+    assert following is None

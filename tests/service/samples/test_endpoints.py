@@ -146,3 +146,13 @@ def test_a_removed_version_leaves_nothing_and_its_number_is_not_given_again(clie
     problem(client.delete(f"{SHOES}/1"), 404)
     assert Store.open(context(client).settings.store).keys("team/datasets") == ["team/datasets/shoes/v10/manifest.json"]
     assert client.post(SHOES, json=SPEC).json()["number"] == 2
+
+
+def test_around_each_point_of_the_map_its_sample_is_listed(shoes: TestClient) -> None:
+    points = [point for point in shoes.get(f"{SHOES}/1/map").json()["points"] if point["kind"] != "real"]
+    assert {point["kind"] for point in points} == {"kept", "dropped"}
+    for point in points[::3]:
+        x, y = point["x"], point["y"]
+        region = f"{x - 1},{y - 1},{x + 1},{y - 1},{x + 1},{y + 1},{x - 1},{y + 1}"
+        listed = {sample["id"]: sample for sample in everything(shoes, region=region)}
+        assert (listed[point["id"]]["verdict"], listed[point["id"]]["label"]) == (point["kind"], point["label"])
