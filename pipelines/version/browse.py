@@ -94,8 +94,9 @@ def chosen_rows(file: pq.ParquetFile, numbers: Sequence[int]) -> list[dict[str, 
     """The rows of these numbers, which go up. Row groups that hold none of them are not read."""
     if not numbers:
         return []
-    classes = class_names(file.schema_arrow)
-    columns = [name for name in COLUMNS if name in file.schema_arrow.names]
+    schema = file.schema_arrow
+    classes, names = class_names(schema), set(schema.names)
+    columns = [name for name in COLUMNS if name in names]
     sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
     ends = list(accumulate(sizes))
     groups = sorted({bisect_right(ends, number) for number in numbers})
