@@ -29,6 +29,7 @@ def retrain(model: Classifier, examples: Examples, classes: Sequence[str], seed:
     )
     groups, rng = group_numbers(examples).numpy(), np.random.default_rng(seed)
     half, other = halves(groups, rng)
+    measured = other if len(other) else half  # there is one image of each group alone
 
     def trained(rows: Rows, strength: float) -> tuple[Array, Array]:
         """Weights and biases for the features as they are."""
@@ -44,8 +45,8 @@ def retrain(model: Classifier, examples: Examples, classes: Sequence[str], seed:
 
     def held_out(strength: float) -> Score:
         weights, biases = trained(half, strength)
-        logits = torch.from_numpy(features[other] @ weights.T + biases)
-        part = examples.pick(other.tolist())
+        logits = torch.from_numpy(features[measured] @ weights.T + biases)
+        part = examples.pick(measured.tolist())
         return score(logits, classes, part.labels, part.groups)
 
     best = max(STRENGTHS, key=lambda strength: held_out(strength).choice)
