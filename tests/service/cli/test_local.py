@@ -1,5 +1,6 @@
 """Commands that need no service: what they refuse, and that nothing is overwritten."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +97,14 @@ def test_a_classifier_from_scratch_on_photographs_is_warned_of_everywhere(tmp_pa
     card = (tmp_path / "out/datasets/shoes/v1/README.md").read_text()
     assert f"- {FROM_SCRATCH}\n" in card
     assert FROM_SCRATCH in (tmp_path / "out/report.html").read_text()
+
+
+def test_a_forecast_is_said_and_written(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    models = {"text_to_image": str(tiny_checkpoint), "resolution": 32}
+    spec = written(tmp_path, models=models, method={"type": "text_to_image", "steps": 1})
+    done = call("forecast", spec, "--json", tmp_path / "out.json")
+    assert done.exit_code == 0, done.output
+    document = json.loads((tmp_path / "out.json").read_text())
+    assert document["text"] in done.stdout
+    assert document["direction"] in ("gain", "loss", "unclear")
+    assert document["average"]["low"] <= document["average"]["high"]
