@@ -56,7 +56,7 @@ class Study:
     right: NDArray[np.bool_]  # which held-out images the classifier tells
     trials: list[Trial]
     sizes: dict[str, int]  # training images of each class
-    settings: dict[str, int | str | None]
+    settings: dict[str, object]
 
     @cached_property
     def alike(self) -> list[Trial]:
@@ -98,14 +98,14 @@ def study(source: Source, spec: ClassifierSpec, progress: Progress, device: str 
     side = side or images.side_of(source, chosen.train)
     train = images.read(source, chosen.train, side, "read: training images", progress)
     held_out = images.read(source, chosen.held_out, side, "read: held-out images", progress)
-    feed = Feed(images.examples(np.stack(train), chosen.train), chosen.classes)
+    feed = Feed(images.examples(train, chosen.train), chosen.classes)
     done = progress.stage("train: the plain classifier", spec.steps)
     classifier = fit(spec, chosen.classes, feed, None, None, gamma=1.0, seed=seed, device=device, progress=done)
     recipients = images.pictures(held_out, chosen.held_out, chosen.classes, "take apart: held-out images", progress)
     donors = images.pictures(train, chosen.train, chosen.classes, "take apart: training images", progress)
     logits = classifier.scores([picture.image for picture in recipients]).numpy()
     right = logits.argmax(axis=1) == targets_of(recipients)
-    settings = {
+    settings: dict[str, object] = {
         "classifier": spec.checkpoint or "small",
         "steps": spec.steps,
         "side": side,
