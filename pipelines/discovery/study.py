@@ -22,6 +22,7 @@ from pipelines.training.fit import fit
 from pipelines.vision.classifier import Classifier, own_side, preprocessing
 
 ASSOCIATED, MOVED = 4.0, 3.5  # standard errors from which an association, and a fall, are beyond chance
+LEAST = 0.03  # accuracy that a suspect is worth at least
 
 
 def targets_of(pictures: Sequence[Picture]) -> Targets:
@@ -44,7 +45,7 @@ class Evidence:
     @property
     def beyond_chance(self) -> bool:
         """Whether the attribute comes with the classes, and the predictions fall with it."""
-        return self.association.statistic >= ASSOCIATED and self.statistic >= MOVED and self.effect.fall > 0
+        return self.association.statistic >= ASSOCIATED and self.statistic >= MOVED and self.effect.fall >= LEAST
 
 
 @dataclass(frozen=True)
