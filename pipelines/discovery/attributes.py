@@ -100,7 +100,7 @@ def describe_border(picture: Picture) -> Row:
     """Mean colours of the cells along the border."""
     side = len(picture.image) // CELLS * CELLS
     cells = picture.background[:side, :side].reshape(CELLS, side // CELLS, CELLS, side // CELLS, 3).mean(axis=(1, 3))
-    return cells[frame(CELLS, 1 / CELLS)].ravel()
+    return np.asarray(cells[frame(CELLS, 1 / CELLS)].ravel(), np.float64)
 
 
 def describe_background(picture: Picture) -> Row:

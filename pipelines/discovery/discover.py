@@ -2,7 +2,7 @@
 
 from pipelines.discovery.attributes import ATTRIBUTES
 from pipelines.discovery.exchange import DRAWS
-from pipelines.discovery.study import ASSOCIATED, MOVED, Evidence, Study
+from pipelines.discovery.study import ASSOCIATED, LEAST, MOVED, Evidence, Study
 from pipelines.discovery.suspects import Discovery, Suspect
 from pipelines.discovery.words import fitting, words_of
 from pipelines.progress import Progress
@@ -27,7 +27,14 @@ def discover(
     ]
     suspects.sort(key=lambda one: (not one.suspected, -one.fall))
     accuracy = float(study.right.mean())
-    settings = {**study.settings, "draws": DRAWS, "associated": ASSOCIATED, "moved": MOVED, "clip": checkpoint}
+    settings = {
+        **study.settings,
+        "draws": DRAWS,
+        "associated": ASSOCIATED,
+        "moved": MOVED,
+        "least_fall": LEAST,
+        "clip": checkpoint,
+    }
     return Discovery(name, study.sizes, accuracy, tuple(suspects), settings, notes(study, accuracy)), evidence
 
 

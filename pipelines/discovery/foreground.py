@@ -37,8 +37,8 @@ def frame(side: int, share: float) -> Mask:
 
 def histogram(colours: NDArray[np.int64], where: Mask) -> NDArray[np.float64]:
     counts = np.bincount(colours[where], minlength=BINS**3).reshape((BINS,) * 3).astype(np.float64)
-    smoothed: NDArray[np.float64] = ndimage.gaussian_filter(counts, 0.7, mode="constant").ravel()
-    return smoothed / max(1.0, counts.sum())
+    smoothed = ndimage.gaussian_filter(counts, 0.7, mode="constant").ravel()
+    return np.asarray(smoothed / max(1.0, counts.sum()), np.float64)
 
 
 def largest(mask: Mask) -> Mask:

@@ -22,6 +22,7 @@ from pipelines.training.fit import fit
 from pipelines.vision.classifier import Classifier, own_side, preprocessing
 
 ASSOCIATED, MOVED = 4.0, 3.5  # standard errors from which an association, and a fall, are beyond chance
+LEAST = 0.03  # accuracy that a suspect is worth at least
 
 
 def targets_of(pictures: Sequence[Picture]) -> Targets:
@@ -44,7 +45,7 @@ class Evidence:
     @property
     def beyond_chance(self) -> bool:
         """Whether the attribute comes with the classes, and the predictions fall with it."""
-        return self.association.statistic >= ASSOCIATED and self.statistic >= MOVED and self.effect.fall > 0
+        return self.association.statistic >= ASSOCIATED and self.statistic >= MOVED and self.effect.fall >= LEAST
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Study:
     right: NDArray[np.bool_]  # which held-out images the classifier tells
     trials: list[Trial]
     sizes: dict[str, int]  # training images of each class
-    settings: dict[str, int | str | None]
+    settings: dict[str, object]
 
     @cached_property
     def alike(self) -> list[Trial]:
@@ -98,14 +99,14 @@ def study(source: Source, spec: ClassifierSpec, progress: Progress, device: str 
     side = side or images.side_of(source, chosen.train)
     train = images.read(source, chosen.train, side, "read: training images", progress)
     held_out = images.read(source, chosen.held_out, side, "read: held-out images", progress)
-    feed = Feed(images.examples(np.stack(train), chosen.train), chosen.classes)
+    feed = Feed(images.examples(train, chosen.train), chosen.classes)
     done = progress.stage("train: the plain classifier", spec.steps)
     classifier = fit(spec, chosen.classes, feed, None, None, gamma=1.0, seed=seed, device=device, progress=done)
     recipients = images.pictures(held_out, chosen.held_out, chosen.classes, "take apart: held-out images", progress)
     donors = images.pictures(train, chosen.train, chosen.classes, "take apart: training images", progress)
     logits = classifier.scores([picture.image for picture in recipients]).numpy()
     right = logits.argmax(axis=1) == targets_of(recipients)
-    settings = {
+    settings: dict[str, object] = {
         "classifier": spec.checkpoint or "small",
         "steps": spec.steps,
         "side": side,

@@ -12,7 +12,7 @@ from pipelines.builtin.checkpoints import resolve
 from pipelines.discovery.discover import discover
 from pipelines.discovery.study import study
 from pipelines.discovery.suspects import Discovery
-from pipelines.progress import SILENT
+from pipelines.progress import SILENT, quiet
 from pipelines.spec import Classifier
 from pipelines.spec.models import BUILTIN
 from pipelines.vision.clip import Clip
@@ -36,11 +36,12 @@ def line(discovery: Discovery) -> str:
 
 
 def main(only: str = "", verbose: bool = True) -> None:
+    quiet()
     clip = Clip(resolve(BUILTIN, "clip"), "cpu")
     first = alarms = 0
     planted = [world for world in PLANTED if only in ("", world.attribute)]
     clean = [world for world in CLEAN if only in ("", "clean")]
-    for world in (*planted[::-1], *clean):
+    for world in (*planted, *clean):
         began = time.process_time()
         discovery = discovered(world, clip)
         named = [one.attribute for one in discovery.named]

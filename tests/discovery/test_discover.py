@@ -46,7 +46,7 @@ def blind(opened: Source) -> Source:
 
 
 def discovered(world: World) -> Discovered:
-    looked = study(blind(source(world, train=200, held_out=60)), Classifier(steps=150), SILENT, "cpu")
+    looked = study(blind(source(world, train=200, held_out=60)), Classifier(steps=150, batch=32), SILENT, "cpu")
     clip = Clip(resolve("builtin", "clip"), "cpu")
     return looked, *discover(looked, clip, SILENT, name=HOSTILE, checkpoint="builtin")
 

@@ -120,9 +120,9 @@ CLEAN = tuple(
     World(attribute, classes, 1 / len(classes), 200 + number)
     for number, (attribute, classes) in enumerate(
         (
-            ("background", PAIRS[0]), ("background", PAIRS[1]), ("background", TRIPLES[0]), ("colour", PAIRS[2]),
-            ("colour", TRIPLES[1]), ("border", PAIRS[1]), ("position", PAIRS[0]), ("compression", PAIRS[3]),
-            ("blur", PAIRS[1]), ("blur", TRIPLES[1]),
+            ("background", PAIRS[0]), ("background", ("trousers", "bag")), ("background", ("dress", "bag", "boot")),
+            ("colour", PAIRS[2]), ("colour", TRIPLES[1]), ("border", ("t-shirt", "trousers")), ("position", PAIRS[0]),
+            ("compression", PAIRS[3]), ("blur", ("sneaker", "coat")), ("blur", TRIPLES[1]),
         )
     )
 )  # fmt: skip
