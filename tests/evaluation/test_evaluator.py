@@ -15,6 +15,7 @@ from pipelines.errors import SourceError, SpecError
 from pipelines.evaluation.additions import ADDITIONS, real_balanced, retrieved, text_to_image
 from pipelines.evaluation.evaluator import Evaluator, aggregate, evaluate, gap_closed
 from pipelines.evaluation.notes import few_tests
+from pipelines.evaluation.runs import Run
 from pipelines.learning.resources import Resources
 from pipelines.methods import open_method
 from pipelines.progress import Lines, Silent
@@ -161,14 +162,14 @@ def test_choosing_by_generated_images_needs_no_validation_images_and_no_groups(t
     made.data.__dict__["kept"] = kept
     names = [("boot", "sneaker")[n % 2] for n in range(40)]
     made.added["version"] = Examples([noise(n) for n in range(40)], names, ["brick"] * 40)
-    (training,) = made.arguments("counterpoise", 0)
+    (training,) = made.arguments(Run("counterpoise", 0))
     assert training.added is not None
     assert training.apart is not None
     assert (len(training.added), len(training.apart)) == (32, 8)
     assert Counter(zip(training.apart.labels, training.apart.groups, strict=True)) == {
         (label, f"{origin} None"): 2 for label in ("boot", "sneaker") for origin in ("boot", "sneaker")
     }
-    assert made.arguments("erm", 0)[0].apart is None
+    assert made.arguments(Run("erm", 0))[0].apart is None
     assert {arm: len(results) for arm, results in made.run().items()} == {"erm": 1, "counterpoise": 1}
 
 
