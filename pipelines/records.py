@@ -111,6 +111,7 @@ class ImagePrompt:
     """Conditioning beside the text: the embedding of one real image, or of two that were mixed."""
 
     embedding: NDArray[np.float32]  # (width,), of the backbone's image encoder
+    negative: NDArray[np.float32] | None = None  # of classifier-free guidance's other prediction
     partner: Item | None = None  # the second image, where two were mixed; the first is the request's source
     scale: float = 1.0  # its weight against the text, 0..1; of IP-Adapters alone
     noise_level: int = 0  # of the embedding, 0..999; of unCLIP checkpoints alone

@@ -40,7 +40,7 @@ class Backbone(ABC):
         # Some autoencoders overflow in fp16, and say so.
         upcast = dtype == torch.float16 and bool(pipeline.vae.config.get("force_upcast"))
         self.vae_dtype = torch.float32 if upcast else dtype
-        self.vae = pipeline.vae.to(device, self.vae_dtype).eval().requires_grad_(False)
+        self.vae = pipeline.vae.to(device, self.vae_dtype, memory_format=torch.channels_last).eval().requires_grad_(False)
         self.text_encoders = self.open_text_encoders(pipeline)
         self.schedule = self.read_schedule(pipeline.scheduler)
         self.layout = self.family.layout(self.denoiser.config, self.vae.config)

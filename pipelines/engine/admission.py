@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pipelines.backbones.backbone import Backbone
@@ -16,6 +17,8 @@ from pipelines.engine.capacity import Capacity
 from pipelines.engine.latents import SourceLatents
 from pipelines.errors import ModelError
 from pipelines.records import Candidate, Mask, Request
+
+Embedding = NDArray[np.float32]  # (width,), of an image
 
 PROMPTS = 1024  # whose embeddings are kept: most requests share theirs with others
 
@@ -81,7 +84,7 @@ class Admission:
         ]
         x0, x = self.starts(requests, eps, [steps[0].level for steps in schedules])
         masks = torch.stack([latent_mask(request, backbone.vae_scale_factor, eps[0]) for request in requests])
-        guided = backbone.classifier_free
+        guided, prompts = backbone.classifier_free, [request.image_prompt for request in requests]
         return Batch(
             requests=requests,
             steps=schedules,
@@ -94,7 +97,8 @@ class Admission:
             mask=masks,
             prompt_embeds=PromptEmbeds.cat([self.embeds[request.prompt] for request in requests]),
             negative_embeds=PromptEmbeds.cat([self.negative(r.negative_prompt) for r in requests]) if guided else None,
-            image_embeds=self.image_embeds(requests),
+            image_embeds=self.image_embeds(requests, [None if p is None else p.embedding for p in prompts]),
+            negative_image_embeds=self.image_embeds(requests, [None if p is None else p.negative for p in prompts]),
             inpainting_channels=self.inpainting_channels(requests, masks, eps) if backbone.inpainting else None,
             caches=[RowCache() for _ in requests],
         )
@@ -120,19 +124,20 @@ class Admission:
             x[index] = add_noise(x0[index], eps[index], Levels.of([levels[number] for number in partial], eps))
         return x0, x
 
-    def image_embeds(self, requests: Sequence[Request]) -> Tensor | None:
-        """Image embeddings of the requests' image prompts; None where none has one."""
-        return joined([self.encode_image_prompt(request) for request in requests], [1] * len(requests))
+    def image_embeds(self, requests: Sequence[Request], embeddings: Sequence[Embedding | None]) -> Tensor | None:
+        """The backbone's image embeddings of these; None where all are."""
+        rows = [self.image_embed(*pair) for pair in zip(requests, embeddings, strict=True)]
+        return joined(rows, [1] * len(requests))
 
-    def encode_image_prompt(self, request: Request) -> Tensor | None:
-        """The backbone's image embedding of a request's image prompt, (1, width); noise for it is drawn from its seed."""
-        prompt, conditioning = request.image_prompt, self.backbone.image_conditioning
-        if prompt is None:
+    def image_embed(self, request: Request, embedding: Embedding | None) -> Tensor | None:
+        """The backbone's image embedding, (1, width), of one for a request; noise for it is drawn from its seed."""
+        if embedding is None or request.image_prompt is None:
             return None
+        conditioning = self.backbone.image_conditioning
         if conditioning is None:
             raise ModelError("models.text_to_image: the checkpoint cannot see image prompts; give it an adapter")
         generator = torch.Generator().manual_seed(derive(request.seed, "image prompt"))
-        embeds = conditioning.embeds(torch.from_numpy(prompt.embedding), prompt.noise_level, generator)
+        embeds = conditioning.embeds(torch.from_numpy(embedding), request.image_prompt.noise_level, generator)
         return embeds[None].to(self.backbone.device)
 
     def inpainting_channels(self, requests: Sequence[Request], masks: Tensor, like: Tensor) -> Tensor:

@@ -48,6 +48,7 @@ class Batch:
     prompt_embeds: PromptEmbeds
     negative_embeds: PromptEmbeds | None  # of negative prompts; None where guidance is an input of the denoiser
     image_embeds: Tensor | None  # (n, width), zeros where a request has no image prompt; None where none has
+    negative_image_embeds: Tensor | None  # the same, of negative image prompts
     inpainting_channels: Tensor | None  # (n, 1 + c, h, w): what an inpainting denoiser takes beside the latents
     caches: list[RowCache]  # of each row; unused without a cache interval
     last: Conditioning | None = None  # of the step before
@@ -84,7 +85,7 @@ class Batch:
         return self.last
 
     def new_conditioning(self, guidance: tuple[float, ...], rows: tuple[int, ...]) -> Conditioning:
-        negative, image, device = self.negative_embeds, self.image_embeds, self.x.device
+        negative, device = self.negative_embeds, self.x.device
         guided = torch.tensor(rows, device=device, dtype=torch.int64)
         prompts = [self.prompt_embeds] if negative is None or not rows else [self.prompt_embeds, negative.rows(guided)]
         twice = [*self.requests, *(self.requests[row] for row in rows)]
@@ -95,10 +96,18 @@ class Batch:
             rows,
             guided,
             PromptEmbeds.cat(prompts),
-            None if image is None else torch.cat([image, torch.zeros_like(image[: len(rows)])]),
+            self.image_embeds_twice(guided),
             torch.tensor(image_scale, device=device, dtype=torch.float32),
             [request.lora for request in twice],
         )
+
+    def image_embeds_twice(self, guided: Tensor) -> Tensor | None:
+        """Of all rows, then of the guided ones without their prompt."""
+        if self.image_embeds is None:
+            return None
+        negative = self.negative_image_embeds
+        without = torch.zeros_like(self.image_embeds[guided]) if negative is None else negative[guided]
+        return torch.cat([self.image_embeds, without])
 
     def next_step(self) -> tuple[Tensor, Levels, Tensor, Levels]:
         """Of each row: the timestep (n,), its noise level, the solver's weights (n, 3), and the noise level of kept latents
@@ -132,6 +141,7 @@ class Batch:
             self.prompt_embeds.rows(index),
             None if self.negative_embeds is None else self.negative_embeds.rows(index),
             None if self.image_embeds is None else self.image_embeds[index],
+            None if self.negative_image_embeds is None else self.negative_image_embeds[index],
             None if self.inpainting_channels is None else self.inpainting_channels[index],
             [self.caches[number] for number in numbers],
         )
@@ -156,6 +166,7 @@ class Batch:
             PromptEmbeds.cat([part.prompt_embeds for part in parts]),
             PromptEmbeds.cat(negative) if negative else None,
             joined([part.image_embeds for part in parts], [len(part) for part in parts]),
+            joined([part.negative_image_embeds for part in parts], [len(part) for part in parts]),
             joined([part.inpainting_channels for part in parts], [len(part) for part in parts]),
             [cache for part in parts for cache in part.caches],
         )

@@ -9,6 +9,7 @@ from pipelines.filters.clip_score import ClipScore
 from pipelines.filters.diffusion_classifier import DenoisingError
 from pipelines.filters.label_agreement import LabelAgreement
 from pipelines.filters.near_duplicate import NearDuplicate
+from pipelines.filters.order import FilterOrder
 from pipelines.filters.probe import Probe
 from pipelines.filters.quality import Quality
 from pipelines.filters.rigid import Rigid
@@ -71,6 +72,7 @@ class Panel:
 
     def __init__(self, resources: Resources) -> None:
         self.filters: dict[str, Filter] = {spec.type: FILTERS[spec.type](resources, spec) for spec in resources.spec.filters}
+        self.order = FilterOrder(resources, self.filters) if resources.spec.filter_order == "measured" else None
 
     def learn(self, labels: Collection[str]) -> None:
         """Compute what the filters need to judge images of these classes, before the first shard: several workers would
@@ -82,8 +84,14 @@ class Panel:
     def judge(self, candidates: Sequence[Candidate]) -> list[Sample]:
         """The verdicts on each candidate alone."""
         samples = [Sample(candidate, Verdict(dict(candidate.scores), candidate.failure)) for candidate in candidates]
-        for name, filter_ in self.filters.items():
-            judge_kept(samples, name, partial(judge_alone, filter_))
+        if self.order is not None and self.order.names is None:
+            kept = [sample.candidate for sample in samples if sample.verdict.kept]
+            for name, verdicts in self.order.measure(kept).items():
+                own = {id(candidate): verdict for candidate, verdict in zip(kept, verdicts, strict=True)}
+                judge_kept(samples, name, lambda rest, own=own: [own[id(sample.candidate)] for sample in rest])
+            return samples
+        for name in self.filters if self.order is None else self.order.names or ():
+            judge_kept(samples, name, partial(judge_alone, self.filters[name]))
         return samples
 
     def comparisons(self) -> "Comparisons":

@@ -7,7 +7,9 @@ denoised to their end, so that the filters say what each early score was worth.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import ceil, floor
+from math import floor
+
+import numpy as np
 
 from pipelines.filters import Filter, Panel
 from pipelines.learning.resources import Resources
@@ -18,7 +20,7 @@ from pipelines.store.canonical import canonical
 
 Scores = Mapping[str, float]  # "filter.score" -> value
 SIGNS = {f"{name}.{score}": sign for name, scores in EARLY_SCORES.items() for score, sign in scores.items()}
-LEAST = 0.1  # share of all images that is to be ended rightly: less does not pay for a look at each of them
+LEAST = 0.1  # share of all images that each score is to end rightly: less does not pay for looking at it in each of them
 
 
 @dataclass
@@ -109,17 +111,25 @@ def ended(images: Sequence[Scores], thresholds: Mapping[str, float]) -> int:
 def calibrated(kept: Sequence[Scores], dropped: Sequence[Scores], loss: float) -> dict[str, float]:
     """Thresholds that end at most the share `loss` of what is kept, in expectation; none where that ends too little else.
 
-    Of as many scores as together end most of `dropped`: each may lose its part (Bonferroni).
+    Of as many scores as pay for being looked at: each may lose its part (Bonferroni).
     """
-    best, most = dict[str, float](), ceil(LEAST * (len(kept) + len(dropped))) - 1
+    best, number, least = dict[str, float](), 0, LEAST * (len(kept) + len(dropped))
     for count in range(1, len(SIGNS) + 1):
         every = {name: value for name in SIGNS if (value := threshold(kept, name, loss / count)) is not None}
-        power = {name: ended(dropped, {name: value}) for name, value in every.items()}
-        names = sorted(every, key=lambda name: (-power[name], name))[:count]
+        names = sorted(every, key=lambda name: (-separation(kept, dropped, name), name))[:count]
         thresholds = {name: every[name] for name in names}
-        if len(names) == count and (number := ended(dropped, thresholds)) > most:
-            best, most = thresholds, number
+        if len(names) == count and ended(dropped, thresholds) >= number + least:
+            best, number = thresholds, ended(dropped, thresholds)
     return best
+
+
+def separation(kept: Sequence[Scores], dropped: Sequence[Scores], name: str) -> float:
+    """The share of pairs in which a score of a kept image is better than that of a dropped one, less those in which it is
+    worse: -1..1. Scores are chosen by it, and not by what their thresholds end, lest the best one be the one whose threshold
+    is too high by chance."""
+    good, bad = ([SIGNS[name] * scores[name] for scores in part if name in scores] for part in (kept, dropped))
+    pairs = np.sign(np.subtract.outer(good, bad))
+    return float(pairs.sum()) / max(1, len(kept) * len(dropped))
 
 
 def threshold(kept: Sequence[Scores], name: str, loss: float) -> float | None:

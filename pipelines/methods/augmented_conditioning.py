@@ -17,8 +17,10 @@ from torch import Tensor
 
 from pipelines.backbones.image_prompts import ImageEncoder
 from pipelines.chance import derive
+from pipelines.errors import SpecError
 from pipelines.learning.concepts import Concepts
 from pipelines.learning.resources import Resources
+from pipelines.methods.image_guidance import clip_probabilities, clip_scale, nearest_classes
 from pipelines.records import Image, ImagePrompt, Item, Mask, PlannedImage, Problem, Request
 from pipelines.spec import AugmentedConditioning
 from pipelines.tensors import images, tensor
@@ -64,11 +66,16 @@ class AugmentedConditioningMethod:
         self.skipped: list[Problem] = []
 
     def learn(self) -> None:
-        """Learn the concepts, if there are any, load the adapter, and embed the pool. Raises ModelError."""
+        """Learn the concepts, if there are any, load the adapter, and embed the pool. Raises ModelError, and SpecError where
+        there is no other class to lead away from."""
+        if self.spec.negative == "nearest_class" and len(self.pool) < 2:
+            raise SpecError("method.negative: nearest_class is another class, and the source has one alone; give none")
         self.concepts.learn()
         self.encoder  # noqa: B018  (loaded on first use)
-        if self.spec.mix not in PIXELS:
+        if self.spec.mix not in PIXELS or self.spec.negative == "nearest_class":
             self.embeddings  # noqa: B018
+        if self.spec.scale == "by_clip":
+            self.probabilities  # noqa: B018
 
     @property
     def encoder(self) -> ImageEncoder:
@@ -93,6 +100,16 @@ class AugmentedConditioningMethod:
             lambda batch: self.encoder.embed(view.images(batch)).numpy(),
         )
         return {item.id: row for item, row in zip(items, embeddings, strict=True)}
+
+    @cached_property
+    def probabilities(self) -> dict[str, float]:
+        """CLIP's zero-shot probability of the class of each image of the pool, by item id."""
+        return clip_probabilities(self.resources, [item for items in self.pool.values() for item in items])
+
+    @cached_property
+    def negatives(self) -> dict[str, NDArray[np.float32]]:
+        """What guidance leads the images of each class away from, (width,)."""
+        return nearest_classes({label: [self.embeddings[item.id] for item in items] for label, items in self.pool.items()})
 
     def regions(self, items: Sequence[Item]) -> list[Mask | None]:
         """The whole image."""
@@ -125,10 +142,23 @@ class AugmentedConditioningMethod:
         seeds = [self.concepts.seed(image, attempt) for image in planned]
         pairs = [self.pair(image, seed) for image, seed in zip(planned, seeds, strict=True)]
         return [
-            self.concepts.request(image, attempt, source=first, image_prompt=self.image_prompt(embedding, second))
-            for image, (first, second), embedding in zip(planned, pairs, self.mix(pairs, seeds), strict=True)
+            self.concepts.request(image, attempt, source=pair[0], image_prompt=self.image_prompt(embedding, pair, seed))
+            for image, pair, seed, embedding in zip(planned, pairs, seeds, self.mix(pairs, seeds), strict=True)
         ]
 
-    def image_prompt(self, embedding: NDArray[np.float32], second: Item) -> ImagePrompt:
-        partner = None if self.spec.mix == "none" else second
-        return ImagePrompt(embedding, partner, self.spec.scale, self.spec.noise_level)
+    def image_prompt(self, embedding: NDArray[np.float32], pair: tuple[Item, Item], seed: int) -> ImagePrompt:
+        first, second = pair
+        return ImagePrompt(
+            embedding,
+            negative=self.negatives[first.label] if self.spec.negative == "nearest_class" else None,
+            partner=None if self.spec.mix == "none" else second,
+            scale=self.scale(first, seed),
+            noise_level=self.spec.noise_level,
+        )
+
+    def scale(self, item: Item, seed: int) -> float:
+        """That of the image prompt that begins with this image."""
+        if self.spec.scale != "by_clip":
+            return self.spec.scale
+        rng = np.random.default_rng(derive(seed, "scale"))
+        return clip_scale(self.probabilities[item.id], len(self.pool[item.label]), rng)

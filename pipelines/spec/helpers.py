@@ -12,7 +12,7 @@ from pipelines.spec.filters import (
     ProbeFilter,
     RigidFilter,
 )
-from pipelines.spec.methods import SpuriousRemoval
+from pipelines.spec.methods import AugmentedConditioning, SpuriousRemoval
 from pipelines.spec.models import BUILTIN, BUNDLED, CROSS_ATTENTION, WEIGHTS_SUFFIX, split_revision
 from pipelines.spec.sources import FewShotSource, LongTailSource, SpuriousSource
 from pipelines.spec.version import VersionSpec
@@ -43,8 +43,9 @@ def segmenter_users(spec: VersionSpec) -> list[str]:
 
 def clip_users(spec: VersionSpec) -> list[str]:
     """The fields of a spec that have images embedded by CLIP."""
-    arms = spec.evaluation.arms if spec.evaluation else ()
+    method, arms = spec.method, spec.evaluation.arms if spec.evaluation else ()
     return [
+        *(["method.scale"] if isinstance(method, AugmentedConditioning) and method.scale == "by_clip" else []),
         *(f"filters.{f.type}" for f in spec.filters if isinstance(f, ClipScoreFilter | RigidFilter | ProbeFilter)),
         *(f"filters.{f.type}" for f in spec.filters if isinstance(f, NearDuplicateFilter) and f.similarity is not None),
         *(f"evaluation.arms.{arm}" for arm in arms if ARMS[arm].addition == "retrieved"),

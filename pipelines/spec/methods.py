@@ -231,7 +231,16 @@ class AugmentedConditioning(FromNoise):
     shots: int | None = Field(
         None, ge=1, description="Real images a class to condition on, the first ones; none: all. No other is ever read."
     )
-    scale: Share = Field(1.0, description="Weight of an IP-Adapter's image prompt against the text.")
+    scale: Share | Literal["by_clip"] = Field(
+        1.0,
+        description="Weight of an IP-Adapter's image prompt against the text; by_clip: drawn for each image (DALDA, arXiv "
+        "2409.16949), larger where models.clip does not recognise the real one as its class, whose name says little then.",
+    )
+    negative: Literal["none", "nearest_class"] = Field(
+        "none",
+        description="What guidance leads away from: nothing, or the mean image of the class that is nearest to the image's "
+        "own, by their embeddings (DIPSY, arXiv 2509.22635).",
+    )
     noise_level: int = Field(0, ge=0, le=999, description="Noise level of the image embedding, for unCLIP checkpoints.")
     guidance: float = Field(10.0, ge=1, description="Classifier-free guidance scale: 10 for few shots, 2 for long tails.")
     steps: int = Field(30, ge=1, le=1000, description="Denoising steps.")

@@ -35,6 +35,11 @@ def learned(root: str) -> str:
     return f"{root}/learned.json"
 
 
+def filter_order(root: str) -> str:
+    """In which order the filters are applied, by the version's first images."""
+    return f"{root}/filter_order.json"
+
+
 def early_verdict(root: str) -> str:
     """Thresholds of the early verdict, by the version's first images."""
     return f"{root}/early_verdict.json"

@@ -60,6 +60,30 @@ def test_an_adapter_agrees_with_diffusers(tiny_checkpoint: Path, adapter: Path) 
     assert not near(ours(model, one), ours(model, replace(one, image_prompt=None)), limit=8), "the picture says something"
 
 
+def test_a_negative_image_prompt_agrees_with_diffusers(tiny_checkpoint: Path, adapter: Path) -> None:
+    """Alone, and in a batch beside an image prompt without one and a row without any."""
+    plain, away = shown(1), shown(5)
+    assert plain.image_prompt is not None
+    assert away.image_prompt is not None
+    one = replace(plain, image_prompt=replace(plain.image_prompt, negative=away.image_prompt.embedding))
+    pipeline = StableDiffusionPipeline.from_pretrained(tiny_checkpoint)
+    pipeline.load_ip_adapter(str(adapter.parent), subfolder="", weight_name=adapter.name, image_encoder_folder=None)
+    pipeline.set_progress_bar_config(disable=True)
+    embeds = [torch.from_numpy(prompt.embedding)[None, None] for prompt in (away.image_prompt, plain.image_prompt)]
+    expected = pipeline(
+        one.prompt, num_inference_steps=one.steps, guidance_scale=one.guidance, latents=noise(one.seed), output_type="np",
+        ip_adapter_image_embeds=[torch.cat(embeds)],
+    ).images[0]  # fmt: skip
+    model = open_backbone(str(tiny_checkpoint), CPU)
+    model.load_ip_adapter(adapter_files(str(adapter)))
+    assert near(ours(model, one), to_image(expected))
+    assert not near(ours(model, one), ours(model, plain), limit=8), "the negative one says something"
+    every = [replace(one, index=0), replace(plain, index=1), replace(request(2), index=2)]
+    together = {candidate.request.index: candidate.image for candidate in Engine(model).run(every)}
+    for alone in every:
+        assert near(together[alone.index], ours(model, alone))
+
+
 def test_without_a_picture_an_adapter_changes_nothing(tiny_checkpoint: Path, adapter: Path) -> None:
     before = ours(open_backbone(str(tiny_checkpoint), CPU), request())
     model = open_backbone(str(tiny_checkpoint), CPU)

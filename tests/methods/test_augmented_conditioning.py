@@ -11,6 +11,7 @@ from pipelines.engine.engine import Engine
 from pipelines.learning.resources import Resources
 from pipelines.methods import open_method
 from pipelines.methods.augmented_conditioning import AugmentedConditioningMethod, dropout, mixed_embeddings, mixed_pixels
+from pipelines.methods.image_guidance import clip_scale, nearest_classes
 from pipelines.records import Item, Request
 from tests.builders import flat, noise, open_resources
 from tests.methods.test_methods import asked, slots
@@ -136,6 +137,46 @@ def test_the_settings_of_the_spec_reach_the_engine(tmp_path: Path, tiny_unclip_c
     (request, *_) = asked(seeing(tmp_path, tiny_unclip_checkpoint, scale=0.5, noise_level=30, guidance=4, steps=6))
     assert request.image_prompt is not None
     assert (request.image_prompt.scale, request.image_prompt.noise_level, request.guidance, request.steps) == (0.5, 30, 4, 6)
+
+
+def test_the_scale_by_clip_is_high_for_what_clip_does_not_recognise_and_low_for_what_it_does() -> None:
+    def drawn(probability: float, shots: int) -> np.ndarray:  # type: ignore[type-arg]
+        return np.array([clip_scale(probability, shots, np.random.default_rng(seed)) for seed in range(300)])
+
+    assert drawn(0.1, 1).min() >= 0.7
+    assert abs(drawn(0.1, 1).mean() - 0.86) < 0.01, "clipped at 0.9"
+    assert abs(drawn(0.9, 1).mean() - 0.14) < 0.01
+    assert drawn(0.9, 16).max() <= 0.8
+    assert drawn(0.9, 16).std() > drawn(0.9, 1).std()
+    assert drawn(0.9, 1000).max() <= 0.8
+
+
+def test_images_are_conditioned_by_what_clip_knows_of_them(tmp_path: Path, tiny_unclip_checkpoint: Path) -> None:
+    resources = seeing(tmp_path, tiny_unclip_checkpoint, scale="by_clip", names={"boot": "boot"})
+    scales = [request.image_prompt.scale for request in asked(resources) if request.image_prompt is not None]
+    assert len(set(scales)) > 4
+    again = asked(seeing(tmp_path / "again", tiny_unclip_checkpoint, scale="by_clip", names={"boot": "boot"}))
+    assert scales == [request.image_prompt.scale for request in again if request.image_prompt is not None]
+
+
+def test_guidance_leads_away_from_the_nearest_other_class() -> None:
+    axes = np.eye(3, dtype=np.float32)
+    near, far, other = axes[0] + 0.2 * axes[1], axes[2], axes[0]
+    nearest = nearest_classes({"a": [near, near], "b": [far], "c": [other]})
+    assert np.array_equal(nearest["a"], other)
+    assert np.array_equal(nearest["c"], near)
+
+
+def test_negative_image_prompts_are_of_another_class(tmp_path: Path, tiny_unclip_checkpoint: Path) -> None:
+    resources = seeing(tmp_path, tiny_unclip_checkpoint, negative="nearest_class", mix="none")
+    requests = asked(resources)
+    negatives: dict[str, set[bytes]] = {}
+    for request in requests:
+        assert request.image_prompt is not None
+        assert request.image_prompt.negative is not None
+        negatives.setdefault(request.label, set()).add(request.image_prompt.negative.tobytes())
+    assert all(len(own) == 1 for own in negatives.values())
+    assert len(list(Engine(resources.models.backbone).run(requests[:4]))) == 4
 
 
 def test_the_defaults_are_the_papers(tmp_path: Path) -> None:

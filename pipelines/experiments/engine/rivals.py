@@ -29,6 +29,7 @@ class Diffusers:
         self.text_to_image = pipeline.to(device)
         if device.type == "cpu":
             pipeline.unet.to(memory_format=torch.channels_last)
+            pipeline.vae.to(memory_format=torch.channels_last)
         self.image_to_image: Any = AutoPipelineForImage2Image.from_pipe(pipeline)
         for each in (self.text_to_image, self.image_to_image):
             each.set_progress_bar_config(disable=True)

@@ -17,10 +17,11 @@ from pipelines.spec.arms import VERSION
 
 # Changes of the spec. Each is measured alone, then all of them together.
 SAVINGS: Mapping[str, Mapping[str, Any]] = {
-    "solver": {"method": {"solver": "dpmsolver++", "steps": 0.4}},  # steps as a share of those without
+    "solver": {"method": {"solver": "dpmsolver++", "steps": 0.25}},  # steps as a share of those without
     "guidance_interval": {"method": {"guidance_interval": (0.0, 0.7)}},
     "cache_interval": {"method": {"cache_interval": 2}},
     "early_verdict": {"early_verdict": {"at": 0.4, "loss": 0.05, "images": 60}},
+    "filter_order": {"filter_order": "measured"},
 }
 EVERY = "all"
 FILTERS = [
@@ -82,7 +83,7 @@ def joined(savings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     every: dict[str, Any] = {}
     for changes in savings.values():
         for part, values in changes.items():
-            every[part] = {**every.get(part, {}), **values}
+            every[part] = {**every.get(part, {}), **values} if isinstance(values, Mapping) else values
     return every
 
 
@@ -90,7 +91,9 @@ def saving(spec: VersionSpec, changes: Mapping[str, Any], seed: int = 0) -> Vers
     """The spec with these changes, and another seed for version and classifier."""
     document = spec.model_dump(mode="json")
     for part, values in changes.items():
-        values = {key: round(value * spec.method.steps) if key == "steps" else value for key, value in values.items()}
-        document[part] = {**(document[part] or {}), **values}
+        if isinstance(values, Mapping):
+            values = {key: round(value * spec.method.steps) if key == "steps" else value for key, value in values.items()}
+            values = {**(document[part] or {}), **values}
+        document[part] = values
     document["evaluation"] = document["evaluation"] and {**document["evaluation"], "seeds": [seed]}
     return parse({**document, "seed": seed})
