@@ -97,9 +97,10 @@ def test_a_class_without_an_object_is_named(data: EvaluationData, tmp_path: Path
     "method",
     [
         {"type": "text_to_image"},
+        {"type": "text_to_image", "superclass": {}},
         {"type": "spurious_removal", "superclass": "shoe", "region": "whole"},
     ],
-    ids=["no word", "nothing is segmented"],
+    ids=["no word", "no words", "nothing is segmented"],
 )
 def test_without_objects_the_spec_is_refused(method: dict[str, Any]) -> None:
     with pytest.raises(SpecError, match="cut_and_paste cuts out the object of every image"):
