@@ -13,14 +13,14 @@ FIRST = "text_to_image"  # the method beside which most baselines are trained
 PLAIN = {"type": "text_to_image", "steps": 10}
 VARIED = {"type": "image_variation", "steps": 10, "guidance": 3}
 CONDITIONED = {"type": "augmented_conditioning", "mix": "embed_mixup", "dropout": 0.2, "steps": 10, "guidance": 2}
-DRAWN = {"type": "subpopulation", "steps": 10}
+DRAWN = {"type": "subpopulation", "superclass": "shoe", "steps": 10}  # the model has no word for its classes
 WORDS = {
     "templates": ["a photo of a {colour} {} {scene}"],
     "words": {"colour": list(COLOURS), "scene": [place(scene) for scene in SCENES]},
 }
 UNTRAINED = {"vectors": 1, "steps": 1, "learning_rate": 1e-12}  # a token as it begins: the superclass said twice
 FILTERS = [{"type": "quality"}, {"type": "near_duplicate"}]
-SHORTCUTS = {  # by name: sources with a shortcut
+SHORTCUTS: Mapping[str, Mapping[str, Any]] = {  # by name: sources with a shortcut
     "boot_sneaker": {},
     "sandal_sneaker": {"classes": ["sandal", "sneaker"], "ratio": 0.97},
     "sandal_boot": {"classes": ["sandal", "boot"], "scenes": ["wood", "snow"]},
@@ -144,7 +144,7 @@ def unlabelled(size: Size, **source: Any) -> Benchmark:
         "classifier": {"steps": size.shortcut_steps},
         "evaluation": {"checkpoint": "generated"},
     }
-    inversion = {"steps": 2 * size.inversion}
+    inversion = {"steps": 3 * size.inversion}
     methods = {FIRST: {"method": PLAIN}, "subpopulation": {"method": {**DRAWN, "inversion": inversion}}}
     return Benchmark("worst_group", common, methods, {FIRST: ("erm", "jtt", "retrieved", "real_balanced")})
 
