@@ -7,8 +7,11 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Response
 
+from pipelines.report.amounts import advice, class_rows, points
+from pipelines.report.confusion import confusion_change, most_changed
 from pipelines.report.headline import caveats, headline
 from pipelines.report.quality import GUILTY, questions, summary_lines
+from pipelines.report.worst import worst_part
 from pipelines.store import keys
 from pipelines.store.object_store import Store
 from service.api.dependencies import ReadAccess, StoreContext
@@ -21,6 +24,7 @@ from service.versions.endpoints import get_version
 from service.versions.schemas import VersionView
 
 router = APIRouter(route_class=PageRoute)
+CLASSES = 20  # that gain or lose most, on the page
 LARGEST_LISTING = 64 * 2**20  # bytes of a version's list of real images up to which it is read for the page
 
 
@@ -62,6 +66,20 @@ def contents(store: Store, root: str, ids: Collection[str]) -> dict[str, str]:
     return {row["id"]: row["sha256"] for row in rows if row["id"] in ids}
 
 
+def compared(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page says of how many images are enough, and which classes gain and lose; nothing without an evaluation."""
+    arms = summary.get("arms")
+    advised, change = (advice(summary), confusion_change(summary)) if arms else (None, None)
+    return {
+        "advice": advised,
+        "amounts": points(summary) if advised else [],
+        "amount_rows": class_rows(points(summary)) if advised else {},
+        "worst": worst_part(arms) if arms else "",
+        "change": change,
+        "class_changes": most_changed(change.classes, CLASSES) if change else [],
+    }
+
+
 def absence(version: VersionView) -> str:
     """Why there is no quality report."""
     if version.state in PUBLISHED:
@@ -94,6 +112,7 @@ def get_quality(
         titles=titles(arms),
         accuracies=accuracies(arms),
         confusions=confusions(arms),
+        **compared(summary or {}),
         scores=store.json(scores).get("mean_scores", {}) if store.exists(scores) else {},
         per_image=version.cost.divided(kept) if kept else None,
     )

@@ -133,7 +133,16 @@ def sections(values: Mapping[str, str]) -> list[Section]:
     top = {name: list(expanded(name, part, name in schema()["required"])) for name, part in whole if name not in
            (*TYPED, "filters", "schema_version")}  # fmt: skip
     encoding = fields_of(types_of("encoding")[chosen["encoding"]], "encoding.")
-    further = ("framing", "smallest_frame", "filter_order", "early_verdict", "max_attempts", "shard_size", "classifier", "seed")
+    further = (
+        "framing",
+        "smallest_frame",
+        "filter_order",
+        "early_verdict",
+        "max_attempts",
+        "shard_size",
+        "classifier",
+        "seed",
+    )
     return [
         Section("Dataset", "name", top["name"]),
         typed("Source", "source", chosen["source"], list(fields_of(types_of("source")[chosen["source"]], "source."))),

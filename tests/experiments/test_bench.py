@@ -65,7 +65,7 @@ def test_a_seed_is_one_of_source_generation_and_training_and_its_images_are_othe
 
 def test_no_checkpoint_of_few_shots_is_chosen_on_a_large_validation_set() -> None:
     for name, benchmark in benchmarks().items():
-        evaluation = spec_of(name, benchmark, "tokens", 0).evaluation
+        evaluation = spec_of(name, benchmark, FIRST, 0).evaluation
         assert evaluation is not None
         assert (evaluation.checkpoint == "last") == name.startswith("few_shot_")
 

@@ -42,13 +42,26 @@ def arm(classes: list[str], average: float) -> dict[str, Any]:
             "confusion": {first: {first: 8, second: 2}, second: {second: 10}}}  # fmt: skip
 
 
+def point(classes: list[str], share: float, average: float) -> dict[str, Any]:
+    """Of the accuracy by amount."""
+    images = round(160 * share)
+    return {**arm(classes, average), "share": share, "images": images, "ratio": images / 40}
+
+
 def write_report(
     store: Store, name: str, number: int, classes: list[str], average: float = 0.8, copies: float = 0.02
 ) -> None:
     """Quality report, evaluation and summary of a version, and the list of its real images."""
     root = keys.version(name, number)
     arms = {"erm": arm(classes, 0.7), "counterpoise": arm(classes, average)}
-    evaluation = {"arms": arms, "gap_closed": None, "probe_auc": 0.6, "notes": [], "test_images": {}}
+    evaluation = {
+        "arms": arms,
+        "gap_closed": None,
+        "probe_auc": 0.6,
+        "notes": [],
+        "test_images": {},
+        "amounts": {"real": 40, "points": [point(classes, *at) for at in ((0.0, 0.7), (0.5, average), (1.0, average))]},
+    }
     summary = {"name": name, "version": number, **evaluation, "counts": COUNTS, "seconds": {"total": 40.0}}
     listing = {"train": [{"id": TRAIN, "sha256": REAL, "label": classes[0], "group": None}], "validation": [], "test": []}
     for key, document in (

@@ -9,6 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 from markupsafe import escape
 
+from pipelines.report.amounts import advice
 from pipelines.report.page import Page, render
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
@@ -53,6 +54,16 @@ def test_it_has_the_figures_and_the_findings_of_the_report(measured: Browser) ->
     assert '>quality.contrast</a></th><td class="number">0.0795</td>' in page  # as the card has it
     for text in ("1 sample repeats a real image.", "Of 160 of 160 samples", "They look real."):
         assert text in page
+
+
+def test_it_says_how_many_are_enough_and_which_classes_gain(client: TestClient, measured: Browser) -> None:
+    summary = store(client).json(keys.report_file(keys.version("shoes", 1), "summary.json"))
+    advised = advice(summary)
+    assert advised is not None
+    page = html.unescape(measured.open(f"{ONE}/quality")).replace("\N{NO-BREAK SPACE}", " ")
+    assert advised["text"] in page
+    assert re.search(r"Generated images</th>\s*<th scope=\"col\">0</th>\s*<th scope=\"col\">80</th>", page)
+    assert "Which classes gain, which lose?" in page
 
 
 def test_guilty_images_lead_to_their_samples_beside_what_they_repeat(measured: Browser) -> None:
