@@ -29,8 +29,8 @@ class Gain:
 
     before: float  # of real images alone
     after: float  # with the samples beside them
-    low: float  # of after - before: the 10th percentile over redraws
-    high: float  # the 90th
+    low: float  # of after - before: what one in ten redraws would fall below
+    high: float  # what one in ten would exceed
 
     @property
     def gain(self) -> float:
@@ -114,11 +114,11 @@ class Trial:
         changes = []
         for _ in range(REDRAWS):
             again, tests = self.right(rng.integers(count, size=count)), rng.integers(len(before), size=len(before))
-            parts = (accuracies(right[tests], self.kinds[tests]) for right in (before, again))
-            old, new = parts
-            changes.append(new - old)
-        low, high = np.quantile(changes, QUANTILES, axis=0)
-        figures = zip(accuracies(before, self.kinds), accuracies(after, self.kinds), low, high, strict=True)
+            changes.append(accuracies(again[tests], self.kinds[tests]) - accuracies(before[tests], self.kinds[tests]))
+        old, new = accuracies(before, self.kinds), accuracies(after, self.kinds)
+        # Redraws hold fewer different images, and gain less: of them the spread is taken, not the place.
+        low, high = new - old + np.quantile(changes - np.median(changes, axis=0), QUANTILES, axis=0)
+        figures = zip(old, new, low, high, strict=True)
         average, worst = (Gain(*map(float, row)) for row in figures)
         return average, worst
 

@@ -33,8 +33,8 @@ class GainView(BaseModel):
 
     before: float = Field(description="Of the real training images alone.")
     after: float = Field(description="With the preview's images beside them.")
-    low: float = Field(description="Of after - before: the 10th percentile over redraws of those and of the test images.")
-    high: float = Field(description="The 90th.")
+    low: float = Field(description="Of after - before: one in ten redraws of those and of the test images would fall below.")
+    high: float = Field(description="One in ten would exceed it.")
 
 
 class ForecastView(BaseModel):
