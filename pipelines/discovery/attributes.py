@@ -53,9 +53,15 @@ def with_background(picture: Picture, donor: Picture) -> Image:
 
 
 def chroma(picture: Picture) -> Row:
-    """The share of each channel in the object's mean colour."""
-    mean = picture.image[picture.region].mean(axis=0) + 1.0
-    return np.asarray(mean / mean.sum())
+    """The share of each channel in the colour of the object: of the half of its pixels that differ most from what is around.
+
+    What lies between the parts of an object would tell its shape.
+    """
+    pixels = picture.image + 1.0
+    shares = pixels / pixels.sum(axis=2, keepdims=True)
+    own = shares[picture.region]
+    away = np.abs(own - shares[picture.around].mean(axis=0)).sum(axis=1)
+    return np.asarray(own[away >= np.median(away)].mean(axis=0))
 
 
 def with_colour(picture: Picture, donor: Picture) -> Image:

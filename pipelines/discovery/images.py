@@ -29,8 +29,6 @@ class Images:
 def split(source: Source) -> Images:
     """Training images, and those of validation and test; without enough, a part of the former. Raises SourceError."""
     classes = source.classes
-    if len(classes) < 2:
-        raise SourceError(f"SOURCE: has one class, {classes[0]!r}; give a source with two or more")
     train = {label: shuffled(source.of(label)) for label in classes}
     held_out = {label: shuffled([*source.of(label, "validation"), *source.of(label, "test")]) for label in classes}
     if min(map(len, held_out.values())) < LEAST:

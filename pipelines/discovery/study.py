@@ -21,7 +21,7 @@ from pipelines.training.batches import Feed
 from pipelines.training.fit import fit
 from pipelines.vision.classifier import Classifier, own_side, preprocessing
 
-ASSOCIATED, MOVED = 4.0, 3.5  # standard errors from which an association, and a fall, are beyond chance
+ASSOCIATED, MOVED = 6.0, 3.5  # standard errors from which an association, and a fall, are beyond chance
 LEAST = 0.03  # accuracy that a suspect is worth at least
 
 

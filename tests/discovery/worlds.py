@@ -117,7 +117,7 @@ PLANTED = tuple(
     )
 )  # fmt: skip
 CLEAN = tuple(
-    World(attribute, classes, 1 / len(classes), 200 + number)
+    World(attribute, classes, 1 / len(classes), 300 + number)
     for number, (attribute, classes) in enumerate(
         (
             ("background", PAIRS[0]), ("background", ("trousers", "bag")), ("background", ("dress", "bag", "boot")),

@@ -34,12 +34,13 @@ def test_it_prints_and_writes_the_same_document(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_looked_at_is_refused_in_a_line(tmp_path: Path) -> None:
-    (tmp_path / "few/train/boot").mkdir(parents=True)
-    for number in range(3):
-        PIL.Image.new("RGB", (32, 32), (number, 0, 0)).save(tmp_path / f"few/train/boot/{number}.png")
+    for number in range(6):
+        file = tmp_path / f"few/train/{('boot', 'sneaker')[number % 2]}/{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        PIL.Image.new("RGB", (32, 32), (number, 0, 0)).save(file)
     for arguments, message in (
         ((tmp_path / "none",), "SOURCE: there is no"),
-        ((tmp_path / "few",), "boot"),
+        ((tmp_path / "few",), "SOURCE: boot has 3 training images, too few to hold some out; it needs 30"),
         ((tmp_path / "few", "--steps", 0), "--steps: 0 is too few; give 1 or more"),
         ((tmp_path / "few", "--clip", tmp_path), "models.clip"),
         ((tmp_path / "few", "--out", tmp_path / "few/train/boot/0.png"), "--out: "),
