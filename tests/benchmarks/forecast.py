@@ -1,7 +1,7 @@
 """With what rank correlation forecasts predict real gains: `python -m tests.benchmarks.forecast --json out.json`.
 
 Of each spec: the forecast, from 64 images; then the version, and its evaluation with three seeds beside real images alone.
-It can be stopped and started again: what stands in the file is not done twice. About half an hour of one core.
+It can be stopped and started again: what stands in the file is not done twice.
 """
 
 import json
@@ -28,7 +28,7 @@ from pipelines.vision.models import Models
 from tests.benchmarks.forecast_specs import SEEDS, specs
 
 METRICS = ("average", "worst_group")
-REDRAWS = 10_000  # of specs, for the interval of a rank correlation
+REDRAWS = 2000  # of specs, for the interval of a rank correlation
 Row = dict[str, Any]
 
 
