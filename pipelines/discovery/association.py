@@ -29,7 +29,7 @@ def weights(targets: Targets, classes: int) -> Array:
     return len(targets) / classes / counts[targets]
 
 
-def foretold(train: Array, targets: Targets, rows: Array, classes: int) -> Targets:
+def predicted(train: Array, targets: Targets, rows: Array, classes: int) -> Targets:
     """The class of each of some rows (m, width), by a fit to training rows (n, width)."""
     mean, std = train.mean(axis=0), train.std(axis=0) + 1e-6
     slopes, bias = l2_logistic((train - mean) / std, targets, classes, weights(targets, classes), PENALTY * len(train))
@@ -45,9 +45,9 @@ def associate(train: Array, targets: Targets, held_out: Array, classes: int) -> 
     of_train = np.empty(len(targets), np.int64)
     for number in range(FOLDS):
         rest, own = fold != number, fold == number
-        of_train[own] = foretold(train[rest], targets[rest], train[own], classes)
+        of_train[own] = predicted(train[rest], targets[rest], train[own], classes)
     right = [(of_train[targets == label] == label) for label in range(classes)]
     accuracy, chance = float(np.mean([one.mean() for one in right])), 1 / classes
     spread = np.sqrt(sum(chance * (1 - chance) / len(one) for one in right)) / classes
     statistic = float((accuracy - chance) / spread)
-    return Association(of_train, foretold(train, targets, held_out, classes), accuracy, statistic)
+    return Association(of_train, predicted(train, targets, held_out, classes), accuracy, statistic)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipelines.discovery.attributes import ATTRIBUTES
-from pipelines.discovery.exchange import Trial
+from pipelines.discovery.exchange import DRAWS, Trial
 from pipelines.discovery.study import Evidence, Study
 from pipelines.records import Image
 from pipelines.vision.classifier import probabilities
@@ -55,7 +55,7 @@ def exhibits(study: Study, attribute: str, evidence: Evidence) -> list[Exhibit]:
     typical, contradicting = (study.members(association, typical=kind) for kind in (True, False))
     of_classes = []
     for label in study.classes:
-        trials = [trial for trial in study.trials if trial.picture.item.label == label]
+        trials = [trial for trial in study.trials[::DRAWS] if trial.picture.item.label == label]
         triples = zip(
             trials,
             verdicts(study, trials, [trial.picture.image for trial in trials]),

@@ -1,4 +1,4 @@
-"""Planted shortcuts are the first suspects, a clean world has none, and groups are never read. Forty seconds."""
+"""Planted shortcuts are the first suspects, a world without one has none, and groups are never read. A minute."""
 
 import json
 from dataclasses import replace

@@ -58,8 +58,8 @@ def test_the_background_has_none_of_the_object_s_pixels() -> None:
 @pytest.mark.parametrize("quality", [12, 25, 40])
 def test_compressed_images_are_told_from_others_and_from_blurred_ones(quality: int) -> None:
     images = [scene.image for scene in scenes()]
-    found = [jpeg_quality(compressed(image, quality)) for image in images]
-    assert np.mean([one is not None for one in found]) >= 0.9
+    qualities = [jpeg_quality(compressed(image, quality)) for image in images]
+    assert np.mean([one is not None for one in qualities]) >= 0.9
     for others in (images, [blurred(image, 1.2) for image in images]):
         assert np.mean([jpeg_quality(image) is None for image in others]) >= 0.9
 
@@ -100,10 +100,10 @@ def test_an_association_is_that_of_the_numbers_and_chance_is_none() -> None:
     noise, held_out = random.normal(size=(300, 4)), random.normal(size=(90, 4))
     by_chance = [associate(random.normal(size=(300, 4)), targets, held_out, 3).statistic for _ in range(10)]
     assert abs(np.mean(by_chance)) < 1.5
-    told = noise.copy()
-    told[:, 0] += 3 * targets
+    related = noise.copy()
+    related[:, 0] += 3 * targets
     held_out[:, 0] += 3 * (np.arange(90) % 3)
-    result = associate(told, targets, held_out, 3)
+    result = associate(related, targets, held_out, 3)
     assert result.accuracy > 0.8
     assert result.statistic > 10
     assert (result.held_out == np.arange(90) % 3).mean() > 0.8
