@@ -125,7 +125,8 @@ class Subpopulations:
             judge.load_state_dict(load(files[FILE]))
             images = view.pixels(items(folds == fold), view.side)
             logits[folds == fold] = judge.eval().to(device).scores(images).double().numpy()
-        return logits - logits.mean(axis=1, keepdims=True)
+        centred: Vectors = logits - logits.mean(axis=1, keepdims=True)
+        return centred
 
 
 def by_size(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
