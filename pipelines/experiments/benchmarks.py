@@ -144,7 +144,7 @@ def unlabelled(size: Size, **source: Any) -> Benchmark:
         "classifier": {"steps": size.shortcut_steps},
         "evaluation": {"checkpoint": "generated"},
     }
-    inversion = {"steps": 3 * size.inversion}
+    inversion = {"steps": size.inversion * 3 // 2}
     methods = {FIRST: {"method": PLAIN}, "subpopulation": {"method": {**DRAWN, "inversion": inversion}}}
     return Benchmark("worst_group", common, methods, {FIRST: ("erm", "jtt", "retrieved", "real_balanced")})
 

@@ -125,7 +125,7 @@ class Subpopulations:
             judge.load_state_dict(load(files[FILE]))
             images = view.pixels(items(folds == fold), view.side)
             logits[folds == fold] = judge.eval().to(device).scores(images).double().numpy()
-        centred: NDArray[np.float64] = logits - logits.mean(axis=1, keepdims=True)
+        centred: Vectors = logits - logits.mean(axis=1, keepdims=True)
         return centred
 
 

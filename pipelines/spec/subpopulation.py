@@ -12,7 +12,7 @@ class JointInversion(Inversion):
 
     initializer: str = Field("photo", description="Word that the tokens start from; a class's, from its superclass if any.")
     images: int = Field(100, ge=1, le=100_000, description="Images a cluster; those of a smaller one are repeated.")
-    steps: int = Field(600, ge=1, le=1_000_000, description="Optimisation steps of all tokens together.")
+    steps: int = Field(300, ge=1, le=1_000_000, description="Optimisation steps of all tokens together.")
     masked: bool = Field(False, description="Always false: tokens are learned from whole images, and nothing is segmented.")
 
     @model_validator(mode="after")
