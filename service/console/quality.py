@@ -107,6 +107,7 @@ def get_quality(
         absence=absence(version),
         questions=questions(report, pictures(report, store, root, url)) if report else [],
         quality_lines=summary_lines(report) if report else [],
+        map_picture=None,  # it has a page of its own
         headline=headline(summary) if summary else None,
         caveats=caveats(summary) if summary else [],
         titles=titles(arms),
