@@ -145,7 +145,8 @@ def unlabelled(size: Size, **source: Any) -> Benchmark:
         "evaluation": {"checkpoint": "generated"},
     }
     inversion = {"steps": size.inversion * 3 // 2}
-    methods = {FIRST: {"method": PLAIN}, "subpopulation": {"method": {**DRAWN, "inversion": inversion}}}
+    drawn = {"method": {**DRAWN, "inversion": inversion}, "evaluation": {"recipe": "last_layer"}}
+    methods: dict[str, Method] = {FIRST: {"method": PLAIN}, "subpopulation": drawn}
     return Benchmark("worst_group", common, methods, {FIRST: ("erm", "jtt", "retrieved", "real_balanced")})
 
 
