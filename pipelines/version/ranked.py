@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,8 @@ from pipelines.version import browse
 from pipelines.version.browse import Place, SampleFilter, Verdict
 from pipelines.version.files import stored
 from pipelines.version.plan import read_plan
+
+Number = TypeVar("Number", int, NDArray[np.int64])
 
 MOST = 50_000  # rows that are read for one page of a version whose order is not stored yet
 THREADS = 8  # that read the samples of a page, which lie in as many files
@@ -127,10 +129,15 @@ def mask(table: pa.Table, only: SampleFilter) -> pa.ChunkedArray:
 
 def in_region(table: pa.Table, region: Mapping[Place, Sequence[int]]) -> NDArray[np.bool_]:
     """Which rows of a stored order are among those of a region, by their file and their number in it."""
-    chosen = {(shard, verdict == "kept", row) for (shard, verdict), rows in region.items() for row in rows}
-    kept = table.column("reason").is_null().to_pylist()
-    places = zip(table.column("shard").to_pylist(), kept, table.column("row").to_pylist(), strict=True)
-    return np.fromiter((place in chosen for place in places), np.bool_, table.num_rows)
+    chosen = [file_number(shard, verdict == "kept") << 32 | row for (shard, verdict), rows in region.items() for row in rows]
+    shards, rows = (table.column(name).to_numpy().astype(np.int64) for name in ("shard", "row"))
+    kept = pc.is_null(table.column("reason")).to_numpy().astype(np.int64)
+    return np.isin(file_number(shards, kept) << 32 | rows, chosen)
+
+
+def file_number(shard: Number, kept: Number) -> Number:
+    """One number for both files of a shard."""
+    return 2 * shard + kept
 
 
 def samples_at(store: Store, root: str, places: Sequence[tuple[Verdict, int, int]]) -> list[Any]:

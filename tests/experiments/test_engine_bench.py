@@ -97,7 +97,7 @@ def test_each_saving_changes_its_part_of_the_spec_alone(tmp_path: Path) -> None:
         assert changed.model_copy(update={part: getattr(spec, part) for part in changes}) == spec
     every = saving(spec, joined(SAVINGS), seed=3)
     assert isinstance(every.method, SpuriousRemoval)
-    assert (every.method.solver, every.method.steps, every.method.cache_interval) == ("dpmsolver++", 8, 2)
+    assert (every.method.solver, every.method.steps, every.method.cache_interval) == ("dpmsolver++", 5, 2)
     assert (every.seed, every.evaluation and every.evaluation.seeds) == (3, (3,))
 
 

@@ -154,7 +154,7 @@ def test_the_demo_goes_through_a_service_that_is_named(service: Service, tmp_pat
     assert done.returncode == 0, done.stderr
     assert f"POST {service.url}/v1/datasets/shown/versions: version 1" in done.stdout
     assert json.loads((tmp_path / "out/summary.json").read_text())["name"] == "shown"
-    report = {"summary.json", "quality_report.json", "report.html", "card.md", "samples.png"}
+    report = {"summary.json", "quality_report.json", "report.html", "card.md", "samples.png", "map.parquet"}
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"shown", *report}
 
 

@@ -16,6 +16,7 @@ from pipelines.spec import Subpopulation
 from pipelines.store.object_store import Store
 from pipelines.version.preview import preview
 from pipelines.version.rows import read_shards
+from pipelines.vision.models import Models
 from tests.builders import CPU, open_resources, spec
 
 METHOD = {
@@ -70,9 +71,10 @@ def test_the_fewer_real_images_a_cluster_has_the_more_are_drawn(method: Subpopul
 
 def test_a_preview_draws_by_name_until_tokens_are_learned_and_learns_nothing(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
-    shown = preview(spec(**changes()), store, 2, CPU)
-    assert [one.request.prompt for one in shown.candidates] == ["a photo of a boot", "a photo of a sneaker"]
-    assert not shown.learned
+    asked = spec(**changes())
+    glance = preview(asked, store, 2, Models(asked.models, CPU))
+    assert [one.request.prompt for one in glance.candidates] == ["a photo of a boot", "a photo of a sneaker"]
+    assert not glance.learned
     assert not store.keys("concepts")
 
 

@@ -159,5 +159,7 @@ def test_the_families_are_printed_with_the_reason_of_every_no() -> None:
     numbers = {int(number) for number in re.findall(r"\bno (\d+)", done.stdout)}
     assert numbers == {
         int(number)
-        for number in re.findall(r"^(\d+)\. (?:method\.|models\.|evaluation\.|early_verdict)", done.stdout, re.MULTILINE)
+        for number in re.findall(
+            r"^(\d+)\. (?:method\.|models\.|evaluation\.|filters\.|early_verdict)", done.stdout, re.MULTILINE
+        )
     }
