@@ -29,7 +29,8 @@ from pipelines.training.metrics import group_name, summary, summed
 from pipelines.training.selection import part, rows_apart
 from pipelines.version.plan import Plan
 
-PARTS = ("groups", "classes", "shots")  # figures of parts of the test images
+WHOLE = ("average", "worst_group", "ece", "macro_std")  # figures of all test images; older releases have not all of them
+PARTS = ("groups", "classes", "shots")  # figures of parts of them
 
 
 class Evaluator:
@@ -178,9 +179,7 @@ def aggregate(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """Mean, spread and values of every figure of every arm, and its confusion matrix, summed over the seeds."""
     return {
         arm: {
-            "average": summary([r["average"] for r in results]),
-            "worst_group": summary([r["worst_group"] for r in results]),
-            "ece": summary([r["ece"] for r in results]),
+            **{kind: summary([r[kind] for r in results]) for kind in WHOLE if all(kind in r for r in results)},
             **{kind: {k: summary([r[kind][k] for r in results]) for k in results[0][kind]} for kind in PARTS},
             "confusion": summed([r.get("confusion", {}) for r in results]),  # those of an older release have none
         }

@@ -23,6 +23,7 @@ class Score:
     ece: float  # expected calibration error, 15 bins (Guo et al. 2017, arXiv 1706.04599)
     classes: dict[str, float] = field(default_factory=dict)  # accuracy of each class
     confusion: Confusion = field(default_factory=dict)
+    macro_std: float = 0.0  # how far the accuracies of a class's groups lie apart: see `macro_std`
 
     @property
     def choice(self) -> tuple[float, float]:
@@ -50,9 +51,19 @@ def score(logits: Tensor, classes: Sequence[str], labels: Sequence[str], groups:
     by_group = {str(name): float(right[names == name].mean()) for name in sorted(set(names))}
     by_class = {c: float(right[truth == i].mean()) for i, c in enumerate(classes) if (truth == i).any()}
     error = calibration_error(shares.max(axis=1), right)
-    return Score(
-        float(right.mean()), min(by_group.values()), by_group, error, by_class, confusion(classes, truth, predicted)
-    )
+    matrix, spread = confusion(classes, truth, predicted), macro_std(right, truth, names)
+    return Score(float(right.mean()), min(by_group.values()), by_group, error, by_class, matrix, spread)
+
+
+def macro_std(right: NDArray[np.bool_], truth: NDArray[np.int64], names: NDArray[np.str_]) -> float:
+    """MacroStd (arXiv 2212.08649), 0..0.5: the standard deviation of the accuracies of a class's groups, weighted by their
+    size, as the mean over classes; 0 where groups do not matter, or are unknown."""
+    spreads = []
+    for label in np.unique(truth):
+        _, group, sizes = np.unique(names[truth == label], return_inverse=True, return_counts=True)
+        accuracies = np.bincount(group, right[truth == label]) / sizes
+        spreads.append(np.sqrt(np.average((accuracies - right[truth == label].mean()) ** 2, weights=sizes)))
+    return float(np.mean(spreads))
 
 
 def confusion(classes: Sequence[str], truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> Confusion:

@@ -26,6 +26,7 @@ def test_accuracy_on_average_by_group_and_on_the_worst() -> None:
     assert found.average == pytest.approx(6 / 9)
     assert found.worst_group == 0.0
     assert found.classes == {"boot": 0.75, "sneaker": 0.6}
+    assert found.macro_std == pytest.approx((0.25 + 0.3) / 2), "0.25 of boots; of sneakers (0.8 0.15² + 0.2 0.6²)^½"
     assert found.confusion == {"boot": {"boot": 3, "sneaker": 1}, "sneaker": {"boot": 2, "sneaker": 3}}
 
 
@@ -40,6 +41,7 @@ def test_without_groups_the_worst_class_stands_for_the_worst_group() -> None:
     found = score(logits(0.9, 0.2, 0.1), CLASSES, ["boot", "boot", "sneaker"], [None] * 3)
     assert found.groups == {"boot": 0.5, "sneaker": 1.0}
     assert found.worst_group == 0.5
+    assert found.macro_std == 0.0
 
 
 def test_images_whose_group_is_unknown_are_a_group_of_their_class() -> None:
