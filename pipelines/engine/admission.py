@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.prompt_embeds import PromptEmbeds
-from pipelines.backbones.schedule import Level, Levels, add_noise
+from pipelines.backbones.schedule import Level, Levels, Step, add_noise
 from pipelines.chance import derive
 from pipelines.engine.batch import Batch, joined, latent_mask, schedule_tensor
 from pipelines.engine.caching import RowCache
@@ -20,7 +20,7 @@ from pipelines.records import Candidate, Mask, Request
 
 Embedding = NDArray[np.float32]  # (width,), of an image
 
-PROMPTS = 1024  # whose embeddings are kept: most requests share theirs with others
+PROMPTS = 1024  # whose embeddings are kept, and as many schedules: most requests share theirs with others
 
 
 class Admission:
@@ -30,6 +30,7 @@ class Admission:
         self.backbone, self.latents = backbone, SourceLatents(backbone, fitting)
         self.embeds: dict[str, PromptEmbeds] = {}  # by prompt
         self.negative_embeds: dict[str, PromptEmbeds] = {}  # by negative prompt
+        self.schedules: dict[tuple[int, float, int, str], list[Step]] = {}
         self.unreadable: dict[str, ModelError] = {}  # by prompt: why it has no embedding
 
     def admit(self, requests: Sequence[Request]) -> tuple[list[Batch], list[Candidate]]:
@@ -79,9 +80,7 @@ class Admission:
         backbone = self.backbone
         eps = torch.stack([self.noise(request, size) for request in requests]).to(backbone.device)
         patches = backbone.patches(eps)
-        schedules = [
-            backbone.schedule.plan(request.steps, request.strength, patches, request.solver) for request in requests
-        ]
+        schedules = [self.schedule(request, patches) for request in requests]
         x0, x = self.starts(requests, eps, [steps[0].level for steps in schedules])
         masks = torch.stack([latent_mask(request, backbone.vae_scale_factor, eps[0]) for request in requests])
         guided, prompts = backbone.classifier_free, [request.image_prompt for request in requests]
@@ -102,6 +101,15 @@ class Admission:
             inpainting_channels=self.inpainting_channels(requests, masks, eps) if backbone.inpainting else None,
             caches=[RowCache() for _ in requests],
         )
+
+    def schedule(self, request: Request, patches: int) -> list[Step]:
+        """The steps of a request, for latents of so many patches. Most requests share theirs with others."""
+        key = request.steps, request.strength, patches, request.solver
+        if key not in self.schedules:
+            if len(self.schedules) > PROMPTS:
+                self.schedules.clear()
+            self.schedules[key] = list(self.backbone.schedule.plan(*key))
+        return self.schedules[key]
 
     def noise(self, request: Request, size: tuple[int, int]) -> Tensor:
         """The noise that a request starts from, (channels, h, w), of its seed alone."""
