@@ -114,9 +114,10 @@ def calibrated(kept: Sequence[Scores], dropped: Sequence[Scores], loss: float) -
     Of as many scores as pay for being looked at: each may lose its part (Bonferroni).
     """
     best, number, least = dict[str, float](), 0, LEAST * (len(kept) + len(dropped))
+    ranking = sorted(SIGNS, key=lambda name: (-separation(kept, dropped, name), name))
     for count in range(1, len(SIGNS) + 1):
         every = {name: value for name in SIGNS if (value := threshold(kept, name, loss / count)) is not None}
-        names = sorted(every, key=lambda name: (-separation(kept, dropped, name), name))[:count]
+        names = [name for name in ranking if name in every][:count]
         thresholds = {name: every[name] for name in names}
         if len(names) == count and ended(dropped, thresholds) >= number + least:
             best, number = thresholds, ended(dropped, thresholds)

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import pytest
 
@@ -19,6 +18,7 @@ from pipelines.source.source import Source
 from pipelines.spec import Classifier
 from pipelines.vision.clip import Clip
 from tests.discovery.worlds import CLEAN, PLANTED, World, source
+from tests.inspection.test_inspect import Page
 
 HOSTILE = "<script>alert(1)<"
 Discovered = tuple[Study, Discovery, dict[str, Evidence]]
@@ -84,17 +84,6 @@ def test_the_document_has_every_attribute(shortcut: Discovered) -> None:
         "background", "border", "colour", "position", "compression", "blur",
     }  # fmt: skip
     assert "spurious_removal" in document["suspects"][0]["next"]
-
-
-class Page(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.sources: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
 
 
 def test_the_page_has_images_fetches_nothing_and_is_safe(shortcut: Discovered) -> None:

@@ -77,6 +77,8 @@ def test_what_a_spec_needs_is_compared_with_what_there_is() -> None:
 
 
 class Page(HTMLParser):
+    """The tags of a page, and what it links to."""
+
     def __init__(self) -> None:
         super().__init__()
         self.tags: list[str] = []
