@@ -9,11 +9,11 @@ from pipelines.chance import derive
 from pipelines.learning.joint_inversion import JointTraining
 from pipelines.learning.resources import Resources
 from pipelines.learning.subpopulations import Subpopulations
-from pipelines.learning.textual_inversion import CURVE, Token, decode_token, encode_token, initial_vectors
+from pipelines.learning.textual_inversion import CURVE, Token, decode_token, encode_token
 from pipelines.learning.tokens import Tokens, token_name
 from pipelines.prompts import token_names, token_phrase
 from pipelines.records import Item
-from pipelines.spec import Subpopulation
+from pipelines.spec import Inversion, Subpopulation
 from pipelines.store.artifacts import Artifact
 
 NAME = "tokens/subpopulations"  # of the artifact
@@ -34,12 +34,8 @@ class SubpopulationTokens(Tokens):
         super().__init__(resources, method.superclass, method.inversion)
         self.subpopulations = subpopulations
 
-    def check(self) -> None:
-        """Raises SpecError for a word that no token can begin as."""
-        super().check()
-        first = [] if self.spec is None else [self.spec.initializer or "", *self.words.values()]
-        for word in dict.fromkeys(first):
-            initial_vectors(self.resources.models.backbone, word, 1)
+    def beginnings(self, spec: Inversion) -> list[str]:
+        return [spec.initializer or "", *self.words.values()]
 
     @cached_property
     def learned(self) -> dict[str, Token]:

@@ -76,8 +76,12 @@ class Tokens:
                         f"models.embeddings.{number}.token: {embedding.token!r} is what a class's own token is called; give "
                         "another word"
                     )
-            for word in dict.fromkeys(self.spec.initializer or word for word in self.words.values()):
+            for word in dict.fromkeys(self.beginnings(self.spec)):
                 initial_vectors(self.resources.models.backbone, word, 1)
+
+    def beginnings(self, spec: Inversion) -> list[str]:
+        """The words that tokens begin as."""
+        return [spec.initializer or word for word in self.words.values()]
 
     @cached_property
     def learned(self) -> dict[str, Token]:
