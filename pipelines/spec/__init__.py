@@ -19,14 +19,13 @@ from pipelines.spec.filters import (
     RigidFilter,
     Saliency,
 )
+from pipelines.spec.learning import Inversion, Lora
 from pipelines.spec.machine import Device, Machine, Precision
 from pipelines.spec.method_table import METHOD_SPECS, MethodSpec
 from pipelines.spec.methods import (
     AugmentedConditioning,
     FromNoise,
     ImageVariation,
-    Inversion,
-    Lora,
     SpuriousRemoval,
     TextToImage,
 )

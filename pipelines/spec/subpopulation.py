@@ -4,7 +4,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipelines.spec.methods import FromNoise, Inversion
+from pipelines.spec.learning import Inversion
+from pipelines.spec.methods import FromNoise
 
 
 class JointInversion(Inversion):

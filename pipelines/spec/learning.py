@@ -1,0 +1,42 @@
+"""What is learned from the source before images are made: tokens and low-rank weights."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipelines.spec.base import Share, Strict
+
+
+class Inversion(Strict):
+    """Textual inversion (Gal et al. 2022, arXiv 2208.01618): one token a class, its embedding the only thing trained."""
+
+    vectors: int = Field(4, ge=1, le=8, description="Embedding vectors of a token.")
+    initializer: str | None = Field(None, description="Word that the vectors start from; none: the superclass.")
+    images: int = Field(40, ge=1, le=100_000, description="Images a class: half contradict the shortcut, half are typical.")
+    steps: int = Field(300, ge=1, le=1_000_000, description="Optimisation steps.")
+    batch: int = Field(16, ge=1, le=4096, description="Images a step.")
+    learning_rate: float = Field(3e-3, gt=0, description="Learning rate of AdamW, not scaled by the batch size.")
+    masked: bool = Field(
+        True,
+        description="Learn from the object alone: outside its mask, keep the prediction for the superclass.",
+    )
+    margin: Share = Field(
+        0.8,
+        description="How much the object's mask is widened, as a share of its longer side: a token trained without any "
+        "surroundings does not learn where the object ends.",
+    )
+    checkpoint_every: int = Field(100, ge=1, description="Steps after which progress is saved.")
+
+
+class Lora(Strict):
+    """Low-rank weights beside the denoiser's attention, learned from the source (DataDream, ECCV 2024, arXiv 2407.10910)."""
+
+    scope: Literal["class", "dataset"] = Field("dataset", description="One LoRA for each class, or one for all of them.")
+    rank: int = Field(16, ge=1, le=256, description="Rank of the weights, and the factor of their effect (alpha).")
+    images: int = Field(100, ge=1, le=100_000, description="Training images a class, the first ones.")
+    steps: int = Field(300, ge=1, le=1_000_000, description="Optimisation steps.")
+    batch: int = Field(8, ge=1, le=4096, description="Images a step.")
+    learning_rate: float = Field(
+        1e-4, gt=0, description="Peak learning rate of AdamW: warmed up over a tenth of the steps, then a cosine."
+    )
+    checkpoint_every: int = Field(100, ge=1, description="Steps after which progress is saved.")
