@@ -11,12 +11,13 @@ import torch
 from pipelines.backbones.loading import taken_apart
 from pipelines.evaluation.samples import Row, Samples
 from pipelines.learning.resources import Resources
+from pipelines.learning.subpopulations import Subpopulations
 from pipelines.methods import Method
 from pipelines.progress import step
 from pipelines.records import Examples, FramedImage, Image, Item, Mask
 from pipelines.regions import paste
 from pipelines.source.decode import decode
-from pipelines.spec import Evaluation
+from pipelines.spec import Evaluation, Subpopulation
 from pipelines.spec.arms import ARMS
 from pipelines.tensors import images, tensor
 from pipelines.version.plan import Plan
@@ -162,6 +163,17 @@ class EvaluationData:
         if not self.spec.reencode or kind is None:
             return None
         return self.reencoded if kind == "image" else self.reencoded_regions
+
+    def weights(self, arm: str) -> list[float] | None:
+        """How often each real training image is drawn; None: all as often."""
+        with_recipe = self.spec.recipe == "subpopulations" and ARMS[arm].addition is not None
+        return self.subpopulations.weights() if ARMS[arm].reweighted or with_recipe else None
+
+    @cached_property
+    def subpopulations(self) -> Subpopulations:
+        """Those that the method draws or, where it knows of none, those of a plain classifier."""
+        method = self.resources.spec.method
+        return Subpopulations(self.resources, method if isinstance(method, Subpopulation) else None)
 
     def examples(self, samples: Samples) -> Examples:
         """Samples, labelled."""

@@ -94,6 +94,7 @@ class Evaluator:
             classes=resources.source.classes,
             real=data.real,
             twins=data.twins(run.arm),
+            weights=data.weights(run.arm),
             added=added,
             apart=apart,
             validation=data.validation,

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
+
 from pipelines import spec
 from pipelines.progress import Stage
 from pipelines.records import Examples, Image
@@ -22,6 +24,7 @@ class Training:
     classes: tuple[str, ...]
     real: Examples
     twins: Sequence[Image] | None  # re-encoded versions of the real images
+    weights: Sequence[float] | None  # how often each real image is drawn; None: all as often
     added: Examples | None
     apart: Examples | None  # of what an arm adds, set apart to choose checkpoints by
     validation: Examples | None
@@ -36,10 +39,11 @@ class Training:
 def train_and_score(training: Training, progress: Stage) -> dict[str, Any]:
     """Accuracies of the trained classifier on the test images, as they are stored."""
     classes, test = training.classes, training.test
+    real = Feed(training.real, classes, training.twins, training.evaluation.reencode)
     classifier = fit(
         training.classifier,
         classes,
-        Feed(training.real, classes, training.twins, training.evaluation.reencode),
+        real if training.weights is None else real.weighted(torch.tensor(training.weights)),
         None if training.added is None else Feed(training.added, classes),
         training.validation,
         gamma=training.evaluation.gamma,

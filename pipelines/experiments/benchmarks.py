@@ -142,12 +142,12 @@ def unlabelled(size: Size, **source: Any) -> Benchmark:
         "source": {"type": "spurious", "train": size.shortcut_train, **source},
         "amount": {"per_class": size.shortcut_images},
         "classifier": {"steps": size.shortcut_steps},
-        "evaluation": {"checkpoint": "generated"},
+        "evaluation": {"checkpoint": "generated", "gamma": 1},
     }
     inversion = {"steps": size.inversion * 3 // 2}
-    drawn = {"method": {**DRAWN, "inversion": inversion}, "evaluation": {"recipe": "last_layer"}}
+    drawn = {"method": {**DRAWN, "inversion": inversion}, "evaluation": {"recipe": "subpopulations"}}
     methods: dict[str, Method] = {FIRST: {"method": PLAIN}, "subpopulation": drawn}
-    return Benchmark("worst_group", common, methods, {FIRST: ("erm", "jtt", "retrieved", "real_balanced")})
+    return Benchmark("worst_group", common, methods, {FIRST: ("erm", "jtt", "reweighted", "retrieved", "real_balanced")})
 
 
 def benchmarks(size: Size = FULL) -> dict[str, Benchmark]:

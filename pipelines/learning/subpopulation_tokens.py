@@ -1,4 +1,7 @@
-"""The tokens of subpopulations: one for each class and one for each of its clusters, learned together."""
+"""The tokens of subpopulations: one for each class and one for each context, learned together.
+
+A context that clusters of several classes have in common is one token: what is left to a class's own is what tells it from
+the others in the same context, its object, and what is left to a context's is what its classes share."""
 
 import json
 from collections.abc import Sequence
@@ -19,14 +22,14 @@ from pipelines.store.artifacts import Artifact
 NAME = "tokens/subpopulations"  # of the artifact
 
 
-def cluster_name(label: str, number: int) -> str:
-    """What a cluster's token is called in prompts."""
-    return f"<{label}/{number}>"
+def context_name(context: str) -> str:
+    """What a context's token is called in prompts."""
+    return f"<context/{context}>"
 
 
-def cluster_phrase(phrase: str, label: str, number: int, vectors: int) -> str:
-    """'<boot> <boot>_1 boot <boot/0> <boot/0>_1': the class, then what it comes with."""
-    return " ".join([phrase, *token_names(cluster_name(label, number), vectors)])
+def context_phrase(phrase: str, context: str, vectors: int) -> str:
+    """'<boot> <boot>_1 boot <context/sneaker> <context/sneaker>_1': the class, then what it comes with."""
+    return " ".join([phrase, *token_names(context_name(context), vectors)])
 
 
 class SubpopulationTokens(Tokens):
@@ -68,7 +71,7 @@ class SubpopulationTokens(Tokens):
     def phrase_of(self, label: str, number: int) -> str:
         """A cluster of a class in a prompt."""
         assert self.spec is not None
-        return cluster_phrase(self.class_phrase(label), label, number, self.spec.vectors)
+        return context_phrase(self.class_phrase(label), self.subpopulations.contexts[label][number], self.spec.vectors)
 
     def phrase_for(self, item: Item) -> str:
         if self.spec is None:
@@ -80,17 +83,17 @@ class SubpopulationTokens(Tokens):
         return None if self.spec is None else self.learned[token_name(label)].key
 
     def key_of(self, label: str, number: int) -> str:
-        """That of a cluster's."""
-        return self.learned[cluster_name(label, number)].key
+        """That of a cluster's context."""
+        return self.learned[context_name(self.subpopulations.contexts[label][number])].key
 
     @cached_property
     def initial(self) -> dict[str, str]:
         """What each token begins as, by its name."""
         assert self.spec is not None
         word, tokens = self.spec.initializer or "", dict[str, str]()
-        for label, clusters in self.subpopulations.members.items():
+        for label, contexts in self.subpopulations.contexts.items():
             tokens[token_name(label)] = self.words.get(label) or word
-            tokens |= {cluster_name(label, number): word for number in range(len(clusters))}
+            tokens |= {context_name(context): word for context in contexts}
         return tokens
 
     @cached_property

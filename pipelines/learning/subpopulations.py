@@ -1,10 +1,12 @@
 """The subpopulations of a source: each class's training images in clusters, as proxies for what the class comes with.
 
-SAGE (2026) clusters CLIP embeddings. Here the default is what a plain classifier (ERM) makes of images that it was not
-trained on: that varies with what it leans on, and not with what tells no class. No group label is read.
+SAGE (2026) clusters CLIP embeddings. Here the default is the class that a plain classifier (ERM) which was not trained on an
+image takes it for: that varies with what it leans on, and with nothing else (as JTT's errors, arXiv 2107.09044, of a
+classifier that has not seen them). No group label is read.
 """
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,14 +27,17 @@ from pipelines.vision.classifier import Classifier
 
 CLUSTERS, FACTS = "clusters.json", "facts.json"
 FOLDS = 2  # of the images, each looked at by the classifier of the others
+SMALLEST = 5  # images of a cluster: fewer are likely noise, or wrong labels, and are its class's largest cluster's
 BATCH = 64  # images in memory at a time
 
 Vectors = NDArray[np.float64]
 
 
 class Subpopulations:
-    def __init__(self, resources: Resources, method: Subpopulation) -> None:
+    def __init__(self, resources: Resources, method: Subpopulation | None = None) -> None:
+        """`method` says by what images are clustered; None: by a plain classifier."""
         self.resources, self.method = resources, method
+        self.by_clip = method is not None and method.features == "clip"
 
     @cached_property
     def items(self) -> list[Item]:
@@ -40,20 +45,30 @@ class Subpopulations:
         return [item for label in self.resources.source.classes for item in self.resources.source.of(label)]
 
     @cached_property
-    def members(self) -> dict[str, list[list[Item]]]:
-        """The clusters of each class, the largest first: computed now, or taken from the store."""
+    def stored(self) -> dict[str, Any]:
+        """The clusters: "numbers" of the images' own among those of their class, and "contexts", by class what
+        they are called. Computed now, or taken from the store."""
         facts = self.facts()
 
         def make(_artifact: Artifact) -> dict[str, bytes]:
-            return {CLUSTERS: canonical(self.compute().tolist()), FACTS: canonical(facts)}
+            numbers, contexts = self.compute()
+            document = {"numbers": numbers.tolist(), "contexts": contexts}
+            return {CLUSTERS: canonical(document), FACTS: canonical(facts)}
 
         artifact = self.resources.artifacts.get_or_make("subpopulations", "clusters", lambda: facts, FACTS, make)
-        pairs = list(zip(self.items, artifact.json(CLUSTERS), strict=True))
-        members: dict[str, list[list[Item]]] = {}
-        for label in self.resources.source.classes:
-            own = [(item, number) for item, number in pairs if item.label == label]
-            count = 1 + max(number for _, number in own)
-            members[label] = [[item for item, number in own if number == cluster] for cluster in range(count)]
+        return dict(artifact.json(CLUSTERS))
+
+    @property
+    def contexts(self) -> dict[str, list[str]]:
+        """By class, what each cluster comes with: the class that it is taken for; of embeddings, a name of its own."""
+        return dict(self.stored["contexts"])
+
+    @cached_property
+    def members(self) -> dict[str, list[list[Item]]]:
+        """The clusters of each class, the largest first."""
+        members: dict[str, list[list[Item]]] = {label: [[] for _ in own] for label, own in self.contexts.items()}
+        for item, number in zip(self.items, self.stored["numbers"], strict=True):
+            members[item.label][number].append(item)
         return members
 
     @cached_property
@@ -62,29 +77,48 @@ class Subpopulations:
         clusters = [(number, own) for members in self.members.values() for number, own in enumerate(members)]
         return {item.id: number for number, own in clusters for item in own}
 
+    def weights(self) -> list[float]:
+        """How often each training image, in the order of the source, is drawn that all clusters are drawn as often, and with
+        them all classes; they sum to 1."""
+        members, sizes = self.members, dict[str, float]()
+        for clusters in members.values():
+            sizes |= {item.id: len(members) * len(clusters) * len(own) for own in clusters for item in own}
+        return [1 / sizes[item.id] for item in self.resources.source.splits["train"]]
+
     def facts(self) -> dict[str, object]:
         """What the clusters depend on."""
-        resources, view = self.resources, self.resources.view
-        by_clip = self.method.features == "clip"
+        resources, view, by_clip = self.resources, self.resources.view, self.by_clip
         return {
             "images": [item.sha256 for item in self.items],
             "labels": [item.label for item in self.items],
             "features": resources.models.clip_revision if by_clip else resources.spec.classifier.model_dump(),
             "side": view.resolution if by_clip else view.side,
             "framing": view.framing,
-            "clusters": self.method.clusters,
+            "clusters": self.method.clusters if self.method is not None and by_clip else None,
+            "smallest": SMALLEST,
             "seed": resources.spec.seed,
         }
 
-    def compute(self) -> NDArray[np.int64]:
-        """The number of each image's cluster among those of its class: int64 (n,)."""
+    def compute(self) -> tuple[NDArray[np.int64], dict[str, list[str]]]:
+        """The number of each image's cluster among those of its class, int64 (n,), and by class what they are called."""
         begun = self.resources.stage("learn: clusters", len(self.items))  # a preview learns nothing: it stops here
-        vectors = self.embeddings() if self.method.features == "clip" else self.held_out_logits()
-        numbers, labels = np.zeros(len(self.items), np.int64), np.array([item.label for item in self.items])
+        labels, classes = np.array([item.label for item in self.items]), self.resources.source.classes
+        numbers, contexts = self.alike() if self.by_clip else self.held_out_logits().argmax(axis=1), dict[str, list[str]]()
+        for label in classes:
+            own = labels == label
+            numbers[own], order = by_size(numbers[own])
+            contexts[label] = [f"{label}/{n}" if self.by_clip else classes[number] for n, number in enumerate(order)]
+            begun(int(own.sum()))
+        return numbers, contexts
+
+    def alike(self) -> NDArray[np.int64]:
+        """Clusters of embeddings by k-means, class by class: int64 (n,)."""
+        assert self.method is not None
+        vectors, labels = self.embeddings(), np.array([item.label for item in self.items])
+        numbers = np.zeros(len(labels), np.int64)
         for label in self.resources.source.classes:
             own, rng = labels == label, np.random.default_rng(derive(self.resources.spec.seed, "clusters", label))
-            numbers[own] = by_size(kmeans(vectors[own], self.method.clusters, rng))
-            begun(int(own.sum()))
+            numbers[own] = kmeans(vectors[own], self.method.clusters, rng)
         return numbers
 
     def embeddings(self) -> Vectors:
@@ -129,9 +163,11 @@ class Subpopulations:
         return centred
 
 
-def by_size(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Clusters (n,) renumbered, the largest 0."""
+def by_size(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[int]]:
+    """Clusters (n,) renumbered, the largest 0, which takes in those that are too small; and what their numbers were."""
     sizes = np.bincount(numbers)
-    rank = np.empty(len(sizes), np.int64)
-    rank[np.argsort(-sizes, kind="stable")] = np.arange(len(sizes))
-    return rank[numbers]
+    rank = np.zeros(len(sizes), np.int64)
+    order = [int(number) for number in np.argsort(-sizes, kind="stable")]
+    order = order[:1] + [number for number in order[1:] if sizes[number] >= SMALLEST]
+    rank[order] = np.arange(len(order))
+    return rank[numbers], order

@@ -1,10 +1,10 @@
-"""Subpopulations: a class is drawn most often with what it seldom comes with, and nobody says what that is.
+"""Subpopulations: a class is drawn as often with what it seldom comes with, and nobody says what that is.
 
 SAGE (2026): the training images of each class in clusters, as proxies for what the class comes with; a token for each,
 learned from its images; as many images of each cluster as it has few (inverse density). Neither a group label nor a word for
-the shortcut is read. Beyond the paper: a token for the class itself, learned together with those of its clusters, in place
-of a LoRA; and clusters by what a plain classifier leans on. The paper finds the number of clusters by affinity propagation,
-and merges those of like tokens; here it is the spec's.
+the shortcut is read. Beyond the paper: a token for the class itself, and one for what clusters of several classes have in
+common, learned together, in place of a LoRA; and clusters by what a plain classifier takes images for. The paper clusters
+embeddings by affinity propagation, and merges clusters whose tokens are alike.
 """
 
 from bisect import bisect_right

@@ -23,6 +23,7 @@ class Arm:
     lengthening: int = 1  # its optimisation steps, as a multiple of ERM's
     groups: Literal["train", "validation"] | None = None  # the split whose group labels it reads
     masks: bool = False  # whether it needs the masks of the objects
+    reweighted: bool = False  # whether real images are drawn as often of each subpopulation, whatever the recipe
 
 
 ARMS: dict[str, Arm] = {
@@ -45,6 +46,11 @@ ARMS: dict[str, Arm] = {
         groups="train",
     ),
     "jtt": Arm("JTT", "the same by Just Train Twice, which reads no groups in training", training="jtt"),
+    "reweighted": Arm(
+        "every subpopulation as often",
+        "the same, drawn as often of each subpopulation, by a classifier not trained on them; reads no groups",
+        reweighted=True,
+    ),
     "dfr": Arm(
         "last layer retrained (DFR)",
         "erm with its last layer retrained on the validation images, whose groups it reads",

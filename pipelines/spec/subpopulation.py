@@ -32,19 +32,22 @@ class Subpopulation(FromNoise):
     inversion: JointInversion | None = Field(JointInversion(), description="How tokens are learned.")
     features: Literal["classifier", "clip"] = Field(
         "classifier",
-        description="What images are clustered by. classifier: logits of a plain classifier that was not trained on them, "
-        "which vary with what it leans on. clip: their embeddings by models.clip, as in the paper.",
+        description="What images are clustered by. classifier: the class that a plain classifier which was not trained on "
+        "them takes them for, which varies with what it leans on. clip: their embeddings by models.clip, as in the paper.",
     )
     clusters: int = Field(
-        4, ge=2, le=64, description="Clusters of a class, by k-means; the paper finds their number itself."
+        4,
+        ge=2,
+        le=64,
+        description="Clusters of a class by features: clip, by k-means; the paper finds their number itself.",
     )
     density: float = Field(
-        0.5,
+        0.0,
         ge=0,
         le=1,
-        description="A cluster's share of its class's images is as 1 over its size to this power. 1, as in the paper: real "
-        "and generated images are balanced together. Below it generated ones are balanced in themselves, and what tells "
-        "them from real ones is no clue to the class. 0: as many of each.",
+        description="A cluster's share of its class's images is as 1 over its size to this power. 0: as many of each, so "
+        "that what tells generated images from real ones is no clue to the class. 1, as in the paper: real and generated "
+        "images are balanced together.",
     )
     guidance: float = Field(3.0, ge=1, description="Classifier-free guidance scale.")
     steps: int = Field(25, ge=1, le=1000, description="Denoising steps.")

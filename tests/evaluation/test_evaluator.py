@@ -17,6 +17,7 @@ from pipelines.evaluation.evaluator import Evaluator, aggregate, evaluate, gap_c
 from pipelines.evaluation.notes import few_tests
 from pipelines.evaluation.runs import Run
 from pipelines.learning.resources import Resources
+from pipelines.learning.subpopulations import Subpopulations
 from pipelines.methods import open_method
 from pipelines.progress import Lines, Silent
 from pipelines.records import Examples, Image, Mask, Quota
@@ -125,7 +126,7 @@ def test_trained_in_processes_of_their_own_the_scores_are_the_same_to_the_bit(
     assert opened(open_resources(tmp_path / "there"), **settings).run() == here
 
 
-@pytest.mark.parametrize("arm", ["erm_reencoded", "classical", "group_dro", "jtt", "dfr"])
+@pytest.mark.parametrize("arm", ["erm_reencoded", "classical", "group_dro", "jtt", "dfr", "reweighted"])
 def test_every_arm_of_real_images_is_trained_its_own_way(tmp_path: Path, arm: str) -> None:
     """Three steps and another last layer give other figures than ERM, from the same seed."""
     resources = open_resources(tmp_path, source={"type": "spurious", "train": 40, "validation": 48, "test": 160})
@@ -149,6 +150,19 @@ def test_the_last_checkpoint_is_tested_where_that_is_asked_for(tmp_path: Path) -
         made.data.__dict__["validation"] = swapped
         results.append(made.run()["erm"][0]["average"])
     assert results[0] < results[1]
+
+
+@pytest.mark.parametrize(("recipe", "arms"), [("subpopulations", {"reweighted", "counterpoise"}), ("mixed", {"reweighted"})])
+def test_real_images_are_drawn_by_subpopulation_where_an_arm_or_the_recipe_says_so(
+    tmp_path: Path, recipe: str, arms: set[str]
+) -> None:
+    resources = open_resources(tmp_path)
+    made = opened(resources, arms=("erm", "reweighted", "counterpoise"), recipe=recipe, reencode=0)
+    made.added["version"] = Examples([noise(0), noise(1)], ["boot", "sneaker"], [None, None])
+    made.data.__dict__["kept"] = [{"label": label, "group": None, "origin": None, "concept": None} for label in (0, 1)]
+    weights = {arm: made.arguments(Run(arm, 0))[0].weights for arm in ("erm", "reweighted", "counterpoise")}
+    expected = Subpopulations(resources).weights()
+    assert weights == {arm: expected if arm in arms else None for arm in weights}
 
 
 def test_choosing_by_generated_images_needs_no_validation_images_and_no_groups(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ from scipy.cluster.vq import kmeans2
 
 from pipelines.learning.kmeans import kmeans, squared_distances
 from pipelines.learning.resources import Resources
-from pipelines.learning.subpopulations import FOLDS, Subpopulations, by_size
+from pipelines.learning.subpopulations import FOLDS, SMALLEST, Subpopulations, by_size
 from pipelines.spec import Subpopulation
 from tests.builders import open_resources
 
-METHOD = {"type": "subpopulation", "clusters": 3, "inversion": {"steps": 1}}
+METHOD = {"type": "subpopulation", "inversion": {"steps": 1}}
 
 
 def spots(counts: list[int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -52,7 +52,15 @@ def test_distances_are_squared_and_of_every_pair() -> None:
 
 
 def test_the_largest_cluster_is_the_first() -> None:
-    assert by_size(np.array([2, 2, 2, 0, 1, 1])).tolist() == [0, 0, 0, 2, 1, 1]
+    ranks, order = by_size(np.repeat([2, 0, 1], [8, 5, 6]))
+    assert ranks.tolist() == [0] * 8 + [2] * 5 + [1] * 6
+    assert order == [2, 1, 0]
+
+
+def test_a_cluster_of_few_images_is_part_of_the_largest() -> None:
+    ranks, order = by_size(np.repeat([0, 1, 2], [SMALLEST - 1, 9, SMALLEST]))
+    assert ranks.tolist() == [0] * 4 + [0] * 9 + [1] * 5
+    assert order == [1, 2]
 
 
 @pytest.fixture
@@ -77,8 +85,43 @@ def test_every_training_image_is_in_one_cluster_of_its_class_for_good(
 ) -> None:
     first = subpopulations(resources).members
     for label, clusters in first.items():
-        assert 1 <= len(clusters) <= 3
+        assert 1 <= len(clusters) <= 2
         assert sorted(item.id for own in clusters for item in own) == sorted(i.id for i in resources.source.of(label))
         assert [len(own) for own in clusters] == sorted(map(len, clusters), reverse=True)
     monkeypatch.setattr(Subpopulations, "held_out_logits", None)  # the second time, nothing is computed
     assert subpopulations(resources).members == first
+
+
+def test_a_cluster_is_called_by_the_class_that_a_classifier_of_other_images_takes_it_for(resources: Resources) -> None:
+    clusters, classes = subpopulations(resources), resources.source.classes
+    taken = dict(zip(clusters.items, clusters.held_out_logits().argmax(axis=1), strict=True))
+    for label, contexts in clusters.contexts.items():
+        assert len(set(contexts)) == len(contexts)
+        for number, own in enumerate(clusters.members[label]):
+            few = {c for c in range(2) if sum(taken[i] == c for i in clusters.items if i.label == label) < SMALLEST}
+            assert {classes[taken[item]] for item in own if taken[item] not in few} <= {contexts[number]}
+
+
+def test_clusters_of_embeddings_are_each_classes_own(tmp_path: Path) -> None:
+    method = {**METHOD, "features": "clip", "clusters": 2}
+    resources = open_resources(tmp_path, method=method)
+    contexts = subpopulations(resources).contexts
+    assert all(
+        own == [f"{label}/{number}" for number in range(len(own))] or len(own) == 2 for label, own in contexts.items()
+    )
+    assert all(context.startswith(f"{label}/") for label, own in contexts.items() for context in own)
+
+
+def test_every_class_and_every_cluster_of_it_is_drawn_as_often(resources: Resources) -> None:
+    clusters = subpopulations(resources)
+    items, weights = resources.source.splits["train"], clusters.weights()
+    assert sum(weights) == pytest.approx(1)
+    share = Counter[tuple[str, int]]()
+    for item, weight in zip(items, weights, strict=True):
+        share[item.label, clusters.numbers[item.id]] += weight
+    for label, own in clusters.members.items():
+        assert [share[label, number] for number in range(len(own))] == pytest.approx([1 / 2 / len(own)] * len(own))
+
+
+def test_those_of_a_plain_classifier_are_the_same_for_every_method(resources: Resources) -> None:
+    assert Subpopulations(resources).members == subpopulations(resources).members

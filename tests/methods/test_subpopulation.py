@@ -21,7 +21,6 @@ from tests.builders import CPU, open_resources, spec
 
 METHOD = {
     "type": "subpopulation",
-    "clusters": 2,
     "steps": 2,
     "inversion": {"vectors": 2, "images": 8, "steps": 3, "batch": 4},
 }
@@ -51,13 +50,23 @@ def test_the_share_of_a_cluster_is_as_one_over_its_size_to_a_power() -> None:
     assert inverse_density([300, 7, 4], 0) == pytest.approx([1 / 3] * 3)
 
 
-def test_a_prompt_has_the_token_of_the_class_and_that_of_a_cluster(method: SubpopulationMethod) -> None:
+def test_a_prompt_has_the_token_of_the_class_and_that_of_a_context(method: SubpopulationMethod) -> None:
     for image, request in zip(planned(6), method.requests(planned(6), 0), strict=True):
-        number = method.cluster(image)
-        tokens = " ".join([*token_names("<boot>", 2), "boot", *token_names(f"<boot/{number}>", 2)])
+        context = f"<context/{method.subpopulations.contexts['boot'][method.cluster(image)]}>"
+        tokens = " ".join([*token_names("<boot>", 2), "boot", *token_names(context, 2)])
         assert request.prompt == f"a photo of a {tokens}"
-        assert request.concept == method.tokens.learned[f"<boot/{number}>"].key
+        assert request.concept == method.tokens.learned[context].key
         assert (request.source, request.image) == (None, None)
+
+
+def test_what_clusters_of_two_classes_come_with_is_one_token(method: SubpopulationMethod) -> None:
+    contexts = method.subpopulations.contexts
+    assert set(method.tokens.learned) == {
+        "<boot>",
+        "<sneaker>",
+        *(f"<context/{c}>" for own in contexts.values() for c in own),
+    }
+    assert {c for own in contexts.values() for c in own} <= {"boot", "sneaker"}
 
 
 def test_the_fewer_real_images_a_cluster_has_the_more_are_drawn(method: SubpopulationMethod) -> None:
