@@ -30,6 +30,7 @@ class Examples:
     images: Sequence[Image]
     labels: Sequence[str]
     groups: Sequence[str | None]
+    strengths: Sequence[float] | None = None  # of a version's samples: share of the noise schedule that was run
 
     def __len__(self) -> int:
         return len(self.images)
@@ -37,7 +38,13 @@ class Examples:
     def pick(self, rows: Sequence[int]) -> "Examples":
         """Those of these numbers."""
         images, labels, groups = self.images, self.labels, self.groups
-        return Examples([images[row] for row in rows], [labels[row] for row in rows], [groups[row] for row in rows])
+        strengths = self.strengths_of(rows)
+        pictures = [images[row] for row in rows]
+        return Examples(pictures, [labels[row] for row in rows], [groups[row] for row in rows], strengths)
+
+    def strengths_of(self, rows: Sequence[int]) -> Sequence[float] | None:
+        """Those of these numbers; None where they have none."""
+        return None if self.strengths is None else [self.strengths[row] for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

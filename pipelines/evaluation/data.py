@@ -167,7 +167,8 @@ class EvaluationData:
         """Samples, labelled."""
         names, facts = self.resources.source.classes, {"samples": samples.digests, "framing": self.resources.view.framing}
         pixels = self.stored(facts, len(samples.rows), self.decoded(samples))
-        return Examples(pixels, [names[row["label"]] for row in samples.rows], [row["group"] for row in samples.rows])
+        labels, groups = [names[row["label"]] for row in samples.rows], [row["group"] for row in samples.rows]
+        return Examples(pixels, labels, groups, [row["strength"] for row in samples.rows])
 
     def decoded(self, samples: Samples) -> Iterator[Image]:
         view = self.resources.view

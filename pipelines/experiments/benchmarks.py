@@ -105,6 +105,8 @@ def long_tail(size: Size) -> Benchmark:
     }
     inversion = {"images": 40, "steps": size.inversion, "batch": 8}
     methods = words_and_tokens(dict.fromkeys(("sandal", "sneaker", "boot"), "shoe"), inversion)
+    varied = {**methods["image_variation"]["method"], "spectrum": "even"}
+    methods["curriculum"] = {"method": varied, "evaluation": {"recipe": "curriculum"}}
     return Benchmark("average", common, methods, {FIRST: PLAIN_BASELINES}, sizes=True)
 
 

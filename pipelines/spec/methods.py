@@ -163,7 +163,12 @@ class ImageVariation(Asked):
     strengths: Annotated[tuple[Strength, ...], AfterValidator(distinct)] = Field(
         (0.25, 0.5, 0.75, 1.0),
         min_length=1,
-        description="Shares of the noise schedule that are run, one drawn for each image: near 0 keeps it, 1 is all noise.",
+        description="Shares of the noise schedule that are run, one for each image: near 0 keeps it, 1 is all noise.",
+    )
+    spectrum: Literal["random", "even"] = Field(
+        "random",
+        description="How strengths fall to images. random: drawn by the image's seed. even: by turns, so that every source "
+        "image is varied at each strength as often (DisCL, arXiv 2410.13674), and tried again at its own.",
     )
     repaint: Literal["whole", "object", "surroundings"] = Field(
         "whole", description="What is repainted: the whole image, the object alone, or all but the object."

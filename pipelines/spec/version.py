@@ -8,10 +8,10 @@ from pipelines.spec.amount import Amount
 from pipelines.spec.arms import ARMS
 from pipelines.spec.base import Name, Strict
 from pipelines.spec.encoding import EncodingSpec, PngEncoding
-from pipelines.spec.evaluation import Classifier, Evaluation
+from pipelines.spec.evaluation import CURRICULA, Classifier, Evaluation
 from pipelines.spec.filters import EARLY_SCORES, EarlyVerdict, FilterSpec, LabelAgreementFilter
 from pipelines.spec.method_table import MethodSpec
-from pipelines.spec.methods import SpuriousRemoval
+from pipelines.spec.methods import ImageVariation, SpuriousRemoval
 from pipelines.spec.models import Models
 from pipelines.spec.sources import SourceSpec
 from pipelines.spec.upgrade import CURRENT, lift
@@ -122,6 +122,16 @@ class VersionSpec(Strict):
     def groups_can_be_filled(self) -> "VersionSpec":
         if self.amount.balance == "groups" and not isinstance(self.method, SpuriousRemoval):
             raise ValueError("amount.balance: only spurious_removal can fill groups; balance classes, or use that method")
+        return self
+
+    @model_validator(mode="after")
+    def curriculum_has_a_spectrum(self) -> "VersionSpec":
+        recipe = self.evaluation.recipe if self.evaluation else None
+        if recipe in CURRICULA and not (isinstance(self.method, ImageVariation) and len(self.method.strengths) > 1):
+            raise ValueError(
+                f"evaluation.recipe: {recipe} walks samples from a high strength to a low one, and this version's have "
+                "one; use image_variation with two or more strengths, or recipe: mixed"
+            )
         return self
 
     @model_validator(mode="after")
