@@ -114,6 +114,15 @@ class Graft:
 
 
 @dataclass(frozen=True, slots=True)
+class Mix:
+    """How a generated image is mixed with the real one that it is an edit of, into the sample (DiffuseMix)."""
+
+    side_by_side: bool  # left the real half, right the generated one; else above and below
+    fractal: Image  # blended over both, of their size
+    weight: float  # of the fractal, 0..1
+
+
+@dataclass(frozen=True, slots=True)
 class ImagePrompt:
     """Conditioning beside the text: the embedding of one real image, or of two that were mixed."""
 
@@ -141,6 +150,7 @@ class Request:
     size: tuple[int, int] | None = None  # height and width of what starts from noise; None: the checkpoint's
     graft: Graft | None = None  # a real object to stand in that region
     image_prompt: ImagePrompt | None = None
+    mix: Mix | None = None  # of the generated image with `image`, once it is finished
     concept: str | None = None  # key of the learned token in the store
     lora: str | None = None  # key of the learned LoRA in the store
     strength: float = 1.0  # share of the noise schedule that is run, 0 < strength <= 1

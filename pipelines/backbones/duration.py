@@ -6,7 +6,7 @@ from math import ceil
 from pipelines.backbones.cached_steps import cost
 from pipelines.backbones.families import STABLE_DIFFUSION, STABLE_DIFFUSION_XL
 from pipelines.backbones.inspection import Inspection
-from pipelines.spec import ImageVariation, SpuriousRemoval, VersionSpec
+from pipelines.spec import EditMix, ImageVariation, SpuriousRemoval, VersionSpec
 from pipelines.spec.models import BUNDLED
 
 
@@ -36,7 +36,7 @@ def rows_per_image(spec: VersionSpec) -> float:
     """Whole rows of the denoiser that an image takes: its share of the steps, twice where it is guided, and little where it
     keeps deep features."""
     method, strengths = spec.method, [1.0]
-    if isinstance(method, SpuriousRemoval):
+    if isinstance(method, SpuriousRemoval | EditMix):
         strengths = [method.strength]
     elif isinstance(method, ImageVariation):
         strengths = list(method.strengths)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pipelines.spec import (
     AugmentedConditioning,
     DiffusionClassifierFilter,
+    EditMix,
     ImageVariation,
     SpuriousRemoval,
     Subpopulation,
@@ -29,7 +30,7 @@ class Feature:
 
 def starts_from_images(spec: VersionSpec) -> bool:
     method = spec.method
-    return isinstance(method, ImageVariation | SpuriousRemoval) and not method.repaints_a_part
+    return isinstance(method, ImageVariation | SpuriousRemoval | EditMix) and not method.repaints_a_part
 
 
 def reencodes(spec: VersionSpec) -> bool:
@@ -41,7 +42,7 @@ FEATURES = {
     "text_to_image": Feature(
         "text_to_image", "method.type", lambda spec: isinstance(spec.method, TextToImage | Subpopulation)
     ),
-    "image_to_image": Feature("image_variation of whole images", "method.type", starts_from_images),
+    "image_to_image": Feature("image_variation of whole images, edit_mix", "method.type", starts_from_images),
     "repainting": Feature(
         "spurious_removal, image_variation of parts", "method.type", lambda spec: spec.method.repaints_a_part
     ),

@@ -23,6 +23,7 @@ from pipelines.engine.batch import Batch
 from pipelines.engine.caching import RowCache, forecast, keep
 from pipelines.engine.capacity import Capacity
 from pipelines.engine.guidance import guide
+from pipelines.engine.mixing import mixed
 from pipelines.engine.probe import Probe
 from pipelines.engine.requests import Listed, RequestQueue
 from pipelines.engine.solver import advance, predicted_x0
@@ -170,8 +171,10 @@ class Engine:
 
 
 def composed(request: Request, image: Image) -> Image:
-    """What was painted, in the original outside the region, and with the grafted object on top."""
+    """What was painted, in the original outside the region, and with the grafted object on top; or mixed with it."""
     if request.image is None or request.mask is None:
         return image
     pasted = paste(request.image, image, request.mask)
+    if request.mix is not None:
+        return mixed(request.mix, request.image, pasted)
     return pasted if request.graft is None else paste(pasted, request.graft.image, request.graft.mask)

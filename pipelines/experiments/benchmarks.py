@@ -14,6 +14,7 @@ PLAIN = {"type": "text_to_image", "steps": 10}
 VARIED = {"type": "image_variation", "steps": 10, "guidance": 3}
 CONDITIONED = {"type": "augmented_conditioning", "mix": "embed_mixup", "dropout": 0.2, "steps": 10, "guidance": 2}
 DRAWN = {"type": "subpopulation", "superclass": "shoe", "steps": 10}  # the model has no word for its classes
+EDITED = {"type": "edit_mix", "steps": 10, "guidance": 3, "styles": [place(scene) for scene in SCENES]}  # words it knows
 WORDS = {
     "templates": ["a photo of a {colour} {} {scene}"],
     "words": {"colour": list(COLOURS), "scene": [place(scene) for scene in SCENES]},
@@ -91,6 +92,7 @@ def few_shot(shots: int, size: Size) -> Benchmark:
         methods["image_variation_paper"] = {
             "method": {"type": "image_variation", "superclass": "shoe", "inversion": inversion}
         }
+        methods["edit_mix"] = {"method": {**EDITED, "superclass": "shoe", "inversion": inversion}}
         methods["augmented_conditioning_paper"] = {"method": {"type": "augmented_conditioning"}}
     return Benchmark("average", common, methods, {FIRST: PLAIN_BASELINES})
 

@@ -2,6 +2,7 @@
 
 from pipelines.spec.amount import Amount
 from pipelines.spec.base import Name, Strict
+from pipelines.spec.edit_mix import EditMix
 from pipelines.spec.encoding import EncodingSpec, JpegEncoding, PngEncoding, WebpEncoding
 from pipelines.spec.evaluation import Checkpoint, Classifier, Evaluation, Recipe
 from pipelines.spec.filters import (
@@ -59,6 +60,7 @@ __all__ = [
     "Device",
     "DiffusionClassifierFilter",
     "EarlyVerdict",
+    "EditMix",
     "EmbeddingFile",
     "EncodingSpec",
     "Evaluation",

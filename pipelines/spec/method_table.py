@@ -4,10 +4,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from pipelines.spec.edit_mix import EditMix
 from pipelines.spec.methods import AugmentedConditioning, ImageVariation, SpuriousRemoval, TextToImage
 from pipelines.spec.subpopulation import Subpopulation
 
-METHOD_SPECS = (SpuriousRemoval, TextToImage, ImageVariation, AugmentedConditioning, Subpopulation)
+METHOD_SPECS = (SpuriousRemoval, TextToImage, ImageVariation, AugmentedConditioning, Subpopulation, EditMix)
 MethodSpec = Annotated[
-    SpuriousRemoval | TextToImage | ImageVariation | AugmentedConditioning | Subpopulation, Field(discriminator="type")
+    SpuriousRemoval | TextToImage | ImageVariation | AugmentedConditioning | Subpopulation | EditMix,
+    Field(discriminator="type"),
 ]
