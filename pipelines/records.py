@@ -102,6 +102,11 @@ class PlannedImage:
     label: str
     origin: str | None
     rank: int
+    ordinal: int = 0  # among the planned images of its quota, 0..: those that follow each other have consecutive indices
+
+    def first_sibling(self, siblings: int) -> int:
+        """The index of the first of its group, where so many consecutive images of a quota are a group."""
+        return self.index - self.ordinal % siblings
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +148,7 @@ class Request:
     label: str
     method: str
     prompt: str
+    group_id: str | None = None  # which images of the version belong together, as siblings do; None: to none
     source: Item | None = None
     image: Image | None = None  # the source image in its frame
     mask: Mask | None = None  # the region that changes; None changes everything

@@ -149,6 +149,13 @@ class TextToImage(FromNoise):
     """Plain generation from a prompt: the baseline that every other method has to beat."""
 
     type: Literal["text_to_image"]
+    siblings: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="So many images of a class share a prompt and differ in noise; their samples have a group_id in common "
+        "(StableRep, arXiv 2306.00984: 10). 1: a prompt is drawn for each image.",
+    )
     guidance: float = Field(2.0, ge=1, description="Classifier-free guidance scale.")
     steps: int = Field(25, ge=1, le=1000, description="Denoising steps.")
 

@@ -162,7 +162,8 @@ class Plan:
         place = index - self.first
         number = bisect_right(self.ends, place)
         quota = self.quotas[number]
-        return PlannedImage(index, quota.label, quota.origin, quota.carried + place - (self.ends[number] - quota.count))
+        ordinal = place - (self.ends[number] - quota.count)
+        return PlannedImage(index, quota.label, quota.origin, quota.carried + ordinal, ordinal)
 
     def carried_part(self, number: int) -> Carried | None:
         """What a shard is carried from; None if it is generated."""
