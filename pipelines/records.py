@@ -161,6 +161,7 @@ class Request:
     lora: str | None = None  # key of the learned LoRA in the store
     strength: float = 1.0  # share of the noise schedule that is run, 0 < strength <= 1
     guidance: float = 7.5  # classifier-free guidance scale, >= 1; 1 turns it off
+    image_guidance: float = 1.0  # scale of guidance by `image`, >= 1, beside the prompt's; of checkpoints that edit alone
     guidance_rescale: float = 0.0  # 0..1: how far guidance keeps the standard deviation of its conditional prediction
     guidance_interval: tuple[float, float] = (0.0, 1.0)  # where guidance is on: shares of the full run, from noise to image
     steps: int = 25  # steps of the full schedule

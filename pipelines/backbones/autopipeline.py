@@ -51,8 +51,13 @@ NO_NEGATIVE = {  # classes that take no negative prompt
     "Flux2KleinPipeline", "Flux2Pipeline", "GlmImagePipeline", "Ideogram4Pipeline", "LatentConsistencyModelPipeline",
 }  # fmt: skip
 UNREAD = {"safety_checker", "feature_extractor", "image_encoder"}  # parts that may be absent
+NO_INSTRUCTIONS = (
+    "it follows no instructions; give an InstructPix2Pix checkpoint, such as timbrooks/instruct-pix2pix, or editor: "
+    "image_to_image"
+)
 WHOLE = "it is run whole, as diffusers runs it"
 LIMITS = {
+    "instruct": NO_INSTRUCTIONS,
     "image_prompts": f"{WHOLE}, without image prompts; use another method, or a checkpoint of Stable Diffusion 1, 2 or XL",
     "inversion": f"{WHOLE}, and no tokens are learned of it; set inversion to null",
     "lora": f"{WHOLE}, and no LoRA is learned of it; leave it out",

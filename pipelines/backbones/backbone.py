@@ -32,6 +32,7 @@ class Backbone(ABC):
     component: ClassVar[str]  # diffusers' name of the denoiser; its LoRAs' weights begin with it
     lora_targets: ClassVar[tuple[str, ...]] = ("to_q", "to_k", "to_v", "to_out.0")  # the projections of its attention
     classifier_free: ClassVar[bool] = True  # guidance is a second, unconditional prediction
+    editing: ClassVar[bool] = False  # whether the denoiser takes an image beside the latents, and edits it
 
     def __init__(self, pipeline: Any, name: str, device: torch.device, dtype: torch.dtype) -> None:
         """`pipeline` is diffusers' of the checkpoint, in `dtype`; `name` is what errors call it. Raises ModelError."""

@@ -30,7 +30,9 @@ class Feature:
 
 def starts_from_images(spec: VersionSpec) -> bool:
     method = spec.method
-    return isinstance(method, ImageVariation | SpuriousRemoval | EditMix) and not method.repaints_a_part
+    if isinstance(method, EditMix):
+        return method.editor == "image_to_image"
+    return isinstance(method, ImageVariation | SpuriousRemoval) and not method.repaints_a_part
 
 
 def reencodes(spec: VersionSpec) -> bool:
@@ -48,6 +50,11 @@ FEATURES = {
     ),
     "image_prompts": Feature(
         "augmented_conditioning", "method.type", lambda spec: isinstance(spec.method, AugmentedConditioning)
+    ),
+    "instruct": Feature(
+        "edit_mix with editor: instruct",
+        "method.editor",
+        lambda spec: isinstance(spec.method, EditMix) and spec.method.editor == "instruct",
     ),
     "inversion": Feature("method.inversion", "method.inversion", lambda spec: spec.method.inversion is not None),
     "lora": Feature("method.lora", "method.lora", lambda spec: spec.method.lora is not None),

@@ -98,7 +98,7 @@ class Admission:
             negative_embeds=PromptEmbeds.cat([self.negative(r.negative_prompt) for r in requests]) if guided else None,
             image_embeds=self.image_embeds(requests, [None if p is None else p.embedding for p in prompts]),
             negative_image_embeds=self.image_embeds(requests, [None if p is None else p.negative for p in prompts]),
-            inpainting_channels=self.inpainting_channels(requests, masks, eps) if backbone.inpainting else None,
+            inpainting_channels=self.image_channels(requests, masks, eps),
             caches=[RowCache() for _ in requests],
         )
 
@@ -147,6 +147,17 @@ class Admission:
         generator = torch.Generator().manual_seed(derive(request.seed, "image prompt"))
         embeds = conditioning.embeds(torch.from_numpy(embedding), request.image_prompt.noise_level, generator)
         return embeds[None].to(self.backbone.device)
+
+    def image_channels(self, requests: Sequence[Request], masks: Tensor, like: Tensor) -> Tensor | None:
+        """What the denoiser takes of images beside latents: an editing one the image's latents, unscaled."""
+        backbone = self.backbone
+        if not backbone.editing:
+            return self.inpainting_channels(requests, masks, like) if backbone.inpainting else None
+        originals = [(request.image, None) for request in requests if request.image is not None]
+        if len(originals) < len(requests):
+            raise ModelError(f"models.text_to_image: {backbone.name!r} edits images, and a request has none; use edit_mix")
+        scale: float = backbone.vae.config.scaling_factor
+        return self.latents.encode(originals) / scale
 
     def inpainting_channels(self, requests: Sequence[Request], masks: Tensor, like: Tensor) -> Tensor:
         """What an inpainting denoiser takes beside latents: the mask, and the latents of the masked image."""

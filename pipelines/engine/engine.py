@@ -19,7 +19,7 @@ from torch import Tensor
 
 from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.schedule import add_noise
-from pipelines.engine.batch import Batch
+from pipelines.engine.batch import Batch, Conditioning
 from pipelines.engine.caching import RowCache, forecast, keep
 from pipelines.engine.capacity import Capacity
 from pipelines.engine.guidance import guide
@@ -123,7 +123,20 @@ class Engine:
         if len(guided):
             rescale = None if rows.guidance_rescale is None else rows.guidance_rescale[guided]
             prediction[guided] = guide(prediction[guided], unconditional, scale[guided], rescale)
+            if self.backbone.editing:
+                prediction[guided] += self.image_guidance(rows, t[guided], conditioning, unconditional)
         return prediction
+
+    def image_guidance(self, rows: Batch, t: Tensor, conditioning: Conditioning, unconditional: Tensor) -> Tensor:
+        """What guidance by the image adds to the guided rows (InstructPix2Pix, arXiv 2211.09800): the difference between the
+        predictions without the prompt and those without the image, too, by a forward of their own."""
+        guided, others = conditioning.guided, slice(len(rows), None)
+        x, embeds = rows.x[guided], conditioning.prompt_embeds.rows(others)
+        nothing = self.backbone.predict(
+            torch.cat([x, torch.zeros_like(x)], dim=1), t, embeds, None, conditioning.image_scale[others], None
+        )
+        scale = torch.tensor([rows.requests[row].image_guidance for row in conditioning.twice], device=x.device)
+        return (scale.view(-1, 1, 1, 1) - 1) * (unconditional - nothing)
 
     def padding(self, count: int) -> int:
         """How often the last of so many rows is repeated: a compiled denoiser is compiled for each number of rows that it

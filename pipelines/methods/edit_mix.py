@@ -14,6 +14,8 @@ from pipelines.prompts import fill_template
 from pipelines.records import FramedImage, Item, Mask, Mix, PlannedImage, Problem, Request
 from pipelines.spec import EditMix
 
+INSTRUCTION = "A transformed version of image into {}"  # DiffuseMix's
+
 
 class EditMixMethod:
     def __init__(self, resources: Resources, spec: EditMix) -> None:
@@ -39,11 +41,16 @@ class EditMixMethod:
 
     def request(self, planned: PlannedImage, item: Item, part: FramedImage, attempt: int) -> Request:
         """An edit of one source image, with what is mixed into it."""
-        spec, seed = self.spec, self.concepts.seed(planned, attempt)
-        prompt = fill_template(spec.templates, spec.words, self.concepts.tokens.phrase(planned.label), seed)
+        spec, seed, instruct = self.spec, self.concepts.seed(planned, attempt), self.spec.editor == "instruct"
+        style = spec.styles[derive(seed, "style") % len(spec.styles)]
+        if instruct:
+            prompt = INSTRUCTION.format(style)
+        else:
+            phrase = self.concepts.tokens.phrase(planned.label)
+            prompt = f"{fill_template(spec.templates, spec.words, phrase, seed)}, {style}"
         pattern = fractal(derive(seed, "fractal"), len(part.image))
         return self.concepts.request(
-            planned, attempt, source=item, image=part.image, mask=part.mask, frame=part.frame, strength=spec.strength,
-            prompt=f"{prompt}, {spec.styles[derive(seed, 'style') % len(spec.styles)]}",
+            planned, attempt, source=item, image=part.image, mask=part.mask, frame=part.frame, prompt=prompt,
+            strength=1.0 if instruct else spec.strength, image_guidance=spec.image_guidance,
             mix=Mix(bool(derive(seed, "halves") % 2), pattern, spec.fractal),
         )  # fmt: skip

@@ -5,8 +5,9 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from pipelines.spec.amount import Amount
-from pipelines.spec.arms import ARMS
+from pipelines.spec.arms import ARMS, PLAIN
 from pipelines.spec.base import Name, Strict
+from pipelines.spec.edit_mix import EditMix
 from pipelines.spec.encoding import EncodingSpec, PngEncoding
 from pipelines.spec.evaluation import CURRICULA, Classifier, Evaluation
 from pipelines.spec.filters import EARLY_SCORES, EarlyVerdict, FilterSpec, LabelAgreementFilter
@@ -122,6 +123,16 @@ class VersionSpec(Strict):
     def groups_can_be_filled(self) -> "VersionSpec":
         if self.amount.balance == "groups" and not isinstance(self.method, SpuriousRemoval):
             raise ValueError("amount.balance: only spurious_removal can fill groups; balance classes, or use that method")
+        return self
+
+    @model_validator(mode="after")
+    def arms_can_be_drawn(self) -> "VersionSpec":
+        instructed = isinstance(self.method, EditMix) and self.method.editor == "instruct"
+        if instructed and any(ARMS[arm].addition == PLAIN for arm in (self.evaluation.arms if self.evaluation else ())):
+            raise ValueError(
+                f"evaluation.arms: {PLAIN} draws from the classes' names, and a checkpoint for editor: instruct edits "
+                "images alone; leave the arm out"
+            )
         return self
 
     @model_validator(mode="after")

@@ -18,6 +18,8 @@ from tests.builders import spec
         ({"type": "image_variation", "steps": 10, "strengths": [0.5, 1.0]}, 15),
         ({"type": "image_variation", "steps": 10, "strengths": [0.5], "guidance_interval": [0.2, 0.8]}, 8),
         ({"type": "image_variation", "steps": 10, "strengths": [0.5], "guidance_interval": [0.0, 0.4]}, 5),
+        ({"type": "edit_mix", "steps": 10, "strength": 0.5}, 10),
+        ({"type": "edit_mix", "steps": 10, "editor": "instruct"}, 30),
         ({"type": "text_to_image", "steps": 10, "guidance": 1, "cache_interval": 3}, 6 + 4 * 0.08),
         ({"type": "text_to_image", "steps": 3, "guidance": 3, "cache_interval": 3}, 6),
     ],

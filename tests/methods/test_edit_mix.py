@@ -91,3 +91,10 @@ def test_of_a_sample_one_half_is_the_real_image_under_its_fractal(tmp_path: Path
         other = np.s_[:, side // 2 + 2 :] if mix.side_by_side else np.s_[side // 2 + 2 :]
         assert np.abs(candidate.image[other] - (0.8 * real[other] + 0.2 * mix.fractal[other])).mean() > 2
         assert np.array_equal(composed(candidate.request, real)[half], candidate.image[half])
+
+
+def test_instructions_say_the_style_alone_and_begin_from_noise(tmp_path: Path) -> None:
+    for request in asked(few(tmp_path, editor="instruct", styles=["snowy"])):
+        assert request.prompt == "A transformed version of image into snowy"
+        assert (request.strength, request.guidance, request.image_guidance) == (1.0, 4.0, 1.5)
+        assert request.mix is not None
