@@ -41,6 +41,7 @@ TRANSFORMER_LIMITS = {
     "image_prompts": "it takes no image prompts here; use another method, or a checkpoint of Stable Diffusion 1, 2 or XL",
     "cross_attention": "its text and image attend to each other, and only a UNet's cross-attention is read; give a CLIPSeg "
     "checkpoint, or a GroundingDINO and a SAM one joined by '+'",
+    "negative_merging": "tokens are pushed after a UNet's self-attention alone; leave it out",
     "inpainting": "it repaints parts of images by itself; leave it out",
     "solver": "its noise schedule is a flow's, whose steps are Euler's; set it to auto",
 }

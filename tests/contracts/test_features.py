@@ -65,6 +65,7 @@ METHODS: dict[str, dict[str, Any]] = {  # of the features that a method asks for
     "early_verdict": {**PLAIN, "steps": 2},
     "solver": {**PLAIN, "steps": 3, "solver": "dpmsolver++"},
     "cache_interval": {**PLAIN, "steps": 3, "cache_interval": 2},
+    "negative_merging": {**PLAIN, "siblings": 2, "negative_merging": {}},
     "inpainting": {"type": "image_variation", "repaint": "object", "steps": 1, **SUPERCLASS},
     "embeddings": {**PLAIN, "templates": ("a {} in <style>",)},
 }
