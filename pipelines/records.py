@@ -139,6 +139,16 @@ class ImagePrompt:
 
 
 @dataclass(frozen=True, slots=True)
+class NegativeMerging:
+    """Pushes an image's tokens away from those of a reference, which starts from other noise and shares all else."""
+
+    reference_seed: int  # of its noise
+    alpha: float  # how far
+    threshold: float  # cosine above which a token is pushed
+    until: float  # in steps that begin before this share of the full run, from noise to image
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One image to generate: its prompt, conditioning and sampling parameters."""
 
@@ -148,7 +158,6 @@ class Request:
     label: str
     method: str
     prompt: str
-    group_id: str | None = None  # which images of the version belong together, as siblings do; None: to none
     source: Item | None = None
     image: Image | None = None  # the source image in its frame
     mask: Mask | None = None  # the region that changes; None changes everything
@@ -166,7 +175,9 @@ class Request:
     guidance_interval: tuple[float, float] = (0.0, 1.0)  # where guidance is on: shares of the full run, from noise to image
     steps: int = 25  # steps of the full schedule
     solver: str = "auto"  # auto, by the checkpoint's scheduler; ddim or dpmsolver++
+    negative_merging: NegativeMerging | None = None  # of what starts from noise alone
     negative_prompt: str = ""  # of classifier-free guidance's other prediction
+    group_id: str | None = None  # which images of the version belong together, as siblings do; None: to none
 
     @property
     def init_image(self) -> Image | None:

@@ -66,6 +66,7 @@ LIMITS = {
     "early_verdict": f"{WHOLE}, and nothing is known of an image before its last step; leave it out",
     "solver": f"{WHOLE}, by the solver of its own scheduler; set it to auto",
     "cache_interval": f"{WHOLE}, every step of it; set it to 1",
+    "negative_merging": f"{WHOLE}, and no tokens of it are pushed; leave it out",
     "cross_attention": f"{WHOLE}, and its attention is not read; give a CLIPSeg checkpoint, or a GroundingDINO and a SAM "
     "one joined by '+'",
     "inpainting": f"{WHOLE}, and repaints what it can by itself; leave it out",

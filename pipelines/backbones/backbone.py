@@ -13,6 +13,7 @@ from pipelines.backbones.families import Family
 from pipelines.backbones.feature_cache import FeatureCache
 from pipelines.backbones.image_prompts import IpAdapter, UnClip
 from pipelines.backbones.layout import VAE_PIXELS
+from pipelines.backbones.negative_merging import NegativeMerging
 from pipelines.backbones.prompt_embeds import PromptEmbeds
 from pipelines.backbones.row_loras import RowLoras
 from pipelines.backbones.schedule import Schedule
@@ -68,6 +69,11 @@ class Backbone(ABC):
     @abstractmethod
     def feature_cache(self) -> FeatureCache:
         """For deep features of the denoiser. Raises ModelError for one that has none."""
+
+    @property
+    def negative_merging(self) -> NegativeMerging:
+        """For pushing tokens away from those of other rows. Raises ModelError for a denoiser in which that is not done."""
+        raise ModelError(f"method.negative_merging: {self.name!r} has no UNet whose tokens could be pushed; leave it out")
 
     @abstractmethod
     def predict(

@@ -44,6 +44,7 @@ TRANSFORMER_LIMITS = {
     "image_prompts": "it takes no image prompts here; use another method, or a checkpoint of Stable Diffusion 1, 2 or XL",
     "cross_attention": "its text and image attend to each other, and only a UNet's cross-attention is read; give a CLIPSeg "
     "checkpoint, or a GroundingDINO and a SAM one joined by '+'",
+    "negative_merging": "tokens are pushed after a UNet's self-attention alone; leave it out",
     "inpainting": "it repaints parts of images by itself; leave it out",
     "solver": "its noise schedule is a flow's, whose steps are Euler's; set it to auto",
 }
@@ -70,6 +71,7 @@ INSTRUCT_PIX2PIX = Family(
         **dict.fromkeys(("text_to_image", "image_to_image", "repainting", "image_prompts"), OTHER_METHOD),
         "inversion": f"{EDITS}; set inversion to null",
         "lora": f"{EDITS}; leave it out",
+        "negative_merging": f"{EDITS}; leave it out",
         "guidance_rescale": "it is guided by the image, too, and that is not rescaled; leave it out",
         "cache_interval": "it is guided by the image, too, whose features are not kept; set it to 1",
         "cross_attention": f"{EDITS}; give a CLIPSeg checkpoint, or a GroundingDINO and a SAM one joined by '+'",

@@ -69,6 +69,11 @@ FEATURES = {
     ),
     "solver": Feature("method.solver", "method.solver", lambda spec: spec.method.solver != "auto"),
     "cache_interval": Feature("method.cache_interval", "method.cache_interval", lambda spec: spec.method.cache_interval > 1),
+    "negative_merging": Feature(
+        "method.negative_merging",
+        "method.negative_merging",
+        lambda spec: isinstance(spec.method, TextToImage) and spec.method.negative_merging is not None,
+    ),
     "early_verdict": Feature("early_verdict", "early_verdict", lambda spec: spec.early_verdict is not None),
     "cross_attention": Feature(
         "models.segmenter: cross-attention",

@@ -1,6 +1,7 @@
 """Admission: requests become rows of a batch. Prompts and images are encoded, for several requests at a time."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -99,6 +100,7 @@ class Admission:
             image_embeds=self.image_embeds(requests, [None if p is None else p.embedding for p in prompts]),
             negative_image_embeds=self.image_embeds(requests, [None if p is None else p.negative for p in prompts]),
             inpainting_channels=self.image_channels(requests, masks, eps),
+            reference=joined([self.reference(request, size) for request in requests], [1] * len(requests)),
             caches=[RowCache() for _ in requests],
         )
 
@@ -116,6 +118,13 @@ class Admission:
         height, width = (side // self.backbone.vae_scale_factor for side in size)
         generator = torch.Generator().manual_seed(request.seed)
         return torch.randn((self.backbone.latent_channels, height, width), generator=generator)
+
+    def reference(self, request: Request, size: tuple[int, int]) -> Tensor | None:
+        """What the reference of a request starts from, (1, 2, channels, h, w): noise, and nothing predicted before."""
+        if request.negative_merging is None:
+            return None
+        noise = self.noise(replace(request, seed=request.negative_merging.reference_seed), size)
+        return torch.stack([noise, torch.zeros_like(noise)])[None].to(self.backbone.device)
 
     def starts(self, requests: Sequence[Request], eps: Tensor, levels: Sequence[Level]) -> tuple[Tensor, Tensor]:
         """Latents of the init images, zeros where there is none; and what denoising starts from: these, noised to the level

@@ -145,6 +145,14 @@ class SpuriousRemoval(Asked):
         return self
 
 
+class NegativeMerging(Strict):
+    """Negative token merging (NegToMe, arXiv 2412.01339): siblings are made unlike the first of them, without training."""
+
+    alpha: float = Field(0.9, gt=0, le=10, description="How far a token is pushed away from the reference's most similar.")
+    threshold: Share = Field(0.7, description="Cosine above which it is pushed.")
+    until: Strength = Field(0.2, description="In the first steps alone, up to this share of the full run.")
+
+
 class TextToImage(FromNoise):
     """Plain generation from a prompt: the baseline that every other method has to beat."""
 
@@ -156,8 +164,22 @@ class TextToImage(FromNoise):
         description="So many images of a class share a prompt and differ in noise; their samples have a group_id in common "
         "(StableRep, arXiv 2306.00984: 10). 1: a prompt is drawn for each image.",
     )
+    negative_merging: NegativeMerging | None = Field(
+        None, description="Pushes siblings away from the first of their group, for variety; none: nothing."
+    )
     guidance: float = Field(2.0, ge=1, description="Classifier-free guidance scale.")
     steps: int = Field(25, ge=1, le=1000, description="Denoising steps.")
+
+    @model_validator(mode="after")
+    def siblings_are_pushed(self) -> Self:
+        if self.negative_merging is not None and self.siblings == 1:
+            raise ValueError("siblings: 1 leaves negative_merging nothing to push away from; set it to 2 or more, such as 4")
+        if self.negative_merging is not None and self.cache_interval > 1:
+            raise ValueError(
+                f"cache_interval: {self.cache_interval} keeps the features of images, not of their references in "
+                "negative_merging; set it to 1"
+            )
+        return self
 
 
 class ImageVariation(Asked):
