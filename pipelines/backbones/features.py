@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pipelines.spec import (
     AugmentedConditioning,
+    CounterfactualPairs,
     DiffusionClassifierFilter,
     EditMix,
     ImageVariation,
@@ -42,7 +43,9 @@ def reencodes(spec: VersionSpec) -> bool:
 
 FEATURES = {
     "text_to_image": Feature(
-        "text_to_image", "method.type", lambda spec: isinstance(spec.method, TextToImage | Subpopulation)
+        "text_to_image",
+        "method.type",
+        lambda spec: isinstance(spec.method, TextToImage | Subpopulation | CounterfactualPairs),
     ),
     "image_to_image": Feature("image_variation of whole images, edit_mix", "method.type", starts_from_images),
     "repainting": Feature(

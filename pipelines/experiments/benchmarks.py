@@ -94,6 +94,9 @@ def few_shot(shots: int, size: Size) -> Benchmark:
         methods["image_variation_paper"] = {
             "method": {"type": "image_variation", "superclass": "shoe", "inversion": inversion}
         }
+        paired = {"type": "counterfactual_pairs", "steps": 10, "guidance": 2, "swap": "colour", **WORDS}
+        pairs = {**paired, "superclass": "shoe", "inversion": inversion}
+        methods["counterfactual_pairs"] = {"method": pairs, "filters": FILTERS[:1]}  # a pair is nearly the same
         methods["edit_mix"] = {"method": {**EDITED, "superclass": "shoe", "inversion": inversion}}
         methods["augmented_conditioning_paper"] = {"method": {"type": "augmented_conditioning"}}
     return Benchmark("average", common, methods, {FIRST: PLAIN_BASELINES})

@@ -2,6 +2,7 @@
 
 from pipelines.spec.amount import Amount
 from pipelines.spec.base import Name, Strict
+from pipelines.spec.counterfactual_pairs import CounterfactualPairs
 from pipelines.spec.edit_mix import EditMix
 from pipelines.spec.encoding import EncodingSpec, JpegEncoding, PngEncoding, WebpEncoding
 from pipelines.spec.evaluation import Checkpoint, Classifier, Evaluation, Recipe
@@ -57,6 +58,7 @@ __all__ = [
     "Checkpoint",
     "Classifier",
     "ClipScoreFilter",
+    "CounterfactualPairs",
     "Device",
     "DiffusionClassifierFilter",
     "EarlyVerdict",

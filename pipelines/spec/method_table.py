@@ -4,12 +4,15 @@ from typing import Annotated
 
 from pydantic import Field
 
+from pipelines.spec.counterfactual_pairs import CounterfactualPairs
 from pipelines.spec.edit_mix import EditMix
 from pipelines.spec.methods import AugmentedConditioning, ImageVariation, SpuriousRemoval, TextToImage
 from pipelines.spec.subpopulation import Subpopulation
 
-METHOD_SPECS = (SpuriousRemoval, TextToImage, ImageVariation, AugmentedConditioning, Subpopulation, EditMix)
+METHOD_SPECS = (
+    SpuriousRemoval, TextToImage, ImageVariation, AugmentedConditioning, Subpopulation, EditMix, CounterfactualPairs,
+)  # fmt: skip
 MethodSpec = Annotated[
-    SpuriousRemoval | TextToImage | ImageVariation | AugmentedConditioning | Subpopulation | EditMix,
+    SpuriousRemoval | TextToImage | ImageVariation | AugmentedConditioning | Subpopulation | EditMix | CounterfactualPairs,
     Field(discriminator="type"),
 ]

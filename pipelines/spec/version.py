@@ -7,10 +7,11 @@ from pydantic import Field, field_validator, model_validator
 from pipelines.spec.amount import Amount
 from pipelines.spec.arms import ARMS, PLAIN
 from pipelines.spec.base import Name, Strict
+from pipelines.spec.counterfactual_pairs import CounterfactualPairs
 from pipelines.spec.edit_mix import EditMix
 from pipelines.spec.encoding import EncodingSpec, PngEncoding
 from pipelines.spec.evaluation import CURRICULA, Classifier, Evaluation
-from pipelines.spec.filters import EARLY_SCORES, EarlyVerdict, FilterSpec, LabelAgreementFilter
+from pipelines.spec.filters import EARLY_SCORES, EarlyVerdict, FilterSpec, LabelAgreementFilter, NearDuplicateFilter
 from pipelines.spec.method_table import MethodSpec
 from pipelines.spec.methods import ImageVariation, SpuriousRemoval
 from pipelines.spec.models import Models
@@ -132,6 +133,15 @@ class VersionSpec(Strict):
             raise ValueError(
                 f"evaluation.arms: {PLAIN} draws from the classes' names, and a checkpoint for editor: instruct edits "
                 "images alone; leave the arm out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def pairs_are_alike(self) -> "VersionSpec":
+        if isinstance(self.method, CounterfactualPairs) and any(isinstance(f, NearDuplicateFilter) for f in self.filters):
+            raise ValueError(
+                "filters: near_duplicate drops one of two images that are nearly the same, and those of "
+                "counterfactual_pairs are to be; leave it out"
             )
         return self
 
