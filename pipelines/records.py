@@ -142,7 +142,6 @@ class Request:
     label: str
     method: str
     prompt: str
-    group_id: str | None = None  # which images of the version belong together, as siblings do; None: to none
     source: Item | None = None
     image: Image | None = None  # the source image in its frame
     mask: Mask | None = None  # the region that changes; None changes everything
@@ -152,6 +151,7 @@ class Request:
     image_prompt: ImagePrompt | None = None
     concept: str | None = None  # key of the learned token in the store
     lora: str | None = None  # key of the learned LoRA in the store
+    group_id: str | None = None  # which images of the version belong together, as siblings do; None: to none
     strength: float = 1.0  # share of the noise schedule that is run, 0 < strength <= 1
     guidance: float = 7.5  # classifier-free guidance scale, >= 1; 1 turns it off
     guidance_rescale: float = 0.0  # 0..1: how far guidance keeps the standard deviation of its conditional prediction
