@@ -178,7 +178,6 @@ class Request:
     solver: str = "auto"  # auto, by the checkpoint's scheduler; ddim or dpmsolver++
     negative_merging: NegativeMerging | None = None  # of what starts from noise alone
     negative_prompt: str = ""  # of classifier-free guidance's other prediction
-    group_id: str | None = None  # which images of the version belong together, as siblings do; None: to none
 
     @property
     def init_image(self) -> Image | None:
