@@ -6,7 +6,7 @@ from math import ceil
 from pipelines.backbones.cached_steps import cost
 from pipelines.backbones.families import STABLE_DIFFUSION, STABLE_DIFFUSION_XL
 from pipelines.backbones.inspection import Inspection
-from pipelines.spec import EditMix, ImageVariation, SpuriousRemoval, VersionSpec
+from pipelines.spec import CounterfactualPairs, EditMix, ImageVariation, SpuriousRemoval, VersionSpec
 from pipelines.spec.models import BUNDLED
 
 
@@ -38,7 +38,7 @@ def rows_per_image(spec: VersionSpec) -> float:
     method, strengths, again = spec.method, [1.0], 1
     if isinstance(method, EditMix) and method.editor == "instruct":
         again = 2
-    elif isinstance(method, SpuriousRemoval | EditMix):
+    elif isinstance(method, SpuriousRemoval | EditMix | CounterfactualPairs):
         strengths = [method.strength]
     elif isinstance(method, ImageVariation):
         strengths = list(method.strengths)

@@ -33,6 +33,8 @@ def starts_from_images(spec: VersionSpec) -> bool:
     method = spec.method
     if isinstance(method, EditMix):
         return method.editor == "image_to_image"
+    if isinstance(method, CounterfactualPairs):
+        return method.starts_from_images
     return isinstance(method, ImageVariation | SpuriousRemoval) and not method.repaints_a_part
 
 
@@ -45,7 +47,9 @@ FEATURES = {
     "text_to_image": Feature(
         "text_to_image",
         "method.type",
-        lambda spec: isinstance(spec.method, TextToImage | Subpopulation | CounterfactualPairs),
+        lambda spec: (
+            isinstance(spec.method, TextToImage | Subpopulation | CounterfactualPairs) and not starts_from_images(spec)
+        ),
     ),
     "image_to_image": Feature("image_variation of whole images, edit_mix", "method.type", starts_from_images),
     "repainting": Feature(

@@ -1,11 +1,12 @@
 """Counterfactual pairs: two images of a class from one noise, whose prompts differ in one word, so that little else does.
 
 After TIDA (arXiv 2309.15991), which swaps a word of a real image's caption (a colour, a number, ...) and has the image
-edited to match. Here both images are drawn: no captioner is needed.
+edited to match. Here both images are drawn, from noise or from one real image that is noised: no captioner is needed.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from pipelines.chance import derive
 from pipelines.learning.concepts import Concepts
@@ -47,7 +48,16 @@ class CounterfactualPairsMethod:
             seed=self.concepts.seed(of_first, attempt),
             prompt=fill_template(spec.templates, words, self.concepts.tokens.phrase(planned.label), seed),
             group_id=f"{first:08d}",
+            **(self.start(planned) if spec.starts_from_images else {}),
         )
+
+    def start(self, planned: PlannedImage) -> dict[str, Any]:
+        """The real image that both of a pair start from; those of a class in turn."""
+        view, items = self.resources.view, self.resources.source.of(planned.label)
+        item = items[(planned.rank - planned.ordinal % PAIR) // PAIR % len(items)]
+        (part,) = view.framed([item], [mask for mask in self.regions([item]) if mask is not None])
+        image = {"image": part.image, "mask": part.mask, "frame": part.frame}
+        return {"source": item, "strength": self.spec.strength, **image}
 
 
 def chosen(choices: Sequence[str], seed: int) -> str:

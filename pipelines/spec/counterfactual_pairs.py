@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from pipelines.prompts import placeholders
+from pipelines.spec.base import Strength
 from pipelines.spec.methods import FromNoise
 
 
@@ -16,8 +17,18 @@ class CounterfactualPairs(FromNoise):
         description="Name of the one of words that is another in the second image of a pair: colour. Every template has it. "
         "The samples of a pair have a group_id in common."
     )
+    strength: Strength = Field(
+        1.0,
+        description="Below 1, a pair starts from a real image of its class, noised to this share of the schedule, so that a "
+        "word is swapped on it; 1: from noise alone.",
+    )
     guidance: float = Field(7.5, ge=1, description="Classifier-free guidance scale.")
     steps: int = Field(25, ge=1, le=1000, description="Denoising steps.")
+
+    @property
+    def starts_from_images(self) -> bool:
+        """Whether a pair starts from a real image."""
+        return self.strength < 1
 
     @property
     def choices(self) -> list[str]:

@@ -16,3 +16,9 @@ MethodSpec = Annotated[
     SpuriousRemoval | TextToImage | ImageVariation | AugmentedConditioning | Subpopulation | EditMix | CounterfactualPairs,
     Field(discriminator="type"),
 ]
+
+
+def varies(method: MethodSpec) -> bool:
+    """Whether images of a class are made from its own real ones."""
+    paired = isinstance(method, CounterfactualPairs) and method.starts_from_images
+    return paired or isinstance(method, ImageVariation | AugmentedConditioning | EditMix)

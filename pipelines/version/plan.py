@@ -10,14 +10,14 @@ from typing import Any
 
 from pipelines.errors import SpecError
 from pipelines.records import PlannedImage, Quota
-from pipelines.spec import Amount, AugmentedConditioning, EditMix, ImageVariation, MethodSpec, SpuriousRemoval, VersionSpec
+from pipelines.spec import Amount, MethodSpec, SpuriousRemoval, VersionSpec
 from pipelines.spec.amount import divided
+from pipelines.spec.method_table import varies
 from pipelines.store import keys
 from pipelines.store.object_store import Store
 
 UNITS = 64  # of a version, below which they are a shard each, so that several workers have work
 LARGEST_UNIT = 8  # shards
-VARIED = (ImageVariation, AugmentedConditioning, EditMix)  # methods that make images of a class from its own
 Counts = Mapping[str, Mapping[str | None, int]]  # training images of each class by group, the classes in their order
 
 
@@ -68,8 +68,7 @@ def quotas(method: MethodSpec, amount: Amount, source: Counts) -> list[Quota]:
             result += [Quota(label, o, n) for o, n in zip(origins, divided(count, len(origins)), strict=True)]
     else:
         result = [
-            Quota(label, label if isinstance(method, VARIED) else None, count)
-            for label, count in class_counts(amount, source).items()
+            Quota(label, label if varies(method) else None, count) for label, count in class_counts(amount, source).items()
         ]
     if not any(quota.count for quota in result):
         raise SpecError("amount: there is nothing to make, the source has all of it; give per_class, total or multiply")

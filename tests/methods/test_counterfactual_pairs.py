@@ -12,7 +12,7 @@ from pipelines.errors import SpecError
 from pipelines.methods import open_method
 from pipelines.methods.counterfactual_pairs import chosen, swapped
 from pipelines.records import Quota, Request
-from pipelines.version.plan import Plan
+from pipelines.version.plan import Plan, make_plan
 from tests.builders import open_resources, spec
 
 COLOURS, PLACES = ["red", "blue", "green", "red"], ["on grass", "on brick"]
@@ -61,6 +61,23 @@ def test_a_pair_is_more_alike_than_the_same_prompts_with_other_noise(tmp_path: P
     control = [np.abs(images[n] - images[101 + n]).mean() for n in range(0, 12, 2)]
     assert min(within) > 0
     assert np.mean(within) < 0.9 * np.mean(control)
+
+
+def test_a_word_is_swapped_on_a_real_image_with_a_strength_below_one(tmp_path: Path) -> None:
+    """Both of a pair start from it; the images of a class are taken in turn. From noise, none is."""
+    resources = open_resources(tmp_path, method={**METHOD, "strength": 0.5}, amount={"per_class": 6})
+    method, plan = open_method(resources), make_plan(resources.spec, "", "", resources.source.counts)
+    pairs = [method.requests([plan.image(index), plan.image(index + 1)], 0) for index in range(0, 12, 2)]
+    assert [quota.origin for quota in plan.quotas] == ["boot", "sneaker"]
+    for first, second in pairs:
+        assert first.source is not None
+        assert first.image is not None
+        assert (first.source.label, first.strength, first.source) == (first.label, 0.5, second.source)
+        assert np.array_equal(first.image, resources.view.images([first.source])[0])
+    assert len({first.source for first, _ in pairs}) == 6
+    plain = spec(method=METHOD, amount={"per_class": 6})
+    assert [quota.origin for quota in make_plan(plain, "", "", resources.source.counts).quotas] == [None, None]
+    assert {r.image is None for r in requests(tmp_path / "noise")} == {True}
 
 
 @pytest.mark.parametrize(
