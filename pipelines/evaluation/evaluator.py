@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -66,6 +66,8 @@ class Evaluator:
         added, apart = self.addition(run.arm), None
         if added is None:
             return None, None
+        if self.spec.recipe == "contrastive":  # which tells backgrounds apart by the classes that come with them
+            added = replace(added, groups=self.data.origins(ARMS[run.arm].addition, len(added)))
         rows = list(range(len(added)))
         if self.spec.checkpoint == "generated":
             kinds = self.data.kinds if ARMS[run.arm].addition == "version" else added.labels

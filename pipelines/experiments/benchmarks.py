@@ -131,6 +131,7 @@ def spurious(size: Size) -> Benchmark:
     if size is FULL:  # their images are those of the row before, generated again
         for checkpoint in ("average", "generated"):
             methods[f"spurious_removal_by_{checkpoint}"] = {**removal, "evaluation": {"checkpoint": checkpoint}}
+        methods["spurious_removal_contrastive"] = {**removal, "evaluation": {"recipe": "contrastive"}}
     beside_plain = ("erm", "classical", "group_dro", "jtt", "dfr", "retrieved", "real_balanced")
     baselines = {FIRST: beside_plain, "spurious_removal": ("erm_reencoded", "cut_and_paste")}
     return Benchmark("worst_group", common, methods, baselines)

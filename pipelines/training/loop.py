@@ -47,6 +47,12 @@ class Loop:
             logits: Tensor = self.model(x.to(self.device, non_blocking=True))
         return logits.float()
 
+    def features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The same with the features that the last layer is given: float32 (n, width)."""
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            features, logits = self.model.features_and_logits(x.to(self.device, non_blocking=True))
+        return features.float(), logits.float()
+
     def step(self, loss: Tensor) -> None:
         """One optimisation step."""
         self.optimizer.zero_grad()
