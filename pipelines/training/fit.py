@@ -14,6 +14,7 @@ from pipelines.training.dfr import dfr
 from pipelines.training.erm import erm
 from pipelines.training.group_dro import group_dro
 from pipelines.training.jtt import jtt
+from pipelines.training.personalized import personalized
 from pipelines.training.task import Task
 from pipelines.vision.classifier import Classifier
 
@@ -24,7 +25,10 @@ ALGORITHMS: dict[Training, Callable[[Task], Classifier]] = {
     "jtt": jtt,
     "dfr": dfr,
 }
-RECIPES: dict[Recipe, Callable[[Task], Classifier]] = {"contrastive": contrastive}  # with a loss of their own; others: ERM's
+RECIPES: dict[Recipe, Callable[[Task], Classifier]] = {  # with a loss of their own; all others are ERM's
+    "contrastive": contrastive,
+    "personalized": personalized,
+}
 
 
 def train(task: Task, training: Training = "erm") -> Classifier:

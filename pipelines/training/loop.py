@@ -62,10 +62,15 @@ class Loop:
         self.schedule.step()
         self.task.progress(1)
 
+    def due(self, step: int) -> bool:
+        """Whether a step is the last, or its checkpoint is looked at."""
+        chosen = self.task.selection is not None
+        return step == self.steps or (chosen and step % max(1, self.steps // CHECKS) == 0)
+
     def check(self, step: int) -> None:
         """After every tenth of the steps: keep this checkpoint if it is the best so far on the images to choose by."""
         task, selection = self.task, self.task.selection
-        if selection is None or not (step % max(1, self.steps // CHECKS) == 0 or step == self.steps):
+        if selection is None or not self.due(step):
             return
         now = score(self.model.scores(selection.images), task.classes, selection.labels, selection.groups)
         merit = now.merit(task.checkpoint)

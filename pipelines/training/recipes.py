@@ -20,6 +20,7 @@ SHARES: dict[Recipe, tuple[float, float]] = {
     "last_layer": (0.0, 1.0),
     "retrained": (0.5, 0.5),
     "contrastive": (0.5, 0.5),
+    "personalized": (0.5, 0.5),
 }
 
 
