@@ -19,6 +19,8 @@ SHARES: dict[Recipe, tuple[float, float]] = {
     "balanced_softmax": (0.5, 0.5),
     "last_layer": (0.0, 1.0),
     "retrained": (0.5, 0.5),
+    "contrastive": (0.5, 0.5),
+    "personalized": (0.5, 0.5),
 }
 
 
