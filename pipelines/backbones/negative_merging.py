@@ -46,7 +46,7 @@ class NegativeMerging:
         """`compiled`: whether the UNet is, or will be."""
         self.pairs: Pairs | None = None
         self.positions = 0  # of the latents
-        hook = torch.compiler.disable(self.attended) if compiled else self.attended
+        hook = torch.compiler.disable(self.attended) if compiled else self.attended  # type: ignore[no-untyped-call]
         for name, layer in unet.up_blocks.named_modules():
             if name.endswith(".attn1"):
                 layer.register_forward_hook(hook)

@@ -17,7 +17,7 @@ from pipelines.records import Examples, FramedImage, Image, Item, Mask
 from pipelines.regions import paste
 from pipelines.source.decode import decode
 from pipelines.spec import Evaluation
-from pipelines.spec.arms import ARMS
+from pipelines.spec.arms import ARMS, Addition
 from pipelines.tensors import images, tensor
 from pipelines.version.plan import Plan
 from pipelines.vision.image_features import PART
@@ -53,6 +53,11 @@ class EvaluationData:
     def kinds(self) -> list[str]:
         """Of each sample, all that the plan varies beside its class: the class of its source image, and its token."""
         return [f"{row['origin']} {row['concept']}" for row in self.kept]
+
+    def origins(self, addition: Addition | None, count: int) -> list[str | None]:
+        """The class of the image that each of an arm's images was painted into; None of an arm that paints into none."""
+        painted = addition in ("version", "cut_and_paste")  # one image for each sample
+        return [row["origin"] for row in self.kept] if painted else [None] * count
 
     @cached_property
     def sizes(self) -> Counter[str]:

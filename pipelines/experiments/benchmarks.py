@@ -87,6 +87,8 @@ def few_shot(shots: int, size: Size) -> Benchmark:
     }
     inversion = {"images": 40, "steps": size.inversion, "batch": 8}
     methods = words_and_tokens("shoe", inversion)
+    if shots <= 4 and size is FULL:
+        methods["tokens_personalized"] = {**methods["tokens"], "evaluation": {"recipe": "personalized"}}
     if shots == 8 and size is FULL:  # what costs more than it brings; and what was published, by our defaults
         methods["lora"] = {"method": {**PLAIN, **WORDS, "lora": {"steps": 200, "learning_rate": 2e-3, "batch": 16}}}
         methods["siblings"] = {"method": {**PLAIN, **WORDS, "siblings": 10}}
@@ -140,6 +142,7 @@ def spurious(size: Size) -> Benchmark:
     if size is FULL:  # their images are those of the row before, generated again
         for checkpoint in ("average", "generated"):
             methods[f"spurious_removal_by_{checkpoint}"] = {**removal, "evaluation": {"checkpoint": checkpoint}}
+        methods["spurious_removal_contrastive"] = {**removal, "evaluation": {"recipe": "contrastive"}}
     beside_plain = ("erm", "classical", "group_dro", "jtt", "dfr", "retrieved", "real_balanced")
     baselines = {FIRST: beside_plain, "spurious_removal": ("erm_reencoded", "cut_and_paste")}
     return Benchmark("worst_group", common, methods, baselines)

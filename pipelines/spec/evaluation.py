@@ -25,9 +25,17 @@ class Classifier(Strict):
 
 ArmName = Annotated[str, AfterValidator(known), Field(json_schema_extra={"enum": list(ARMS)})]
 Recipe = Literal[
-    "mixed", "fake_to_real", "balanced_softmax", "last_layer", "adaptive_inflation", "retrained",
-    "curriculum", "adaptive_curriculum",
-]  # fmt: skip
+    "mixed",
+    "fake_to_real",
+    "balanced_softmax",
+    "last_layer",
+    "adaptive_inflation",
+    "retrained",
+    "contrastive",
+    "personalized",
+    "curriculum",
+    "adaptive_curriculum",
+]
 CURRICULA: tuple[Recipe, ...] = ("curriculum", "adaptive_curriculum")  # those that walk the samples' strengths
 Checkpoint = Literal["best", "average", "generated", "last"]
 Portion = Annotated[float, Field(gt=0, le=1)]
@@ -58,7 +66,11 @@ class Evaluation(Strict):
         "(after arXiv 2204.02937). adaptive_inflation: each real image drawn ten times as often as a generated one, and the "
         "weaker augmented, the more are generated (arXiv 2403.12448); meant for gamma 1. retrained: mixed, then the last "
         "layer fitted to the images that checkpoint: generated sets apart, each kind of them as often (SAGE, 2026); needs "
-        "that. curriculum: mixed, with generated images of one strength at a time, from the highest to the lowest, and of "
+        "that. contrastive: mixed, and features of a class are drawn together across the backgrounds that it was painted "
+        "into, and away from other classes there (CDvG, arXiv 2112.01021); with spurious_removal alone. "
+        "personalized: features are learned from generated images with the real ones as anchors, and a class is what its "
+        "real images are on average (arXiv 2412.16156). For a few real images, and with a pretrained checkpoint. "
+        "curriculum: mixed, with generated images of one strength at a time, from the highest to the lowest, and of "
         "real images alone in the last thirteenth of the steps (DisCL, arXiv 2410.13674); for image_variation. "
         "adaptive_curriculum: the same in fifteen stages over three quarters of the steps, at the strength that last raised "
         "the confidence in the true class most, on the validation split; reads no groups.",

@@ -156,6 +156,16 @@ class VersionSpec(Strict):
         return self
 
     @model_validator(mode="after")
+    def backgrounds_are_exchanged(self) -> "VersionSpec":
+        contrasted = self.evaluation is not None and self.evaluation.recipe == "contrastive"
+        if contrasted and not isinstance(self.method, SpuriousRemoval):
+            raise ValueError(
+                "evaluation.recipe: contrastive needs classes on the backgrounds of others, which spurious_removal paints, "
+                f"and the method is {self.method.type}; use that method, or another recipe"
+            )
+        return self
+
+    @model_validator(mode="after")
     def object_has_a_word(self) -> "VersionSpec":
         looks = any(isinstance(f, LabelAgreementFilter) and f.view == "object" for f in self.filters)
         if looks and not self.method.superclass:

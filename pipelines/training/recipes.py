@@ -21,6 +21,8 @@ SHARES: dict[Recipe, tuple[float, float]] = {
     "retrained": (0.5, 0.5),
     "curriculum": (0.5, 0.5),  # until real images alone are left
     "adaptive_curriculum": (0.5, 0.5),
+    "contrastive": (0.5, 0.5),
+    "personalized": (0.5, 0.5),
 }
 
 
