@@ -30,6 +30,7 @@ class Examples:
     images: Sequence[Image]
     labels: Sequence[str]
     groups: Sequence[str | None]
+    strengths: Sequence[float] | None = None  # of a version's samples: share of the noise schedule that was run
 
     def __len__(self) -> int:
         return len(self.images)
@@ -37,7 +38,13 @@ class Examples:
     def pick(self, rows: Sequence[int]) -> "Examples":
         """Those of these numbers."""
         images, labels, groups = self.images, self.labels, self.groups
-        return Examples([images[row] for row in rows], [labels[row] for row in rows], [groups[row] for row in rows])
+        strengths = self.strengths_of(rows)
+        pictures = [images[row] for row in rows]
+        return Examples(pictures, [labels[row] for row in rows], [groups[row] for row in rows], strengths)
+
+    def strengths_of(self, rows: Sequence[int]) -> Sequence[float] | None:
+        """Those of these numbers; None where they have none."""
+        return None if self.strengths is None else [self.strengths[row] for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +102,11 @@ class PlannedImage:
     label: str
     origin: str | None
     rank: int
+    ordinal: int = 0  # among the planned images of its quota, 0..: those that follow each other have consecutive indices
+
+    def first_sibling(self, siblings: int) -> int:
+        """The index of the first of its group, where so many consecutive images of a quota are a group."""
+        return self.index - self.ordinal % siblings
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +119,15 @@ class Graft:
 
 
 @dataclass(frozen=True, slots=True)
+class Mix:
+    """How a generated image is mixed with the real one that it is an edit of, into the sample (DiffuseMix)."""
+
+    side_by_side: bool  # left the real half, right the generated one; else above and below
+    fractal: Image  # blended over both, of their size
+    weight: float  # of the fractal, 0..1
+
+
+@dataclass(frozen=True, slots=True)
 class ImagePrompt:
     """Conditioning beside the text: the embedding of one real image, or of two that were mixed."""
 
@@ -115,6 +136,16 @@ class ImagePrompt:
     partner: Item | None = None  # the second image, where two were mixed; the first is the request's source
     scale: float = 1.0  # its weight against the text, 0..1; of IP-Adapters alone
     noise_level: int = 0  # of the embedding, 0..999; of unCLIP checkpoints alone
+
+
+@dataclass(frozen=True, slots=True)
+class NegativeMerging:
+    """Pushes an image's tokens away from those of a reference, which starts from other noise and shares all else."""
+
+    reference_seed: int  # of its noise
+    alpha: float  # how far
+    threshold: float  # cosine above which a token is pushed
+    until: float  # in steps that begin before this share of the full run, from noise to image
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +165,18 @@ class Request:
     size: tuple[int, int] | None = None  # height and width of what starts from noise; None: the checkpoint's
     graft: Graft | None = None  # a real object to stand in that region
     image_prompt: ImagePrompt | None = None
+    mix: Mix | None = None  # of the generated image with `image`, once it is finished
     concept: str | None = None  # key of the learned token in the store
     lora: str | None = None  # key of the learned LoRA in the store
+    group_id: str | None = None  # which images of the version belong together, as siblings do; None: to none
     strength: float = 1.0  # share of the noise schedule that is run, 0 < strength <= 1
     guidance: float = 7.5  # classifier-free guidance scale, >= 1; 1 turns it off
+    image_guidance: float = 1.0  # scale of guidance by `image`, >= 1, beside the prompt's; of checkpoints that edit alone
     guidance_rescale: float = 0.0  # 0..1: how far guidance keeps the standard deviation of its conditional prediction
     guidance_interval: tuple[float, float] = (0.0, 1.0)  # where guidance is on: shares of the full run, from noise to image
     steps: int = 25  # steps of the full schedule
     solver: str = "auto"  # auto, by the checkpoint's scheduler; ddim or dpmsolver++
+    negative_merging: NegativeMerging | None = None  # of what starts from noise alone
     negative_prompt: str = ""  # of classifier-free guidance's other prediction
 
     @property

@@ -144,6 +144,10 @@ def test_the_evaluation_has_every_arm_and_seed(finished: Path) -> None:
         assert len(arm["worst_group"]["values"]) == 1
         assert arm["worst_group"]["mean"] <= arm["average"]["mean"]
         assert set(arm["groups"]) == {f"{c} on {g}" for c in ("boot", "sneaker") for g in ("brick", "grass")}
+    shift = json.loads((finished / "summary.json").read_text())["shift"]
+    assert list(shift["arms"]) == list(arms)
+    assert 0.8 < shift["intensities"][-1] < 1
+    assert 'id="shift"' in (finished / "report.html").read_text()
 
 
 def test_the_card_has_the_evaluation_once_it_is_there(finished: Path) -> None:

@@ -51,8 +51,13 @@ NO_NEGATIVE = {  # classes that take no negative prompt
     "Flux2KleinPipeline", "Flux2Pipeline", "GlmImagePipeline", "Ideogram4Pipeline", "LatentConsistencyModelPipeline",
 }  # fmt: skip
 UNREAD = {"safety_checker", "feature_extractor", "image_encoder"}  # parts that may be absent
+NO_INSTRUCTIONS = (
+    "it follows no instructions; give an InstructPix2Pix checkpoint, such as timbrooks/instruct-pix2pix, or editor: "
+    "image_to_image"
+)
 WHOLE = "it is run whole, as diffusers runs it"
 LIMITS = {
+    "instruct": NO_INSTRUCTIONS,
     "image_prompts": f"{WHOLE}, without image prompts; use another method, or a checkpoint of Stable Diffusion 1, 2 or XL",
     "inversion": f"{WHOLE}, and no tokens are learned of it; set inversion to null",
     "lora": f"{WHOLE}, and no LoRA is learned of it; leave it out",
@@ -61,6 +66,7 @@ LIMITS = {
     "early_verdict": f"{WHOLE}, and nothing is known of an image before its last step; leave it out",
     "solver": f"{WHOLE}, by the solver of its own scheduler; set it to auto",
     "cache_interval": f"{WHOLE}, every step of it; set it to 1",
+    "negative_merging": f"{WHOLE}, and no tokens of it are pushed; leave it out",
     "cross_attention": f"{WHOLE}, and its attention is not read; give a CLIPSeg checkpoint, or a GroundingDINO and a SAM "
     "one joined by '+'",
     "inpainting": f"{WHOLE}, and repaints what it can by itself; leave it out",

@@ -13,6 +13,7 @@ from pipelines.backbones.families import Family
 from pipelines.backbones.feature_cache import FeatureCache
 from pipelines.backbones.image_prompts import IpAdapter, UnClip
 from pipelines.backbones.layout import VAE_PIXELS
+from pipelines.backbones.negative_merging import NegativeMerging
 from pipelines.backbones.prompt_embeds import PromptEmbeds
 from pipelines.backbones.row_loras import RowLoras
 from pipelines.backbones.schedule import Schedule
@@ -32,6 +33,7 @@ class Backbone(ABC):
     component: ClassVar[str]  # diffusers' name of the denoiser; its LoRAs' weights begin with it
     lora_targets: ClassVar[tuple[str, ...]] = ("to_q", "to_k", "to_v", "to_out.0")  # the projections of its attention
     classifier_free: ClassVar[bool] = True  # guidance is a second, unconditional prediction
+    editing: ClassVar[bool] = False  # whether the denoiser takes an image beside the latents, and edits it
 
     def __init__(self, pipeline: Any, name: str, device: torch.device, dtype: torch.dtype) -> None:
         """`pipeline` is diffusers' of the checkpoint, in `dtype`; `name` is what errors call it. Raises ModelError."""
@@ -67,6 +69,11 @@ class Backbone(ABC):
     @abstractmethod
     def feature_cache(self) -> FeatureCache:
         """For deep features of the denoiser. Raises ModelError for one that has none."""
+
+    @property
+    def negative_merging(self) -> NegativeMerging:
+        """For pushing tokens away from those of other rows. Raises ModelError for a denoiser in which that is not done."""
+        raise ModelError(f"method.negative_merging: {self.name!r} has no UNet whose tokens could be pushed; leave it out")
 
     @abstractmethod
     def predict(

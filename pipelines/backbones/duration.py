@@ -6,7 +6,7 @@ from math import ceil
 from pipelines.backbones.cached_steps import cost
 from pipelines.backbones.families import STABLE_DIFFUSION, STABLE_DIFFUSION_XL
 from pipelines.backbones.inspection import Inspection
-from pipelines.spec import ImageVariation, SpuriousRemoval, VersionSpec
+from pipelines.spec import CounterfactualPairs, EditMix, ImageVariation, SpuriousRemoval, VersionSpec
 from pipelines.spec.models import BUNDLED
 
 
@@ -33,17 +33,20 @@ def pace_of(name: str, inspection: Inspection) -> Pace | None:
 
 
 def rows_per_image(spec: VersionSpec) -> float:
-    """Whole rows of the denoiser that an image takes: its share of the steps, twice where it is guided, and little where it
-    keeps deep features."""
-    method, strengths = spec.method, [1.0]
-    if isinstance(method, SpuriousRemoval):
+    """Whole rows of the denoiser that an image takes: its share of the steps, twice where it is guided, three times where by
+    an image, too, and little where it keeps deep features."""
+    method, strengths, again = spec.method, [1.0], 1
+    if isinstance(method, EditMix) and method.editor == "instruct":
+        again = 2
+    elif isinstance(method, SpuriousRemoval | EditMix | CounterfactualPairs):
         strengths = [method.strength]
     elif isinstance(method, ImageVariation):
         strengths = list(method.strengths)
     low, high = method.guidance_interval if method.guidance > 1 else (0.0, 0.0)
+    guided = [again * max(0.0, high - max(low, 1 - strength)) for strength in strengths]
     shares = [
-        (strength + max(0.0, high - max(low, 1 - strength))) * cost(ceil(method.steps * strength), method.cache_interval)
-        for strength in strengths
+        (strength + more) * cost(ceil(method.steps * strength), method.cache_interval)
+        for strength, more in zip(strengths, guided, strict=True)
     ]
     return method.steps * sum(shares) / len(shares)
 

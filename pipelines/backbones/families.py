@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from pipelines.backbones.autopipeline import whole_limits
-from pipelines.backbones.layout import Layout, flux_layout, sd3_layout, unet_layout
+from pipelines.backbones.autopipeline import NO_INSTRUCTIONS, whole_limits
+from pipelines.backbones.layout import Layout, editing_layout, flux_layout, sd3_layout, unet_layout
 from pipelines.backbones.scheduler_config import check_diffusion, check_flow
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Family:
     layout: Callable[[Config, Config], Layout]  # of the configurations of denoiser and autoencoder; raises ModelError
     check_scheduler: Callable[[str, Config], None]  # raises ModelError, by class and configuration
     limits: Mapping[str, str]  # of `features`: why it has one not, and what to do instead
+    pipeline: str | None = None  # the class of its checkpoints, in model_index.json; None: any
 
     def load(self) -> "type[Backbone]":
         module, name = self.backbone.split(":")
@@ -37,10 +38,13 @@ class Family:
         return backbone
 
 
+UNET_LIMITS = {"instruct": NO_INSTRUCTIONS}
 TRANSFORMER_LIMITS = {
+    **UNET_LIMITS,
     "image_prompts": "it takes no image prompts here; use another method, or a checkpoint of Stable Diffusion 1, 2 or XL",
     "cross_attention": "its text and image attend to each other, and only a UNet's cross-attention is read; give a CLIPSeg "
     "checkpoint, or a GroundingDINO and a SAM one joined by '+'",
+    "negative_merging": "tokens are pushed after a UNet's self-attention alone; leave it out",
     "inpainting": "it repaints parts of images by itself; leave it out",
     "solver": "its noise schedule is a flow's, whose steps are Euler's; set it to auto",
 }
@@ -50,10 +54,31 @@ STABLE_DIFFUSION_XL = Family(
     PARTS | {"text_encoder_2"},
     unet_layout,
     check_diffusion,
-    {},
+    UNET_LIMITS,
 )
 STABLE_DIFFUSION = Family(
-    "stable_diffusion:StableDiffusion", "UNet2DConditionModel", PARTS, unet_layout, check_diffusion, {}
+    "stable_diffusion:StableDiffusion", "UNet2DConditionModel", PARTS, unet_layout, check_diffusion, UNET_LIMITS
+)
+EDITS = "it edits images as it is told, and does nothing else"
+OTHER_METHOD = f"{EDITS}; use edit_mix with editor: instruct, or another checkpoint"
+INSTRUCT_PIX2PIX = Family(
+    "instruct_pix2pix:InstructPix2Pix",
+    "UNet2DConditionModel",
+    PARTS,
+    editing_layout,
+    check_diffusion,
+    {
+        **dict.fromkeys(("text_to_image", "image_to_image", "repainting", "image_prompts"), OTHER_METHOD),
+        "inversion": f"{EDITS}; set inversion to null",
+        "lora": f"{EDITS}; leave it out",
+        "negative_merging": f"{EDITS}; leave it out",
+        "guidance_rescale": "it is guided by the image, too, and that is not rescaled; leave it out",
+        "cache_interval": "it is guided by the image, too, whose features are not kept; set it to 1",
+        "cross_attention": f"{EDITS}; give a CLIPSeg checkpoint, or a GroundingDINO and a SAM one joined by '+'",
+        "inpainting": f"{EDITS}; leave it out",
+        "diffusion_classifier": f"{EDITS}; leave the filter out",
+    },
+    "StableDiffusionInstructPix2PixPipeline",
 )
 STABLE_DIFFUSION_3 = Family(
     "stable_diffusion_3:StableDiffusion3",
@@ -80,10 +105,11 @@ FLUX = Family(
         "guidance_interval": "its guidance is distilled, without a second prediction to be spared; leave it out",
     },
 )
-TAKEN_APART = (STABLE_DIFFUSION_XL, STABLE_DIFFUSION, STABLE_DIFFUSION_3, FLUX)  # the first that fits is a checkpoint's
+# The first that fits is a checkpoint's.
+TAKEN_APART = (STABLE_DIFFUSION_XL, INSTRUCT_PIX2PIX, STABLE_DIFFUSION, STABLE_DIFFUSION_3, FLUX)
 NAMES = (  # in errors
-    "Stable Diffusion 1.x, 2.x or XL, plain or inpainting, StableUnCLIP, Stable Diffusion 3.x, or Flux, or one that "
-    "AutoPipelineForText2Image draws with from a prompt alone, such as PixArt, Sana or Qwen-Image"
+    "Stable Diffusion 1.x, 2.x or XL, plain or inpainting, StableUnCLIP, InstructPix2Pix, Stable Diffusion 3.x, or Flux, or "
+    "one that AutoPipelineForText2Image draws with from a prompt alone, such as PixArt, Sana or Qwen-Image"
 )
 
 
@@ -93,7 +119,8 @@ def family_of(index: Config) -> Family | None:
     denoiser = parts.get("unet") or parts.get("transformer")
     if not parts.get("text_encoder", "").startswith("CLIPText"):  # Kolors has another language model
         return None
-    return next((one for one in TAKEN_APART if one.denoiser == denoiser and one.parts <= parts.keys()), None)
+    alike = [one for one in TAKEN_APART if one.denoiser == denoiser and one.parts <= parts.keys()]
+    return next((one for one in alike if one.pipeline in (None, index.get("_class_name"))), None)
 
 
 # The families as users know them, and what `check_capabilities` refuses of each: the columns of `counterpoise families`.
@@ -101,6 +128,7 @@ FAMILIES: dict[str, Mapping[str, str]] = {
     "SD 1, 2": STABLE_DIFFUSION.limits,
     "SD inpainting": STABLE_DIFFUSION.limits,
     "StableUnCLIP": STABLE_DIFFUSION.limits,
+    "InstructPix2Pix": INSTRUCT_PIX2PIX.limits,
     "SDXL": STABLE_DIFFUSION_XL.limits,
     "SDXL inpainting": STABLE_DIFFUSION_XL.limits,
     "SD 3": STABLE_DIFFUSION_3.limits,

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from pipelines.spec import (
     AugmentedConditioning,
+    CounterfactualPairs,
     DiffusionClassifierFilter,
+    EditMix,
     ImageVariation,
     SpuriousRemoval,
     Subpopulation,
@@ -29,6 +31,10 @@ class Feature:
 
 def starts_from_images(spec: VersionSpec) -> bool:
     method = spec.method
+    if isinstance(method, EditMix):
+        return method.editor == "image_to_image"
+    if isinstance(method, CounterfactualPairs):
+        return method.starts_from_images
     return isinstance(method, ImageVariation | SpuriousRemoval) and not method.repaints_a_part
 
 
@@ -39,14 +45,23 @@ def reencodes(spec: VersionSpec) -> bool:
 
 FEATURES = {
     "text_to_image": Feature(
-        "text_to_image", "method.type", lambda spec: isinstance(spec.method, TextToImage | Subpopulation)
+        "text_to_image",
+        "method.type",
+        lambda spec: (
+            isinstance(spec.method, TextToImage | Subpopulation | CounterfactualPairs) and not starts_from_images(spec)
+        ),
     ),
-    "image_to_image": Feature("image_variation of whole images", "method.type", starts_from_images),
+    "image_to_image": Feature("image_variation of whole images, edit_mix", "method.type", starts_from_images),
     "repainting": Feature(
         "spurious_removal, image_variation of parts", "method.type", lambda spec: spec.method.repaints_a_part
     ),
     "image_prompts": Feature(
         "augmented_conditioning", "method.type", lambda spec: isinstance(spec.method, AugmentedConditioning)
+    ),
+    "instruct": Feature(
+        "edit_mix with editor: instruct",
+        "method.editor",
+        lambda spec: isinstance(spec.method, EditMix) and spec.method.editor == "instruct",
     ),
     "inversion": Feature("method.inversion", "method.inversion", lambda spec: spec.method.inversion is not None),
     "lora": Feature("method.lora", "method.lora", lambda spec: spec.method.lora is not None),
@@ -61,6 +76,11 @@ FEATURES = {
     ),
     "solver": Feature("method.solver", "method.solver", lambda spec: spec.method.solver != "auto"),
     "cache_interval": Feature("method.cache_interval", "method.cache_interval", lambda spec: spec.method.cache_interval > 1),
+    "negative_merging": Feature(
+        "method.negative_merging",
+        "method.negative_merging",
+        lambda spec: isinstance(spec.method, TextToImage) and spec.method.negative_merging is not None,
+    ),
     "early_verdict": Feature("early_verdict", "early_verdict", lambda spec: spec.early_verdict is not None),
     "cross_attention": Feature(
         "models.segmenter: cross-attention",

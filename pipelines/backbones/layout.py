@@ -49,6 +49,17 @@ def unet_layout(denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> Layout:
     return Layout(int(denoiser["sample_size"]) * factor, factor, latents, inpainting=inpainting)
 
 
+def editing_layout(denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> Layout:
+    """Of a UNet that takes the latents of an image beside its own. Raises ModelError for another."""
+    factor, latents, channels = vae_scale_factor(vae), int(vae["latent_channels"]), int(denoiser["in_channels"])
+    if channels != 2 * latents:
+        raise ModelError(
+            f"its UNet has {channels} input channels, and to edit an image it takes {2 * latents}, latents and those of the "
+            "image; give a whole InstructPix2Pix checkpoint"
+        )
+    return Layout(int(denoiser["sample_size"]) * factor, factor, latents)
+
+
 def transformer_layout(resolution: int, channels: int, vae: Mapping[str, Any], patch_size: int) -> Layout:
     """The layout of a transformer with `channels` input channels a latent cell. Raises ModelError unless they are those of
     the latents."""

@@ -1,6 +1,7 @@
 """What checkpoints with a UNet share: diffusion, inpainting by further input channels, and image prompts."""
 
 from abc import abstractmethod
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.diffusion import DiffusionSchedule
 from pipelines.backbones.feature_cache import FeatureCache, UNetCache
 from pipelines.backbones.image_prompts import IpAdapter, UnClip
+from pipelines.backbones.negative_merging import NegativeMerging
 from pipelines.backbones.prompt_embeds import PromptEmbeds
 
 
@@ -34,6 +36,10 @@ class UNetBackbone(Backbone):
 
     def feature_cache(self) -> FeatureCache:
         return UNetCache(self.denoiser)
+
+    @cached_property
+    def negative_merging(self) -> NegativeMerging:
+        return NegativeMerging(self.denoiser, self.compiled)
 
     @abstractmethod
     def prompt_arguments(self, prompt_embeds: PromptEmbeds, xt: Tensor) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Admission: requests become rows of a batch. Prompts and images are encoded, for several requests at a time."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -98,7 +99,8 @@ class Admission:
             negative_embeds=PromptEmbeds.cat([self.negative(r.negative_prompt) for r in requests]) if guided else None,
             image_embeds=self.image_embeds(requests, [None if p is None else p.embedding for p in prompts]),
             negative_image_embeds=self.image_embeds(requests, [None if p is None else p.negative for p in prompts]),
-            inpainting_channels=self.inpainting_channels(requests, masks, eps) if backbone.inpainting else None,
+            inpainting_channels=self.image_channels(requests, masks, eps),
+            reference=joined([self.reference(request, size) for request in requests], [1] * len(requests)),
             caches=[RowCache() for _ in requests],
         )
 
@@ -116,6 +118,13 @@ class Admission:
         height, width = (side // self.backbone.vae_scale_factor for side in size)
         generator = torch.Generator().manual_seed(request.seed)
         return torch.randn((self.backbone.latent_channels, height, width), generator=generator)
+
+    def reference(self, request: Request, size: tuple[int, int]) -> Tensor | None:
+        """What the reference of a request starts from, (1, 2, channels, h, w): noise, and nothing predicted before."""
+        if request.negative_merging is None:
+            return None
+        noise = self.noise(replace(request, seed=request.negative_merging.reference_seed), size)
+        return torch.stack([noise, torch.zeros_like(noise)])[None].to(self.backbone.device)
 
     def starts(self, requests: Sequence[Request], eps: Tensor, levels: Sequence[Level]) -> tuple[Tensor, Tensor]:
         """Latents of the init images, zeros where there is none; and what denoising starts from: these, noised to the level
@@ -147,6 +156,17 @@ class Admission:
         generator = torch.Generator().manual_seed(derive(request.seed, "image prompt"))
         embeds = conditioning.embeds(torch.from_numpy(embedding), request.image_prompt.noise_level, generator)
         return embeds[None].to(self.backbone.device)
+
+    def image_channels(self, requests: Sequence[Request], masks: Tensor, like: Tensor) -> Tensor | None:
+        """What the denoiser takes of images beside latents: an editing one the image's latents, unscaled."""
+        backbone = self.backbone
+        if not backbone.editing:
+            return self.inpainting_channels(requests, masks, like) if backbone.inpainting else None
+        originals = [(request.image, None) for request in requests if request.image is not None]
+        if len(originals) < len(requests):
+            raise ModelError(f"models.text_to_image: {backbone.name!r} edits images, and a request has none; use edit_mix")
+        scale: float = backbone.vae.config.scaling_factor
+        return self.latents.encode(originals) / scale
 
     def inpainting_channels(self, requests: Sequence[Request], masks: Tensor, like: Tensor) -> Tensor:
         """What an inpainting denoiser takes beside latents: the mask, and the latents of the masked image."""

@@ -50,6 +50,7 @@ class Batch:
     image_embeds: Tensor | None  # (n, width), zeros where a request has no image prompt; None where none has
     negative_image_embeds: Tensor | None  # the same, of negative image prompts
     inpainting_channels: Tensor | None  # (n, 1 + c, h, w): what an inpainting denoiser takes beside the latents
+    reference: Tensor | None  # (n, 2, c, h, w): x and x0_previous of each row's reference; None where none has one
     caches: list[RowCache]  # of each row; unused without a cache interval
     last: Conditioning | None = None  # of the step before
 
@@ -143,6 +144,7 @@ class Batch:
             None if self.image_embeds is None else self.image_embeds[index],
             None if self.negative_image_embeds is None else self.negative_image_embeds[index],
             None if self.inpainting_channels is None else self.inpainting_channels[index],
+            None if self.reference is None else self.reference[index],
             [self.caches[number] for number in numbers],
         )
 
@@ -168,6 +170,7 @@ class Batch:
             joined([part.image_embeds for part in parts], [len(part) for part in parts]),
             joined([part.negative_image_embeds for part in parts], [len(part) for part in parts]),
             joined([part.inpainting_channels for part in parts], [len(part) for part in parts]),
+            joined([part.reference for part in parts], [len(part) for part in parts]),
             [cache for part in parts for cache in part.caches],
         )
 

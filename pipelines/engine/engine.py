@@ -9,7 +9,7 @@ denoiser's outermost layers alone, of those that forecast them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -19,11 +19,13 @@ from torch import Tensor
 
 from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.schedule import add_noise
-from pipelines.engine.batch import Batch
+from pipelines.engine.batch import Batch, Conditioning
 from pipelines.engine.caching import RowCache, forecast, keep
-from pipelines.engine.capacity import Capacity
+from pipelines.engine.capacity import Capacity, Size
 from pipelines.engine.guidance import guide
+from pipelines.engine.mixing import mixed
 from pipelines.engine.probe import Probe
+from pipelines.engine.references import References, advance_references, references_of
 from pipelines.engine.requests import Listed, RequestQueue
 from pipelines.engine.solver import advance, predicted_x0
 from pipelines.engine.stream import Stream
@@ -73,8 +75,11 @@ class Engine:
     def tick(self, batch: Batch) -> None:
         """A prediction of the denoiser for all rows, one solver step for each."""
         t, level, weights, level_kept = batch.next_step()
-        prediction = self.predict(batch, t)
-        x0 = predicted_x0(batch.x, prediction, level, self.backbone.schedule.prediction)
+        prediction, kind = self.predict(batch, t), self.backbone.schedule.prediction
+        if batch.reference is not None:
+            prediction, of_references = prediction.chunk(2, dim=1)
+            advance_references(batch, of_references, level, weights, kind)
+        x0 = predicted_x0(batch.x, prediction, level, kind)
         x = advance(batch.x, x0, batch.x0_previous, weights)
         if batch.masked and not self.backbone.inpainting:
             x = batch.mask * x + (1 - batch.mask) * add_noise(batch.x0, batch.eps, level_kept)
@@ -93,7 +98,7 @@ class Engine:
         return prediction
 
     def predict_rows(self, batch: Batch, t: Tensor, part: slice) -> Tensor:
-        """The guided prediction of some rows.
+        """The guided prediction of some rows; where the batch has references, those of them as further channels.
 
         Of classifier-free guidance, guided rows run twice; elsewhere the scale is an input of the denoiser. With a cache,
         rows are all due, or none is; due ones run twice already that are guided in a step that takes their features.
@@ -103,26 +108,45 @@ class Engine:
         conditioning = rows.conditioning(self.cache_interval if rows.caches[0].due(self.cache_interval) else 1)
         guided, scale = conditioning.guided, conditioning.scale
         order = torch.cat([torch.arange(len(rows), device=x.device), guided])
-        padding = self.padding(len(order))
-        every = torch.arange(len(order) + padding, device=x.device).clamp(max=len(order) - 1) if padding else slice(None)
+        references = references_of(rows, conditioning.twice)
+        numbers = [*range(len(order)), *references.again]
+        numbers += numbers[-1:] * self.padding(len(numbers))
+        every = torch.tensor(numbers, device=x.device) if len(numbers) > len(order) else slice(None)
+        inputs = x[order][every]
+        if references.again and rows.reference is not None:
+            again = slice(len(order), len(order) + len(references.again))
+            inputs[again, : rows.x.shape[1]] = rows.reference[order[references.again], 0]
         loras, embeds = conditioning.loras, conditioning.image_embeds
         with (
-            self.backbone.loras.of_rows([*loras, *loras[-1:] * padding]),
+            self.backbone.loras.of_rows([loras[number] for number in numbers]),
             self.caching(rows.caches, conditioning.twice),
+            self.pushing(references, rows.size),
         ):
             prediction = self.backbone.predict(
-                x[order][every],
+                inputs,
                 t[order][every],
                 conditioning.prompt_embeds.rows(every),
                 None if embeds is None else embeds[every],
                 conditioning.image_scale[every],
                 None if self.backbone.classifier_free else scale[every],
             )
-        prediction, unconditional = prediction[: len(rows)], prediction[len(rows) : len(order)]
-        if len(guided):
-            rescale = None if rows.guidance_rescale is None else rows.guidance_rescale[guided]
-            prediction[guided] = guide(prediction[guided], unconditional, scale[guided], rescale)
-        return prediction
+        own = guided_rows(prediction[: len(order)], rows, conditioning)
+        if self.backbone.editing and len(guided):
+            own[guided] += self.image_guidance(rows, t[guided], conditioning, prediction[len(rows) : len(order)])
+        if rows.reference is None:
+            return own
+        return torch.cat([own, guided_rows(references.predictions(prediction, len(order)), rows, conditioning)], dim=1)
+
+    def image_guidance(self, rows: Batch, t: Tensor, conditioning: Conditioning, unconditional: Tensor) -> Tensor:
+        """What guidance by the image adds to the guided rows (InstructPix2Pix, arXiv 2211.09800): the difference between the
+        predictions without the prompt and those without the image, too, by a forward of their own."""
+        guided, others = conditioning.guided, slice(len(rows), None)
+        x, embeds = rows.x[guided], conditioning.prompt_embeds.rows(others)
+        nothing = self.backbone.predict(
+            torch.cat([x, torch.zeros_like(x)], dim=1), t, embeds, None, conditioning.image_scale[others], None
+        )
+        scale = torch.tensor([rows.requests[row].image_guidance for row in conditioning.twice], device=x.device)
+        return (scale.view(-1, 1, 1, 1) - 1) * (unconditional - nothing)
 
     def padding(self, count: int) -> int:
         """How often the last of so many rows is repeated: a compiled denoiser is compiled for each number of rows that it
@@ -130,6 +154,11 @@ class Engine:
         if not self.backbone.compiled or self.cache is not None:
             return 0
         return -count % max(1, self.capacity // SIZES)
+
+    def pushing(self, references: References, size: Size) -> AbstractContextManager[None]:
+        """Inside the block, the forward pushes rows away from their references."""
+        pairs = references.pairs(self.backbone.device)
+        return nullcontext() if pairs is None else self.backbone.negative_merging.of_pairs(pairs, size[0] * size[1])
 
     @contextmanager
     def caching(self, caches: Sequence[RowCache], twice: Sequence[int]) -> Iterator[None]:
@@ -169,9 +198,20 @@ class Engine:
         ]
 
 
+def guided_rows(predictions: Tensor, rows: Batch, conditioning: Conditioning) -> Tensor:
+    """One of each row, of predictions of all rows and then of the guided ones without their prompt."""
+    prediction, unconditional, guided = predictions[: len(rows)], predictions[len(rows) :], conditioning.guided
+    if len(guided):
+        rescale = None if rows.guidance_rescale is None else rows.guidance_rescale[guided]
+        prediction[guided] = guide(prediction[guided], unconditional, conditioning.scale[guided], rescale)
+    return prediction
+
+
 def composed(request: Request, image: Image) -> Image:
-    """What was painted, in the original outside the region, and with the grafted object on top."""
+    """What was painted, in the original outside the region, and with the grafted object on top; or mixed with it."""
     if request.image is None or request.mask is None:
         return image
     pasted = paste(request.image, image, request.mask)
+    if request.mix is not None:
+        return mixed(request.mix, request.image, pasted)
     return pasted if request.graft is None else paste(pasted, request.graft.image, request.graft.mask)

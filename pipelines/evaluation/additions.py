@@ -10,13 +10,20 @@ from pipelines.evaluation.plain import plain_samples
 from pipelines.records import Examples, Item
 from pipelines.spec.arms import Addition
 from pipelines.spec.base import quantity
+from pipelines.spec.evaluation import CURRICULA
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
 
 
 def version(data: EvaluationData) -> Examples:
-    """The samples of the version."""
-    return data.examples(data.samples)
+    """The samples of the version. Raises SourceError where a curriculum has one strength alone to walk."""
+    examples = data.examples(data.samples)
+    if data.spec.recipe in CURRICULA and len(set(examples.strengths or ())) == 1:
+        raise SourceError(
+            f"evaluation.recipe: {data.spec.recipe} walks the strengths of the version's samples, and all that were kept "
+            f"have {(examples.strengths or ())[0]:g}; give a larger amount, weaker filters, or recipe: mixed"
+        )
+    return examples
 
 
 def text_to_image(data: EvaluationData) -> Examples:

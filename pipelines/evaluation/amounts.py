@@ -35,7 +35,7 @@ def beginning(examples: Examples, order: Sequence[int], share: float) -> Example
     """The first of an order of examples, as many as are that share of all, and one at least. No image is read yet."""
     rows = order[: max(1, round(share * len(order)))]
     labels, groups = [examples.labels[row] for row in rows], [examples.groups[row] for row in rows]
-    return Examples(Subset(examples.images, rows), labels, groups)
+    return Examples(Subset(examples.images, rows), labels, groups, examples.strengths_of(rows))
 
 
 def curve(runs: Mapping[float, Sequence[Mapping[str, Any]]], real: int) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from pipelines.records import Examples, FramedImage, Image, Item, Mask
 from pipelines.regions import paste
 from pipelines.source.decode import decode
 from pipelines.spec import Evaluation, Subpopulation
-from pipelines.spec.arms import ARMS
+from pipelines.spec.arms import ARMS, Addition
 from pipelines.tensors import images, tensor
 from pipelines.version.plan import Plan
 from pipelines.vision.image_features import PART
@@ -54,6 +54,11 @@ class EvaluationData:
     def kinds(self) -> list[str]:
         """Of each sample, all that the plan varies beside its class: the class of its source image, and its token."""
         return [f"{row['origin']} {row['concept']}" for row in self.kept]
+
+    def origins(self, addition: Addition | None, count: int) -> list[str | None]:
+        """The class of the image that each of an arm's images was painted into; None of an arm that paints into none."""
+        painted = addition in ("version", "cut_and_paste")  # one image for each sample
+        return [row["origin"] for row in self.kept] if painted else [None] * count
 
     @cached_property
     def sizes(self) -> Counter[str]:
@@ -179,7 +184,8 @@ class EvaluationData:
         """Samples, labelled."""
         names, facts = self.resources.source.classes, {"samples": samples.digests, "framing": self.resources.view.framing}
         pixels = self.stored(facts, len(samples.rows), self.decoded(samples))
-        return Examples(pixels, [names[row["label"]] for row in samples.rows], [row["group"] for row in samples.rows])
+        labels, groups = [names[row["label"]] for row in samples.rows], [row["group"] for row in samples.rows]
+        return Examples(pixels, labels, groups, [row["strength"] for row in samples.rows])
 
     def decoded(self, samples: Samples) -> Iterator[Image]:
         view = self.resources.view

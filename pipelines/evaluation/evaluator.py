@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from pipelines.evaluation.data import EvaluationData
 from pipelines.evaluation.notes import few_tests, incomplete, notes, shortfall
 from pipelines.evaluation.probe import probe_auc
 from pipelines.evaluation.runs import Run, shares, trainings, units
+from pipelines.evaluation.shift import accuracy_by_shift, group_counts
 from pipelines.evaluation.train import Training, train_and_score
 from pipelines.learning.resources import Resources
 from pipelines.methods import Method
@@ -65,6 +66,8 @@ class Evaluator:
         added, apart = self.addition(run.arm), None
         if added is None:
             return None, None
+        if self.spec.recipe == "contrastive":  # which tells backgrounds apart by the classes that come with them
+            added = replace(added, groups=self.data.origins(ARMS[run.arm].addition, len(added)))
         rows = list(range(len(added)))
         if self.spec.checkpoint == "generated":
             kinds = self.data.kinds if ARMS[run.arm].addition == "version" else added.labels
@@ -204,9 +207,11 @@ def evaluate(evaluator: Evaluator) -> dict[str, Any]:
         runs = evaluator.run()
         arms = aggregate(runs)
         tests = Counter(group_name(item.label, item.group) for item in resources.source.splits["test"])
+        composition = group_counts(resources.source.splits["test"])
         result = {
             "arms": arms,
             "amounts": evaluator.amounts(),
+            "shift": accuracy_by_shift(runs, resources.source.counts, composition),
             "gap_closed": gap_closed(arms),
             "probe_auc": evaluator.probe(),
             "test_images": tests,

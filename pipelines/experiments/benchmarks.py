@@ -14,6 +14,7 @@ PLAIN = {"type": "text_to_image", "steps": 10}
 VARIED = {"type": "image_variation", "steps": 10, "guidance": 3}
 CONDITIONED = {"type": "augmented_conditioning", "mix": "embed_mixup", "dropout": 0.2, "steps": 10, "guidance": 2}
 DRAWN = {"type": "subpopulation", "superclass": "shoe", "steps": 10}  # the model has no word for its classes
+EDITED = {"type": "edit_mix", "steps": 10, "guidance": 3, "styles": [place(scene) for scene in SCENES]}  # words it knows
 WORDS = {
     "templates": ["a photo of a {colour} {} {scene}"],
     "words": {"colour": list(COLOURS), "scene": [place(scene) for scene in SCENES]},
@@ -86,11 +87,19 @@ def few_shot(shots: int, size: Size) -> Benchmark:
     }
     inversion = {"images": 40, "steps": size.inversion, "batch": 8}
     methods = words_and_tokens("shoe", inversion)
+    if shots <= 4 and size is FULL:
+        methods["tokens_personalized"] = {**methods["tokens"], "evaluation": {"recipe": "personalized"}}
     if shots == 8 and size is FULL:  # what costs more than it brings; and what was published, by our defaults
         methods["lora"] = {"method": {**PLAIN, **WORDS, "lora": {"steps": 200, "learning_rate": 2e-3, "batch": 16}}}
+        methods["siblings"] = {"method": {**PLAIN, **WORDS, "siblings": 10}}
+        methods["negative_merging"] = {"method": {**PLAIN, **WORDS, "siblings": 10, "negative_merging": {}}}
         methods["image_variation_paper"] = {
             "method": {"type": "image_variation", "superclass": "shoe", "inversion": inversion}
         }
+        paired = {"type": "counterfactual_pairs", "steps": 10, "guidance": 2, "swap": "colour", **WORDS}
+        pairs = {**paired, "superclass": "shoe", "inversion": inversion}
+        methods["counterfactual_pairs"] = {"method": pairs, "filters": FILTERS[:1]}  # a pair is nearly the same
+        methods["edit_mix"] = {"method": {**EDITED, "superclass": "shoe", "inversion": inversion}}
         methods["augmented_conditioning_paper"] = {"method": {"type": "augmented_conditioning"}}
     return Benchmark("average", common, methods, {FIRST: PLAIN_BASELINES})
 
@@ -105,6 +114,8 @@ def long_tail(size: Size) -> Benchmark:
     }
     inversion = {"images": 40, "steps": size.inversion, "batch": 8}
     methods = words_and_tokens(dict.fromkeys(("sandal", "sneaker", "boot"), "shoe"), inversion)
+    varied = {**methods["image_variation"]["method"], "spectrum": "even"}
+    methods["curriculum"] = {"method": varied, "evaluation": {"recipe": "curriculum"}}
     return Benchmark("average", common, methods, {FIRST: PLAIN_BASELINES}, sizes=True)
 
 
@@ -131,6 +142,7 @@ def spurious(size: Size) -> Benchmark:
     if size is FULL:  # their images are those of the row before, generated again
         for checkpoint in ("average", "generated"):
             methods[f"spurious_removal_by_{checkpoint}"] = {**removal, "evaluation": {"checkpoint": checkpoint}}
+        methods["spurious_removal_contrastive"] = {**removal, "evaluation": {"recipe": "contrastive"}}
     beside_plain = ("erm", "classical", "group_dro", "jtt", "reweighted", "dfr", "retrieved", "real_balanced")
     baselines = {FIRST: beside_plain, "spurious_removal": ("erm_reencoded", "cut_and_paste")}
     return Benchmark("worst_group", common, methods, baselines)

@@ -9,6 +9,7 @@ from pipelines.filters.clip_score import ClipScore
 from pipelines.filters.diffusion_classifier import DenoisingError
 from pipelines.filters.label_agreement import LabelAgreement
 from pipelines.filters.near_duplicate import NearDuplicate
+from pipelines.filters.object_size import ObjectSize
 from pipelines.filters.order import FilterOrder
 from pipelines.filters.probe import Probe
 from pipelines.filters.quality import Quality
@@ -63,6 +64,7 @@ FILTERS: dict[str, Callable[[Resources, Any], Filter]] = {
     "rigid": Rigid,
     "probe": Probe,
     "diffusion_classifier": DenoisingError,
+    "object_size": ObjectSize,
 }
 
 

@@ -55,12 +55,14 @@ class Concepts:
         side = self.resources.models.resolution
         return (self.spec.height or side, self.spec.width or side) if isinstance(self.spec, FromNoise) else (side, side)
 
-    def request(self, planned: PlannedImage, attempt: int, **changes: Any) -> Request:
-        """A text-to-image request for a planned image, with `changes` to its fields."""
+    def request(self, planned: PlannedImage, attempt: int, *, prompt_seed: int | None = None, **changes: Any) -> Request:
+        """A text-to-image request for a planned image, with `changes` to its fields. `prompt_seed` draws its prompt, none:
+        the image's own seed."""
         seed, label = self.seed(planned, attempt), planned.label
+        prompt_seed = seed if prompt_seed is None else prompt_seed
         fields = {
             "seed": seed,
-            "prompt": fill_template(self.spec.templates, self.spec.words, self.tokens.phrase(label), seed),
+            "prompt": fill_template(self.spec.templates, self.spec.words, self.tokens.phrase(label), prompt_seed),
             "concept": self.tokens.key(label),
             "lora": self.loras.key(label),
             "guidance": self.spec.guidance,

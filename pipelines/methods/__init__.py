@@ -6,6 +6,8 @@ from typing import Any, Protocol
 from pipelines.learning.concepts import Concepts
 from pipelines.learning.resources import Resources
 from pipelines.methods.augmented_conditioning import AugmentedConditioningMethod
+from pipelines.methods.counterfactual_pairs import CounterfactualPairsMethod
+from pipelines.methods.edit_mix import EditMixMethod
 from pipelines.methods.image_variation import ImageVariationMethod
 from pipelines.methods.spurious_removal import SpuriousRemovalMethod
 from pipelines.methods.subpopulation import SubpopulationMethod
@@ -33,6 +35,8 @@ METHODS: dict[str, Callable[[Resources, Any], Method]] = {
     "image_variation": ImageVariationMethod,
     "augmented_conditioning": AugmentedConditioningMethod,
     "subpopulation": SubpopulationMethod,
+    "edit_mix": EditMixMethod,
+    "counterfactual_pairs": CounterfactualPairsMethod,
 }
 
 

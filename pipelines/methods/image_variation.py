@@ -2,7 +2,8 @@
 
 DA-Fusion (ICLR 2024, arXiv 2302.07944): a token a class, learned from its images; strengths stacked, one drawn for each
 image; the object, or all but the object, repainted alone by `repaint`. Without tokens and with one small strength it
-is Real Guidance (ICLR 2023, arXiv 2210.07574).
+is Real Guidance (ICLR 2023, arXiv 2210.07574). With an even `spectrum` it makes what Diffusion Curriculum (DisCL, ICCV 2025,
+arXiv 2410.13674) walks: every source image at each strength.
 """
 
 from collections.abc import Sequence
@@ -66,5 +67,8 @@ class ImageVariationMethod:
         ]  # fmt: skip
 
     def strength(self, planned: PlannedImage, attempt: int) -> float:
-        """One of the strengths, drawn by the image's seed."""
+        """One of the strengths: drawn by the image's seed, or of an even spectrum the turn of the source image."""
+        strengths, turn = self.spec.strengths, sum(divmod(planned.rank, len(self.pool[planned.label])))
+        if self.spec.spectrum == "even":
+            return strengths[turn % len(strengths)]
         return float(np.random.default_rng(self.concepts.seed(planned, attempt)).choice(self.spec.strengths))

@@ -1,13 +1,16 @@
 """Plain text to image, "a photo of a {class}": the baseline; words, a token or a LoRA can be added.
 
-A guidance scale of about 2 suits training data better than the larger ones that look best (StableRep, arXiv 2306.00984).
+A guidance scale of about 2 suits training data better than the larger ones that look best (StableRep, NeurIPS 2023, arXiv
+2306.00984). From the same paper: siblings, several images of one prompt, which contrastive learning takes for one thing.
+They can be pushed away from the first of them, at its first attempt (NegToMe, arXiv 2412.01339).
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pipelines.learning.concepts import Concepts
 from pipelines.learning.resources import Resources
-from pipelines.records import Item, Mask, PlannedImage, Problem, Request
+from pipelines.records import Item, Mask, NegativeMerging, PlannedImage, Problem, Request
 from pipelines.spec import TextToImage
 
 
@@ -26,4 +29,19 @@ class TextToImageMethod:
         return self.resources.view.object_masks(items, None)
 
     def requests(self, planned: Sequence[PlannedImage], attempt: int) -> list[Request]:
-        return [self.concepts.request(image, attempt) for image in planned]
+        if self.spec.siblings == 1:
+            return [self.concepts.request(image, attempt) for image in planned]
+        return [self.sibling(image, attempt) for image in planned]
+
+    def sibling(self, planned: PlannedImage, attempt: int) -> Request:
+        """One of a group, whose prompt is the first attempt's at its first image, wherever its shards and attempts are."""
+        first = planned.first_sibling(self.spec.siblings)
+        first_seed = self.concepts.seed(replace(planned, index=first), 0)
+        merging, is_reference = self.spec.negative_merging, (planned.index, attempt) == (first, 0)
+        return self.concepts.request(
+            planned,
+            attempt,
+            prompt_seed=first_seed,
+            group_id=f"{first:08d}",
+            negative_merging=None if is_reference or merging is None else NegativeMerging(first_seed, **dict(merging)),
+        )

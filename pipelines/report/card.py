@@ -22,6 +22,7 @@ COLUMNS: dict[str, str] = {
     "mask": "of that object, one bit a pixel: the region repainted for it, or a real object's outline; null likewise",
     "index": "its place in the plan",
     "attempt": "which try this was, from 0; earlier ones were dropped",
+    "group_id": "of samples that belong together, as siblings of one prompt do; null if it belongs to none",
     "seed": "of its noise, derived from the version's seed, index and attempt",
     "origin": "class of the source image it was painted on, or shown; null if none was used",
     "source_id": "that image in the source; null if none was used",

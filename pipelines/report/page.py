@@ -17,7 +17,7 @@ from pipelines.records import Image, Mask
 from pipelines.report import figures
 from pipelines.report.amounts import advice, class_rows, points
 from pipelines.report.confusion import confusion_change, most_changed
-from pipelines.report.curve import accuracy_by_amount
+from pipelines.report.curve import accuracy_by_amount, accuracy_by_shift
 from pipelines.report.embedding_map import EmbeddingMap
 from pipelines.report.figures import Spread, title
 from pipelines.report.harm import harms
@@ -185,6 +185,7 @@ def render(page: Page) -> str:
         rows=table(arms),
         harmed=bool(harms(summary)),
         **(amounts(summary, advised) if advised else {"amounts": []}),
+        shift_chart=Markup(accuracy_by_shift(summary["shift"])) if summary.get("shift") else None,
         confusion=changes,
         class_changes=most_changed(changes.classes, CLASSES) if changes else [],
         questions=questions(page.quality, page.pictures) if page.quality else [],

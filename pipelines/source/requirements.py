@@ -91,6 +91,11 @@ def check_evaluation(spec: Evaluation, source: Source) -> None:
         missing = [label for label in source.classes if not source.of(label, split)]
         if missing:
             raise SourceError(f"source: no {split} images of class {', '.join(missing)}; add some, or do not evaluate")
+    if spec.recipe == "adaptive_curriculum" and not source.splits["validation"]:
+        raise SourceError(
+            "evaluation.recipe: adaptive_curriculum chooses strengths on validation images, and the source has none; add "
+            "some, or take recipe: curriculum"
+        )
     for arm in spec.arms:
         labelled = ARMS[arm].groups
         if labelled is not None:

@@ -2,6 +2,8 @@
 
 from pipelines.spec.amount import Amount
 from pipelines.spec.base import Name, Strict
+from pipelines.spec.counterfactual_pairs import CounterfactualPairs
+from pipelines.spec.edit_mix import EditMix
 from pipelines.spec.encoding import EncodingSpec, JpegEncoding, PngEncoding, WebpEncoding
 from pipelines.spec.evaluation import Checkpoint, Classifier, Evaluation, Recipe
 from pipelines.spec.filters import (
@@ -14,6 +16,7 @@ from pipelines.spec.filters import (
     FilterSpec,
     LabelAgreementFilter,
     NearDuplicateFilter,
+    ObjectSizeFilter,
     ProbeFilter,
     QualityFilter,
     RigidFilter,
@@ -56,9 +59,11 @@ __all__ = [
     "Checkpoint",
     "Classifier",
     "ClipScoreFilter",
+    "CounterfactualPairs",
     "Device",
     "DiffusionClassifierFilter",
     "EarlyVerdict",
+    "EditMix",
     "EmbeddingFile",
     "EncodingSpec",
     "Evaluation",
@@ -81,6 +86,7 @@ __all__ = [
     "Models",
     "Name",
     "NearDuplicateFilter",
+    "ObjectSizeFilter",
     "ParquetSource",
     "PngEncoding",
     "Precision",

@@ -32,7 +32,12 @@ Recipe = Literal[
     "adaptive_inflation",
     "retrained",
     "subpopulations",
+    "contrastive",
+    "personalized",
+    "curriculum",
+    "adaptive_curriculum",
 ]
+CURRICULA: tuple[Recipe, ...] = ("curriculum", "adaptive_curriculum")  # those that walk the samples' strengths
 Checkpoint = Literal["best", "average", "generated", "last"]
 Portion = Annotated[float, Field(gt=0, le=1)]
 
@@ -63,7 +68,15 @@ class Evaluation(Strict):
         "weaker augmented, the more are generated (arXiv 2403.12448); meant for gamma 1. retrained: mixed, then the last "
         "layer fitted to the images that checkpoint: generated sets apart, each kind of them as often (SAGE, 2026); needs "
         "that. subpopulations: mixed, with real images drawn as often of each subpopulation: class by the class that a "
-        "classifier which was not trained on them takes them for; reads no groups. Meant for gamma 1.",
+        "classifier which was not trained on them takes them for; reads no groups. Meant for gamma 1. "
+        "contrastive: mixed, and features of a class are drawn together across the backgrounds that it was painted "
+        "into, and away from other classes there (CDvG, arXiv 2112.01021); with spurious_removal alone. "
+        "personalized: features are learned from generated images with the real ones as anchors, and a class is what its "
+        "real images are on average (arXiv 2412.16156). For a few real images, and with a pretrained checkpoint. "
+        "curriculum: mixed, with generated images of one strength at a time, from the highest to the lowest, and of "
+        "real images alone in the last thirteenth of the steps (DisCL, arXiv 2410.13674); for image_variation. "
+        "adaptive_curriculum: the same in fifteen stages over three quarters of the steps, at the strength that last raised "
+        "the confidence in the true class most, on the validation split; reads no groups.",
     )
     checkpoint: Checkpoint = Field(
         "best",

@@ -139,6 +139,18 @@ class DiffusionClassifierFilter(Calibrated):
         return self
 
 
+class ObjectSizeFilter(Strict):
+    """Painted objects that a detector would learn nothing good from: too small, or cut by the border of the image. Images
+    that were generated as a whole, whose object is not known, are kept."""
+
+    type: Literal["object_size"]
+    min_share: Share = Field(
+        0.0033,
+        description="Least share of the image that the object's region covers; small in COCO: 32 x 32 of 640 x 480 pixels.",
+    )
+    whole: bool = Field(True, description="Whether regions that touch the border of the image are dropped.")
+
+
 EARLY_SCORES: dict[str, dict[str, Literal[1, -1]]] = {
     "quality": {"contrast": 1, "sharpness": 1, "saturated": -1, "seam": -1},
     "label_agreement": {"target": 1, "origin": -1},
@@ -177,6 +189,7 @@ FILTER_SPECS = (
     RigidFilter,
     ProbeFilter,
     DiffusionClassifierFilter,
+    ObjectSizeFilter,
 )
 FilterSpec = Annotated[
     QualityFilter
@@ -186,6 +199,7 @@ FilterSpec = Annotated[
     | ClipScoreFilter
     | RigidFilter
     | ProbeFilter
-    | DiffusionClassifierFilter,
+    | DiffusionClassifierFilter
+    | ObjectSizeFilter,
     Field(discriminator="type"),
 ]

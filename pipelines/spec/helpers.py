@@ -3,6 +3,7 @@
 from pipelines.errors import SpecError
 from pipelines.prompts import placeholders
 from pipelines.spec.arms import ARMS
+from pipelines.spec.edit_mix import EditMix
 from pipelines.spec.filters import (
     AttributionFilter,
     ClipScoreFilter,
@@ -68,7 +69,8 @@ def prompt_parts(spec: VersionSpec) -> list[str]:
     method = spec.method
     superclasses = method.superclass if isinstance(method.superclass, dict) else {"": method.superclass or ""}
     words = [word for words in method.words.values() for word in words]
-    return [*method.templates, *words, *method.names.values(), *superclasses.values(), method.negative_prompt]
+    styles = method.styles if isinstance(method, EditMix) else ()
+    return [*method.templates, *styles, *words, *method.names.values(), *superclasses.values(), method.negative_prompt]
 
 
 def check_helpers(spec: VersionSpec) -> None:

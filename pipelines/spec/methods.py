@@ -145,12 +145,41 @@ class SpuriousRemoval(Asked):
         return self
 
 
+class NegativeMerging(Strict):
+    """Negative token merging (NegToMe, arXiv 2412.01339): siblings are made unlike the first of them, without training."""
+
+    alpha: float = Field(0.9, gt=0, le=10, description="How far a token is pushed away from the reference's most similar.")
+    threshold: Share = Field(0.7, description="Cosine above which it is pushed.")
+    until: Strength = Field(0.2, description="In the first steps alone, up to this share of the full run.")
+
+
 class TextToImage(FromNoise):
     """Plain generation from a prompt: the baseline that every other method has to beat."""
 
     type: Literal["text_to_image"]
+    siblings: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="So many images of a class share a prompt and differ in noise; their samples have a group_id in common "
+        "(StableRep, arXiv 2306.00984: 10). 1: a prompt is drawn for each image.",
+    )
+    negative_merging: NegativeMerging | None = Field(
+        None, description="Pushes siblings away from the first of their group, for variety; none: nothing."
+    )
     guidance: float = Field(2.0, ge=1, description="Classifier-free guidance scale.")
     steps: int = Field(25, ge=1, le=1000, description="Denoising steps.")
+
+    @model_validator(mode="after")
+    def siblings_are_pushed(self) -> Self:
+        if self.negative_merging is not None and self.siblings == 1:
+            raise ValueError("siblings: 1 leaves negative_merging nothing to push away from; set it to 2 or more, such as 4")
+        if self.negative_merging is not None and self.cache_interval > 1:
+            raise ValueError(
+                f"cache_interval: {self.cache_interval} keeps the features of images, not of their references in "
+                "negative_merging; set it to 1"
+            )
+        return self
 
 
 class ImageVariation(Asked):
@@ -163,7 +192,12 @@ class ImageVariation(Asked):
     strengths: Annotated[tuple[Strength, ...], AfterValidator(distinct)] = Field(
         (0.25, 0.5, 0.75, 1.0),
         min_length=1,
-        description="Shares of the noise schedule that are run, one drawn for each image: near 0 keeps it, 1 is all noise.",
+        description="Shares of the noise schedule that are run, one for each image: near 0 keeps it, 1 is all noise.",
+    )
+    spectrum: Literal["random", "even"] = Field(
+        "random",
+        description="How strengths fall to images. random: drawn by the image's seed. even: by turns, so that every source "
+        "image is varied at each strength as often (DisCL, arXiv 2410.13674), and tried again at its own.",
     )
     repaint: Literal["whole", "object", "surroundings"] = Field(
         "whole", description="What is repainted: the whole image, the object alone, or all but the object."

@@ -5,13 +5,15 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from pipelines.spec.amount import Amount
-from pipelines.spec.arms import ARMS
+from pipelines.spec.arms import ARMS, PLAIN
 from pipelines.spec.base import Name, Strict
+from pipelines.spec.counterfactual_pairs import CounterfactualPairs
+from pipelines.spec.edit_mix import EditMix
 from pipelines.spec.encoding import EncodingSpec, PngEncoding
-from pipelines.spec.evaluation import Classifier, Evaluation
-from pipelines.spec.filters import EARLY_SCORES, EarlyVerdict, FilterSpec, LabelAgreementFilter
+from pipelines.spec.evaluation import CURRICULA, Classifier, Evaluation
+from pipelines.spec.filters import EARLY_SCORES, EarlyVerdict, FilterSpec, LabelAgreementFilter, NearDuplicateFilter
 from pipelines.spec.method_table import MethodSpec
-from pipelines.spec.methods import SpuriousRemoval
+from pipelines.spec.methods import ImageVariation, SpuriousRemoval
 from pipelines.spec.models import Models
 from pipelines.spec.sources import SourceSpec
 from pipelines.spec.upgrade import CURRENT, lift
@@ -122,6 +124,45 @@ class VersionSpec(Strict):
     def groups_can_be_filled(self) -> "VersionSpec":
         if self.amount.balance == "groups" and not isinstance(self.method, SpuriousRemoval):
             raise ValueError("amount.balance: only spurious_removal can fill groups; balance classes, or use that method")
+        return self
+
+    @model_validator(mode="after")
+    def arms_can_be_drawn(self) -> "VersionSpec":
+        instructed = isinstance(self.method, EditMix) and self.method.editor == "instruct"
+        if instructed and any(ARMS[arm].addition == PLAIN for arm in (self.evaluation.arms if self.evaluation else ())):
+            raise ValueError(
+                f"evaluation.arms: {PLAIN} draws from the classes' names, and a checkpoint for editor: instruct edits "
+                "images alone; leave the arm out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def pairs_are_alike(self) -> "VersionSpec":
+        if isinstance(self.method, CounterfactualPairs) and any(isinstance(f, NearDuplicateFilter) for f in self.filters):
+            raise ValueError(
+                "filters: near_duplicate drops one of two images that are nearly the same, and those of "
+                "counterfactual_pairs are to be; leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def curriculum_has_a_spectrum(self) -> "VersionSpec":
+        recipe = self.evaluation.recipe if self.evaluation else None
+        if recipe in CURRICULA and not (isinstance(self.method, ImageVariation) and len(self.method.strengths) > 1):
+            raise ValueError(
+                f"evaluation.recipe: {recipe} walks samples from a high strength to a low one, and this version's have "
+                "one; use image_variation with two or more strengths, or recipe: mixed"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def backgrounds_are_exchanged(self) -> "VersionSpec":
+        contrasted = self.evaluation is not None and self.evaluation.recipe == "contrastive"
+        if contrasted and not isinstance(self.method, SpuriousRemoval):
+            raise ValueError(
+                "evaluation.recipe: contrastive needs classes on the backgrounds of others, which spurious_removal paints, "
+                f"and the method is {self.method.type}; use that method, or another recipe"
+            )
         return self
 
     @model_validator(mode="after")

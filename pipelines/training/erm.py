@@ -6,6 +6,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipelines.chance import derive
+from pipelines.spec.evaluation import CURRICULA
+from pipelines.training.curriculum import curriculum
 from pipelines.training.last_layer import retrain
 from pipelines.training.loop import Loop
 from pipelines.training.recipes import Mixture, prior, shares
@@ -25,7 +27,9 @@ def erm(task: Task, augmentation: Augmentation | None = None) -> Classifier:
         real, generated = real.displaced_less(late), generated.displaced_less(late)
     mixture = Mixture(real, generated, gammas)
     draws = mixture.draws(loop.steps, task.spec.batch, (early, late), loop.generator)
-    for step, (x, y, weight) in enumerate(loop.batches(mixture.read, draws), start=1):
+    walked = recipe in CURRICULA and generated is not None
+    batches = curriculum(loop, mixture) if walked else loop.batches(mixture.read, draws)
+    for step, (x, y, weight) in enumerate(batches, start=1):
         second = step > loop.steps // 2
         loop.model.train()
         if recipe == "last_layer" and generated is not None and second:

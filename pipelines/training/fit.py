@@ -9,10 +9,12 @@ from pipelines.spec import Classifier as ClassifierSpec
 from pipelines.spec.arms import Training
 from pipelines.training.batches import Feed
 from pipelines.training.classical import classical
+from pipelines.training.contrastive import contrastive
 from pipelines.training.dfr import dfr
 from pipelines.training.erm import erm
 from pipelines.training.group_dro import group_dro
 from pipelines.training.jtt import jtt
+from pipelines.training.personalized import personalized
 from pipelines.training.task import Task
 from pipelines.vision.classifier import Classifier
 
@@ -23,6 +25,16 @@ ALGORITHMS: dict[Training, Callable[[Task], Classifier]] = {
     "jtt": jtt,
     "dfr": dfr,
 }
+RECIPES: dict[Recipe, Callable[[Task], Classifier]] = {  # with a loss of their own; all others are ERM's
+    "contrastive": contrastive,
+    "personalized": personalized,
+}
+
+
+def train(task: Task, training: Training = "erm") -> Classifier:
+    """By the algorithm of an arm, or of the recipe by which ERM trains on generated images."""
+    own = RECIPES.get(task.recipe) if training == "erm" and task.generated is not None else None
+    return (own or ALGORITHMS[training])(task)
 
 
 def fit(
@@ -52,4 +64,4 @@ def fit(
         gamma=gamma, seed=seed, device=device, progress=progress, recipe=recipe, checkpoint=checkpoint,
         precision=precision, apart=apart,
     )  # fmt: skip
-    return ALGORITHMS[training](task)
+    return train(task, training)

@@ -47,6 +47,12 @@ class Loop:
             logits: Tensor = self.model(x.to(self.device, non_blocking=True))
         return logits.float()
 
+    def features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The same with the features that the last layer is given: float32 (n, width)."""
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            features, logits = self.model.features_and_logits(x.to(self.device, non_blocking=True))
+        return features.float(), logits.float()
+
     def step(self, loss: Tensor) -> None:
         """One optimisation step."""
         self.optimizer.zero_grad()
@@ -56,10 +62,15 @@ class Loop:
         self.schedule.step()
         self.task.progress(1)
 
+    def due(self, step: int) -> bool:
+        """Whether a step is the last, or its checkpoint is looked at."""
+        chosen = self.task.selection is not None
+        return step == self.steps or (chosen and step % max(1, self.steps // CHECKS) == 0)
+
     def check(self, step: int) -> None:
         """After every tenth of the steps: keep this checkpoint if it is the best so far on the images to choose by."""
         task, selection = self.task, self.task.selection
-        if selection is None or not (step % max(1, self.steps // CHECKS) == 0 or step == self.steps):
+        if selection is None or not self.due(step):
             return
         now = score(self.model.scores(selection.images), task.classes, selection.labels, selection.groups)
         merit = now.merit(task.checkpoint)

@@ -20,6 +20,10 @@ SHARES: dict[Recipe, tuple[float, float]] = {
     "last_layer": (0.0, 1.0),
     "retrained": (0.5, 0.5),
     "subpopulations": (0.5, 0.5),
+    "curriculum": (0.5, 0.5),  # until real images alone are left
+    "adaptive_curriculum": (0.5, 0.5),
+    "contrastive": (0.5, 0.5),
+    "personalized": (0.5, 0.5),
 }
 
 

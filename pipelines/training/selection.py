@@ -42,4 +42,5 @@ def rows_apart(labels: Sequence[str], kinds: Sequence[str], seed: int) -> list[i
 
 def part(examples: Examples, rows: Sequence[int], groups: Sequence[str | None]) -> Examples:
     """Those of these numbers, with their `groups`."""
-    return Examples(Subset(examples.images, rows), [examples.labels[row] for row in rows], [groups[row] for row in rows])
+    labels, strengths = [examples.labels[row] for row in rows], examples.strengths_of(rows)
+    return Examples(Subset(examples.images, rows), labels, [groups[row] for row in rows], strengths)

@@ -23,8 +23,8 @@ KINDS: dict[Verdict, Kind] = {"kept": "data", "dropped": "rejected"}
 FILES = 50  # Parquet files read for one page, at most
 # All but the images, in the order of display.
 COLUMNS = ("index", "attempt", "label", "group", "box", "origin", "source_id", "source_sha256", "object_id", "object_sha256",
-           "method", "prompt", "concept", "lora", "seed", "strength", "guidance", "steps", "model", "revision", "scores",
-           "reason")  # fmt: skip
+           "method", "prompt", "group_id", "concept", "lora", "seed", "strength", "guidance", "steps", "model", "revision",
+           "scores", "reason")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,17 +6,6 @@ import PIL.Image
 
 from pipelines.records import Mask
 from pipelines.regions import bounds
-from pipelines.spec import ImageVariation, MethodSpec
-
-
-def object_mask(region: Mask | None, method: MethodSpec) -> Mask | None:
-    """The object's mask, of the region that was repainted for it: where the surroundings were, it is what they leave. None
-    where that is nothing, or the whole image."""
-    if region is None:
-        return None
-    if isinstance(method, ImageVariation) and method.repaint == "surroundings":
-        region = ~region
-    return region if region.any() and not region.all() else None
 
 
 def box_of(mask: Mask) -> list[int]:

@@ -10,8 +10,9 @@ from typing import Any
 
 from pipelines.errors import SpecError
 from pipelines.records import PlannedImage, Quota
-from pipelines.spec import Amount, AugmentedConditioning, ImageVariation, MethodSpec, SpuriousRemoval, VersionSpec
+from pipelines.spec import Amount, MethodSpec, SpuriousRemoval, VersionSpec
 from pipelines.spec.amount import divided
+from pipelines.spec.method_table import varies
 from pipelines.store import keys
 from pipelines.store.object_store import Store
 
@@ -67,8 +68,7 @@ def quotas(method: MethodSpec, amount: Amount, source: Counts) -> list[Quota]:
             result += [Quota(label, o, n) for o, n in zip(origins, divided(count, len(origins)), strict=True)]
     else:
         result = [
-            Quota(label, label if isinstance(method, ImageVariation | AugmentedConditioning) else None, count)
-            for label, count in class_counts(amount, source).items()
+            Quota(label, label if varies(method) else None, count) for label, count in class_counts(amount, source).items()
         ]
     if not any(quota.count for quota in result):
         raise SpecError("amount: there is nothing to make, the source has all of it; give per_class, total or multiply")
@@ -161,7 +161,8 @@ class Plan:
         place = index - self.first
         number = bisect_right(self.ends, place)
         quota = self.quotas[number]
-        return PlannedImage(index, quota.label, quota.origin, quota.carried + place - (self.ends[number] - quota.count))
+        ordinal = place - (self.ends[number] - quota.count)
+        return PlannedImage(index, quota.label, quota.origin, quota.carried + ordinal, ordinal)
 
     def carried_part(self, number: int) -> Carried | None:
         """What a shard is carried from; None if it is generated."""

@@ -21,9 +21,10 @@ from pipelines.source.class_labels import class_names
 from pipelines.source.encode import encode as encode_image
 from pipelines.store.object_store import Store
 from pipelines.version.files import Kind, all_stored
-from pipelines.version.mask_column import box_of, encode_mask, object_mask
+from pipelines.version.mask_column import box_of, encode_mask
 from pipelines.version.plan import Carried, Plan
 from pipelines.version.verdicts import key_of
+from pipelines.vision.object_masks import object_mask
 
 THREADS = min(8, os.cpu_count() or 1)  # and images in memory at a time
 BATCH = 8  # rows that are written to a column at a time
@@ -40,6 +41,7 @@ def features(classes: Sequence[str]) -> Features:
             "mask": Image(),
             "index": Value("int64"),
             "attempt": Value("int32"),
+            "group_id": Value("string"),
             "seed": Value("int64"),
             "origin": Value("string"),
             "source_id": Value("string"),
@@ -75,6 +77,7 @@ def row(sample: Sample, image: bytes, mask: Mask | None, resources: Resources) -
         "mask": None if mask is None else {"bytes": encode_mask(mask), "path": f"{name}.mask.png"},
         "index": request.index,
         "attempt": request.attempt,
+        "group_id": request.group_id,
         "seed": request.seed,
         "origin": source.label if source else None,
         "source_id": source.id if source else None,

@@ -56,6 +56,16 @@ class Classifier(nn.Module):
         logits: Tensor = self.net(normal).logits
         return logits
 
+    def features_and_logits(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """The same with what the last layer is given: features (n, width), and logits (n, classes)."""
+        parts: list[Tensor] = []
+        hook = self.last_layer.register_forward_pre_hook(lambda _, inputs: parts.append(inputs[0]))
+        try:
+            logits = self(pictures)
+        finally:
+            hook.remove()
+        return parts[0], logits
+
     def train_head(self, *, anew: bool) -> None:
         """From here on, train the head alone, with frozen batch statistics; `anew` draws new weights for it first."""
         self.eval()

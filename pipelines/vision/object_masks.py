@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.records import Item, Mask
+from pipelines.spec import ImageVariation, MethodSpec
 from pipelines.store.version_artifacts import VersionArtifacts
 from pipelines.vision.image_features import stored_features
 
@@ -49,3 +50,13 @@ class ObjectMasks:
         """A mask (side, side); None where the object is not detected."""
         bits = self.rows[item.sha256, word]
         return np.unpackbits(bits).astype(np.bool_).reshape(side, side) if bits.any() else None
+
+
+def object_mask(region: Mask | None, method: MethodSpec) -> Mask | None:
+    """The object's mask, of the region that was repainted for it: where the surroundings were, it is what they leave. None
+    where that is nothing, or the whole image."""
+    if region is None:
+        return None
+    if isinstance(method, ImageVariation) and method.repaint == "surroundings":
+        region = ~region
+    return region if region.any() and not region.all() else None

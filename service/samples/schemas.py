@@ -25,6 +25,7 @@ class SampleView(BaseModel):
     object_sha256: str | None = None
     method: str
     prompt: str
+    group_id: str | None = Field(None, description="Of samples that belong together, as siblings of one prompt do.")
     concept: str | None = Field(description="Key in the store of the token in its prompt.")
     seed: int
     strength: float

@@ -7,6 +7,8 @@ import pytest
 from pipelines.backbones.duration import rows_per_image
 from tests.builders import spec
 
+PAIRS = {"type": "counterfactual_pairs", "swap": "hue", "templates": ["a {hue} {}"], "words": {"hue": ["red", "blue"]}}
+
 
 @pytest.mark.parametrize(
     ("method", "rows"),
@@ -18,6 +20,10 @@ from tests.builders import spec
         ({"type": "image_variation", "steps": 10, "strengths": [0.5, 1.0]}, 15),
         ({"type": "image_variation", "steps": 10, "strengths": [0.5], "guidance_interval": [0.2, 0.8]}, 8),
         ({"type": "image_variation", "steps": 10, "strengths": [0.5], "guidance_interval": [0.0, 0.4]}, 5),
+        ({"type": "edit_mix", "steps": 10, "strength": 0.5}, 10),
+        ({**PAIRS, "steps": 10}, 20),
+        ({**PAIRS, "steps": 10, "strength": 0.5}, 10),
+        ({"type": "edit_mix", "steps": 10, "editor": "instruct"}, 30),
         ({"type": "text_to_image", "steps": 10, "guidance": 1, "cache_interval": 3}, 6 + 4 * 0.08),
         ({"type": "text_to_image", "steps": 3, "guidance": 3, "cache_interval": 3}, 6),
     ],

@@ -10,8 +10,10 @@ from diffusers import (
     DDPMScheduler,
     PNDMScheduler,
     StableDiffusionInpaintPipeline,
+    StableDiffusionInstructPix2PixPipeline,
     StableDiffusionPipeline,
     StableUnCLIPImg2ImgPipeline,
+    UNet2DConditionModel,
 )
 from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
 from transformers import CLIPImageProcessorPil, CLIPTextModel
@@ -20,9 +22,16 @@ from tests.checkpoints.parts import NOISE, autoencoder_kl, text_config, unet, vi
 
 
 def build(
-    folder: Path, *, inpainting: bool = False, unclip: bool = False, kl: bool = False, prediction: str = "v_prediction"
+    folder: Path,
+    *,
+    inpainting: bool = False,
+    unclip: bool = False,
+    editing: bool = False,
+    kl: bool = False,
+    prediction: str = "v_prediction",
 ) -> Path:
-    """A Stable Diffusion checkpoint of 32x32 pictures, 8x8x4 latents and an 8 wide text encoder, or a StableUnCLIP one.
+    """A Stable Diffusion checkpoint of 32x32 pictures, 8x8x4 latents and an 8 wide text encoder, or a StableUnCLIP one, or
+    InstructPix2Pix, for editing.
 
     `kl`: with the autoencoder and the scheduler that Stable Diffusion 1.5 is published with.
     """
@@ -30,6 +39,8 @@ def build(
     tokenizer, text = text_config(8)
     classes = {"class_embed_type": "projection", "projection_class_embeddings_input_dim": 16} if unclip else {}
     denoiser = unet(inpainting, 8, **classes)
+    if editing:
+        denoiser = UNet2DConditionModel.from_config({**denoiser.config, "in_channels": 8})
     vae: AutoencoderKL | AutoencoderTiny = AutoencoderTiny(
         encoder_block_out_channels=(8,) * 3, decoder_block_out_channels=(8,) * 3, num_encoder_blocks=(0, 1, 1),
         num_decoder_blocks=(1, 1, 0), latent_channels=4,
@@ -52,6 +63,7 @@ def build(
         ).save_pretrained(folder)  # fmt: skip
         return folder
     kind = StableDiffusionInpaintPipeline if inpainting else StableDiffusionPipeline
+    kind = StableDiffusionInstructPix2PixPipeline if editing else kind
     kind(
         vae=vae, text_encoder=CLIPTextModel(text), tokenizer=tokenizer, unet=denoiser, scheduler=scheduler,
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,

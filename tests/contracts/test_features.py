@@ -44,6 +44,7 @@ BUILDS: dict[str, Callable[[Path], Path]] = {
     "SD 1, 2": lambda folder: build(folder, kl=True, prediction="epsilon"),
     "SD inpainting": lambda folder: build(folder, inpainting=True, kl=True, prediction="epsilon"),
     "StableUnCLIP": lambda folder: build(folder, unclip=True),
+    "InstructPix2Pix": lambda folder: build(folder, editing=True, kl=True, prediction="epsilon"),
     "SDXL": build_xl,
     "SDXL inpainting": lambda folder: build_xl(folder, inpainting=True),
     "SD 3": build_3,
@@ -65,9 +66,20 @@ METHODS: dict[str, dict[str, Any]] = {  # of the features that a method asks for
     "early_verdict": {**PLAIN, "steps": 2},
     "solver": {**PLAIN, "steps": 3, "solver": "dpmsolver++"},
     "cache_interval": {**PLAIN, "steps": 3, "cache_interval": 2},
+    "negative_merging": {**PLAIN, "siblings": 2, "negative_merging": {}},
     "inpainting": {"type": "image_variation", "repaint": "object", "steps": 1, **SUPERCLASS},
     "embeddings": {**PLAIN, "templates": ("a {} in <style>",)},
+    "instruct": {"type": "edit_mix", "editor": "instruct", "steps": 1},
 }
+
+
+def method_of(feature: str, family: str, *, plain: bool = False) -> dict[str, Any]:
+    """One that asks for the feature; of a family that edits alone, by edits wherever it can be."""
+    method = PLAIN if plain else METHODS.get(feature, PLAIN)
+    of_noise = feature in ("text_to_image", "negative_merging")
+    if family != "InstructPix2Pix" or of_noise or method["type"] != "text_to_image":
+        return method
+    return {"styles": ("red",), **method, "type": "edit_mix", "editor": "instruct"}
 
 
 EVALUATIONS: dict[str, dict[str, Any]] = {
@@ -209,12 +221,14 @@ def test_every_cell_is_true(feature: str, checkpoint: Checkpoint, tmp_path: Path
     limits, inspections = FAMILIES[checkpoint.family], {"models.text_to_image": inspect(str(checkpoint.path))}
     if feature in limits:
         unread = UNREAD.get(feature, {})
-        method = PLAIN if unread else METHODS.get(feature, PLAIN)
-        refusal = re.escape(FEATURES[feature].field) + r": .*, and " + re.escape(limits[feature])
+        method = method_of(feature, checkpoint.family, plain=bool(unread))
+        # Negative merging is text to image's, which a family that edits alone refuses first.
+        first = "text_to_image" if {feature, "text_to_image"} <= limits.keys() and feature == "negative_merging" else feature
+        refusal = re.escape(FEATURES[first].field) + r": .*, and " + re.escape(limits[first])
         with pytest.raises(SpecError, match=refusal):
             check_capabilities(asking(feature, checkpoint, unread, method), inspections)
         return
     models = FILES[feature](checkpoint, tmp_path) if feature in FILES else {}
-    asked = asking(feature, checkpoint, models, METHODS.get(feature, PLAIN))
+    asked = asking(feature, checkpoint, models, method_of(feature, checkpoint.family))
     check_capabilities(asked, inspections)
     assert {image.shape for image in draw(feature, checkpoint, asked, tmp_path)} == {(SIDE, SIDE, 3)}

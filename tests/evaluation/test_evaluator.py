@@ -326,3 +326,29 @@ def test_a_folder_has_no_pool(tmp_path: Path) -> None:
     made.source.splits["pool"] = []
     with pytest.raises(SourceError, match="retrieved needs unused real images, which built-in sources alone have"):
         opened(made, arms=("erm", "retrieved"))
+
+
+def test_by_the_contrastive_recipe_an_arm_knows_what_its_images_were_painted_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what is left after some are set apart, too; and no group of a real image is read for it."""
+    origins = [("boot", "sneaker", "sneaker")[n % 3] for n in range(24)]
+    common = {"group": "secret", "concept": None}
+    rows_ = [{**common, "label": n % 2, "origin": origin, "index": n} for n, origin in enumerate(origins)]
+    made = evaluator(tmp_path, rows_)
+    made.spec = Evaluation(arms=("erm", "counterpoise", "retrieved"), recipe="contrastive", checkpoint="generated")
+    labels = [("boot", "sneaker")[row["label"]] for row in rows_]
+    images = [noise(n, 32) for n in range(24)]
+    for name in ("version", "retrieved"):
+        monkeypatch.setitem(ADDITIONS, name, lambda data: Examples(images, labels, ["secret"] * 24))
+    added, apart = made.parts(Run("counterpoise", 0))
+    assert added is not None
+    assert apart is not None
+    assert len(added) + len(apart) == 24
+    origin = {image.tobytes(): row["origin"] for image, row in zip(images, rows_, strict=True)}
+    assert list(added.groups) == [origin[image.tobytes()] for image in added.images]
+    other, _ = made.parts(Run("retrieved", 0))
+    assert other is not None
+    assert set(other.groups) == {None}
+    (training,) = made.arguments(Run("counterpoise", 0))
+    assert set(training.real.groups) == {None}

@@ -125,3 +125,17 @@ def test_an_image_without_the_object_is_skipped_and_counted(
     assert [(problem.id, problem.reason) for problem in method.skipped] == [(lost, "no shoe found")]
     sources = [request.source for request in method.requests([PlannedImage(n, "boot", "boot", n) for n in range(4)], 0)]
     assert {source.id for source in sources if source} == {item.id for item in resources.source.of("boot")} - {lost}
+
+
+def test_an_even_spectrum_varies_every_image_at_each_strength_as_often(tmp_path: Path) -> None:
+    """Two shots of three classes, four strengths: eight images a class are every pair once, and fewer are nearly even."""
+    resources = few(tmp_path, per_class=16, spectrum="even")
+    first = made(resources)
+    pairs = Counter((r.source.id, r.strength) for r in first if r.source is not None)
+    assert len(pairs) == 6 * 4
+    assert set(pairs.values()) == {2}
+    boots = [r.strength for r in first if r.label == "boot"]
+    for count in range(1, len(boots)):
+        used = Counter(boots[:count])
+        assert max(used.values()) - min(used[s] for s in (0.25, 0.5, 0.75, 1.0)) <= 2
+    assert [r.strength for r in asked(resources, 1)] == [r.strength for r in first], "tried again at its own"

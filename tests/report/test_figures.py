@@ -9,7 +9,7 @@ import pytest
 from PIL import Image as Pillow
 
 from pipelines.report import figures
-from pipelines.report.curve import accuracy_by_amount
+from pipelines.report.curve import accuracy_by_amount, accuracy_by_shift
 from pipelines.report.figures import ArmResult, Spread
 
 HOSTILE = '<script>alert("x")</script> $x_{ & _a'
@@ -34,6 +34,10 @@ POINTS = [
     {**arm(spread(w - 0.02, w), spread(0.8, 0.82)), "images": images, "ratio": images / 30}
     for images, w in ((0, 0.4), (20, 0.6), (40, 0.61))
 ]
+SHIFT = {
+    "intensities": [0.0, 0.5, 0.9],
+    "arms": {name: [spread(0.9, 0.92), spread(0.6, 0.7), spread(0.3, 0.4)] for name in ("counterpoise", "erm", HOSTILE)},
+}
 CHARTS = {
     "arms": lambda: figures.arms(ARMS),
     "no arms": lambda: figures.arms({}),
@@ -45,6 +49,7 @@ CHARTS = {
     "reasons": lambda: figures.reasons({**REASONS, HOSTILE: 1}),
     "nothing made": lambda: figures.reasons({"kept": 0}),
     "amounts": lambda: accuracy_by_amount(POINTS, HOSTILE, 20),
+    "shift": lambda: accuracy_by_shift(SHIFT),
     "one amount of one seed": lambda: accuracy_by_amount(
         [{**POINTS[0], **arm(spread(1.0), spread(1.0))}], "worst class", None
     ),

@@ -88,6 +88,10 @@ def test_every_field_is_described_and_every_type_says_what_it_is(model: type[Str
             {"evaluation": {"arms": ["counterpoise"], "amounts": [0.25]}},
             ["evaluation.amounts: 0.25 of the samples are compared with none", "add erm to arms, or leave the amounts out"],
         ),
+        (
+            {"method": {"type": "text_to_image"}, "evaluation": {"recipe": "contrastive"}},
+            ["evaluation.recipe: contrastive needs classes on the backgrounds of others", "text_to_image; use that method"],
+        ),
         ({"evaluation": {"arms": ["ddb"]}}, ["evaluation.arms.0:", "'ddb'", "'counterpoise'"]),
         ({"filters": [{"type": "qualty"}]}, ["filters.0: no such type; there are 'quality', ", "did you mean 'quality'?"]),
         ({"filters": [{"type": "quality", "min_contrst": 2}]}, ["filters.0.min_contrst:", "did you mean 'min_contrast'?"]),

@@ -9,7 +9,8 @@ import pytest
 from pipelines.records import Frame, Item, Mask, Sample, Verdict
 from pipelines.spec import ImageVariation, MethodSpec, SpuriousRemoval
 from pipelines.version import rows
-from pipelines.version.mask_column import box_of, encode_mask, object_mask
+from pipelines.version.mask_column import box_of, encode_mask
+from pipelines.vision.object_masks import object_mask
 from tests.builders import candidate, noise, open_resources, square
 
 REMOVAL = SpuriousRemoval(type="spurious_removal", superclass="shoe")

@@ -124,7 +124,7 @@ def test_shards_hold_every_slot_once_and_none_is_too_large(plan: Plan) -> None:
     shards = [plan.shard(n) for n in range(plan.shards)]
     expected = [(cell.label, rank) for cell in plan.quotas for rank in range(cell.count)]
     slots = sorted((slot for shard in shards for slot in shard), key=lambda slot: slot.index)
-    assert slots == [PlannedImage(i, label, None, rank) for i, (label, rank) in enumerate(expected)]
+    assert slots == [PlannedImage(i, label, None, rank, rank) for i, (label, rank) in enumerate(expected)]
     assert 0 < min(map(len, shards)) <= max(map(len, shards)) <= plan.shard_size
 
 

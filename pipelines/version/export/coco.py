@@ -1,6 +1,8 @@
 """COCO: `train/`, and `annotations/instances_train.json` with the box and mask of each image's object (arXiv 1405.0312).
 
-Masks are run lengths, compressed as pycocotools compresses them.
+Masks are run lengths, compressed as pycocotools compresses them. Nobody has looked what else is in a painted image: as LVIS
+writes it (arXiv 1908.03195), of no category it is said that it is absent, or that all its objects are marked. So a detector
+can ignore what is unmarked there, as Gen2Det does (arXiv 2312.04566).
 """
 
 import io
@@ -39,7 +41,9 @@ def annotations(version: PublishedVersion) -> Iterator[bytes]:
 
 def image_entry(number: int, sample: ExportedSample) -> dict[str, object]:
     with PIL.Image.open(io.BytesIO(sample.mask)) as mask:  # of the image's size
-        return {"id": number, "file_name": sample.file_name, "width": mask.width, "height": mask.height}
+        size = {"width": mask.width, "height": mask.height}
+    unknown = {"neg_category_ids": [], "not_exhaustive_category_ids": [*range(1, len(sample.classes) + 1)]}
+    return {"id": number, "file_name": sample.file_name, **size, **unknown}
 
 
 def annotation_entry(number: int, sample: ExportedSample) -> dict[str, object]:

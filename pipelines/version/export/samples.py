@@ -21,7 +21,9 @@ from pipelines.version.verdicts import HumanVerdict, SampleKey, Verdicts, by_sam
 
 BATCH = 8  # rows in memory at a time
 BUFFER = 2**22  # bytes of a column that are read at a time
-TEXTS = ("group", "origin", "source_id", "source_sha256", "object_id", "object_sha256", "concept", "lora", "revision")
+TEXTS = (
+    "group", "group_id", "origin", "source_id", "source_sha256", "object_id", "object_sha256", "concept", "lora", "revision"
+)  # fmt: skip
 KEY = ("index", "attempt")  # columns
 
 

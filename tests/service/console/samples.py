@@ -45,6 +45,7 @@ def row(index: int, attempt: int, kept: bool) -> dict[str, Any]:
         "object_sha256": None,
         "method": "spurious_removal",
         "prompt": PROMPT,
+        "group_id": None,
         "concept": None,
         "lora": None,
         "strength": 1.0,

@@ -62,9 +62,10 @@ def paths(model: dict[str, Any], prefix: str = "") -> set[str]:
 @pytest.mark.parametrize("method", [model.model_fields["type"].annotation for model in METHOD_SPECS])
 def test_every_field_has_its_place(method: Any) -> None:
     (kind,) = method.__args__
-    superclass = {"superclass": "bird"} if kind == "spurious_removal" else {}
+    pair = {"swap": "hue", "templates": ["a {hue} {}"], "words": {"hue": ["red", "blue"]}}
+    needed = {"spurious_removal": {"superclass": "bird"}, "counterfactual_pairs": pair}.get(kind, {})
     parts = {"inversion": {}, "superclass": "bird", "lora": {}}
-    spec = VersionSpec.model_validate(document(method={"type": kind, **superclass, **parts}, evaluation={}))
+    spec = VersionSpec.model_validate(document(method={"type": kind, **needed, **parts}, evaluation={}))
     here = {one.path for section in sections({"method.type": kind}) for one in section.fields}
     there = paths(spec.model_dump(mode="json"))
     covered = {path for path in there if any(path == one or path.startswith(f"{one}.") for one in here)}

@@ -109,6 +109,7 @@ def test_coco_is_read_by_pycocotools_and_its_masks_are_those_that_were_painted(
         assert np.array_equal(read.annToMask(annotation), patch(number))
         assert annotation["bbox"] == masks.toBbox(annotation["segmentation"]).tolist() == ROWS[number]["box"]
         assert annotation["area"] == masks.area(annotation["segmentation"]) == patch(number).sum()
+        assert (image["neg_category_ids"], image["not_exhaustive_category_ids"]) == ([], read.getCatIds())
 
 
 @pytest.mark.parametrize("seed", range(20))
