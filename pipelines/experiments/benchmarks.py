@@ -91,6 +91,7 @@ def few_shot(shots: int, size: Size) -> Benchmark:
         methods["image_variation_paper"] = {
             "method": {"type": "image_variation", "superclass": "shoe", "inversion": inversion}
         }
+        methods["practice"] = {**methods["tokens"], "filters": [*FILTERS, {"type": "entropy"}]}
         methods["augmented_conditioning_paper"] = {"method": {"type": "augmented_conditioning"}}
     return Benchmark("average", common, methods, {FIRST: PLAIN_BASELINES})
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 from pipelines.filters.attribution import Attribution
 from pipelines.filters.clip_score import ClipScore
 from pipelines.filters.diffusion_classifier import DenoisingError
+from pipelines.filters.entropy import Entropy
 from pipelines.filters.label_agreement import LabelAgreement
 from pipelines.filters.near_duplicate import NearDuplicate
 from pipelines.filters.order import FilterOrder
@@ -63,6 +64,7 @@ FILTERS: dict[str, Callable[[Resources, Any], Filter]] = {
     "rigid": Rigid,
     "probe": Probe,
     "diffusion_classifier": DenoisingError,
+    "entropy": Entropy,
 }
 
 

@@ -28,6 +28,7 @@ def test_what_can_be_asked_for_is_listed_with_its_settings(client: TestClient) -
         "rigid",
         "probe",
         "diffusion_classifier",
+        "entropy",
     }
 
 
