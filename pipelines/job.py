@@ -130,7 +130,9 @@ class Job:
 
     @cached_property
     def engine(self) -> Engine | PipelineEngine:
-        return open_engine(self.resources.painter, self.resources.models.machine.capacity, self.spec.method.cache_interval)
+        method, capacity = self.spec.method, self.resources.models.machine.capacity
+        judge = self.resources.judge if method.entropy_guidance else None
+        return open_engine(self.resources.painter, capacity, method.cache_interval, judge)
 
     @cached_property
     def panel(self) -> Panel:
@@ -157,6 +159,8 @@ class Job:
         self.method.concepts.check()  # this and the next raise before anything is trained
         self.method.concepts.check_detected()
         self.method.learn()
+        if self.spec.method.entropy_guidance:
+            self.resources.judge  # noqa: B018  (trained on first use)
         self.panel.learn([label for label, count in self.plan.per_class.items() if count])
         if not self.resources.artifacts.publish():
             self.begin_again()

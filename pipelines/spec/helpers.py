@@ -107,7 +107,8 @@ def uses_classifier(spec: VersionSpec) -> bool:
     """Whether the classifier ranks or clusters source images, judges generated ones, or is trained on them."""
     judged = any(isinstance(f, LabelAgreementFilter | AttributionFilter | EntropyFilter) for f in spec.filters)
     clustered = isinstance(spec.method, Subpopulation) and spec.method.features == "classifier"
-    return judged or clustered or isinstance(spec.method, SpuriousRemoval) or spec.evaluation is not None
+    ranked = isinstance(spec.method, SpuriousRemoval)
+    return judged or clustered or ranked or spec.method.entropy_guidance > 0 or spec.evaluation is not None
 
 
 def warnings(spec: VersionSpec) -> list[str]:
