@@ -96,10 +96,9 @@ class Engine:
         classifier, index = self.classifier, torch.tensor(numbers, device=x0.device)
 
         def gradient(part: slice) -> Tensor:
-            together = torch.split(
-                x0[index[part]], max(1, self.fitting.rows // TOGETHER)
-            )  # the decoder's activations are kept
-            return torch.cat([entropy_gradient(own, self.backbone.decode_latents, classifier) for own in together])
+            together = max(1, self.fitting.rows // TOGETHER)  # the decoder's activations are kept
+            parts = torch.split(x0[index[part]], together)
+            return torch.cat([entropy_gradient(own, self.backbone.decode_latents, classifier) for own in parts])
 
         towards, scale = self.fitting.map(gradient, len(numbers), batch.size), torch.tensor(scales, device=x0.device)[index]
         led = x0.clone()

@@ -1,7 +1,8 @@
 """Entropy of the judge's prediction: images whose class it is unsure of teach it most (Deliberate Practice, ICML 2025, arXiv
 2502.15588).
 
-By default the half of each class that the judge is least sure of is kept, by rank within a shard. A threshold, given or
+In a refresh the judge has learned from what is carried over, too: refreshes of growing amounts are the paper's rounds. By
+default the half of each class that the judge is least sure of is kept, by rank within a shard. A threshold, given or
 calibrated on real images class by class, judges each image alone; so the early verdict can apply it to an unfinished one.
 """
 
@@ -34,7 +35,7 @@ class Entropy:
 
     def learn(self, labels: Collection[str]) -> None:
         """Train the judge, calibrate the thresholds."""
-        self.resources.judge  # noqa: B018  (trained on first use)
+        self.resources.learner  # noqa: B018  (trained on first use)
         self.min_entropy  # noqa: B018
 
     @cached_property
@@ -56,13 +57,13 @@ class Entropy:
 
     def facts(self) -> dict[str, object]:
         """What the entropies depend on."""
-        judge = self.resources.judge_artifact("image")
+        judge = self.resources.judge_artifact(self.resources.learner_view)
         return {"judge": judge.digest, "concepts": [judge.key(judge.last)]}
 
     def nats(self, candidates: Sequence[Candidate]) -> list[float]:
         """The entropy of the judge's prediction for each image."""
         images = [self.resources.view.whole(candidate).image for candidate in candidates]
-        return [float(value) for value in entropy(probabilities(self.resources.judge.scores(images)))]
+        return [float(value) for value in entropy(probabilities(self.resources.learner.scores(images)))]
 
     def judge(self, candidates: Sequence[Candidate]) -> list[Verdict]:
         return [
