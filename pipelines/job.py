@@ -31,6 +31,7 @@ from pipelines.store import keys
 from pipelines.store.canonical import canonical, digest
 from pipelines.store.object_store import Store
 from pipelines.store.version_artifacts import VersionArtifacts
+from pipelines.version.carried import CarriedSamples
 from pipelines.version.diff import compare
 from pipelines.version.finalize import finalize
 from pipelines.version.plan import Plan, make_plan, read_plan
@@ -126,11 +127,15 @@ class Job:
     @cached_property
     def method(self) -> Method:
         self.resources.reused_tokens = self.plan.tokens
+        if self.plan.carried:
+            self.resources.pool = CarriedSamples(self.store, self.resources.view, self.plan)
         return open_method(self.resources)
 
     @cached_property
     def engine(self) -> Engine | PipelineEngine:
-        return open_engine(self.resources.painter, self.resources.models.machine.capacity, self.spec.method.cache_interval)
+        method, capacity = self.spec.method, self.resources.models.machine.capacity
+        learner = self.resources.learner if method.entropy_guidance else None
+        return open_engine(self.resources.painter, capacity, method.cache_interval, learner)
 
     @cached_property
     def panel(self) -> Panel:
@@ -157,6 +162,8 @@ class Job:
         self.method.concepts.check()  # this and the next raise before anything is trained
         self.method.concepts.check_detected()
         self.method.learn()
+        if self.spec.method.entropy_guidance:
+            self.resources.learner  # noqa: B018  (trained on first use)
         self.panel.learn([label for label, count in self.plan.per_class.items() if count])
         if not self.resources.artifacts.publish():
             self.begin_again()

@@ -174,6 +174,7 @@ class Request:
     image_guidance: float = 1.0  # scale of guidance by `image`, >= 1, beside the prompt's; of checkpoints that edit alone
     guidance_rescale: float = 0.0  # 0..1: how far guidance keeps the standard deviation of its conditional prediction
     guidance_interval: tuple[float, float] = (0.0, 1.0)  # where guidance is on: shares of the full run, from noise to image
+    entropy_guidance: float = 0.0  # scale of entropy guidance, in that interval, too; 0 turns it off
     steps: int = 25  # steps of the full schedule
     solver: str = "auto"  # auto, by the checkpoint's scheduler; ddim or dpmsolver++
     negative_merging: NegativeMerging | None = None  # of what starts from noise alone

@@ -63,6 +63,7 @@ LIMITS = {
     "lora": f"{WHOLE}, and no LoRA is learned of it; leave it out",
     "guidance_rescale": f"{WHOLE}, and its guidance is not rescaled; leave it out",
     "guidance_interval": f"{WHOLE}, and its guidance is on at every step; leave it out",
+    "entropy_guidance": f"{WHOLE}, and nothing leads it on its way; set it to 0",
     "early_verdict": f"{WHOLE}, and nothing is known of an image before its last step; leave it out",
     "solver": f"{WHOLE}, by the solver of its own scheduler; set it to auto",
     "cache_interval": f"{WHOLE}, every step of it; set it to 1",

@@ -74,6 +74,9 @@ FEATURES = {
     "guidance_interval": Feature(
         "method.guidance_interval", "method.guidance_interval", lambda spec: spec.method.guidance_interval != (0, 1)
     ),
+    "entropy_guidance": Feature(
+        "method.entropy_guidance", "method.entropy_guidance", lambda spec: spec.method.entropy_guidance > 0
+    ),
     "solver": Feature("method.solver", "method.solver", lambda spec: spec.method.solver != "auto"),
     "cache_interval": Feature("method.cache_interval", "method.cache_interval", lambda spec: spec.method.cache_interval > 1),
     "negative_merging": Feature(

@@ -186,8 +186,18 @@ def joined(parts: Sequence[Tensor | None], lengths: Sequence[int]) -> Tensor | N
 
 def scale_of(request: Request, step: Step) -> float:
     """The guidance scale of a step: 1, none, outside the request's interval (arXiv 2404.07724)."""
+    return request.guidance if is_guided(request, step) else 1.0
+
+
+def entropy_scale(request: Request, step: Step) -> float:
+    """The scale of entropy guidance in a step: 0, none, outside the request's interval."""
+    return request.entropy_guidance if is_guided(request, step) else 0.0
+
+
+def is_guided(request: Request, step: Step) -> bool:
+    """Whether a step begins in the request's guidance interval."""
     low, high = request.guidance_interval
-    return request.guidance if low <= step.start < high else 1.0
+    return low <= step.start < high
 
 
 def schedule_tensor(schedules: Sequence[Sequence[Step]], device: torch.device) -> Tensor:

@@ -18,17 +18,18 @@ import torch
 from torch import Tensor
 
 from pipelines.backbones.backbone import Backbone
-from pipelines.backbones.schedule import add_noise
-from pipelines.engine.batch import Batch, Conditioning
+from pipelines.backbones.schedule import Levels, add_noise
+from pipelines.engine.batch import Batch, Conditioning, entropy_scale
 from pipelines.engine.caching import RowCache, forecast, keep
 from pipelines.engine.capacity import Capacity, Size
+from pipelines.engine.entropy_guidance import Network, entropy_gradient, lead
 from pipelines.engine.guidance import guide
 from pipelines.engine.mixing import mixed
 from pipelines.engine.probe import Probe
 from pipelines.engine.references import References, advance_references, references_of
 from pipelines.engine.requests import Listed, RequestQueue
 from pipelines.engine.solver import advance, predicted_x0
-from pipelines.engine.stream import Stream
+from pipelines.engine.stream import TOGETHER, Stream
 from pipelines.records import Candidate, Image, Request
 from pipelines.regions import paste
 from pipelines.tensors import images
@@ -41,9 +42,14 @@ class Engine:
     """Runs requests on one backbone, `capacity` of its own resolution at a time, fewer of larger ones and more of smaller:
     that bounds its memory, whatever the length of the stream."""
 
-    def __init__(self, backbone: Backbone, capacity: int = 32, cache_interval: int = 1) -> None:
-        """Raises ModelError for a cache interval above 1 of a denoiser without deep features."""
-        self.backbone, self.cache_interval = backbone, cache_interval
+    def __init__(
+        self, backbone: Backbone, capacity: int = 32, cache_interval: int = 1, classifier: Network | None = None
+    ) -> None:
+        """`classifier`, in evaluation mode: the one whose entropy rows are led by; none: no row is.
+
+        Raises ModelError for a cache interval above 1 of a denoiser without deep features.
+        """
+        self.backbone, self.cache_interval, self.classifier = backbone, cache_interval, classifier
         side = backbone.resolution // backbone.vae_scale_factor
         self.fitting = Capacity(capacity, (side, side))
         self.cache = backbone.feature_cache() if cache_interval > 1 else None
@@ -80,10 +86,29 @@ class Engine:
             prediction, of_references = prediction.chunk(2, dim=1)
             advance_references(batch, of_references, level, weights, kind)
         x0 = predicted_x0(batch.x, prediction, level, kind)
+        x0 = self.led(batch, x0, level)
         x = advance(batch.x, x0, batch.x0_previous, weights)
         if batch.masked and not self.backbone.inpainting:
             x = batch.mask * x + (1 - batch.mask) * add_noise(batch.x0, batch.eps, level_kept)
         batch.advance(x, x0)
+
+    def led(self, batch: Batch, x0: Tensor, level: Levels) -> Tensor:
+        """x0 where the classifier is less sure of it, of rows with entropy guidance in this step."""
+        scales = [entropy_scale(request, steps[0]) for request, steps in zip(batch.requests, batch.steps, strict=True)]
+        numbers = [number for number, scale in enumerate(scales) if scale]
+        if self.classifier is None or not numbers:
+            return x0
+        classifier, index = self.classifier, torch.tensor(numbers, device=x0.device)
+
+        def gradient(part: slice) -> Tensor:
+            together = max(1, self.fitting.rows // TOGETHER)  # the decoder's activations are kept
+            parts = torch.split(x0[index[part]], together)
+            return torch.cat([entropy_gradient(own, self.backbone.decode_latents, classifier) for own in parts])
+
+        towards, scale = self.fitting.map(gradient, len(numbers), batch.size), torch.tensor(scales, device=x0.device)[index]
+        led = x0.clone()
+        led[index] = lead(x0[index], towards, scale, Levels(level.alpha[index], level.sigma[index]))
+        return led
 
     def predict(self, batch: Batch, t: Tensor) -> Tensor:
         """The guided prediction of all rows: by one forward, with a cache by one of the due rows and one of the others."""

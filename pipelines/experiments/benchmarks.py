@@ -100,6 +100,7 @@ def few_shot(shots: int, size: Size) -> Benchmark:
         pairs = {**paired, "superclass": "shoe", "inversion": inversion}
         methods["counterfactual_pairs"] = {"method": pairs, "filters": FILTERS[:1]}  # a pair is nearly the same
         methods["edit_mix"] = {"method": {**EDITED, "superclass": "shoe", "inversion": inversion}}
+        methods["practice"] = {**methods["tokens"], "filters": [*FILTERS, {"type": "entropy"}]}
         methods["augmented_conditioning_paper"] = {"method": {"type": "augmented_conditioning"}}
     return Benchmark("average", common, methods, {FIRST: PLAIN_BASELINES})
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 from pipelines.filters.attribution import Attribution
 from pipelines.filters.clip_score import ClipScore
 from pipelines.filters.diffusion_classifier import DenoisingError
+from pipelines.filters.entropy import Entropy
 from pipelines.filters.label_agreement import LabelAgreement
 from pipelines.filters.near_duplicate import NearDuplicate
 from pipelines.filters.object_size import ObjectSize
@@ -65,6 +66,7 @@ FILTERS: dict[str, Callable[[Resources, Any], Filter]] = {
     "probe": Probe,
     "diffusion_classifier": DenoisingError,
     "object_size": ObjectSize,
+    "entropy": Entropy,
 }
 
 

@@ -1,22 +1,21 @@
 """CLIP score: zero-shot classification as the label rather than another class (He et al., ICLR 2023, arXiv 2210.07574).
 
 A class is embedded by its name; or, for a name unknown to CLIP, by its real images. The `top` share of each class can
-be kept alone, too (Geng et al. 2024, arXiv 2406.05184): what scores at least as well as that share of the class's candidates
-at the shard's first attempt. Shards are judged apart, so the threshold is the shard's own estimate of the class's.
+be kept alone, too (Geng et al. 2024, arXiv 2406.05184).
 """
 
 from collections.abc import Collection, Sequence
 from functools import cached_property
-from math import ceil
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipelines.filters.best import Best
 from pipelines.filters.calibration import SLACK, calibrated, lower_threshold, validation_candidates
 from pipelines.learning.resources import Resources
-from pipelines.records import Candidate, Sample, Verdict
+from pipelines.records import Candidate, Verdict
 from pipelines.spec import ClipScoreFilter
 from pipelines.vision.clip import Clip
 
@@ -25,8 +24,8 @@ class ClipScore:
     def __init__(self, resources: Resources, spec: ClipScoreFilter) -> None:
         self.resources, self.spec = resources, spec
 
-    def comparison(self) -> "Best":
-        return Best(self.spec.top)
+    def comparison(self) -> Best:
+        return Best("clip_score.own", self.spec.top)
 
     def learn(self, labels: Collection[str]) -> None:
         """Embed the classes, calibrate the threshold."""
@@ -79,22 +78,3 @@ class ClipScore:
         columns = [self.resources.source.classes.index(candidate.request.label) for candidate in candidates]
         probabilities = self.clip.probabilities(embeddings, self.classes)
         return [float(row[column]) for row, column in zip(probabilities, columns, strict=True)]
-
-
-class Best:
-    """The `top` share of each class, by the scores of a shard's first attempt."""
-
-    def __init__(self, top: float) -> None:
-        self.top = top
-        self.thresholds: dict[str, float] = {}  # by class: the least score among its best
-
-    def judge(self, attempt: Sequence[Sample]) -> list[Verdict]:
-        labels = [sample.candidate.request.label for sample in attempt]
-        scores = [sample.verdict.scores["clip_score.own"] for sample in attempt]
-        for label in set(labels) - self.thresholds.keys():
-            ranked = sorted((s for name, s in zip(labels, scores, strict=True) if name == label), reverse=True)
-            self.thresholds[label] = ranked[ceil(self.top * len(ranked)) - 1]
-        return [
-            Verdict({}, None if score >= self.thresholds[label] else f"not among the best of {label}")
-            for label, score in zip(labels, scores, strict=True)
-        ]

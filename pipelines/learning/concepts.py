@@ -68,6 +68,7 @@ class Concepts:
             "guidance": self.spec.guidance,
             "guidance_rescale": self.spec.guidance_rescale,
             "guidance_interval": self.spec.guidance_interval,
+            "entropy_guidance": self.spec.entropy_guidance,
             "steps": self.spec.steps,
             "solver": self.spec.solver,
             "negative_prompt": self.spec.negative_prompt,

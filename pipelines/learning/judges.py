@@ -6,7 +6,7 @@ No group label plays a part in their training.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,21 @@ from pipelines.training.batches import Feed
 from pipelines.training.fit import fit
 from pipelines.vision.classifier import Classifier, probabilities
 from pipelines.vision.object_masks import Words
+from pipelines.vision.pixels import Joined
 from pipelines.vision.source_view import SourceView
 
 FILE, FACTS = "model.safetensors", "facts.json"
-View = Literal["image", "object"]  # what a judge sees
+View = Literal["image", "object", "pool"]  # what a judge learns from: whole images, objects, or whole ones and the pool
+
+
+class Pool(Protocol):
+    """Generated images of earlier versions, which a judge learns from beside the real ones."""
+
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        """SHA-256 and label of each."""
+
+    def examples(self) -> Examples: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,7 @@ class JudgeTraining:
     device: str
     precision: spec.Precision
     seed: int
+    pool: Pool | None = None
 
     def train(
         self, words: Mapping[View, Words | None], artifacts: VersionArtifacts, progress: Progress
@@ -48,7 +60,8 @@ class JudgeTraining:
         """A judge for each view, trained side by side or taken from the store.
 
         That of "image" sees whole images, and has no word. That of "object" sees what its word names alone, isolated by the
-        segmenter, so that the background is no evidence for a class.
+        segmenter, so that the background is no evidence for a class. That of "pool" learns from the pool, too, all images
+        alike.
         """
         for word in words.values():
             # Of a judge that is stored, too: which masks are computed together does not depend on what was learned before.
@@ -68,6 +81,8 @@ class JudgeTraining:
         def arguments() -> tuple[spec.Classifier, tuple[str, ...], Examples, int, str, spec.Precision]:
             examples = self.view.examples("train", groups=False) if word is None else isolated_examples(self.view, word)
             seed = derive(self.seed, "judge", view) % 2**31
+            if self.pool is not None and view == "pool":
+                examples = joined(examples, self.pool.examples())
             return self.classifier, self.view.source.classes, examples, seed, self.device, self.precision
 
         call = Call(train_judge, arguments, f"learn: judge of the {view}", self.classifier.steps)
@@ -75,6 +90,7 @@ class JudgeTraining:
 
     def facts(self, view: View, word: Words | None) -> dict[str, object]:
         return {
+            **({"pool": self.pool.facts} if self.pool and view == "pool" else {}),
             "source": self.view.source.fingerprint,
             "view": view,
             "segmenter": None if word is None else self.view.models.segmenter_revision,
@@ -108,6 +124,12 @@ def train_judge(
         gamma=1, seed=seed, device=device, precision=precision, progress=progress,
     )  # fmt: skip
     return {FILE: save({name: weight.cpu().contiguous() for name, weight in judge.state_dict().items()})}
+
+
+def joined(*parts: Examples) -> Examples:
+    """The examples of all parts. No image is read yet."""
+    labels = [label for part in parts for label in part.labels]
+    return Examples(Joined([part.images for part in parts]), labels, [group for part in parts for group in part.groups])
 
 
 def isolated_examples(view: SourceView, words: Words) -> Examples:

@@ -5,7 +5,7 @@ from functools import cached_property
 from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.loading import taken_apart
 from pipelines.backbones.whole import WholePipeline
-from pipelines.learning.judges import JudgeTraining, View, rank
+from pipelines.learning.judges import JudgeTraining, Pool, View, rank
 from pipelines.progress import Progress, Stage
 from pipelines.records import Item
 from pipelines.source.open import open_source
@@ -34,6 +34,8 @@ class Resources:
         self.artifacts = VersionArtifacts(store)
         self.models = models or Models(spec.models)
         self.reused_tokens: dict[str, str] = {}  # digests by class, of tokens that a refresh takes over as they are
+
+        self.pool: Pool | None = None  # of a refresh: the samples that it carries over
 
     @cached_property
     def source(self) -> Source:
@@ -72,7 +74,7 @@ class Resources:
     @property
     def judge_training(self) -> JudgeTraining:
         machine = self.models.machine
-        return JudgeTraining(self.view, self.spec.classifier, machine.device, machine.precision, self.spec.seed)
+        return JudgeTraining(self.view, self.spec.classifier, machine.device, machine.precision, self.spec.seed, self.pool)
 
     def judge_artifact(self, view: View) -> Artifact:
         """What a judge is stored as, whether or not it is trained."""
@@ -95,6 +97,18 @@ class Resources:
         """The plain classifier of isolated objects."""
         return self.judge_training.train({"object": self.superclass}, self.artifacts, self.progress)["object"]
 
+    @property
+    def learner_view(self) -> View:
+        return "image" if self.pool is None else "pool"
+
+    @cached_property
+    def learner(self) -> Classifier:
+        """The classifier whose uncertainty says what to generate (Deliberate Practice): the judge; in a refresh one that has
+        learned from the samples that are carried over, too."""
+        if self.pool is None:
+            return self.judge
+        return self.judge_training.train({"pool": None}, self.artifacts, self.progress)["pool"]
+
     @cached_property
     def ranking(self) -> dict[str, list[tuple[Item, float]]]:
         """Training images of each class with the judge's probability of their own class, most typical first."""
@@ -103,4 +117,4 @@ class Resources:
     @property
     def loaded(self) -> list[str]:
         """Names of the models that are in memory."""
-        return [*self.models.loaded, *(name for name in ("judge", "object_judge") if name in vars(self))]
+        return [*self.models.loaded, *(name for name in ("judge", "object_judge", "learner") if name in vars(self))]

@@ -151,11 +151,35 @@ class ObjectSizeFilter(Strict):
     whole: bool = Field(True, description="Whether regions that touch the border of the image are dropped.")
 
 
+class EntropyFilter(Calibrated):
+    """Images whose class the judge is least sure of, by the entropy of its prediction (Deliberate Practice, arXiv
+    2502.15588)."""
+
+    type: Literal["entropy"]
+    top: Strength | None = Field(
+        None,
+        description="Top share of each class's candidates to keep, as of clip_score; none: 0.5, or all where min_entropy or "
+        "calibrate is given.",
+    )
+    min_entropy: float | None = Field(
+        None,
+        ge=0,
+        description="Least entropy in nats, log(classes) at most; none: not tested. An early verdict looks at it.",
+    )
+
+    @property
+    def effective_top(self) -> float:
+        if self.top is not None:
+            return self.top
+        return 0.5 if self.min_entropy is None and self.calibrate is None else 1.0
+
+
 EARLY_SCORES: dict[str, dict[str, Literal[1, -1]]] = {
     "quality": {"contrast": 1, "sharpness": 1, "saturated": -1, "seam": -1},
     "label_agreement": {"target": 1, "origin": -1},
     "attribution": {"target": 1},
     "clip_score": {"own": 1},
+    "entropy": {"nats": 1},
 }
 """Of filters by type: scores that an unfinished image has, too; 1 where a higher one speaks for the image, -1 against."""
 
@@ -190,6 +214,7 @@ FILTER_SPECS = (
     ProbeFilter,
     DiffusionClassifierFilter,
     ObjectSizeFilter,
+    EntropyFilter,
 )
 FilterSpec = Annotated[
     QualityFilter
@@ -200,6 +225,7 @@ FilterSpec = Annotated[
     | RigidFilter
     | ProbeFilter
     | DiffusionClassifierFilter
-    | ObjectSizeFilter,
+    | ObjectSizeFilter
+    | EntropyFilter,
     Field(discriminator="type"),
 ]

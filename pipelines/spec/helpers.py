@@ -8,6 +8,7 @@ from pipelines.spec.filters import (
     AttributionFilter,
     ClipScoreFilter,
     DiffusionClassifierFilter,
+    EntropyFilter,
     LabelAgreementFilter,
     NearDuplicateFilter,
     ProbeFilter,
@@ -106,9 +107,10 @@ def rendered(spec: VersionSpec) -> bool:
 
 def uses_classifier(spec: VersionSpec) -> bool:
     """Whether the classifier ranks or clusters source images, judges generated ones, or is trained on them."""
-    judged = any(isinstance(f, LabelAgreementFilter | AttributionFilter) for f in spec.filters)
+    judged = any(isinstance(f, LabelAgreementFilter | AttributionFilter | EntropyFilter) for f in spec.filters)
     clustered = isinstance(spec.method, Subpopulation) and spec.method.features == "classifier"
-    return judged or clustered or isinstance(spec.method, SpuriousRemoval) or spec.evaluation is not None
+    ranked = isinstance(spec.method, SpuriousRemoval)
+    return judged or clustered or ranked or spec.method.entropy_guidance > 0 or spec.evaluation is not None
 
 
 def warnings(spec: VersionSpec) -> list[str]:

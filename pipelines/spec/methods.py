@@ -56,6 +56,13 @@ class Asked(Strict):
         description="Where guidance is on (arXiv 2404.07724), as shares of the full run of steps, 0 the noise and 1 the "
         "image: a step is guided if it begins there. Steps without guidance cost half; [0.2, 0.8] keeps more variety.",
     )
+    entropy_guidance: float = Field(
+        0.0,
+        ge=0,
+        description="How strongly images are led to where the judge, a plain classifier, is unsure of them (Deliberate "
+        "Practice, arXiv 2502.15588): the paper's best is 0.05, of Stable Diffusion 1.5. Each guided step costs a pass "
+        "through autoencoder and judge, and back. 0: not at all.",
+    )
     solver: Literal["auto", "ddim", "dpmsolver++"] = Field(
         "auto",
         description="How a step follows from a prediction: DDIM (arXiv 2010.02502), or DPM-Solver++(2M) (arXiv 2211.01095), "

@@ -112,6 +112,15 @@ class VersionSpec(Strict):
         return self
 
     @model_validator(mode="after")
+    def judge_sees_what_is_led(self) -> "VersionSpec":
+        if self.method.entropy_guidance and self.effective_framing == "region":
+            raise ValueError(
+                f"method.entropy_guidance: {self.method.entropy_guidance} would need a judge of frames, and it knows whole "
+                "images alone; set framing to crop or pad, or leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def small_frames_have_a_region(self) -> "VersionSpec":
         if self.smallest_frame < 1 and self.effective_framing != "region":
             raise ValueError(

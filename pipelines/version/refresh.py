@@ -16,7 +16,7 @@ from pipelines.records import Item
 from pipelines.source.class_labels import class_names
 from pipelines.source.source import Source
 from pipelines.source.splits import SPLITS
-from pipelines.spec import VersionSpec, parse
+from pipelines.spec import EntropyFilter, VersionSpec, parse
 from pipelines.store import keys
 from pipelines.store.canonical import canonical_rows
 from pipelines.store.object_store import Store
@@ -125,7 +125,14 @@ def comparable(spec: VersionSpec, base: VersionSpec) -> bool:
     """Whether samples of one spec are valid for the other: same method, framing, filters and models, stored in one encoding:
     a class whose images alone are JPEGs would be told by that."""
     fields = ("method", "effective_framing", "smallest_frame", "models", "filters", "encoding")
-    return all(getattr(spec, field) == getattr(base, field) for field in fields)
+    return all(getattr(unpractised(spec), field) == getattr(unpractised(base), field) for field in fields)
+
+
+def unpractised(spec: VersionSpec) -> VersionSpec:
+    """A spec without what chooses images by their entropy: any image is valid beside those."""
+    filters = tuple(each for each in spec.filters if not isinstance(each, EntropyFilter))
+    method = spec.method.model_copy(update={"entropy_guidance": 0.0})
+    return spec.model_copy(update={"filters": filters, "method": method})
 
 
 class OpenQuotas:

@@ -9,8 +9,10 @@ import os
 import tempfile
 import time
 import uuid
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, overload
 
@@ -76,6 +78,27 @@ class Subset(Sequence[Image]):
         if isinstance(place, slice):
             return [self.images[row] for row in self.rows[place]]
         return self.images[self.rows[place]]
+
+
+class Joined(Sequence[Image]):
+    """The images of several sequences, one after the other. None is read before it is needed."""
+
+    def __init__(self, parts: Sequence[Sequence[Image]]) -> None:
+        self.parts, self.ends = parts, list(accumulate(map(len, parts)))
+
+    def __len__(self) -> int:
+        return self.ends[-1] if self.ends else 0
+
+    @overload
+    def __getitem__(self, place: int) -> Image: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Image]: ...
+    def __getitem__(self, place: int | slice) -> Image | Sequence[Image]:
+        if isinstance(place, slice):
+            return [self[number] for number in range(*place.indices(len(self)))]
+        place = range(len(self))[place]  # raises IndexError, by which an iteration ends
+        part = bisect_right(self.ends, place)
+        return self.parts[part][place - self.ends[part] + len(self.parts[part])]
 
 
 class PixelCache:

@@ -35,6 +35,7 @@ from pipelines.spec import Evaluation, VersionSpec
 from pipelines.store.object_store import Store
 from pipelines.version.plan import make_plan
 from pipelines.version.preview import Unranked
+from pipelines.vision.classifier import Classifier
 from pipelines.vision.models import Models
 from tests.backbones.test_additions import weights
 from tests.builders import CPU, SIDE, picture, spec
@@ -63,6 +64,7 @@ METHODS: dict[str, dict[str, Any]] = {  # of the features that a method asks for
     "negative_prompt": {**PLAIN, "negative_prompt": "blurred"},
     "guidance_rescale": {**PLAIN, "guidance_rescale": 0.5},
     "guidance_interval": {**PLAIN, "steps": 2, "guidance_interval": (0.0, 0.5)},
+    "entropy_guidance": {**PLAIN, "steps": 2, "entropy_guidance": 0.5},
     "early_verdict": {**PLAIN, "steps": 2},
     "solver": {**PLAIN, "steps": 3, "solver": "dpmsolver++"},
     "cache_interval": {**PLAIN, "steps": 3, "cache_interval": 2},
@@ -192,7 +194,8 @@ def draw(feature: str, checkpoint: Checkpoint, asked: VersionSpec, folder: Path)
     method.learn()
     requests, early = method.requests([plan.image(0)], 0), asked.early_verdict
     probe = None if early is None else EarlyVerdicts(resources, early, Panel(resources))
-    engine = open_engine(resources.painter, cache_interval=asked.method.cache_interval)
+    judge = Classifier(resources.source.classes).eval() if asked.method.entropy_guidance else None
+    engine = open_engine(resources.painter, cache_interval=asked.method.cache_interval, classifier=judge)
     candidates = [c for batch in engine.batches(Listed(requests), probe) for c in batch]
     assert probe is None or len(probe.scores) == 1
     assert [candidate.failure for candidate in candidates] == [None]

@@ -46,6 +46,7 @@ def test_of_several_thresholds_each_lets_more_pass() -> None:
         {"type": "clip_score", "classes": "images"},
         {"type": "rigid"},
         {"type": "diffusion_classifier", "samples": [2]},
+        {"type": "entropy"},
     ],
     ids=str,
 )

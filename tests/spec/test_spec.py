@@ -41,6 +41,10 @@ def test_every_field_is_described_and_every_type_says_what_it_is(model: type[Str
             ["method.solver:", "'euler'", "'auto', 'ddim' or 'dpmsolver++'"],
         ),
         (
+            {"method": {"type": "spurious_removal", "superclass": "shoe", "entropy_guidance": 0.05}},
+            ["method.entropy_guidance: 0.05", "knows whole images alone", "set framing to crop or pad"],
+        ),
+        (
             {"method": {"type": "text_to_image", "guidance_interval": [0.8, 0.2]}},
             ["method.guidance_interval:", "[0.8, 0.2] holds no step", "give the smaller share first"],
         ),

@@ -29,6 +29,7 @@ def test_what_can_be_asked_for_is_listed_with_its_settings(client: TestClient) -
         "probe",
         "diffusion_classifier",
         "object_size",
+        "entropy",
     }
 
 
