@@ -33,6 +33,7 @@ Recipe = Literal[
     "retrained",
     "contrastive",
     "personalized",
+    "multi_positive",
 ]
 Checkpoint = Literal["best", "average", "generated", "last"]
 Portion = Annotated[float, Field(gt=0, le=1)]
@@ -66,7 +67,9 @@ class Evaluation(Strict):
         "that. contrastive: mixed, and features of a class are drawn together across the backgrounds that it was painted "
         "into, and away from other classes there (CDvG, arXiv 2112.01021); with spurious_removal alone. "
         "personalized: features are learned from generated images with the real ones as anchors, and a class is what its "
-        "real images are on average (arXiv 2412.16156). For a few real images, and with a pretrained checkpoint.",
+        "real images are on average (arXiv 2412.16156). For a few real images, and with a pretrained checkpoint. "
+        "multi_positive: features are learned from generated images alone, siblings of one prompt drawn together, then the "
+        "last layer is fitted to real ones (StableRep, arXiv 2306.00984); with text_to_image and siblings alone.",
     )
     checkpoint: Checkpoint = Field(
         "best",
