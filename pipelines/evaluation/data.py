@@ -60,6 +60,10 @@ class EvaluationData:
         painted = addition in ("version", "cut_and_paste")  # one image for each sample
         return [row["origin"] for row in self.kept] if painted else [None] * count
 
+    def siblings(self, addition: Addition | None, count: int) -> list[str | None]:
+        """The group that each of an arm's images belongs to; None of images that belong to none."""
+        return [row.get("group_id") for row in self.kept] if addition == "version" else [None] * count
+
     @cached_property
     def sizes(self) -> Counter[str]:
         """By class, how many samples the version holds."""

@@ -68,6 +68,8 @@ class Evaluator:
             return None, None
         if self.spec.recipe == "contrastive":  # which tells backgrounds apart by the classes that come with them
             added = replace(added, groups=self.data.origins(ARMS[run.arm].addition, len(added)))
+        if self.spec.recipe == "multi_positive":  # which takes siblings for one thing
+            added = replace(added, groups=self.data.siblings(ARMS[run.arm].addition, len(added)))
         rows = list(range(len(added)))
         if self.spec.checkpoint == "generated":
             kinds = self.data.kinds if ARMS[run.arm].addition == "version" else added.labels

@@ -15,7 +15,7 @@ from pipelines.version.files import all_stored
 from pipelines.version.plan import Plan
 
 Row = dict[str, Any]  # of a version's data files, without its image
-COLUMNS = ("label", "group", "index", "origin", "source_id", "concept", "strength")
+COLUMNS = ("label", "group", "index", "origin", "source_id", "concept", "strength", "group_id")
 BATCH = 64  # images in memory at a time
 
 

@@ -91,8 +91,9 @@ def few_shot(shots: int, size: Size) -> Benchmark:
         methods["tokens_personalized"] = {**methods["tokens"], "evaluation": {"recipe": "personalized"}}
     if shots == 8 and size is FULL:  # what costs more than it brings; and what was published, by our defaults
         methods["lora"] = {"method": {**PLAIN, **WORDS, "lora": {"steps": 200, "learning_rate": 2e-3, "batch": 16}}}
-        methods["siblings"] = {"method": {**PLAIN, **WORDS, "siblings": 10}}
-        methods["negative_merging"] = {"method": {**PLAIN, **WORDS, "siblings": 10, "negative_merging": {}}}
+        siblings = {**PLAIN, **WORDS, "siblings": 10}
+        methods["siblings_multi_positive"] = {"method": siblings, "evaluation": {"recipe": "multi_positive"}}
+        methods["negative_merging"] = {"method": {**siblings, "negative_merging": {}}}
         methods["image_variation_paper"] = {
             "method": {"type": "image_variation", "superclass": "shoe", "inversion": inversion}
         }

@@ -36,6 +36,7 @@ Recipe = Literal[
     "personalized",
     "curriculum",
     "adaptive_curriculum",
+    "multi_positive",
 ]
 CURRICULA: tuple[Recipe, ...] = ("curriculum", "adaptive_curriculum")  # those that walk the samples' strengths
 Checkpoint = Literal["best", "average", "generated", "last"]
@@ -76,7 +77,9 @@ class Evaluation(Strict):
         "curriculum: mixed, with generated images of one strength at a time, from the highest to the lowest, and of "
         "real images alone in the last thirteenth of the steps (DisCL, arXiv 2410.13674); for image_variation. "
         "adaptive_curriculum: the same in fifteen stages over three quarters of the steps, at the strength that last raised "
-        "the confidence in the true class most, on the validation split; reads no groups.",
+        "the confidence in the true class most, on the validation split; reads no groups. "
+        "multi_positive: features are learned from generated images alone, siblings of one prompt drawn together, then the "
+        "last layer is fitted to real ones (StableRep, arXiv 2306.00984); with text_to_image and siblings alone.",
     )
     checkpoint: Checkpoint = Field(
         "best",

@@ -13,7 +13,7 @@ from pipelines.spec.encoding import EncodingSpec, PngEncoding
 from pipelines.spec.evaluation import CURRICULA, Classifier, Evaluation
 from pipelines.spec.filters import EARLY_SCORES, EarlyVerdict, FilterSpec, LabelAgreementFilter, NearDuplicateFilter
 from pipelines.spec.method_table import MethodSpec
-from pipelines.spec.methods import ImageVariation, SpuriousRemoval
+from pipelines.spec.methods import ImageVariation, SpuriousRemoval, TextToImage
 from pipelines.spec.models import Models
 from pipelines.spec.sources import SourceSpec
 from pipelines.spec.upgrade import CURRENT, lift
@@ -171,6 +171,16 @@ class VersionSpec(Strict):
             raise ValueError(
                 "evaluation.recipe: contrastive needs classes on the backgrounds of others, which spurious_removal paints, "
                 f"and the method is {self.method.type}; use that method, or another recipe"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def positives_are_siblings(self) -> "VersionSpec":
+        alone = not isinstance(self.method, TextToImage) or self.method.siblings == 1
+        if self.evaluation is not None and self.evaluation.recipe == "multi_positive" and alone:
+            raise ValueError(
+                "evaluation.recipe: multi_positive needs several images of a prompt, as text_to_image draws with siblings; "
+                "set method.siblings to 2 or more, such as 10, or use another recipe"
             )
         return self
 

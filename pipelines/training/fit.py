@@ -14,6 +14,7 @@ from pipelines.training.dfr import dfr
 from pipelines.training.erm import erm
 from pipelines.training.group_dro import group_dro
 from pipelines.training.jtt import jtt
+from pipelines.training.multi_positive import multi_positive
 from pipelines.training.personalized import personalized
 from pipelines.training.task import Task
 from pipelines.vision.classifier import Classifier
@@ -28,6 +29,7 @@ ALGORITHMS: dict[Training, Callable[[Task], Classifier]] = {
 RECIPES: dict[Recipe, Callable[[Task], Classifier]] = {  # with a loss of their own; all others are ERM's
     "contrastive": contrastive,
     "personalized": personalized,
+    "multi_positive": multi_positive,
 }
 
 

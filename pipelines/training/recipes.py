@@ -24,6 +24,7 @@ SHARES: dict[Recipe, tuple[float, float]] = {
     "adaptive_curriculum": (0.5, 0.5),
     "contrastive": (0.5, 0.5),
     "personalized": (0.5, 0.5),
+    "multi_positive": (1.0, 0.0),
 }
 
 
