@@ -103,10 +103,12 @@ def rendered(spec: VersionSpec) -> bool:
 
 
 def uses_classifier(spec: VersionSpec) -> bool:
-    """Whether the classifier ranks or clusters source images, judges generated ones, or is trained on them."""
+    """Whether the classifier ranks or clusters source images, judges generated ones, teaches tokens, or is trained."""
     judged = any(isinstance(f, LabelAgreementFilter | AttributionFilter) for f in spec.filters)
     clustered = isinstance(spec.method, Subpopulation) and spec.method.features == "classifier"
-    return judged or clustered or isinstance(spec.method, SpuriousRemoval) or spec.evaluation is not None
+    inversion = spec.method.inversion
+    taught = inversion is not None and inversion.objective == "classification"
+    return judged or clustered or taught or isinstance(spec.method, SpuriousRemoval) or spec.evaluation is not None
 
 
 def warnings(spec: VersionSpec) -> list[str]:
