@@ -42,6 +42,8 @@ TRANSFORMER_LIMITS = {
     "cross_attention": "its text and image attend to each other, and only a UNet's cross-attention is read; give a CLIPSeg "
     "checkpoint, or a GroundingDINO and a SAM one joined by '+'",
     "inpainting": "it repaints parts of images by itself; leave it out",
+    "erase": "its text and image attend to each other, and only a UNet's cross-attention is edited; leave it out, or give a "
+    "checkpoint of Stable Diffusion 1, 2 or XL",
     "solver": "its noise schedule is a flow's, whose steps are Euler's; set it to auto",
 }
 STABLE_DIFFUSION_XL = Family(

@@ -19,7 +19,7 @@ WORDS = {
     "words": {"colour": list(COLOURS), "scene": [place(scene) for scene in SCENES]},
 }
 UNTRAINED = {"vectors": 1, "steps": 1, "learning_rate": 1e-12}  # a token as it begins: the superclass said twice
-# Tokens by classification. So many steps of denoising as the paper's leave the last one, through which they learn, too little.
+# Tokens by classification. Of as many denoising steps as the paper's, the last, through which they learn, does too little.
 CLASS_TOKENS = {
     "objective": "classification",
     "vectors": 4,

@@ -30,7 +30,7 @@ from pipelines.spec.methods import (
     TextToImage,
 )
 from pipelines.spec.mistakes import explain, mistake
-from pipelines.spec.models import EmbeddingFile, LoraFile, Models
+from pipelines.spec.models import EmbeddingFile, Erasing, LoraFile, Models
 from pipelines.spec.parsing import load, parse
 from pipelines.spec.sources import (
     FewShotSource,
@@ -61,6 +61,7 @@ __all__ = [
     "EarlyVerdict",
     "EmbeddingFile",
     "EncodingSpec",
+    "Erasing",
     "Evaluation",
     "FewShotSource",
     "FilterSpec",
