@@ -25,7 +25,8 @@ def erasing_matrix(erased: Tensor, anchors: Tensor, preserved: Tensor, ridge: fl
     erased, anchors, preserved = erased.double(), anchors.double(), preserved.double()
     identity = torch.eye(erased.shape[1], dtype=torch.float64, device=erased.device)
     normal = erased.T @ erased + preserved.T @ preserved + ridge * identity
-    return identity + torch.linalg.solve(normal, (anchors - erased).T @ erased, left=False)
+    moved: Tensor = torch.linalg.solve(normal, (anchors - erased).T @ erased, left=False)
+    return identity + moved
 
 
 def embeddings(backbone: Backbone, word: str) -> Tensor:

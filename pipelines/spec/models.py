@@ -70,8 +70,8 @@ class Models(Strict):
     embeddings: tuple[EmbeddingFile, ...] = Field((), description="Embeddings that prompts may use.")
     erase: Erasing | None = Field(
         None,
-        description="Words that text_to_image and inpainting draw no more, so that what a class's token draws was learned from "
-        "its images; or a list of them alone, [siskin]. None: the checkpoint knows what it knows.",
+        description="Words that text_to_image and inpainting draw no more, so that a class's token draws what was learned "
+        "from its images; or a list of them alone, [siskin]. None: the checkpoint knows what it knows.",
     )
     segmenter: str = Field(
         "builtin",
