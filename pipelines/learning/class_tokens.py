@@ -35,7 +35,7 @@ PROMPTS = TEMPLATES[:3]  # as many as in the paper
 class ClassTokenTraining(TokenLearner):
     """Training of one token until the classifier recognises the class in what is drawn with it.
 
-    The result are the vectors of the step that ended it or, of one without an end, of the lowest loss.
+    Its result is the vectors of the step that ended it or, of one without an end, of the lowest loss.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class ClassTokenTraining(TokenLearner):
         self.classifier = deepcopy(classifier).eval().requires_grad_(False)
         self.label = classifier.classes.index(label)
         super().__init__(backbone, name, word, spec, seed)
-        self.trainer.buffers |= {key: each.detach().clone() for key, each in self.trainer.parameters.items()}
+        self.trainer.buffers |= {key: vectors.detach().clone() for key, vectors in self.trainer.parameters.items()}
         cells = side // backbone.vae_scale_factor
         self.shape = backbone.latent_channels, cells, cells
         self.plan = backbone.schedule.plan(spec.denoising_steps, 1.0, backbone.patches(torch.empty(self.shape)))
@@ -81,27 +81,27 @@ class ClassTokenTraining(TokenLearner):
     def denoised(self, noise: Tensor, prompt_embeds: PromptEmbeds) -> tuple[Tensor, Tensor]:
         """Latents (n, channels, h, w) before the last step, and x0 as it is predicted before it."""
         xt, x0 = noise, torch.zeros_like(noise)
-        for each in self.plan[:-1]:
+        for planned in self.plan[:-1]:
             step()
-            xt, x0 = self.step(each, xt, x0, prompt_embeds)
+            xt, x0 = self.solve(planned, xt, x0, prompt_embeds)
         return xt, x0
 
     def images(self, xt: Tensor, x0_previous: Tensor, prompt_embeds: PromptEmbeds) -> Tensor:
         """Pixels in -1..1 after the last step, through which gradients reach the prompts' embeddings."""
-        xt, _ = self.step(self.plan[-1], xt, x0_previous, prompt_embeds)
+        xt, _ = self.solve(self.plan[-1], xt, x0_previous, prompt_embeds)
         return self.backbone.decode_latents(xt).clamp(-1, 1)
 
-    def step(self, each: Step, xt: Tensor, x0_previous: Tensor, prompt_embeds: PromptEmbeds) -> tuple[Tensor, Tensor]:
+    def solve(self, planned: Step, xt: Tensor, x0_previous: Tensor, prompt_embeds: PromptEmbeds) -> tuple[Tensor, Tensor]:
         """One step of the solver with classifier-free guidance: the latents after it, and the x0 that is predicted."""
         backbone, count, scale = self.backbone, len(xt), self.spec.guidance
-        t, x = torch.full((count,), each.t, device=xt.device), backbone.everywhere(xt)
+        t, x = torch.full((count,), planned.t, device=xt.device), backbone.everywhere(xt)
         prediction = backbone.predict(x, t, prompt_embeds)
         if scale > 1:
             with torch.no_grad():
                 unconditional = backbone.predict(x, t, self.unconditional.expand(count))
             prediction = guide(prediction, unconditional, torch.full((count,), scale, device=xt.device))
-        x0 = predicted_x0(xt, prediction, Levels.of([each.level] * count, xt), backbone.schedule.prediction)
-        return advance(xt, x0, x0_previous, torch.tensor([each.weights] * count, device=xt.device)), x0
+        x0 = predicted_x0(xt, prediction, Levels.of([planned.level] * count, xt), backbone.schedule.prediction)
+        return advance(xt, x0, x0_previous, torch.tensor([planned.weights] * count, device=xt.device)), x0
 
     @property
     def recognised(self) -> bool:
