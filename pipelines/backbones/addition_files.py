@@ -11,6 +11,7 @@ from pipelines.backbones.locate import EMBEDDING, LORA, Kind, locate
 from pipelines.backbones.revision import sha256
 from pipelines.errors import ModelError
 from pipelines.spec import EmbeddingFile, LoraFile, Models
+from pipelines.store.canonical import digest
 
 DOWN = re.compile(r".*(lora_A(\.\w+)?|[._]down)\.weight")  # one in each layer, as diffusers, peft and kohya name it
 CROSS_ATTENTION = re.compile(r".*attn2[._]to_k[._].*")
@@ -44,10 +45,11 @@ def embedding_files(embeddings: Sequence[EmbeddingFile]) -> list[tuple[str, Embe
 
 
 def facts(models: Models) -> list[tuple[str, str, float | str]]:
-    """What determines the effect of a spec's additions. Raises ModelError."""
+    """What determines the effect of a spec's additions, and of what it erases. Raises ModelError."""
     return [
         *(("lora", sha256(file), lora.weight) for _, lora, file in lora_files(models.loras)),
         *(("embedding", sha256(file), embedding.token) for _, embedding, file in embedding_files(models.embeddings)),
+        *([] if models.erase is None else [("erase", digest(models.erase.model_dump()), "")]),
     ]
 
 

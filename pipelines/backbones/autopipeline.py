@@ -73,6 +73,7 @@ LIMITS = {
     "inpainting": f"{WHOLE}, and repaints what it can by itself; leave it out",
     "loras": f"{WHOLE}, and LoRAs are not added to it; leave them out",
     "embeddings": f"{WHOLE}, and embeddings are not added to it; leave them out",
+    "erase": f"{WHOLE}, and its attention is not edited; leave it out",
     "diffusion_classifier": f"{WHOLE}, and its denoiser is not used alone; leave the filter out",
     "reencode": f"{WHOLE}, and its autoencoder is not used alone; set it to 0",
 }

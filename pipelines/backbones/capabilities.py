@@ -39,6 +39,13 @@ def check_capabilities(spec: VersionSpec, checkpoints: Mapping[str, Inspection])
         )
     if most is not None and method.solver == "dpmsolver++":
         raise SpecError("method.solver: the checkpoint is distilled to few steps of first order; set it to auto")
+    inversion = method.inversion
+    drawing = inversion is not None and inversion.objective == "classification"
+    if most and inversion and drawing and (inversion.guidance > 1 or inversion.denoising_steps > most):
+        raise SpecError(
+            "method.inversion.guidance: the checkpoint is distilled to few steps without guidance; set it to 1, and "
+            f"method.inversion.denoising_steps to {most}"
+        )
     if most is not None and method.cache_interval > 1:
         raise SpecError("method.cache_interval: the checkpoint is distilled to few steps that differ too much; set it to 1")
     resolution = models.resolution or base.layout.resolution

@@ -46,6 +46,8 @@ TRANSFORMER_LIMITS = {
     "checkpoint, or a GroundingDINO and a SAM one joined by '+'",
     "negative_merging": "tokens are pushed after a UNet's self-attention alone; leave it out",
     "inpainting": "it repaints parts of images by itself; leave it out",
+    "erase": "its text and image attend to each other, and only a UNet's cross-attention is edited; leave it out, or give a "
+    "checkpoint of Stable Diffusion 1, 2 or XL",
     "solver": "its noise schedule is a flow's, whose steps are Euler's; set it to auto",
 }
 STABLE_DIFFUSION_XL = Family(

@@ -93,6 +93,7 @@ FEATURES = {
     "inpainting": Feature("models.inpainting", "models.inpainting", lambda spec: spec.models.inpainting is not None),
     "loras": Feature("models.loras", "models.loras", lambda spec: bool(spec.models.loras)),
     "embeddings": Feature("models.embeddings", "models.embeddings", lambda spec: bool(spec.models.embeddings)),
+    "erase": Feature("models.erase", "models.erase", lambda spec: spec.models.erase is not None),
     "diffusion_classifier": Feature(
         "filters: diffusion_classifier",
         "filters.diffusion_classifier",

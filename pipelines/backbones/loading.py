@@ -7,6 +7,7 @@ from diffusers import DiffusionPipeline
 
 from pipelines.backbones.additions import add_embeddings, fuse_loras
 from pipelines.backbones.backbone import Backbone
+from pipelines.backbones.erasing import erase
 from pipelines.backbones.families import NAMES
 from pipelines.backbones.files import names, variant_of
 from pipelines.backbones.inspection import inspect
@@ -14,7 +15,7 @@ from pipelines.backbones.locate import DIFFUSERS, locate
 from pipelines.backbones.single_file import SingleFile
 from pipelines.backbones.whole import WholePipeline
 from pipelines.errors import ModelError
-from pipelines.spec import EmbeddingFile, LoraFile, Machine
+from pipelines.spec import EmbeddingFile, Erasing, LoraFile, Machine
 from pipelines.tensors import choose_device, choose_dtype
 
 
@@ -26,11 +27,12 @@ def open_checkpoint(
     config: str | None = None,
     loras: Sequence[LoraFile] = (),
     embeddings: Sequence[EmbeddingFile] = (),
+    erasing: Erasing | None = None,
 ) -> Backbone | WholePipeline:
     """Load a path or hub id, with @REVISION if need be; `name` and `field` are what errors call it. Raises ModelError.
 
     `config`: the diffusers checkpoint whose configurations and tokenizers a single file takes; `loras` and `embeddings` are
-    added to it.
+    added to it; `erasing`: what it draws no more.
     """
     machine, name = machine or Machine(), name or checkpoint
     place = choose_device(machine.device)
@@ -52,6 +54,8 @@ def open_checkpoint(
     else:
         fuse_loras(pipeline, loras)
         opened = inspection.family.load()(pipeline, name, place, dtype)
+        if erasing is not None:
+            erase(opened, erasing)
         add_embeddings(opened, embeddings)
         if machine.offload:
             opened.offload()

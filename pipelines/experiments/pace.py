@@ -66,9 +66,10 @@ def learning(spec: VersionSpec, classes: Collection[str]) -> float:
     tokens = len(method.superclass) if isinstance(method.superclass, dict) else len(classes)
     if isinstance(method, Subpopulation):  # all of them together
         tokens = 1
-    images = 0
-    if method.inversion is not None:
-        images += tokens * method.inversion.steps * method.inversion.batch
+    images, inversion = 0.0, method.inversion
+    if inversion is not None:
+        drawn = inversion.denoising_steps / BACKWARD if inversion.objective == "classification" else 0
+        images += tokens * inversion.steps * inversion.batch * (1 + drawn)
     if method.lora is not None:
         images += method.lora.steps * method.lora.batch * (1 if method.lora.scope == "dataset" else len(classes))
     return BACKWARD * images

@@ -5,6 +5,7 @@ word. So what always stands behind a class is not learned with it, and the token
 """
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -59,7 +60,51 @@ def weighted_mean(errors: Tensor, weight: Tensor, total: Tensor) -> Tensor:
     return (errors.mean(dim=1, keepdim=True) * weight).sum() / total.clamp(min=1e-6)
 
 
-class TextualInversion:
+class TokenLearner(ABC):
+    """Training of one token by some loss: its vectors, float32 (n, width) of each text encoder, begin as a word."""
+
+    def __init__(self, backbone: Backbone, name: str, word: str, spec: Inversion, seed: int) -> None:
+        self.backbone, self.name, self.spec = backbone, name, spec
+        self.phrase = token_phrase(name, spec.vectors, word)
+        self.vectors = [each.requires_grad_() for each in initial_vectors(backbone, spec.initializer or word, spec.vectors)]
+        backbone.set_token(name, [each.detach() for each in self.vectors])
+        names = ["vectors"] if len(self.vectors) == 1 else CLIP_NAMES
+        parameters = dict(zip(names, self.vectors, strict=True))
+        self.trainer = Trainer(
+            parameters, self.losses, lambda step: spec.learning_rate, seed, backbone.dtype, spec.batch, backbone.recompute
+        )
+
+    @abstractmethod
+    def losses(self, generator: torch.Generator, parts: int) -> Iterator[Tensor]:
+        """Of each part of one batch."""
+
+    def encode_prompts(self, prompts: list[str]) -> PromptEmbeds:
+        """Prompt embeddings with the vectors being trained in the places of the token, so that gradients reach them."""
+        with ExitStack() as stack:
+            for encoder, vectors in zip(self.backbone.text_encoders, self.vectors, strict=True):
+                stack.enter_context(encoder.embedding(self.name, vectors))
+            return self.backbone.encode_prompts(prompts)
+
+    def result(self) -> list[Tensor]:
+        """The vectors that the token is to have."""
+        return self.vectors
+
+    def files(self, facts: dict[str, object], losses: list[float]) -> dict[str, bytes]:
+        """The trained token as plain diffusers loads it, and the record of its training."""
+        record = {
+            **facts,
+            "token": self.name,
+            "learning_rate_effective": self.spec.learning_rate,
+            "images_seen": len(losses) * self.spec.batch,
+            "losses": losses,
+        }
+        return {
+            EMBEDS: encode_token(self.name, self.result()),
+            CURVE: (json.dumps(record, sort_keys=True) + "\n").encode(),
+        }
+
+
+class TextualInversion(TokenLearner):
     """Training of one token on images of a class; `masks` of the object in each, None to learn from whole images."""
 
     def __init__(
@@ -72,14 +117,7 @@ class TextualInversion:
         spec: Inversion,
         seed: int,
     ) -> None:
-        self.backbone, self.name, self.word, self.spec = backbone, name, word, spec
-        self.vectors = [each.requires_grad_() for each in initial_vectors(backbone, spec.initializer or word, spec.vectors)]
-        backbone.set_token(name, [each.detach() for each in self.vectors])
-        names = ["vectors"] if len(self.vectors) == 1 else CLIP_NAMES
-        parameters = dict(zip(names, self.vectors, strict=True))
-        self.trainer = Trainer(
-            parameters, self.losses, lambda step: spec.learning_rate, seed, backbone.dtype, spec.batch, backbone.recompute
-        )
+        super().__init__(backbone, name, word, spec, seed)
         with torch.no_grad():
             self.latents = backbone.encode_images(tensor(images))
             whole = torch.ones_like(self.latents[:, :1])
@@ -87,22 +125,15 @@ class TextualInversion:
             # The weight of a latent is the share of its cell that the object covers.
             self.weight = whole if masks is None else F.avg_pool2d(mask_tensor(masks), backbone.vae_scale_factor).to(whole)
 
-    def encode_prompts(self, prompts: list[str]) -> PromptEmbeds:
-        """Prompt embeddings with the vectors being trained in the places of the token, so that gradients reach them."""
-        with ExitStack() as stack:
-            for encoder, vectors in zip(self.backbone.text_encoders, self.vectors, strict=True):
-                stack.enter_context(encoder.embedding(self.name, vectors))
-            return self.backbone.encode_prompts(prompts)
-
     def losses(self, generator: torch.Generator, parts: int) -> Iterator[Tensor]:
         """Of each part of one batch: the denoising loss inside the masks and, if `masked`, the distance to the plain word's
         outside."""
         batch = noised_batch(self.backbone, self.latents, self.spec.batch, generator, len(TEMPLATES))
-        phrase, weights = token_phrase(self.name, self.spec.vectors, self.word), self.weight[batch.rows]
+        weights = self.weight[batch.rows]
         inside, outside = weights.sum(), (1 - weights).sum()
         for part in batch.split(parts):
             weight = self.weight[part.rows]
-            prompt_embeds = self.encode_prompts([fill(TEMPLATES[i], phrase) for i in part.templates])
+            prompt_embeds = self.encode_prompts([fill(TEMPLATES[i], self.phrase) for i in part.templates])
             prediction = self.backbone.predict(part.xt, part.t, prompt_embeds)
             loss = weighted_mean((prediction - part.target).square(), weight, inside)
             if self.spec.masked:
@@ -110,20 +141,6 @@ class TextualInversion:
                     plain = self.backbone.predict(part.xt, part.t, self.plain_embeds.rows(part.templates))
                 loss = loss + weighted_mean((prediction - plain).square(), 1 - weight, outside)
             yield loss
-
-    def files(self, facts: dict[str, object], losses: list[float]) -> dict[str, bytes]:
-        """The trained token as plain diffusers loads it, and the record of its training."""
-        record = {
-            **facts,
-            "token": self.name,
-            "learning_rate_effective": self.spec.learning_rate,
-            "images_seen": self.spec.steps * self.spec.batch,
-            "losses": losses,
-        }
-        return {
-            EMBEDS: encode_token(self.name, self.vectors),
-            CURVE: (json.dumps(record, sort_keys=True) + "\n").encode(),
-        }
 
 
 def encode_token(name: str, vectors: Sequence[Tensor]) -> bytes:

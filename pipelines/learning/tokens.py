@@ -9,6 +9,7 @@ import numpy as np
 from pipelines import parallel
 from pipelines.chance import derive
 from pipelines.errors import SpecError
+from pipelines.learning import class_tokens
 from pipelines.learning.resources import Resources
 from pipelines.learning.textual_inversion import CURVE, TextualInversion, Token, initial_vectors, load_token
 from pipelines.parallel import Call
@@ -117,6 +118,8 @@ class Tokens:
     def prepare(self, label: str, spec: Inversion) -> tuple[Artifact, Call]:
         """The artifact of a class's token, and the call that trains it. Raises SourceError where no object is detected."""
         resources, word = self.resources, self.words[label]
+        if spec.objective == "classification":
+            return class_tokens.prepare(resources, label, token_name(label), word, spec)
         pairs = self.training_images(label, spec)
         items = [item for item, _ in pairs]
         masks = [region(mask, "mask", spec.margin) for _, mask in pairs if mask is not None]

@@ -82,6 +82,7 @@ class Trainer:
             seed,
         )
         self.batch, self.recompute, self.parts = batch, recompute, 1
+        self.buffers: dict[str, Tensor] = {}  # kept with the parameters, and not trained
         self.optimizer = torch.optim.AdamW(self.parameters.values(), lr=learning_rate(0), weight_decay=1e-2)
         device = next(iter(self.parameters.values())).device.type
         self.scaler = torch.amp.GradScaler(device, enabled=dtype == torch.float16)
@@ -122,12 +123,13 @@ class Trainer:
         torch.cuda.empty_cache()
 
     def state(self) -> bytes:
-        """Parameters, moments, losses, and the loss scale of fp16, as safetensors."""
+        """Parameters, buffers, moments, losses, and the loss scale of fp16, as safetensors."""
         moments = self.optimizer.state_dict()["state"]
         kept = {f"{number}.{key}": value.clone() for number, values in moments.items() for key, value in values.items()}
         weights = {f"weight.{name}": weight.detach().clone() for name, weight in self.parameters.items()}
+        buffers = {f"buffer.{name}": buffer.clone() for name, buffer in self.buffers.items()}
         scale = {f"scaler.{key}": torch.tensor(value) for key, value in self.scaler.state_dict().items()}
-        return save({"losses": torch.tensor(self.losses, dtype=torch.float64), **weights, **kept, **scale})
+        return save({"losses": torch.tensor(self.losses, dtype=torch.float64), **weights, **buffers, **kept, **scale})
 
     def restore(self, data: bytes) -> None:
         """Go on from a state. One of other parameters, as older versions of this trainer wrote, is ignored."""
@@ -140,6 +142,8 @@ class Trainer:
             kind, _, name = key.partition(".")
             if kind == "weight":
                 self.parameters[name].data.copy_(value)
+            elif kind == "buffer":
+                self.buffers[name].copy_(value)
             elif kind == "scaler":
                 scale[name] = value.item()
             else:
@@ -147,14 +151,25 @@ class Trainer:
         self.optimizer.load_state_dict(whole)
         self.scaler.load_state_dict(scale)
 
-    def run(self, steps: int, checkpoint_every: int, artifact: Artifact, progress: Stage) -> list[float]:
-        """Train to the end, from wherever an earlier run got to; the losses rounded to six places."""
+    def run(
+        self,
+        steps: int,
+        checkpoint_every: int,
+        artifact: Artifact,
+        progress: Stage,
+        converged: Callable[[], bool] = lambda: False,
+    ) -> list[float]:
+        """Train to the end, from wherever an earlier run got to; the losses rounded to six places. `converged`, asked after
+        each step, ends it early."""
         if checkpoint := artifact.load_checkpoint():
             self.restore(checkpoint)
             progress(len(self.losses))
         while len(self.losses) < steps:
             self.step()
             progress(1)
+            if converged():  # before progress is saved: a run that goes on from there comes to the same end
+                progress(steps - len(self.losses))
+                break
             if len(self.losses) % checkpoint_every == 0:
                 artifact.save_checkpoint(self.state())
         return [round(loss, 6) for loss in self.losses]

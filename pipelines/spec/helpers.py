@@ -106,11 +106,13 @@ def rendered(spec: VersionSpec) -> bool:
 
 
 def uses_classifier(spec: VersionSpec) -> bool:
-    """Whether the classifier ranks or clusters source images, judges generated ones, or is trained on them."""
+    """Whether the classifier ranks or clusters source images, judges generated ones, teaches tokens, or is trained."""
     judged = any(isinstance(f, LabelAgreementFilter | AttributionFilter | EntropyFilter) for f in spec.filters)
     clustered = isinstance(spec.method, Subpopulation) and spec.method.features == "classifier"
-    ranked = isinstance(spec.method, SpuriousRemoval)
-    return judged or clustered or ranked or spec.method.entropy_guidance > 0 or spec.evaluation is not None
+    inversion = spec.method.inversion
+    taught = inversion is not None and inversion.objective == "classification"
+    leading = taught or spec.method.entropy_guidance > 0
+    return judged or clustered or leading or isinstance(spec.method, SpuriousRemoval) or spec.evaluation is not None
 
 
 def warnings(spec: VersionSpec) -> list[str]:

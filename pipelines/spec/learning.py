@@ -1,15 +1,25 @@
 """What is learned from the source before images are made: tokens and low-rank weights."""
 
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipelines.spec.base import Share, Strict
+
+# What Discriminative Class Tokens are learned with. Its rate is 2.5e-4 for each of the images of a step.
+CLASSIFICATION = {"vectors": 1, "steps": 50, "batch": 5, "learning_rate": 1.25e-3, "masked": False, "checkpoint_every": 5}
 
 
 class Inversion(Strict):
     """Textual inversion (Gal et al. 2022, arXiv 2208.01618): one token a class, its embedding the only thing trained."""
 
+    objective: Literal["denoising", "classification"] = Field(
+        "denoising",
+        description="What a token is learned by. denoising: the class's images. classification: the classifier, which is to "
+        "recognise the class in images that the model draws with the token (Discriminative Class Tokens, ICCV 2023, arXiv "
+        "2303.17155); the token itself learns from no image. Defaults are then the paper's: vectors 1, steps 50, batch 5, "
+        "learning_rate 0.00125.",
+    )
     vectors: int = Field(4, ge=1, le=8, description="Embedding vectors of a token.")
     initializer: str | None = Field(None, description="Word that the vectors start from; none: the superclass.")
     images: int = Field(40, ge=1, le=100_000, description="Images a class: half contradict the shortcut, half are typical.")
@@ -25,7 +35,27 @@ class Inversion(Strict):
         description="How much the object's mask is widened, as a share of its longer side: a token trained without any "
         "surroundings does not learn where the object ends.",
     )
+    guidance: float = Field(7.0, ge=1, description="By classification: classifier-free guidance scale of what is drawn.")
+    denoising_steps: int = Field(
+        30, ge=1, le=1000, description="By classification: denoising steps; gradients go through the last of them alone."
+    )
+    accuracy: Share = Field(
+        0.7, description="By classification: learning ends when more of a step's images are recognised than this share."
+    )
+    patience: int = Field(15, ge=1, description="By classification: or after so many steps without a lower loss.")
     checkpoint_every: int = Field(100, ge=1, description="Steps after which progress is saved.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def defaults_of_the_objective(cls, document: Any) -> Any:
+        classification = isinstance(document, dict) and document.get("objective") == "classification"
+        return {**CLASSIFICATION, **document} if classification else document
+
+    @model_validator(mode="after")
+    def drawn_images_have_no_masks(self) -> Self:
+        if self.objective == "classification" and self.masked:
+            raise ValueError("masked: tokens that are learned by classification have no image to mask; leave it out")
+        return self
 
 
 class Lora(Strict):

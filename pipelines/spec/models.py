@@ -1,9 +1,9 @@
 """Which checkpoints are used."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipelines.spec.base import Strict
 
@@ -37,6 +37,18 @@ class EmbeddingFile(Strict):
     )
 
 
+Word = Annotated[str, Field(pattern=r"\S")]
+
+
+class Erasing(Strict):
+    """Words that a checkpoint is to draw no more (Unified Concept Editing, WACV 2024, arXiv 2308.14761): the keys and values
+    that they give cross-attention become the anchor's, in closed form, in memory alone."""
+
+    words: tuple[Word, ...] = Field(min_length=1, description="What is erased: class names, before tokens are learned.")
+    anchor: str = Field("", description="What is drawn in their place: a superclass; empty: what an empty prompt says.")
+    preserve: tuple[Word, ...] = Field((), description="Words that are to be drawn as before.")
+
+
 class Models(Strict):
     """The checkpoints to use. The defaults are in the package; any diffusers or transformers path or id will do."""
 
@@ -56,6 +68,11 @@ class Models(Strict):
     )
     loras: tuple[LoraFile, ...] = Field((), description="LoRAs that are added to text_to_image and inpainting.")
     embeddings: tuple[EmbeddingFile, ...] = Field((), description="Embeddings that prompts may use.")
+    erase: Erasing | None = Field(
+        None,
+        description="Words that text_to_image and inpainting draw no more, so that a class's token draws what was learned "
+        "from its images; or a list of them alone, [siskin]. None: the checkpoint knows what it knows.",
+    )
     segmenter: str = Field(
         "builtin",
         description="A CLIPSeg checkpoint, a GroundingDINO and a SAM one joined by '+', 'builtin' (CLIPSeg), "
@@ -79,6 +96,11 @@ class Models(Strict):
                     f"COUNTERPOISE_{name.upper()} of a worker"
                 )
         return document
+
+    @field_validator("erase", mode="before")
+    @classmethod
+    def words_alone(cls, erase: Any) -> Any:
+        return {"words": erase} if isinstance(erase, list | tuple) else erase
 
     @model_validator(mode="after")
     def tokens_are_apart(self) -> "Models":

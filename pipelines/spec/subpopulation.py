@@ -11,6 +11,7 @@ from pipelines.spec.methods import FromNoise
 class JointInversion(Inversion):
     """Textual inversion of several tokens together: one for each class, and one for each of its clusters."""
 
+    objective: Literal["denoising"] = Field("denoising", description="Always denoising: clusters are learned from images.")
     initializer: str = Field("photo", description="Word that the tokens start from; a class's, from its superclass if any.")
     images: int = Field(100, ge=1, le=100_000, description="Images a cluster; those of a smaller one are repeated.")
     steps: int = Field(300, ge=1, le=1_000_000, description="Optimisation steps of all tokens together.")

@@ -44,8 +44,9 @@ class Models:
         return taken_apart(self.text_to_image)
 
     def open(self, name: str, field: str) -> Backbone | WholePipeline:
+        models = self.spec
         return open_checkpoint(
-            resolve(name, "model"), self.machine, name, field, self.spec.config, self.spec.loras, self.spec.embeddings
+            resolve(name, "model"), self.machine, name, field, models.config, models.loras, models.embeddings, models.erase
         )
 
     @cached_property

@@ -115,6 +115,11 @@ def test_a_resolution_without_embeddings_of_its_positions_is_refused(checkpoints
             {"guidance": 1.0, "steps": 4, "cache_interval": 2},
             r"method\.cache_interval: .* few steps that differ too much; set it to 1",
         ),
+        (
+            "EulerDiscreteScheduler",
+            {"guidance": 1.0, "steps": 4, "superclass": "shoe", "inversion": {"objective": "classification"}},
+            r"method\.inversion\.guidance: .* set it to 1, and method\.inversion\.denoising_steps to 8",
+        ),
         ("EulerAncestralDiscreteScheduler", {"guidance": 1.0, "steps": 1}, None),
     ],
 )

@@ -154,6 +154,7 @@ UNREAD: dict[str, dict[str, Any]] = {  # models of features that are refused bef
     "inpainting": {"inpainting": "/models/twin"},
     "loras": {"loras": ({"path": "/models/lora.safetensors"},)},
     "embeddings": {"embeddings": ({"path": "/models/style.safetensors", "token": "<style>"},)},
+    "erase": {"erase": ("boot",)},
 }
 FILES: dict[str, Callable[[Checkpoint, Path], dict[str, Any]]] = {  # of the features that ask for other models
     "image_prompts": adapter,
@@ -161,6 +162,7 @@ FILES: dict[str, Callable[[Checkpoint, Path], dict[str, Any]]] = {  # of the fea
     "inpainting": twin,
     "loras": lora,
     "embeddings": embedding,
+    "erase": lambda checkpoint, folder: UNREAD["erase"],
 }
 
 
