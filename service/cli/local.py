@@ -137,6 +137,29 @@ def bench_methods(
         console.print(table)
 
 
+@bench_app.command("harm")
+def bench_harm(
+    json_file: Annotated[Path, typer.Option("--json", help="File for the results.")],
+    out: Annotated[Path, typer.Option(help="Folder for versions and table.")] = Path("harm-out"),
+    count: Annotated[int, typer.Option(min=1, help="How many specs.")] = 30,
+    seed: Annotated[int, typer.Option(min=0, help="By which they are drawn.")] = 0,
+) -> None:
+    """Make versions of random specs, and say which are held because they harm, and how the models of the others are."""
+    from pipelines.progress import bars
+
+    write_json(json_file, "", "a")  # or fail now, not after an hour
+    with resumable(), bars() as progress:
+        from pipelines.experiments.harm import HEAD, harm, outcomes_of, row, sentence
+
+        report = harm(seed, count, out, progress)
+    write_json(json_file, json.dumps(report, indent=1) + "\n")
+    table = Table(*(name.replace("`", "") for name in HEAD), title="worst group / average, %")
+    for one in outcomes_of(report):
+        table.add_row(*(cell.replace("`", "") for cell in row(one)))
+    console.print(table)
+    console.print(sentence(report["sum"]), soft_wrap=True)
+
+
 @bench_app.command("engine")
 def bench_engine(
     json_file: Annotated[Path, typer.Option("--json", help="File for the results, written after each measurement.")],
