@@ -105,7 +105,7 @@ def harm(seed: int, count: int, out: Path, progress: Progress) -> dict[str, Any]
     for drawn in draw(seed, count, out):
         outcomes.append(outcome(drawn, out, progress))
         progress.say(f"{len(outcomes)} of {count}: {drawn.source}, {drawn.method}: {outcomes[-1].verdict}")
-    report = {"sum": total(outcomes), "specs": [asdict(one) for one in outcomes]}
+    report: dict[str, Any] = {"sum": total(outcomes), "specs": [asdict(one) for one in outcomes]}
     store = Store.open(out)
     store.put("harm.json", canonical(report))
     store.put("harm.md", "\n".join([MEANING, table(HEAD, list(map(row, outcomes))), "", sentence(report["sum"])]).encode())
