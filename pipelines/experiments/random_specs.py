@@ -15,6 +15,7 @@ from pipelines.source.open import open_source
 from pipelines.source.splits import SPLITS
 from pipelines.spec import SourceSpec, VersionSpec, parse
 from pipelines.spec.arms import BASELINE, VERSION
+from pipelines.store.canonical import digest
 
 HELD_OUT = {"validation": 96, "test": 240}  # images of an evaluation
 SHUFFLED = "shuffled_"  # begins the names of sources whose training and validation images have each other's labels
@@ -78,7 +79,7 @@ def draw(seed: int, count: int, out: Path) -> Iterator[RandomSpec]:
         spec = parse(document)
         world = spec.source
         if source.startswith(SHUFFLED):
-            folder = out / "sources" / f"{seed}-{number:02}"
+            folder = out / "sources" / digest(world.model_dump(mode="json"))
             write_shuffled(world, folder, number)
             spec = parse({**document, "source": {"type": "folder", "path": str(folder.resolve())}})
         yield RandomSpec(source, method, spec, world)
