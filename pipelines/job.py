@@ -21,6 +21,7 @@ from pipelines.quality.report import FILE, quality_report
 from pipelines.report.card import evaluated
 from pipelines.report.conclusions import conclusions
 from pipelines.report.embedding_map import read_map
+from pipelines.report.hold import hold
 from pipelines.report.page import render
 from pipelines.report.quality import GUILTY
 from pipelines.report.sample_sheet import sample_sheet
@@ -220,11 +221,15 @@ class Job:
             return None
         return compare(self.store, self.spec.name, self.resources.number, self.previous)
 
-    def report(self, evaluation: dict[str, Any], seconds: dict[str, float]) -> tuple[dict[str, Any], dict[str, bytes]]:
-        """The summary of a published version, and its report files, name to bytes."""
+    def report(
+        self, evaluation: dict[str, Any], seconds: dict[str, float], latest: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, bytes]]:
+        """The summary of a published version, and its report files, name to bytes. `latest` is the evaluation of the version
+        that it would replace."""
         counts, number = self.finalize()["counts"], self.resources.number
         summary = {"name": self.spec.name, "version": number, **evaluation, "counts": counts, "seconds": seconds}
-        summary |= conclusions(summary)
+        margin = None if self.spec.evaluation is None else self.spec.evaluation.margin
+        summary |= {**conclusions(summary), "held": hold(summary, margin, latest)}
         published = self.store.get(keys.card(self.resources.root)).decode()
         quality = quality_report(self.resources, self.plan, counts, seconds)
         page = replace(

@@ -53,7 +53,7 @@ SPEC: dict[str, Any] = {
         {"type": "attribution", "min_logits": 0.0},
     ],
     "classifier": {"steps": 10, "batch": 16},
-    "evaluation": {"arms": ["erm", "text_to_image", "counterpoise", "real_balanced"], "seeds": [0]},
+    "evaluation": {"arms": ["erm", "text_to_image", "counterpoise", "real_balanced"], "seeds": [0], "margin": None},
 }
 
 

@@ -19,7 +19,6 @@ from pipelines.job import Job
 from pipelines.source.upload import make_newest
 from pipelines.spec import parse
 from pipelines.store import keys
-from pipelines.version.diff import worst_group_drop
 from pipelines.version.finalize import totals
 from pipelines.version.score_order import write_orders
 from pipelines.version.verdicts import HumanVerdict
@@ -134,21 +133,21 @@ class Worker:
         """Write evaluation, report and diff of a version beside it; what is missing of the evaluation is done first. Of each
         object the first writer wins."""
         evaluation = job.evaluate()
-        _, files = job.report(evaluation, stage_seconds(version.entered))
+        summary, files = job.report(evaluation, stage_seconds(version.entered), self.latest(job, version))
         for name, data in files.items():
             job.store.put_first(keys.report_file(job.resources.root, name), data)
         write_orders(job.store, job.resources.root, job.plan)
         job.compare()
         report = {"gap_closed": evaluation["gap_closed"], "probe_auc": evaluation["probe_auc"]}
-        return {**report, "ends": "held"} if self.is_worse(job, version) else report
+        return {**report, "ends": "held", "held": summary["held"]} if summary["held"] else report
 
-    def is_worse(self, job: Job, version: Version) -> bool:
-        """Whether the worst group of a refreshed version falls by more than the spec's margin below the latest's."""
+    def latest(self, job: Job, version: Version) -> dict[str, Any] | None:
+        """The evaluation of the dataset's latest version, if the version is a refresh and both are there."""
         dataset = datasets.find(self.database, version.tenant, version.dataset)
-        if version.previous is None or dataset is None or dataset.latest is None or job.spec.evaluation is None:
-            return False
-        margin, latest = job.spec.evaluation.margin, keys.version(version.dataset, dataset.latest)
-        return margin is not None and worst_group_drop(job.store, job.resources.root, latest) > margin
+        if version.previous is None or dataset is None or dataset.latest is None:
+            return None
+        key = keys.evaluation(keys.version(version.dataset, dataset.latest))
+        return dict(job.store.json(key)) if job.store.exists(key) else None
 
     def work(self, lease: Lease, heartbeat: Heartbeat) -> Callable[[], None]:
         """Do the work of a unit; return the call that completes its lease."""

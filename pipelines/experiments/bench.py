@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import SpecError
+from pipelines.errors import CounterpoiseError, SpecError
 from pipelines.experiments import pace
-from pipelines.experiments.benchmarks import FULL, SHOTS, Benchmark, Size, benchmarks, spec_of
-from pipelines.experiments.tables import MEANING, Results, gaps_closed, overall, parts, sheet, table, whole
+from pipelines.experiments.benchmarks import FIRST, FULL, SHOTS, Benchmark, Size, benchmarks, spec_of
+from pipelines.experiments.claims import judged
+from pipelines.experiments.tables import Results, gaps_closed, overall, sheet, tables
 from pipelines.progress import Progress
 from pipelines.run import run
 from pipelines.spec.arms import VERSION
@@ -33,15 +34,22 @@ def figures(runs: Sequence[Mapping[str, Any]], benchmark: Benchmark) -> dict[str
 def run_benchmark(
     name: str, benchmark: Benchmark, seeds: Sequence[int], out: Path, progress: Progress, suffix: str
 ) -> tuple[Results, float]:
-    """The figures of every arm, and the seconds it took."""
+    """The figures of every arm, and the seconds it took. A method that fails has no row, but the first, whose baselines all
+    others are compared with."""
     store, seconds, results = Store.open(out), 0.0, dict[str, Any]()
     for method in benchmark.methods:
-        summaries = [run(spec_of(name, benchmark, method, seed, suffix), out, progress) for seed in seeds]
+        try:
+            summaries = [run(spec_of(name, benchmark, method, seed, suffix), out, progress) for seed in seeds]
+        except CounterpoiseError as error:
+            if method == FIRST:
+                raise
+            progress.say(f"{name}, {method}: no row, {error}")
+            continue
         seconds += sum(one["seconds"]["total"] for one in summaries)
         for arm in (*benchmark.baselines.get(method, ()), VERSION):
             row = method if arm == VERSION else arm
             results[row] = figures([one["arms"][arm] for one in summaries], benchmark)
-        store.put(f"{name}-{method}.png", sheet(store, keys.version(summaries[0]["name"], 1)))
+        store.put(f"{name}-{method}.png", sheet(store, keys.version(summaries[0]["name"], summaries[0]["version"])))
     return results, seconds
 
 
@@ -56,7 +64,8 @@ def expected(names: Sequence[str], seeds: Sequence[int], out: Path, size: Size) 
 
 
 def bench(names: Sequence[str], seeds: Sequence[int], out: Path, progress: Progress, size: Size = FULL) -> dict[str, Any]:
-    """Run benchmarks; return `results[benchmark][arm]`, and write a table and a contact sheet a method into `out`."""
+    """Run benchmarks; return `results[benchmark][arm]` and what is said of them. Tables and figures are written into `out`
+    after each benchmark, and a contact sheet after each method."""
     known = benchmarks(size)
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -65,18 +74,25 @@ def bench(names: Sequence[str], seeds: Sequence[int], out: Path, progress: Progr
     progress.say(expected(names, seeds, out, size))
     results: dict[str, Results] = {}
     seconds: dict[str, float] = {}
+    report: dict[str, Any] = {}
     for name in names:
         results[name], spent = run_benchmark(name, known[name], seeds, out, progress, size.suffix)
         seconds[name] = round(spent, 1)
         progress.say(f"{name}: { ({arm: round(figure['mean'], 3) for arm, figure in results[name].items()}) }")
+        report = write_report(results, seconds, store)
+    return report
+
+
+def write_report(results: dict[str, Results], seconds: Mapping[str, float], store: Store) -> dict[str, Any]:
+    """Store the figures and tables of what was run so far; return the figures."""
     if all(f"few_shot_{shots}" in results for shots in SHOTS):
         results = {"few_shot": overall(results), **results}
     report = {
         "results": results,
         "gap_closed": {name: gaps_closed(arms) for name, arms in results.items()},
+        "claims": {name: judged(arms) for name, arms in results.items()},
         "seconds": seconds,
     }
     store.put("results.json", canonical(report))
-    tables = [table(part) for part in (whole(results), parts(results)) if part]
-    store.put("table.md", "\n".join([MEANING, *tables]).encode())
+    store.put("table.md", tables(results).encode())
     return report

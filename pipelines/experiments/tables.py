@@ -5,6 +5,8 @@ from statistics import mean
 from typing import Any
 
 from pipelines.experiments.benchmarks import FIRST, SHOTS
+from pipelines.experiments.claims import cell as claims_cell
+from pipelines.experiments.claims import judged
 from pipelines.records import Image
 from pipelines.report.figures import contact_sheet
 from pipelines.source.decode import decode
@@ -19,7 +21,9 @@ Results = Mapping[str, Any]  # of a benchmark: the figures of each arm
 MEANING = """Accuracy on real test images in percent, mean and spread over seeds, each with source images, generation and
 training of its own. In brackets, the share of the gap between `erm` (the real images alone) and `real_balanced` (as many
 more real ones, the ceiling): 0 % is worth nothing, 100 % as much as real images, less than 0 % does harm. The generator was
-trained on images from the renderer that also draws the test images: that flatters every row with generated images.
+trained on images from the renderer that also draws the test images: that flatters every row with generated images. A claim
+holds (yes), or the contrary does (no), where the means of both rows lie apart by more than their spreads together; one draw
+settles nothing.
 """
 
 
@@ -71,6 +75,22 @@ def table(results: Mapping[str, Results]) -> str:
         columns.append({arm: cell(figure, gaps.get(arm), bold=arm == best) for arm, figure in figures.items()})
     lines += [f"| `{arm}` | " + " | ".join(column.get(arm, "") for column in columns) + " |" for arm in arms]
     return "\n".join(lines) + "\n"
+
+
+def benchmark_table(results: Results) -> str:
+    """One benchmark: every arm, and whether the claim of its paper holds here."""
+    gaps, claims = gaps_closed(results), judged(results)
+    best = max(gaps, key=lambda arm: gaps[arm], default=None)
+    lines = ["| | accuracy | does its claim hold? |", "|---|---:|---|"]
+    for arm in ordered(list(results)):
+        lines.append(f"| `{arm}` | {cell(results[arm], gaps.get(arm), bold=arm == best)} | {claims_cell(claims.get(arm))} |")
+    return "\n".join(lines) + "\n"
+
+
+def tables(results: Mapping[str, Results]) -> str:
+    """All that was found: the benchmarks beside each other where there are several, each by itself, and their parts."""
+    beside = [table(part) for part in (whole(results), parts(results)) if len(part) > 1]
+    return "\n".join([MEANING, *(f"## {name}\n\n{benchmark_table(arms)}" for name, arms in results.items()), *beside])
 
 
 def cell(figure: Mapping[str, Any], gap: float | None = None, *, bold: bool = False) -> str:

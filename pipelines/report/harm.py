@@ -64,20 +64,34 @@ def is_significant(after: Accuracy, before: Accuracy, count: int, comparisons: i
     return bool(before["mean"] - after["mean"] > NormalDist().inv_cdf(1 - CHANCE / comparisons) * error)
 
 
+def comparable(evaluation: Mapping[str, Any]) -> bool:
+    """Whether an evaluation compares samples, of which there are some, with real images alone."""
+    kept = evaluation.get("counts", {"kept": 1})
+    return {BASELINE, VERSION} <= evaluation["arms"].keys() and bool(kept["kept"] + kept.get("carried", 0))
+
+
 def harms(evaluation: Mapping[str, Any]) -> list[Harm]:
     """What the samples of a version lower, where there are any: the accuracy of the worst group, the average, and then
     that of classes, the most first. Of many classes some are always lower by chance, so a class has to be significantly so.
     """
-    arms, kept = evaluation["arms"], evaluation.get("counts", {"kept": 1})
-    if not {BASELINE, VERSION} <= arms.keys() or not kept["kept"] + kept.get("carried", 0):
-        return []
-    real, version, counts = arms[BASELINE], arms[VERSION], image_counts(evaluation)
+    return [*whole_harms(evaluation), *class_harms(evaluation)] if comparable(evaluation) else []
+
+
+def whole_harms(evaluation: Mapping[str, Any]) -> list[Harm]:
+    """The accuracies of the worst group and on average, where they are lowered."""
+    arms, counts = evaluation["arms"], image_counts(evaluation)
+    real, version = arms[BASELINE], arms[VERSION]
     names = {"worst_group": f"{worst_part(arms).replace(' ', '-')} accuracy", "average": "average accuracy"}
-    whole = [
+    return [
         Harm(name, real[key]["mean"], version[key]["mean"])
         for key, name in names.items()
         if is_below(version[key], real[key], counts[key])
     ]
+
+
+def class_harms(evaluation: Mapping[str, Any]) -> list[Harm]:
+    """The accuracies of classes, where they are lowered significantly, the most first."""
+    real, version = evaluation["arms"][BASELINE], evaluation["arms"][VERSION]
     classes, sizes = version.get("classes", {}), class_counts(real)
     lowered = [
         Harm(f"class {label}", before["mean"], classes[label]["mean"])
@@ -87,4 +101,4 @@ def harms(evaluation: Mapping[str, Any]) -> list[Harm]:
         and is_below(classes[label], before, sizes[label])
         and is_significant(classes[label], before, sizes[label], len(sizes))
     ]
-    return [*whole, *sorted(lowered, key=lambda harm: harm.after - harm.before)]
+    return sorted(lowered, key=lambda harm: harm.after - harm.before)

@@ -75,8 +75,10 @@ def comparison(summary: Mapping[str, Any], accuracy: str) -> str:
 
 
 def caveats(summary: Mapping[str, Any]) -> list[str]:
-    """Reasons for doubt about the headline: one seed, a better baseline, a telling probe."""
+    """Reasons for doubt about the headline: that the version is held, one seed, a better baseline, a telling probe."""
     notes, arms, probe = [], summary["arms"], summary["probe_auc"]
+    if held := summary.get("held"):
+        notes.append(f"Held, and not the latest version until somebody promotes it: {held}.")
     version, real, plain = arms.get(VERSION), arms.get(BASELINE), arms.get(PLAIN)
     if version and len(version["worst_group"]["values"]) < 2:
         notes.append("Trained with one seed only: the difference may be chance.")

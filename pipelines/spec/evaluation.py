@@ -101,7 +101,8 @@ class Evaluation(Strict):
     margin: Share | None = Field(
         0.05,
         description="How far the accuracy of the worst group may fall below that of the dataset's latest version: a refresh "
-        "that falls further is held until it is promoted. None: never held.",
+        "that falls further is held until it is promoted. So is every version, the first one, too, whose worst group or "
+        "average falls below that of erm by more than their spread. None: never held.",
     )
 
     @model_validator(mode="after")

@@ -7,7 +7,6 @@ from typing import Any
 
 from pipelines.records import Item
 from pipelines.source.splits import SPLITS
-from pipelines.spec.arms import VERSION
 from pipelines.store import keys
 from pipelines.store.canonical import canonical
 from pipelines.store.object_store import Store
@@ -21,12 +20,6 @@ def accuracies(store: Store, root: str) -> dict[str, dict[str, float]] | None:
         return None
     arms = store.json(keys.evaluation(root))["arms"]
     return {arm: {name: figures[name]["mean"] for name in ("average", "worst_group")} for arm, figures in arms.items()}
-
-
-def worst_group_drop(store: Store, root: str, other: str) -> float:
-    """How far the worst group's accuracy with a version lies below that with another; 0 where either is not known."""
-    after, before = accuracies(store, root) or {}, accuracies(store, other) or {}
-    return before[VERSION]["worst_group"] - after[VERSION]["worst_group"] if VERSION in after and VERSION in before else 0.0
 
 
 def source_changes(before: Mapping[str, list[Item]], after: Mapping[str, list[Item]]) -> dict[str, int]:

@@ -110,7 +110,7 @@ def bench_methods(
         str, typer.Option(help="Comma-separated; each of other source images, generation and training. 0,1,2 if not given.")
     ] = "",
     quick: Annotated[
-        bool, typer.Option(help="One seed, three benchmarks, fewer images and steps: minutes, not hours.")
+        bool, typer.Option(help="One seed, eight shots for all, fewer images and steps: an hour, not a night.")
     ] = False,
 ) -> None:
     """Measure every method on few shots, a long tail and a shortcut, beside what costs less and the ceiling."""
@@ -124,17 +124,41 @@ def bench_methods(
     with bars() as progress:
         from pipelines.experiments.bench import bench
         from pipelines.experiments.benchmarks import FULL, QUICK, QUICK_BENCHMARKS, benchmarks
+        from pipelines.experiments.claims import cell as claim_cell
         from pipelines.experiments.tables import cell
 
         names = only.split(",") if only else QUICK_BENCHMARKS if quick else list(benchmarks())
         report = bench(names, numbers, out, progress, QUICK if quick else FULL)
     write_json(json_file, json.dumps(report, indent=1) + "\n")
     for name, arms in report["results"].items():
-        table = Table(name, "accuracy, %", "of the gap between erm and real_balanced")
+        table = Table(name, "accuracy, %", "of the gap between erm and real_balanced", "does its claim hold?")
         for arm, figure in arms.items():
-            share = report["gap_closed"][name].get(arm)
-            table.add_row(arm, cell(figure), "" if share is None else f"{share:.0%}")
+            share, claim = report["gap_closed"][name].get(arm), claim_cell(report["claims"][name].get(arm))
+            table.add_row(arm, cell(figure), "" if share is None else f"{share:.0%}", claim.replace("`", ""))
         console.print(table)
+
+
+@bench_app.command("harm")
+def bench_harm(
+    json_file: Annotated[Path, typer.Option("--json", help="File for the results.")],
+    out: Annotated[Path, typer.Option(help="Folder for versions and table.")] = Path("harm-out"),
+    count: Annotated[int, typer.Option(min=1, help="How many specs.")] = 30,
+    seed: Annotated[int, typer.Option(min=0, help="By which they are drawn.")] = 0,
+) -> None:
+    """Make versions of random specs, and say which are held because they harm, and how the models of the others are."""
+    from pipelines.progress import bars
+
+    write_json(json_file, "", "a")  # or fail now, not after an hour
+    with resumable(), bars() as progress:
+        from pipelines.experiments.harm import HEAD, harm, outcomes_of, row, sentence
+
+        report = harm(seed, count, out, progress)
+    write_json(json_file, json.dumps(report, indent=1) + "\n")
+    table = Table(*(name.replace("`", "") for name in HEAD), title="worst group / average, %")
+    for one in outcomes_of(report):
+        table.add_row(*(cell.replace("`", "") for cell in row(one)))
+    console.print(table)
+    console.print(sentence(report["sum"]), soft_wrap=True)
 
 
 @bench_app.command("engine")

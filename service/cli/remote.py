@@ -67,6 +67,9 @@ def report(client: Client, version: VersionView, follow: bool) -> VersionView:
         if version.state in PUBLISHED:
             line = f"'counterpoise pull {version.dataset} {version.number}' downloads its images, and report/report.html"
             console.print(line, soft_wrap=True)
+        if version.state == "held":
+            line = f"'counterpoise promote {version.dataset} {version.number}' makes it the latest all the same."
+            console.print(f"It is held: look at the report. {line}", soft_wrap=True)
         if version.state in ("failed", "cancelled"):
             raise CounterpoiseError(version.error or f"the version is {version.state}")
         if version.error:
@@ -117,11 +120,6 @@ def refresh(
         version = report(client, version, follow)
     if version.state == "unchanged":
         console.print(f"Nothing has changed since version {version.previous}: there is no new one.")
-    if version.state == "held" and not version.error:
-        console.print(
-            f"Its evaluation is worse than the latest version's: look at diff.json and the report. "
-            f"'counterpoise promote {dataset} {version.number}' makes it the latest all the same."
-        )
 
 
 def print_compared(version: VersionView) -> None:

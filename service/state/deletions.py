@@ -3,14 +3,14 @@
 A version that is being removed is not published, latest or refreshable from then on. Its unit is tried until it succeeds.
 """
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from service.state import datasets, leases, transitions, versions
 from service.state.database import Database
 from service.state.leases import Lease
 from service.state.lifecycle import ENDED
-from service.state.tables import Dataset, Schedule, Unit, Version
+from service.state.tables import Schedule, Unit, Version
 from service.state.versions import VersionRunning
 
 
@@ -30,7 +30,7 @@ def begin(database: Database, version_id: int) -> None:
         if (refresh := versions.refresh_of(session, version)) is not None:
             raise VersionRefreshed(refresh)
         mark(session, version)
-        forget_latest(session, dataset)
+        transitions.forget_latest(session, dataset)
 
 
 def begin_all(database: Database, tenant: str, name: str) -> None:
@@ -46,7 +46,7 @@ def begin_all(database: Database, tenant: str, name: str) -> None:
         for version in rows:
             if version.state != "deleting":
                 mark(session, version)
-        forget_latest(session, dataset)
+        transitions.forget_latest(session, dataset)
 
 
 def mark(session: Session, version: Version) -> None:
@@ -54,13 +54,6 @@ def mark(session: Session, version: Version) -> None:
     session.execute(delete(Unit).where(Unit.version_id == version.id))
     transitions.set_state(session, version, "deleting")
     transitions.add_units(session, version, "delete", 1)
-
-
-def forget_latest(session: Session, dataset: Dataset) -> None:
-    """If the latest version is none any more, the newest that completed is."""
-    completed = Version.tenant == dataset.tenant, Version.dataset == dataset.name, Version.state == "completed"
-    if session.scalar(select(Version.id).where(*completed, Version.number == dataset.latest)) is None:
-        dataset.latest = session.scalar(select(func.max(Version.number)).where(*completed))
 
 
 def complete(database: Database, lease: Lease) -> None:

@@ -79,11 +79,23 @@ def leave_unevaluated(session: Session, version_id: int, error: str) -> None:
 
 
 def publish(session: Session, version: Version, state: State) -> None:
-    """End a version; a completed one is its dataset's latest."""
-    if set_state(session, version, state) and state == "completed":
+    """End a version; a completed one is its dataset's latest. One that was latest unevaluated, and is held now that it is
+    evaluated, is so no more."""
+    dataset = Dataset.tenant == version.tenant, Dataset.name == version.dataset
+    if not set_state(session, version, state):
+        return
+    if state == "completed":
         older = or_(Dataset.latest.is_(None), Dataset.latest < version.number)
-        dataset = Dataset.tenant == version.tenant, Dataset.name == version.dataset
         session.execute(update(Dataset).where(*dataset, older).values(latest=version.number))
+    elif row := session.scalar(select(Dataset).where(*dataset, Dataset.latest == version.number).with_for_update()):
+        forget_latest(session, row)
+
+
+def forget_latest(session: Session, dataset: Dataset) -> None:
+    """If the latest version is none any more, the newest that completed is."""
+    completed = Version.tenant == dataset.tenant, Version.dataset == dataset.name, Version.state == "completed"
+    if session.scalar(select(Version.id).where(*completed, Version.number == dataset.latest)) is None:
+        dataset.latest = session.scalar(select(func.max(Version.number)).where(*completed))
 
 
 def stop(session: Session, version_id: int, state: State, error: str | None = None) -> None:

@@ -11,7 +11,7 @@ from service.caps import NO_CAPS, Caps
 from service.state import datasets, events, idempotency, transitions
 from service.state.database import Database, clock
 from service.state.idempotency import IdempotentRequest
-from service.state.lifecycle import ALL_STAGES, ENDED, PUBLISHED, State
+from service.state.lifecycle import ALL_STAGES, ENDED, EVALUATION, PUBLISHED, State
 from service.state.tables import Unit, Version
 
 
@@ -137,6 +137,14 @@ def unit_progress(database: Database, version_id: int) -> dict[str, dict[str, in
         query = select(Unit.stage, done, func.count()).where(Unit.version_id == version_id).group_by(Unit.stage)
         rows = sorted(session.execute(query).tuples(), key=lambda row: ALL_STAGES.index(row[0]))
         return {stage: {"done": int(n), "of": of} for stage, n, of in rows}
+
+
+def hold(database: Database, version_id: int) -> str | None:
+    """Why a version is held, as the report of its last stage says; None where it does not."""
+    query = select(Unit.report).where(Unit.version_id == version_id, Unit.stage.in_(EVALUATION))
+    with database.read() as session:
+        reports = session.scalars(query).all()
+    return next((report["held"] for report in reports if report and "held" in report), None)
 
 
 def count_by_state(database: Database) -> dict[str, int]:

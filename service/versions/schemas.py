@@ -39,6 +39,7 @@ class VersionView(BaseModel):
         [], description="Units whose workers have given no sign for a while: since when, and when another takes over."
     )
     error: str | None = Field(description="Why it failed, or was not evaluated.")
+    held: str | None = Field(None, description="Why it is held, by its evaluation.")
     spec: dict[str, Any]
     links: dict[str, str]
 

@@ -40,6 +40,7 @@ def version_view(context: AppContext, version: Version) -> VersionView:
         seconds_left=seconds_left(version, units.get("generate")),
         silent=[str(unit) for unit in silent],
         error=version.error,
+        held=versions.hold(context.database, version.id) if version.state == "held" else None,
         spec=version.spec,
         links={
             "self": url,

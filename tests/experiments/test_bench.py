@@ -23,12 +23,14 @@ from pipelines.experiments.benchmarks import (
     benchmarks,
     spec_of,
 )
+from pipelines.experiments.claims import CLAIMS, UNCLAIMED, judged, unknown_rows, verdict
 from pipelines.experiments.pace import Pace, estimate
-from pipelines.experiments.tables import gaps_closed, overall, parts, table, whole
+from pipelines.experiments.tables import benchmark_table, gaps_closed, overall, parts, table, whole
 from pipelines.progress import Silent
 from pipelines.source.open import open_source
 from pipelines.spec import VersionSpec
 from pipelines.spec.arms import ARMS
+from pipelines.training.metrics import summary
 
 SMALL = {
     "source": {"type": "few-shot", "shots": 2, "validation": 12, "test": 24},
@@ -96,9 +98,56 @@ def test_few_shots_are_benched_from_one_to_sixteen() -> None:
 def test_a_quick_run_is_estimated_at_a_small_part_of_a_full_one() -> None:
     pace = Pace(denoising=0.004, training=0.06)
     quick, full = specs(QUICK, QUICK_BENCHMARKS, (0,)), specs(FULL, QUICK_BENCHMARKS, (0, 1, 2))
-    assert estimate(quick, pace) < 600
+    assert estimate(quick, pace) < 3600, "an hour"
     assert 8 * estimate(quick, pace) < estimate(full, pace)
     assert estimate(quick, Pace(0.008, 0.12)) < 2 * estimate(quick, pace)
+
+
+def test_a_quick_run_has_a_row_of_every_method_of_a_full_one() -> None:
+    full, quick = benchmarks(FULL), benchmarks(QUICK)
+    rows = {method for name in QUICK_BENCHMARKS for method in quick[name].methods}
+    missing = {method for benchmark in full.values() for method in benchmark.methods} - rows
+    assert missing == {"spurious_removal_by_average", "spurious_removal_by_generated"}, "these choose checkpoints alone"
+
+
+def test_every_row_has_a_claim_against_another_of_its_benchmark_or_is_there_to_be_compared_with() -> None:
+    known = benchmarks()
+    rows = {method for benchmark in known.values() for method in benchmark.methods}
+    assert unknown_rows(rows) == set(), "give each a claim, in pipelines/experiments/claims.py"
+    assert rows >= {*CLAIMS, *UNCLAIMED}
+    for row, claim in CLAIMS.items():
+        holders = [benchmark for benchmark in known.values() if row in benchmark.methods]
+        rivals = [{*one.methods, *(arm for arms in one.baselines.values() for arm in arms)} for one in holders]
+        assert any(claim.better_than in names for names in rivals), (row, claim.better_than)
+
+
+def test_a_claim_holds_beyond_the_spread_alone() -> None:
+    def row(*values: float) -> dict[str, Any]:
+        return summary(values)
+
+    assert verdict(row(0.6, 0.62), row(0.5, 0.52)) == "yes"
+    assert verdict(row(0.5, 0.52), row(0.6, 0.62)) == "no"
+    assert verdict(row(0.5, 0.6), row(0.5, 0.52)) == verdict(row(0.6), row(0.5)) == "unclear"
+    pairs = {"erm": 0.4, "classical": 0.5, "image_variation": 0.45, "real_balanced": 0.6}
+    results = {name: row(value, value + 0.01) for name, value in pairs.items()}
+    assert judged(results) == {
+        "image_variation": {"better_than": "classical", "difference": pytest.approx(-0.05), "holds": "no"}
+    }
+    (line,) = [line for line in benchmark_table(results).splitlines() if line.startswith("| `image_variation`")]
+    assert line == "| `image_variation` | 45.5 ± 0.7 (25 %) | no: 5.0 below `classical` |"
+    assert judged({name: figures for name, figures in results.items() if name != "classical"}) == {}
+
+
+def test_a_method_that_fails_has_no_row_and_the_others_have(
+    tmp_path: Path, small: Benchmark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = {**small.methods, "tokens": {"method": {"type": "text_to_image", "names": {"boat": "boat"}}}}
+    monkeypatch.setattr(module, "benchmarks", lambda size: {"few_shot_2": replace(small, methods=broken)})
+    spoken = Spoken()
+    found = bench(["few_shot_2"], [0], tmp_path, spoken)
+    assert set(found["results"]["few_shot_2"]) == {*small.baselines[FIRST], FIRST, "augmented_conditioning"}
+    assert any(line.startswith("few_shot_2, tokens: no row, method.names: 'boat'") for line in spoken.lines)
+    assert found["claims"]["few_shot_2"]["augmented_conditioning"]["better_than"] == FIRST
 
 
 def test_what_several_methods_learn_is_counted_once() -> None:

@@ -86,7 +86,7 @@ def test_the_key_is_its_owners_alone(service: Service) -> None:
 
 def test_a_version_is_submitted_and_watched_to_its_end(service: Service) -> None:
     file = service.folder / "spec.yaml"
-    file.write_text(yaml.safe_dump({**SMALL, "evaluation": {"arms": ["erm", "counterpoise"], "seeds": [0]}}))
+    file.write_text(yaml.safe_dump({**SMALL, "evaluation": {"arms": ["erm", "counterpoise"], "seeds": [0], "margin": None}}))
     done = service.command("submit", file, "--watch")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "real images alone (ERM)" in done.stdout

@@ -18,10 +18,9 @@ from pipelines.progress import Silent, Stage
 from pipelines.source.open import open_source
 from pipelines.spec import parse
 from pipelines.store import keys
-from pipelines.store.canonical import canonical
 from pipelines.store.object_store import Store
 from pipelines.version import browse, rows
-from pipelines.version.diff import compare, worst_group_drop
+from pipelines.version.diff import compare
 from pipelines.version.discard import discard
 from pipelines.version.files import all_stored
 from pipelines.version.plan import Plan, read_plan
@@ -389,15 +388,6 @@ def test_the_diff_says_what_came_stayed_and_went(folder: Path) -> None:
     assert found["before"]["groups"] == {}
     assert found["before"]["evaluation"] is None
     assert compare(store(folder), "shoes", 2, 1) == found
-
-
-def test_the_fall_is_that_of_the_worst_group(folder: Path) -> None:
-    for root, worst in ((V1, 0.8), (V2, 0.7)):
-        arms = {"counterpoise": {"average": {"mean": 0.9}, "worst_group": {"mean": worst}}}
-        store(folder).put(keys.evaluation(root), canonical({"arms": arms}))
-    assert worst_group_drop(store(folder), V2, V1) == pytest.approx(0.1)
-    assert worst_group_drop(store(folder), V1, V2) == pytest.approx(-0.1)
-    assert worst_group_drop(store(folder), V3, V1) == 0
 
 
 def test_the_same_refresh_has_the_same_bytes_wherever_it_is_done(folder: Path, tmp_path: Path) -> None:

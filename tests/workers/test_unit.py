@@ -1,5 +1,6 @@
 """What a worker's process keeps from one version to the next."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,11 @@ from typing import Any
 import pytest
 
 from pipelines.store import keys
+from pipelines.store.canonical import canonical
 from pipelines.version import rows
 from pipelines.version.plan import read_plan
 from service.settings import Settings
-from service.state import events, leases, queue, versions
+from service.state import datasets, events, leases, queue, versions
 from service.state.database import Database
 from service.state.tables import Version
 from service.tenants import open_store
@@ -78,11 +80,11 @@ def test_a_version_starts_without_the_loras_of_the_one_before(worker: Worker, ti
     assert not [name for name, _ in backbone.denoiser.named_parameters() if "lora_" in name]
 
 
-def evaluated(worker: Worker, checkpoint: Path, **changes: Any) -> int:
+def evaluated(worker: Worker, checkpoint: Path, arms: Sequence[str] = ("erm", "text_to_image"), **changes: Any) -> int:
     """A new version of a tiny checkpoint with two arms and two seeds."""
     worker.settings = worker.settings.model_copy(update={"model_roots": [checkpoint.parent]})
     method = {"type": "text_to_image", "steps": 1}
-    evaluation = {"arms": ["erm", "text_to_image"], "seeds": [0, 1]}
+    evaluation = {"arms": [*arms], "seeds": [0, 1]}
     settings = {"models": {"text_to_image": str(checkpoint)}, "method": method, "evaluation": evaluation, "shard_size": 4}
     return versions.create(worker.database, "team", "shoes", document(**settings, **changes))
 
@@ -115,6 +117,37 @@ def test_two_workers_share_an_evaluation(worker: Worker, tiny_checkpoint: Path) 
     assert plan is not None
     assert len(rows.read_shards(store, keys.plain(root), plan)) == plan.planned == 10
     assert len(store.keys(f"{keys.plain(root)}/data")) == plan.shards, "the files that no report names are gone"
+
+
+def test_a_first_version_that_harms_is_held_says_why_and_is_latest_once_promoted(
+    worker: Worker, tiny_checkpoint: Path
+) -> None:
+    version = evaluated(worker, tiny_checkpoint, arms=["erm", "counterpoise"])
+    store, root = open_store(worker.settings, "team"), keys.version("shoes", 1)
+    while made(worker, version).state != "reporting":
+        assert worker.run_next("cpu") or worker.run_next("gpu")
+    job = worker.last[1] if worker.last else None
+    assert job is not None
+    evaluation = job.evaluate()
+    always_right = {"mean": 1.0, "std": 0.0, "values": [1.0, 1.0]}
+    never_right = {"mean": 0.0, "std": 0.0, "values": [0.0, 0.0]}
+    for arm, accuracy in (("erm", always_right), ("counterpoise", never_right)):
+        evaluation["arms"][arm] |= {"worst_group": accuracy, "average": accuracy}
+    store.put(keys.evaluation(root), canonical(evaluation))
+    assert worker.run_next("cpu")
+    row = made(worker, version)
+    assert row.state == "held"
+    reason = versions.hold(worker.database, version)
+    assert reason is not None
+    assert "average accuracy 100.0 % → 0.0 %, 100.0 points below real data alone" in reason
+    assert store.json(keys.report_file(root, "summary.json"))["held"] == reason
+    dataset = datasets.find(worker.database, "team", "shoes")
+    assert dataset is not None
+    assert dataset.latest is None
+    assert datasets.promote(worker.database, row)
+    dataset = datasets.find(worker.database, "team", "shoes")
+    assert dataset is not None
+    assert (dataset.latest, made(worker, version).state) == (1, "completed")
 
 
 def test_an_evaluation_that_an_older_release_planned_is_one_unit(worker: Worker, tiny_checkpoint: Path) -> None:

@@ -49,7 +49,7 @@ def test_from_signing_in_to_a_version_that_is_promoted(client: TestClient) -> No
     worked(client, ({"planned": 10}, {"learn": 0, "generate": 0, "finalize": 1}), ({"ends": "held", "kept": 4}, {}))
     text = browser.open(ONE)
     assert 'class="state held"' in text
-    assert "It is held" in text
+    assert "It is held: it was not evaluated" in text
     text = browser.send(f"{ONE}/promote")
     assert 'class="tag">latest' in text
     assert client.get("/v1/datasets/shoes").json()["latest"] == 1

@@ -120,6 +120,21 @@ def test_a_unit_that_fails_while_its_version_is_cancelled_ends_the_cancelling(da
     assert state(database, version) == "cancelled"
 
 
+def test_a_version_that_was_latest_unevaluated_is_so_no_more_once_its_evaluation_holds_it(
+    database: Database, version: int
+) -> None:
+    through(database, "evaluate")
+    leases.fail(database, take(database), "out of memory", again=False)
+    assert transitions.retry(database, version)
+    while queue.next_units(database):
+        lease = take(database)
+        leases.complete(database, lease, {"ends": "held", "held": "worse"} if lease.stage == "report" else {})
+    assert (state(database, version), versions.hold(database, version)) == ("held", "worse")
+    dataset = datasets.find(database, "team", "shoes")
+    assert dataset is not None
+    assert dataset.latest is None
+
+
 @pytest.mark.parametrize("refresh", [False, True])
 def test_a_version_whose_evaluation_fails_is_published_without_and_can_be_evaluated_again(
     database: Database, version: int, refresh: bool

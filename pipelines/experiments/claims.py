@@ -1,0 +1,79 @@
+"""What the paper of each method of the benchmarks claims, as a comparison with another row of the same table."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import hypot
+from typing import Any, Literal
+
+Figures = Mapping[str, Any]  # of one row: `mean`, `std` and `values`, one a seed
+Verdict = Literal["yes", "no", "unclear"]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim of a paper, and the row (a method or an arm) that the paper's method has to be better than."""
+
+    paper: str  # with its arXiv number, where it has one
+    text: str
+    better_than: str
+
+
+DA_FUSION = Claim("DA-Fusion, 2302.07944", "few shots: better than standard augmentation", "classical")
+CONDITIONING = Claim("Augmented Conditioning, 2502.04475", "better than images drawn from text alone", "text_to_image")
+CLAIMS: Mapping[str, Claim] = {  # by row
+    "tokens": Claim("Textual Inversion, 2208.01618", "a token says what words do not", "superclass_with_words"),
+    "image_variation": DA_FUSION,
+    "image_variation_paper": DA_FUSION,
+    "augmented_conditioning": CONDITIONING,
+    "augmented_conditioning_paper": CONDITIONING,
+    "lora": Claim("DataDream, 2407.10910", "few shots: better than a checkpoint that learned nothing", "names_with_words"),
+    "spurious_removal": Claim("DDB, 2503.17226", "worst group: better than JTT, without group labels", "jtt"),
+    "spurious_removal_by_generated": Claim(
+        "Synthetic Data for Model Selection, 2105.00717",
+        "generated images choose checkpoints better than a few real ones",
+        "spurious_removal_by_average",
+    ),
+    "subpopulation": Claim("SAGE, 2026", "worst group: better than JTT, without labels or words", "jtt"),
+}
+UNCLAIMED = {  # to compare others with
+    "text_to_image",
+    "names_with_words",
+    "superclass_with_words",
+    "tokens_without_words",
+    "spurious_removal_by_average",
+}
+
+
+def verdict(row: Figures, other: Figures) -> Verdict:
+    """Whether a row is above another by more than the spread of both together; one draw has none, and settles nothing."""
+    if len(row["values"]) < 2:
+        return "unclear"
+    difference, spread = row["mean"] - other["mean"], hypot(row["std"], other["std"])
+    return "unclear" if abs(difference) <= spread else "yes" if difference > 0 else "no"
+
+
+def judged(results: Mapping[str, Figures]) -> dict[str, dict[str, Any]]:
+    """The claims of rows whose rivals were run beside them: by how much each is above, 0..1, and whether it holds."""
+    return {
+        row: {
+            "better_than": claim.better_than,
+            "difference": figures["mean"] - results[claim.better_than]["mean"],
+            "holds": verdict(figures, results[claim.better_than]),
+        }
+        for row, figures in results.items()
+        if (claim := CLAIMS.get(row)) is not None and claim.better_than in results
+    }
+
+
+def cell(judgement: Mapping[str, Any] | None) -> str:
+    """'no: 1.2 below `jtt`'."""
+    if judgement is None:
+        return ""
+    difference = judgement["difference"]
+    way = "above" if difference >= 0 else "below"
+    return f"{judgement['holds']}: {100 * abs(difference):.1f} {way} `{judgement['better_than']}`"
+
+
+def unknown_rows(rows: Iterable[str]) -> set[str]:
+    """Methods of the benchmarks that have no claim, and are not there to be compared with alone."""
+    return set(rows) - CLAIMS.keys() - UNCLAIMED
