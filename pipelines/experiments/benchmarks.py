@@ -86,6 +86,7 @@ def few_shot(shots: int, size: Size) -> Benchmark:
     }
     inversion = {"images": 40, "steps": size.inversion, "batch": 8}
     methods = words_and_tokens("shoe", inversion)
+    methods["tokens_in_context"] = {"method": {**methods["tokens"]["method"], "image_words": "by_clip"}}
     if shots == 8 and size is FULL:  # what costs more than it brings; and what was published, by our defaults
         methods["lora"] = {"method": {**PLAIN, **WORDS, "lora": {"steps": 200, "learning_rate": 2e-3, "batch": 16}}}
         methods["image_variation_paper"] = {

@@ -1,5 +1,6 @@
 """How images are made."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -13,6 +14,15 @@ def ascending(interval: tuple[float, float]) -> tuple[float, float]:
     if interval[0] >= interval[1]:
         raise ValueError(f"{list(interval)} holds no step; give the smaller share first, [0, 1] for all steps")
     return interval
+
+
+def check_word(name: str, template: str, words: Mapping[str, Sequence[str]], of_images: object) -> None:
+    """Raises ValueError unless there is a word for a name in a template, where images have their own for each of them."""
+    if not isinstance(of_images, dict):
+        if not words.get(name):
+            raise ValueError(f"words: {template!r} says {{{name}}}, so words.{name} must list what stands for it")
+    elif lacking := [item for item, own in of_images.items() if name not in own]:
+        raise ValueError(f"image_words: {template!r} says {{{name}}}, and {lacking[0]!r} has no word for it; add one")
 
 
 Side = Annotated[int, Field(ge=32, le=4096, multiple_of=8)]  # pixels
@@ -37,6 +47,12 @@ class Asked(Strict):
     words: dict[str, tuple[str, ...]] = Field(
         {},
         description="What stands for the names in the templates, one drawn for each image: {scene: [on grass, at night]}.",
+    )
+    image_words: Literal["by_clip"] | dict[str, dict[str, str]] | None = Field(
+        None,
+        description="Words of the real images themselves (BOB, arXiv 2510.24078): tokens and LoRAs are learned with each "
+        "one's in its prompt, and images are drawn with those of any real image, whatever its class. by_clip: chosen among "
+        "`words` by models.clip; or given by the image's id, {boot/1.jpg: {scene: on grass}}. None: `words`, one by one.",
     )
     names: dict[str, str] = Field(
         {},
@@ -87,9 +103,10 @@ class Asked(Strict):
             names = placeholders(template)
             if names.count("") != 1:
                 raise ValueError(f"templates: {template!r} must say {{}} once, where the class goes")
-            for name in names:
-                if name and not self.words.get(name):
-                    raise ValueError(f"words: {template!r} says {{{name}}}, so words.{name} must list what stands for it")
+            for name in filter(None, names):
+                check_word(name, template, self.words, self.image_words)
+        if self.image_words is not None and not any(filter(None, (n for t in self.templates for n in placeholders(t)))):
+            raise ValueError("image_words: no template has a place for them; say 'a photo of a {} {scene}' in templates")
         return self
 
 
