@@ -21,7 +21,8 @@ from pipelines.version.plan import Plan, read_plan
 from pipelines.version.shard import run_shards
 
 SHARED = {
-    "steps", "solver", "templates", "words", "image_words", "names", "negative_prompt", "width", "height", "cache_interval",
+    "steps", "solver", "templates", "words", "written_words", "image_words", "names", "negative_prompt", "width", "height",
+    "cache_interval",
 }  # fmt: skip
 
 

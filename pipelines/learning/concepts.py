@@ -41,7 +41,7 @@ class Concepts:
 
     def learn(self) -> None:
         """Train them, or take them from the store. Resumable; running it again costs nothing."""
-        self.tokens.image_words.chosen  # noqa: B018  (chosen on first use)
+        self.tokens.image_words.learn()
         self.tokens.learned  # noqa: B018  (learned on first use)
         self.loras.learned  # noqa: B018
 
@@ -60,7 +60,7 @@ class Concepts:
         seed, label = self.seed(planned, attempt), planned.label
         fields = {
             "seed": seed,
-            "prompt": self.tokens.image_words.prompt(self.tokens.phrase(label), seed),
+            "prompt": self.tokens.image_words.prompt(label, self.tokens.phrase(label), seed),
             "concept": self.tokens.key(label),
             "lora": self.loras.key(label),
             "guidance": self.spec.guidance,

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pipelines.chance import derive
 from pipelines.learning.resources import Resources
+from pipelines.learning.written_words import WrittenWords
 from pipelines.prompts import TEMPLATES, fill, fill_template, placeholders, with_words
 from pipelines.records import Item
 from pipelines.source.requirements import check_image_words
@@ -31,10 +32,16 @@ class ImageWords:
     def __init__(self, resources: Resources, superclasses: Mapping[str, str]) -> None:
         """`superclasses` are words by class, which CLIP may know where it does not know the class."""
         self.resources, self.spec, self.superclasses = resources, resources.spec.method, superclasses
+        self.lists = WrittenWords(resources)
 
     @property
     def items(self) -> list[Item]:
         return self.resources.source.splits["train"]
+
+    def learn(self) -> None:
+        """Have the lists written that are to be, and the words of images chosen."""
+        self.lists.written  # noqa: B018  (written on first use)
+        self.chosen  # noqa: B018
 
     @cached_property
     def chosen(self) -> Mapping[str, Words]:
@@ -62,10 +69,10 @@ class ImageWords:
         """What is learned with these images depends on, beside the images: nothing where none has words of its own."""
         return {} if self.spec.image_words is None else {"templates": [self.templates(item) for item in items]}
 
-    def prompt(self, phrase: str, seed: int) -> str:
-        """A prompt to draw an image with, of a class's phrase: the words are those of one real image, drawn by the seed."""
+    def prompt(self, label: str, phrase: str, seed: int) -> str:
+        """A prompt to draw an image of a class with: by its phrase, and the words of one real image, drawn by the seed."""
         if self.spec.image_words is None:
-            return fill_template(self.spec.templates, self.spec.words, phrase, seed)
+            return fill_template(self.spec.templates, self.lists.of(label), phrase, seed)
         templates = self.templates(self.items[derive(seed, "words") % len(self.items)])
         return fill(templates[derive(seed, "template") % len(templates)], phrase)
 
@@ -78,7 +85,7 @@ class ImageWords:
         templates = [template for template in self.spec.templates if name in placeholders(template)]
         return [
             [fill(with_words(template, {name: word}), self.named(label)) for template in templates]
-            for word in self.spec.words[name]
+            for word in self.lists.of(label)[name]
         ]
 
     @property
@@ -96,7 +103,7 @@ class ImageWords:
             "images": [item.sha256 for item in self.items],
             "ids": [item.id for item in self.items],
             "prompts": {label: {name: self.prompts(label, name) for name in self.names} for label in labels},
-            "words": {name: list(self.spec.words[name]) for name in self.names},
+            "words": {label: {name: list(self.lists.of(label)[name]) for name in self.names} for label in labels},
         }
 
     def choose(self, artifact: Artifact) -> dict[str, bytes]:
@@ -116,7 +123,8 @@ class ImageWords:
         clip = self.resources.models.clip
         embeddings = clip.embed_images(self.resources.view.images(items))
         places = {name: (embeddings @ self.texts[label][name].T).argmax(dim=1).tolist() for name in self.names}
-        return [{name: self.spec.words[name][rows[n]] for name, rows in places.items()} for n in range(len(items))]
+        lists = self.lists.of(label)
+        return [{name: lists[name][rows[n]] for name, rows in places.items()} for n in range(len(items))]
 
     @cached_property
     def texts(self) -> dict[str, dict[str, Tensor]]:

@@ -62,5 +62,5 @@ class SubpopulationMethod:
 
     def request(self, planned: PlannedImage, attempt: int) -> Request:
         label, number, seed = planned.label, self.cluster(planned), self.concepts.seed(planned, attempt)
-        prompt = self.tokens.image_words.prompt(self.tokens.phrase_of(label, number), seed)
+        prompt = self.tokens.image_words.prompt(label, self.tokens.phrase_of(label, number), seed)
         return self.concepts.request(planned, attempt, prompt=prompt, concept=self.tokens.key_of(label, number))

@@ -131,10 +131,14 @@ def unused(spec: VersionSpec) -> list[str]:
     if method.words and isinstance(method.image_words, dict):
         lines.append("method.words: they are not used: method.image_words has those of every image; leave them out.")
     named = {name for template in method.templates for name in placeholders(template)}
+    if models.language_model is not None and method.written_words is None:
+        lines.append("models.language_model: it writes nothing: say what in method.written_words, or leave it out.")
+    listed = [f"words.{word}" for word in method.words]
+    listed += [f"written_words.names.{word}" for word in (method.written_words.names if method.written_words else ())]
     return lines + [
-        f"method.words.{word}: it is not used: no template has {{{word}}}; write it in method.templates, or leave it out."
-        for word in method.words
-        if word not in named
+        f"method.{words}: it is not used: no template has {{{name}}}; write it in method.templates, or leave it out."
+        for words in listed
+        if (name := words.rpartition(".")[2]) not in named
     ]
 
 

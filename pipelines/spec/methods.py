@@ -1,13 +1,12 @@
 """How images are made."""
 
-from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pipelines.prompts import TEMPLATES, placeholders
-from pipelines.spec.base import Share, Strength, Strict, distinct
+from pipelines.spec.base import Share, Strength, distinct
 from pipelines.spec.learning import Inversion, Lora
+from pipelines.spec.prompting import Prompting
 
 
 def ascending(interval: tuple[float, float]) -> tuple[float, float]:
@@ -16,20 +15,11 @@ def ascending(interval: tuple[float, float]) -> tuple[float, float]:
     return interval
 
 
-def check_word(name: str, template: str, words: Mapping[str, Sequence[str]], of_images: object) -> None:
-    """Raises ValueError unless there is a word for a name in a template, where images have their own for each of them."""
-    if not isinstance(of_images, dict):
-        if not words.get(name):
-            raise ValueError(f"words: {template!r} says {{{name}}}, so words.{name} must list what stands for it")
-    elif lacking := [item for item, own in of_images.items() if name not in own]:
-        raise ValueError(f"image_words: {template!r} says {{{name}}}, and {lacking[0]!r} has no word for it; add one")
-
-
 Side = Annotated[int, Field(ge=32, le=4096, multiple_of=8)]  # pixels
 
 
-class Asked(Strict):
-    """What every method can learn from the source before it generates, and its prompts."""
+class Asked(Prompting):
+    """What every method can learn from the source before it generates, beside its prompts."""
 
     superclass: str | dict[str, str] | None = Field(
         None,
@@ -39,29 +29,6 @@ class Asked(Strict):
     )
     inversion: Inversion | None = Field(None, description="How tokens are learned; none: class names alone.")
     lora: Lora | None = Field(None, description="How low-rank weights are learned; none: the checkpoint as it is.")
-    templates: Annotated[tuple[str, ...], AfterValidator(distinct)] = Field(
-        TEMPLATES[:1],
-        min_length=1,
-        description="Prompts, one drawn for each image: {} stands for the class, {scene} for one of words.scene.",
-    )
-    words: dict[str, tuple[str, ...]] = Field(
-        {},
-        description="What stands for the names in the templates, one drawn for each image: {scene: [on grass, at night]}.",
-    )
-    image_words: Literal["by_clip"] | dict[str, dict[str, str]] | None = Field(
-        None,
-        description="Words of the real images themselves (BOB, arXiv 2510.24078): tokens and LoRAs are learned with each "
-        "one's in its prompt, and images are drawn with those of any real image, whatever its class. by_clip: chosen among "
-        "`words` by models.clip; or given by the image's id, {boot/1.jpg: {scene: on grass}}. None: `words`, one by one.",
-    )
-    names: dict[str, str] = Field(
-        {},
-        description="What classes are called in prompts and by CLIP, where the source's name is no word: {n02124075: "
-        "Egyptian cat}; others go by their own, and a class with a learned token by that.",
-    )
-    negative_prompt: str = Field(
-        "", description="What images are guided away from, instead of from the empty prompt; of no effect without guidance."
-    )
     guidance_rescale: Share = Field(
         0.0,
         description="How far guided predictions are scaled back to the contrast of unguided ones (arXiv 2305.08891): 0.7 "
@@ -95,18 +62,6 @@ class Asked(Strict):
     def superclass_of_tokens(self) -> Self:
         if self.inversion and not self.superclass:
             raise ValueError("superclass must say what the classes are when inversion is asked for: 'bird'")
-        return self
-
-    @model_validator(mode="after")
-    def templates_can_be_filled(self) -> Self:
-        for template in self.templates:
-            names = placeholders(template)
-            if names.count("") != 1:
-                raise ValueError(f"templates: {template!r} must say {{}} once, where the class goes")
-            for name in filter(None, names):
-                check_word(name, template, self.words, self.image_words)
-        if self.image_words is not None and not any(filter(None, (n for t in self.templates for n in placeholders(t)))):
-            raise ValueError("image_words: no template has a place for them; say 'a photo of a {} {scene}' in templates")
         return self
 
 
