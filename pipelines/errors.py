@@ -25,6 +25,12 @@ class ModelError(CounterpoiseError):
     """A checkpoint cannot be loaded, or does not fit the others."""
 
 
+class EndpointError(ModelError):
+    """An endpoint of a model does not answer; a retry may help."""
+
+    retry = True
+
+
 class StoreError(CounterpoiseError):
     """The object store refused, or holds something else than what is being written."""
 

@@ -53,6 +53,12 @@ def fill(template: str, phrase: str, /, **words: str) -> str:
     return (ARTICLE.sub(r"\1n ", template) if vowel else template).format(phrase, **words)
 
 
+def with_words(template: str, words: Mapping[str, str]) -> str:
+    """The template with a word for each name, or nothing where there is none; {} stays."""
+    escaped = {name: words.get(name, "").replace("{", "{{").replace("}", "}}") for name in placeholders(template) if name}
+    return " ".join(template.format("{}", **escaped).split())
+
+
 def fill_template(templates: Sequence[str], words: Mapping[str, Sequence[str]], phrase: str, seed: int) -> str:
     """One of the templates, with the class's phrase for {} and one of the words for each other name; drawn by the seed."""
 

@@ -10,6 +10,7 @@ from pipelines.errors import SpecError
 from pipelines.spec import HubSource, SourceSpec, VersionSpec
 from pipelines.spec.models import BUNDLED, WEIGHTS_SUFFIX, split_revision
 from pipelines.spec.sources import PathSource, local, remote
+from pipelines.spec.written_words import ENDPOINT
 from service.settings import Settings
 
 
@@ -104,12 +105,18 @@ def check(spec: VersionSpec, settings: Settings) -> None:
         "models.config": [spec.models.config] if spec.models.config else [],
         "models.adapter": [spec.models.adapter],
         "models.clip": [spec.models.clip],
+        "models.language_model": [spec.models.language_model] if spec.models.language_model else [],
         "models.segmenter": spec.models.segmenter.split("+"),
         "classifier.checkpoint": [spec.classifier.checkpoint] if spec.classifier.checkpoint else [],
     }
+    if spec.models.language_model == ENDPOINT and not settings.language_model_url:
+        raise SpecError(
+            "models.language_model: the operator has no endpoint (COUNTERPOISE_LANGUAGE_MODEL_URL); name a checkpoint, or "
+            "write the words yourself"
+        )
     for field, values in checkpoints.items():
         for value in values:
-            builtin = value in (*BUNDLED, "cross-attention")
+            builtin = value in (*BUNDLED, "cross-attention", ENDPOINT)
             # A path that exists is read, whatever it looks like.
             file = field == "models.adapter" or split_revision(value)[0].endswith(WEIGHTS_SUFFIX)
             hub = on_hub(value, settings, file=file) and not os.path.exists(value)

@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     compile: bool = Field(False, description=Machine.model_fields["compile"].description)
     cache_dir: str = Field("", description=Machine.model_fields["cache_dir"].description)
     cache_bytes: int = Field(32 * 2**30, gt=0, description=Machine.model_fields["cache_bytes"].description)
+    language_model_url: str = Field("", description=Machine.model_fields["language_model_url"].description)
+    language_model_name: str = Field("", description=Machine.model_fields["language_model_name"].description)
+    language_model_key: str = Field("", description=Machine.model_fields["language_model_key"].description)
     lease_seconds: float = Field(
         60.0, gt=0, description="After so long without a sign of life a worker's unit is another's."
     )
@@ -115,6 +118,11 @@ class Settings(BaseSettings):
     def machine(self) -> Machine:
         """What a worker computes on."""
         return Machine(**{name: getattr(self, name) for name in Machine.model_fields})
+
+    @property
+    def endpoint(self) -> dict[str, str]:
+        """The fields of a machine that say which language model may be asked, and how."""
+        return {name: getattr(self, name) for name in Machine.model_fields if name.startswith("language_model_")}
 
     @property
     def database(self) -> str:

@@ -9,11 +9,12 @@ from pipelines.backbones.adapter_files import adapter_files
 from pipelines.backbones.addition_files import check as check_additions
 from pipelines.backbones.files import INDEX, PICKLES, configuration, is_weights
 from pipelines.backbones.inspection import Inspection, inspect
-from pipelines.backbones.locate import CLASSIFIER, CLIP, CLIPSEG, DETECTOR, SAM, Kind, NotReadError, locate
+from pipelines.backbones.locate import CLASSIFIER, CLIP, CLIPSEG, DETECTOR, LANGUAGE_MODEL, SAM, Kind, NotReadError, locate
 from pipelines.builtin.checkpoints import resolve
 from pipelines.errors import ModelError
 from pipelines.spec import Models, VersionSpec
 from pipelines.spec.models import BUILTIN, CROSS_ATTENTION
+from pipelines.spec.written_words import ENDPOINT
 
 WEIGHED = ("unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3")  # parts that have weights
 BASE, PAINTER = "models.text_to_image", "models.inpainting"
@@ -74,6 +75,9 @@ def read_models(models: Models) -> Checkpoints:
             locate("models.segmenter", value, kind)
     with checkpoints.reading():
         locate("models.clip", resolve(models.clip, "clip"), CLIP)
+    if models.language_model not in (None, ENDPOINT):
+        with checkpoints.reading():
+            locate("models.language_model", models.language_model, LANGUAGE_MODEL)
     if models.adapter != BUILTIN:
         with checkpoints.reading():
             adapter_files(models.adapter)

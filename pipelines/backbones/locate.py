@@ -31,6 +31,7 @@ CLIPSEG = Kind("a CLIPSeg checkpoint", CONFIG, "clipseg")
 DETECTOR = Kind("a GroundingDINO checkpoint", CONFIG)
 SAM = Kind("a SAM checkpoint", CONFIG, "sam")
 CLASSIFIER = Kind("an image classifier", CONFIG)
+LANGUAGE_MODEL = Kind("a causal language model of transformers", CONFIG)
 LORA = Kind("a LoRA", "pytorch_lora_weights.safetensors", file=True)
 EMBEDDING = Kind("an embedding", "learned_embeds.safetensors", file=True)
 IP_ADAPTER = Kind(

@@ -83,10 +83,11 @@ class Study:
                 cells.append(Cluster(name, attribute_of, count, int(rows.sum()), accuracy))
         return tuple(cells)
 
-    def members(self, association: Association, *, typical: bool) -> dict[str, list[Picture]]:
-        """Training images of each class whose attribute speaks for it, or for another."""
+    def members(self, association: Association, *, typical: bool, held_out: bool = False) -> dict[str, list[Picture]]:
+        """Training images of each class, or held-out ones, whose attribute speaks for it, or for another."""
         members: dict[str, list[Picture]] = {label: [] for label in self.classes}
-        for picture, attribute_of in zip(self.donors, association.train.tolist(), strict=True):
+        pictures, spoken = (self.held_out, association.held_out) if held_out else (self.donors, association.train)
+        for picture, attribute_of in zip(pictures, spoken.tolist(), strict=True):
             if (picture.target == attribute_of) == typical:
                 members[picture.item.label].append(picture)
         return members

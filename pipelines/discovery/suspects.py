@@ -21,6 +21,14 @@ class Cluster:
 
 
 @dataclass(frozen=True, slots=True)
+class HardPrompt:
+    """Words for what comes with a class, and how well they tell its held-out images from the others'."""
+
+    text: str
+    area: float  # under the ROC curve of the cosine, 0..1, on images that it was not found on
+
+
+@dataclass(frozen=True, slots=True)
 class Suspect:
     """An attribute, and what the plain classifier makes of it."""
 
@@ -34,6 +42,7 @@ class Suspect:
     association_statistic: float  # standard errors above chance
     clusters: tuple[Cluster, ...] = ()
     words: Mapping[str, str] = field(default_factory=dict)  # class -> the word that CLIP finds in what comes with it
+    prompts: Mapping[str, HardPrompt] = field(default_factory=dict)  # class -> what was found where no word was
 
     @property
     def remedy(self) -> str:
@@ -98,5 +107,8 @@ def row(suspect: Suspect) -> dict[str, Any]:
             for cluster in suspect.clusters
         ],
         "words": dict(suspect.words),
+        "prompts": {
+            label: {"text": prompt.text, "area": round(prompt.area, 4)} for label, prompt in suspect.prompts.items()
+        },
         "next": suspect.remedy if suspect.suspected else None,
     }

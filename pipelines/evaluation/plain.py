@@ -20,7 +20,10 @@ from pipelines.version.files import entries, remove_unnamed
 from pipelines.version.plan import Plan, read_plan
 from pipelines.version.shard import run_shards
 
-SHARED = {"steps", "solver", "templates", "words", "names", "negative_prompt", "width", "height", "cache_interval"}
+SHARED = {
+    "steps", "solver", "templates", "words", "written_words", "image_words", "names", "negative_prompt", "width", "height",
+    "cache_interval",
+}  # fmt: skip
 
 
 def plain_samples(resources: Resources, sizes: Counter[str], fence: int | None) -> Samples:

@@ -99,6 +99,7 @@ def few_shot(shots: int, size: Size) -> Benchmark:
     }
     inversion = {"images": 40, "steps": size.inversion, "batch": 8}
     methods = words_and_tokens("shoe", inversion)
+    methods["tokens_in_context"] = {"method": {**methods["tokens"]["method"], "image_words": "by_clip"}}
     if shots <= 4 and size is FULL:
         methods["tokens_personalized"] = {**methods["tokens"], "evaluation": {"recipe": "personalized"}}
     if shots == 8:  # what costs more than it brings; and what was published, by our defaults

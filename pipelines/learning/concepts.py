@@ -6,7 +6,6 @@ from pipelines.chance import derive
 from pipelines.learning.lora import Loras
 from pipelines.learning.resources import Resources
 from pipelines.learning.tokens import Tokens
-from pipelines.prompts import fill_template
 from pipelines.records import PlannedImage, Request
 from pipelines.spec import FromNoise, MethodSpec
 from pipelines.spec.helpers import segmenter_users
@@ -42,6 +41,7 @@ class Concepts:
 
     def learn(self) -> None:
         """Train them, or take them from the store. Resumable; running it again costs nothing."""
+        self.tokens.image_words.learn()
         self.tokens.learned  # noqa: B018  (learned on first use)
         self.loras.learned  # noqa: B018
 
@@ -62,7 +62,7 @@ class Concepts:
         prompt_seed = seed if prompt_seed is None else prompt_seed
         fields = {
             "seed": seed,
-            "prompt": fill_template(self.spec.templates, self.spec.words, self.tokens.phrase(label), prompt_seed),
+            "prompt": self.tokens.image_words.prompt(label, self.tokens.phrase(label), prompt_seed),
             "concept": self.tokens.key(label),
             "lora": self.loras.key(label),
             "guidance": self.spec.guidance,

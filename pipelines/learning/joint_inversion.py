@@ -37,10 +37,13 @@ class JointTraining:
         words: Mapping[str, str],
         spec: Inversion,
         seed: int,
+        templates: Sequence[Sequence[str]] | None = None,
     ) -> None:
         """`rows` are the images that are drawn, all as often: one may be in it several times. `phrases` are of the images;
-        `words`, by token, what each begins as. Raises SpecError for a word that is not a single token."""
+        `words`, by token, what each begins as; `templates`, as many of each image, None: the same ones of all. Raises
+        SpecError for a word that is not a single token."""
         self.backbone, self.spec, self.rows, self.phrases = backbone, spec, torch.tensor(rows), list(phrases)
+        self.templates = templates or [TEMPLATES] * len(images)
         self.vectors = {
             token: [each.requires_grad_() for each in initial_vectors(backbone, word, spec.vectors)]
             for token, word in words.items()
@@ -65,9 +68,9 @@ class JointTraining:
 
     def losses(self, generator: torch.Generator, parts: int) -> Iterator[Tensor]:
         """The denoising loss of one batch, of each of its parts."""
-        batch = noised_batch(self.backbone, self.latents, self.spec.batch, generator, len(TEMPLATES))
+        batch = noised_batch(self.backbone, self.latents, self.spec.batch, generator, len(self.templates[0]))
         for part in batch.split(parts):
             chosen = zip(part.templates.tolist(), self.rows[part.rows].tolist(), strict=True)
-            prompt_embeds = self.encode_prompts([fill(TEMPLATES[t], self.phrases[row]) for t, row in chosen])
+            prompt_embeds = self.encode_prompts([fill(self.templates[row][t], self.phrases[row]) for t, row in chosen])
             prediction = self.backbone.predict(part.xt, part.t, prompt_embeds)
             yield (prediction - part.target).square().mean() * (len(part) / len(batch))

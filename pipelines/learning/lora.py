@@ -19,7 +19,7 @@ from pipelines.chance import derive
 from pipelines.learning.resources import Resources
 from pipelines.learning.tokens import Tokens
 from pipelines.learning.trainer import Trainer, noised_batch
-from pipelines.prompts import TEMPLATES, fill
+from pipelines.prompts import fill
 from pipelines.records import Image, Item
 from pipelines.spec import Lora
 from pipelines.store.artifacts import Artifact
@@ -106,8 +106,8 @@ class Loras:
         return self.learned.get(label)
 
     def captions(self, items: Sequence[Item]) -> list[str]:
-        """The prompts of the training images: the plain template with the phrase of each one's class."""
-        return [fill(TEMPLATES[0], self.tokens.phrase_for(item)) for item in items]
+        """The prompts of the training images: the plain template, or one with the image's words, and its class's phrase."""
+        return [fill(self.tokens.image_words.template(item), self.tokens.phrase_for(item)) for item in items]
 
     def learn(self, labels: Sequence[str], name: str, spec: Lora) -> str:
         """The LoRA of some classes, added to the denoiser; its key."""

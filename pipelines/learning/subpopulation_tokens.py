@@ -121,7 +121,7 @@ class SubpopulationTokens(Tokens):
             "initial": list(self.initial.items()),
             "spec": self.spec.model_dump(),
             "seed": resources.spec.seed,
-        }
+        } | self.image_words.facts_of([item for item, _ in self.drawn])
 
     def train(self, artifact: Artifact) -> dict[str, bytes]:
         """A file a token, as plain diffusers loads it, and the record of their training."""
@@ -138,6 +138,7 @@ class SubpopulationTokens(Tokens):
             self.initial,
             spec,
             derive(resources.spec.seed, "tokens") % 2**31,
+            [self.image_words.templates(item) for item, _ in chosen.values()],
         )
         losses = training.trainer.run(spec.steps, spec.checkpoint_every, artifact, stage)
         record = {**self.facts(), "losses": losses, "images_seen": spec.steps * spec.batch}

@@ -116,29 +116,36 @@ class TextualInversion(TokenLearner):
         word: str,
         spec: Inversion,
         seed: int,
+        templates: Sequence[Sequence[str]] | None = None,
     ) -> None:
+        """`templates` are of the prompts of each image, as many of one as of another; None: the same ones of all."""
         super().__init__(backbone, name, word, spec, seed)
+        self.word, self.templates = word, templates or [TEMPLATES] * len(images)
+        self.plain_prompts = list(dict.fromkeys(fill(one, word) for own in self.templates for one in own))
         with torch.no_grad():
             self.latents = backbone.encode_images(tensor(images))
             whole = torch.ones_like(self.latents[:, :1])
-            self.plain_embeds = backbone.encode_prompts([fill(template, word) for template in TEMPLATES])
+            self.plain_embeds = backbone.encode_prompts(self.plain_prompts)
             # The weight of a latent is the share of its cell that the object covers.
             self.weight = whole if masks is None else F.avg_pool2d(mask_tensor(masks), backbone.vae_scale_factor).to(whole)
 
     def losses(self, generator: torch.Generator, parts: int) -> Iterator[Tensor]:
         """Of each part of one batch: the denoising loss inside the masks and, if `masked`, the distance to the plain word's
         outside."""
-        batch = noised_batch(self.backbone, self.latents, self.spec.batch, generator, len(TEMPLATES))
+        batch = noised_batch(self.backbone, self.latents, self.spec.batch, generator, len(self.templates[0]))
         weights = self.weight[batch.rows]
         inside, outside = weights.sum(), (1 - weights).sum()
         for part in batch.split(parts):
             weight = self.weight[part.rows]
-            prompt_embeds = self.encode_prompts([fill(TEMPLATES[i], self.phrase) for i in part.templates])
+            drawn = zip(part.rows.tolist(), part.templates.tolist(), strict=True)
+            templates = [self.templates[row][number] for row, number in drawn]
+            prompt_embeds = self.encode_prompts([fill(template, self.phrase) for template in templates])
             prediction = self.backbone.predict(part.xt, part.t, prompt_embeds)
             loss = weighted_mean((prediction - part.target).square(), weight, inside)
             if self.spec.masked:
+                numbers = torch.tensor([self.plain_prompts.index(fill(template, self.word)) for template in templates])
                 with torch.no_grad():
-                    plain = self.backbone.predict(part.xt, part.t, self.plain_embeds.rows(part.templates))
+                    plain = self.backbone.predict(part.xt, part.t, self.plain_embeds.rows(numbers))
                 loss = loss + weighted_mean((prediction - plain).square(), 1 - weight, outside)
             yield loss
 

@@ -10,6 +10,7 @@ from pipelines import parallel
 from pipelines.chance import derive
 from pipelines.errors import SpecError
 from pipelines.learning import class_tokens
+from pipelines.learning.image_words import ImageWords
 from pipelines.learning.resources import Resources
 from pipelines.learning.textual_inversion import CURVE, TextualInversion, Token, initial_vectors, load_token
 from pipelines.parallel import Call
@@ -46,13 +47,21 @@ class TokenTraining:
     seed: int
     facts: dict[str, object]
     artifact: Artifact  # holds the checkpoints
+    templates: Sequence[Sequence[str]]  # of the prompts of each image
 
 
 def train_token(training: TokenTraining, models: Models, progress: Stage) -> dict[str, bytes]:
     """The files of a token. In a process of its own, `models` are loaded there."""
     spec = training.spec
     inversion = TextualInversion(
-        models.backbone, training.images, training.masks, training.name, training.word, spec, training.seed
+        models.backbone,
+        training.images,
+        training.masks,
+        training.name,
+        training.word,
+        spec,
+        training.seed,
+        training.templates,
     )
     losses = inversion.trainer.run(spec.steps, spec.checkpoint_every, training.artifact, progress)
     return inversion.files(training.facts, losses)
@@ -66,6 +75,7 @@ class Tokens:
         if isinstance(superclass, str):
             superclass = dict.fromkeys(resources.source.classes, superclass)
         self.words = dict(superclass or {})  # superclasses by class
+        self.image_words = ImageWords(resources, self.words)
 
     def check(self) -> None:
         """Raises SpecError for a word that is not a single token, and so cannot begin one; and for an embedding of the
@@ -133,7 +143,8 @@ class Tokens:
             "word": word,
             "label": label,
             "seed": resources.spec.seed,
-        }
+        } | self.image_words.facts_of(items)
+        templates = [self.image_words.templates(item) for item in items]
         artifact = resources.artifacts.find(f"token/{label}", "token", lambda: facts, CURVE)
         seed = derive(resources.spec.seed, "token", label) % 2**31
 
@@ -141,7 +152,7 @@ class Tokens:
             parts = resources.view.framed(items, masks) if masks else []
             images = [part.image for part in parts] or resources.view.images(items)
             objects = [part.mask for part in parts] or None
-            training = TokenTraining(images, objects, token_name(label), word, spec, seed, facts, artifact)
+            training = TokenTraining(images, objects, token_name(label), word, spec, seed, facts, artifact, templates)
             return training, resources.models
 
         return artifact, Call(train_token, arguments, f"learn: token {token_name(label)}", spec.steps)

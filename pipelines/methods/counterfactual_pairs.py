@@ -41,12 +41,13 @@ class CounterfactualPairsMethod:
         of_first = replace(planned, index=first)
         seed = self.concepts.seed(of_first, 0)
         word = swapped(spec.choices, seed) if planned.index > first else chosen(spec.choices, seed)
-        words = {**spec.words, spec.swap: (word,)}
+        tokens = self.concepts.tokens
+        words = {**tokens.image_words.lists.of(planned.label), spec.swap: (word,)}
         return self.concepts.request(
             planned,
             attempt,
             seed=self.concepts.seed(of_first, attempt),
-            prompt=fill_template(spec.templates, words, self.concepts.tokens.phrase(planned.label), seed),
+            prompt=fill_template(spec.templates, words, tokens.phrase(planned.label), seed),
             group_id=f"{first:08d}",
             **(self.start(planned) if spec.starts_from_images else {}),
         )

@@ -10,7 +10,6 @@ from pipelines.chance import derive
 from pipelines.learning.concepts import Concepts
 from pipelines.learning.resources import Resources
 from pipelines.methods.fractals import fractal
-from pipelines.prompts import fill_template
 from pipelines.records import FramedImage, Item, Mask, Mix, PlannedImage, Problem, Request
 from pipelines.spec import EditMix
 
@@ -46,8 +45,8 @@ class EditMixMethod:
         if instruct:
             prompt = INSTRUCTION.format(style)
         else:
-            phrase = self.concepts.tokens.phrase(planned.label)
-            prompt = f"{fill_template(spec.templates, spec.words, phrase, seed)}, {style}"
+            tokens = self.concepts.tokens
+            prompt = f"{tokens.image_words.prompt(planned.label, tokens.phrase(planned.label), seed)}, {style}"
         pattern = fractal(derive(seed, "fractal"), len(part.image))
         return self.concepts.request(
             planned, attempt, source=item, image=part.image, mask=part.mask, frame=part.frame, prompt=prompt,

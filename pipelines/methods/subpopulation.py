@@ -16,7 +16,6 @@ from pipelines.learning.concepts import Concepts
 from pipelines.learning.resources import Resources
 from pipelines.learning.subpopulation_tokens import SubpopulationTokens
 from pipelines.learning.subpopulations import Subpopulations
-from pipelines.prompts import fill_template
 from pipelines.records import Item, Mask, PlannedImage, Problem, Request
 from pipelines.spec import Subpopulation
 
@@ -63,5 +62,5 @@ class SubpopulationMethod:
 
     def request(self, planned: PlannedImage, attempt: int) -> Request:
         label, number, seed = planned.label, self.cluster(planned), self.concepts.seed(planned, attempt)
-        prompt = fill_template(self.spec.templates, self.spec.words, self.tokens.phrase_of(label, number), seed)
+        prompt = self.tokens.image_words.prompt(label, self.tokens.phrase_of(label, number), seed)
         return self.concepts.request(planned, attempt, prompt=prompt, concept=self.tokens.key_of(label, number))

@@ -50,7 +50,7 @@ def compared(resources: Resources, plan: Plan, counts: Mapping[str, Any]) -> Com
         seed=resources.spec.seed,
         repainted=resources.spec.method.repaints_a_part,
         prompts=prompts,
-        words=resources.spec.method.words,
+        words={} if resources.spec.method.image_words else resources.spec.method.words,
     )
 
 

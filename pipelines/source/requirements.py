@@ -24,6 +24,7 @@ def check(spec: VersionSpec, source: Source) -> None:
             check_calibration(filter_.type, source)
     check_superclass(spec, source)
     check_classes("method.names", spec.method.names, source)
+    check_image_words(spec, source)
     if spec.evaluation is not None:
         check_evaluation(spec.evaluation, source)
 
@@ -41,6 +42,16 @@ def check_superclass(spec: VersionSpec, source: Source) -> None:
         raise SpecError(
             f"method.superclass: {words} has no word for class {missing[0]!r}, and {users[0]} needs the object in images of "
             f"every class; add {missing[0]}: WORD, or give one word for all"
+        )
+
+
+def check_image_words(spec: VersionSpec, source: Source) -> None:
+    """Raises SpecError for a training image without words, where those of images are given."""
+    of_images, items = spec.method.image_words, source.splits["train"]
+    if isinstance(of_images, dict) and (missing := [item.id for item in items if item.id not in of_images]):
+        raise SpecError(
+            f"method.image_words: {len(missing)} of {len(items)} training images have none, {missing[0]!r} first; add them, "
+            "or give by_clip, with lists to choose from in words"
         )
 
 

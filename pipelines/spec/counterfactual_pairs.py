@@ -42,6 +42,10 @@ class CounterfactualPairs(FromNoise):
                 f"swap: words.{self.swap} must list two words or more, one to take another's place, and it has "
                 f"{len(self.choices)}; add some, or name others of words"
             )
+        if self.image_words is not None:
+            raise ValueError(
+                "image_words: all words of a real image go into a prompt together, and swap changes one; leave it out"
+            )
         for template in self.templates:
             if self.swap not in placeholders(template):
                 raise ValueError(f"templates: {template!r} must say {{{self.swap}}}, the word that swap changes in a pair")

@@ -49,6 +49,7 @@ def clip_users(spec: VersionSpec) -> list[str]:
     method, arms = spec.method, spec.evaluation.arms if spec.evaluation else ()
     return [
         *(["method.scale"] if isinstance(method, AugmentedConditioning) and method.scale == "by_clip" else []),
+        *(["method.image_words"] if method.image_words == "by_clip" else []),
         *(["method.features"] if isinstance(method, Subpopulation) and method.features == "clip" else []),
         *(f"filters.{f.type}" for f in spec.filters if isinstance(f, ClipScoreFilter | RigidFilter | ProbeFilter)),
         *(f"filters.{f.type}" for f in spec.filters if isinstance(f, NearDuplicateFilter) and f.similarity is not None),
@@ -70,6 +71,8 @@ def prompt_parts(spec: VersionSpec) -> list[str]:
     method = spec.method
     superclasses = method.superclass if isinstance(method.superclass, dict) else {"": method.superclass or ""}
     words = [word for words in method.words.values() for word in words]
+    if isinstance(method.image_words, dict):
+        words += [word for own in method.image_words.values() for word in own.values()]
     styles = method.styles if isinstance(method, EditMix) else ()
     return [*method.templates, *styles, *words, *method.names.values(), *superclasses.values(), method.negative_prompt]
 
@@ -131,11 +134,17 @@ def unused(spec: VersionSpec) -> list[str]:
             f"models.config: {models.config!r} is not used: it goes with checkpoints in a single {WEIGHTS_SUFFIX} file, and "
             "those of a folder have configurations of their own; leave it out."
         )
+    if method.words and isinstance(method.image_words, dict):
+        lines.append("method.words: they are not used: method.image_words has those of every image; leave them out.")
     named = {name for template in method.templates for name in placeholders(template)}
+    if models.language_model is not None and method.written_words is None:
+        lines.append("models.language_model: it writes nothing: say what in method.written_words, or leave it out.")
+    listed = [f"words.{word}" for word in method.words]
+    listed += [f"written_words.names.{word}" for word in (method.written_words.names if method.written_words else ())]
     return lines + [
-        f"method.words.{word}: it is not used: no template has {{{word}}}; write it in method.templates, or leave it out."
-        for word in method.words
-        if word not in named
+        f"method.{words}: it is not used: no template has {{{name}}}; write it in method.templates, or leave it out."
+        for words in listed
+        if (name := words.rpartition(".")[2]) not in named
     ]
 
 

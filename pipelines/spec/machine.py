@@ -22,7 +22,7 @@ Precision = Literal["auto", "bf16", "fp16", "fp32"]
 
 
 class Machine(Strict):
-    """Device, precision and memory."""
+    """Device, precision and memory; and what else is reached from it."""
 
     device: Device = Field("auto", description="auto, cpu, mps, cuda, cuda:1, ...; auto: CUDA where there is a card.")
     precision: Precision = Field(
@@ -43,4 +43,13 @@ class Machine(Strict):
     )
     cache_bytes: int = Field(
         32 * 2**30, gt=0, description="Bytes of that folder above which goes what was not used for a day, the oldest first."
+    )
+    language_model_url: str = Field(
+        "",
+        description="Address of an OpenAI-compatible endpoint, https://HOST/v1, by which specs may have words written; "
+        "empty: none.",
+    )
+    language_model_name: str = Field("", description="The model that is asked for there.")
+    language_model_key: str = Field(
+        "", description="Name of the environment variable that holds its key, which is stored nowhere; empty: no key."
     )

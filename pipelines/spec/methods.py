@@ -4,9 +4,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pipelines.prompts import TEMPLATES, placeholders
 from pipelines.spec.base import Share, Strength, Strict, distinct
 from pipelines.spec.learning import Inversion, Lora
+from pipelines.spec.prompting import Prompting
 
 
 def ascending(interval: tuple[float, float]) -> tuple[float, float]:
@@ -18,8 +18,8 @@ def ascending(interval: tuple[float, float]) -> tuple[float, float]:
 Side = Annotated[int, Field(ge=32, le=4096, multiple_of=8)]  # pixels
 
 
-class Asked(Strict):
-    """What every method can learn from the source before it generates, and its prompts."""
+class Asked(Prompting):
+    """What every method can learn from the source before it generates, beside its prompts."""
 
     superclass: str | dict[str, str] | None = Field(
         None,
@@ -29,23 +29,6 @@ class Asked(Strict):
     )
     inversion: Inversion | None = Field(None, description="How tokens are learned; none: class names alone.")
     lora: Lora | None = Field(None, description="How low-rank weights are learned; none: the checkpoint as it is.")
-    templates: Annotated[tuple[str, ...], AfterValidator(distinct)] = Field(
-        TEMPLATES[:1],
-        min_length=1,
-        description="Prompts, one drawn for each image: {} stands for the class, {scene} for one of words.scene.",
-    )
-    words: dict[str, tuple[str, ...]] = Field(
-        {},
-        description="What stands for the names in the templates, one drawn for each image: {scene: [on grass, at night]}.",
-    )
-    names: dict[str, str] = Field(
-        {},
-        description="What classes are called in prompts and by CLIP, where the source's name is no word: {n02124075: "
-        "Egyptian cat}; others go by their own, and a class with a learned token by that.",
-    )
-    negative_prompt: str = Field(
-        "", description="What images are guided away from, instead of from the empty prompt; of no effect without guidance."
-    )
     guidance_rescale: Share = Field(
         0.0,
         description="How far guided predictions are scaled back to the contrast of unguided ones (arXiv 2305.08891): 0.7 "
@@ -86,17 +69,6 @@ class Asked(Strict):
     def superclass_of_tokens(self) -> Self:
         if self.inversion and not self.superclass:
             raise ValueError("superclass must say what the classes are when inversion is asked for: 'bird'")
-        return self
-
-    @model_validator(mode="after")
-    def templates_can_be_filled(self) -> Self:
-        for template in self.templates:
-            names = placeholders(template)
-            if names.count("") != 1:
-                raise ValueError(f"templates: {template!r} must say {{}} once, where the class goes")
-            for name in names:
-                if name and not self.words.get(name):
-                    raise ValueError(f"words: {template!r} says {{{name}}}, so words.{name} must list what stands for it")
         return self
 
 

@@ -84,6 +84,11 @@ class Models(Strict):
         "encoder in FOLDER/image_encoder, or 'builtin'. unCLIP checkpoints need none.",
     )
     clip: str = Field("builtin", description="A CLIP checkpoint: path, hub id, or 'builtin'.")
+    language_model: str | None = Field(
+        None,
+        description="What writes method.written_words: a causal transformers checkpoint, path or hub id; or 'endpoint': the "
+        "OpenAI-compatible one of the operator. None: nothing is written.",
+    )
     resolution: int | None = Field(None, ge=32, le=4096, multiple_of=8, description="Pixels a side; none: the checkpoint's.")
 
     @model_validator(mode="before")

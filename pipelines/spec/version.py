@@ -185,6 +185,15 @@ class VersionSpec(Strict):
         return self
 
     @model_validator(mode="after")
+    def words_have_a_writer(self) -> "VersionSpec":
+        if self.method.written_words and self.models.language_model is None:
+            raise ValueError(
+                "models.language_model: none, and method.written_words are written by one; name a checkpoint, or the "
+                "operator's, 'endpoint'"
+            )
+        return self
+
+    @model_validator(mode="after")
     def object_has_a_word(self) -> "VersionSpec":
         looks = any(isinstance(f, LabelAgreementFilter) and f.view == "object" for f in self.filters)
         if looks and not self.method.superclass:

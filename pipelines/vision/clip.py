@@ -45,13 +45,16 @@ class Clip:
             parts.append(F.normalize(self.model.get_image_features(**inputs).pooler_output, dim=1).cpu())
         return torch.cat(parts) if parts else torch.zeros(0, self.model.config.projection_dim)
 
-    @torch.inference_mode()
     def embed_words(self, words: Sequence[str]) -> Tensor:
         """One embedding a word: the mean over all prompt templates."""
+        return self.embed_prompts([[fill(template, word) for template in TEMPLATES] for word in words])
+
+    @torch.inference_mode()
+    def embed_prompts(self, groups: Sequence[Sequence[str]]) -> Tensor:
+        """One embedding for the prompts of each group: their mean."""
         embeddings = []
-        for word in words:
-            prompts = [fill(template, word) for template in TEMPLATES]
-            inputs = self.processor(text=prompts, return_tensors="pt", padding=True, truncation=True).to(self.device)
+        for prompts in groups:
+            inputs = self.processor(text=list(prompts), return_tensors="pt", padding=True, truncation=True).to(self.device)
             of_prompts = F.normalize(self.model.get_text_features(**inputs).pooler_output, dim=1)
             embeddings.append(F.normalize(of_prompts.mean(dim=0), dim=0).cpu())
         return torch.stack(embeddings)

@@ -33,6 +33,10 @@ def discover(
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimisation steps; else the spec's, or 400.")] = None,
     clip: Annotated[str, typer.Option(help="Checkpoint of CLIP that puts suspects into words.")] = BUILTIN,
+    prompt_steps: Annotated[
+        int,
+        typer.Option(min=0, max=100_000, help="Steps to find words where no list has any: 3000; 0: none are looked for."),
+    ] = 0,
 ) -> None:
     """Look for shortcuts: background, border, colour, position, compression or blur that a plain classifier leans on."""
     opened, spec = source_named(source)
@@ -53,7 +57,9 @@ def discover(
         progress.say(f"Reading {source}")
         words = Clip(resolve(clip, "clip"))
         looked = study(open_source(opened), trained, progress)
-        discovery, evidence = discover_shortcuts(looked, words, progress, name=source, checkpoint=clip)
+        discovery, evidence = discover_shortcuts(
+            looked, words, progress, name=source, checkpoint=clip, prompt_steps=prompt_steps
+        )
         page = render(
             discovery, {one.attribute: exhibits(looked, one.attribute, evidence[one.attribute]) for one in discovery.named}
         )
@@ -73,7 +79,8 @@ def print_discovery(discovery: "Discovery") -> None:
         console.print(note, markup=False, soft_wrap=True)
     rows = []
     for one in discovery.suspects:
-        words = "; ".join(f"{label}: {word}" for label, word in one.words.items())
+        spoken = {**one.words, **{label: f"'{prompt.text}'" for label, prompt in one.prompts.items()}}
+        words = "; ".join(f"{label}: {word}" for label, word in spoken.items())
         result = f"SUSPECT{f' ({words})' if words else ''}" if one.suspected else "-"
         rows.append((one.attribute, f"{100 * one.own:.0f} %", f"{100 * one.other:.0f} %", result))
     print_list(("attribute", "own class's", "another's", "result"), rows)

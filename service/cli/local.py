@@ -15,6 +15,7 @@ from rich.table import Table
 from pipelines.errors import SpecError
 from pipelines.spec import Machine, Precision, load
 from service.cli.output import console, percent, print_summary, write_json
+from service.settings import Settings
 
 bench_app = typer.Typer(help="Measure what the methods are worth, and how fast the engine is.", no_args_is_help=True)
 
@@ -48,8 +49,9 @@ def run(
     checked = load(spec)
     try:
         machine = Machine(
-            device=device, precision=precision, capacity=capacity, offload=offload, compile=compile_, cache_dir=cache_dir
-        )
+            device=device, precision=precision, capacity=capacity, offload=offload, compile=compile_, cache_dir=cache_dir,
+            **Settings().endpoint,
+        )  # fmt: skip
     except ValidationError as error:
         reasons = [f"--{problem['loc'][0]}: {problem['input']!r}: {problem['msg']}" for problem in error.errors()]
         raise SpecError("; ".join(reasons).replace("Value error, ", "")) from None
