@@ -73,6 +73,8 @@ FLUX = Family(
         **TRANSFORMER_LIMITS,
         "inversion": "a token's embedding would reach its images by one pooled embedding alone, and its T5 is not "
         "trained; set inversion to null, and learn a LoRA (method.lora)",
+        "lora_text_encoder": "its CLIP reaches images by one pooled embedding alone, and its T5 is not trained; set "
+        "it to false",
         "embeddings": "they would reach its images by one pooled embedding alone; leave them out, and give a LoRA "
         "(models.loras)",
         "negative_prompt": "its guidance is distilled, without a second prediction that a prompt could say; leave it out",

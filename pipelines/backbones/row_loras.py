@@ -1,4 +1,5 @@
-"""LoRAs (Hu et al. 2021, arXiv 2106.09685) of a denoiser, one a row of its batch: rows of different ones share a forward.
+"""LoRAs (Hu et al. 2021, arXiv 2106.09685) of a denoiser and of text encoders, one a row of a batch: rows of different ones
+share a forward.
 
 The low-rank matrices of all LoRAs are stacked in every layer that has any; those of the rows are gathered, and multiplied as
 a batch (Punica, Chen et al. 2023, arXiv 2310.18547).
@@ -47,41 +48,57 @@ class LoraLinear(nn.Linear):
 
 
 class RowLoras:
-    """The LoRAs of a denoiser: layers become `LoraLinear` with the first LoRA that has weights for them."""
+    """The LoRAs of a checkpoint: layers become `LoraLinear` with the first LoRA that has weights for them.
 
-    def __init__(self, denoiser: Any, component: str) -> None:
-        """`component` is diffusers' name of the denoiser; names of weights begin with it."""
-        self.denoiser, self.prefix = denoiser, f"{component}."
+    Attributes: `of_prompts`, whether any has weights of a text encoder: then what a prompt's embeddings are depends on it.
+    """
+
+    def __init__(self, parts: Mapping[str, Any]) -> None:
+        """`parts` are modules by what the names of their weights begin with, the denoiser first."""
+        self.parts, self.device = dict(parts), next(iter(parts.values())).device
         self.indices: dict[str, int] = {}  # by key, the place in the stacks
         self.linears: dict[str, nn.Linear] = {}  # by name, the layers as they were
         self.rows: Tensor | None = None  # int64 (n,): the indices of the batch in `of_rows`; None: no row has any
+        self.of_prompts = False
+
+    def owner(self, name: str) -> tuple[Any, str]:
+        """The module of a layer, and the layer's name in it. Raises KeyError for a name of none."""
+        for prefix, module in self.parts.items():
+            if name.startswith(f"{prefix}."):
+                return module, name.removeprefix(f"{prefix}.")
+        raise KeyError(name)
 
     def add(self, key: str, weights: Mapping[str, Tensor]) -> None:
         """Add a LoRA, of weights named as diffusers saves them, and whose alpha is its rank."""
         if key in self.indices:
             return
         loras = 1 + len(self.indices)
-        own = {name.removeprefix(self.prefix): weight for name, weight in weights.items()}
-        for name in {name.removesuffix(f".{DOWN}") for name in own if name.endswith(DOWN)} - self.linears.keys():
-            self.linears[name] = self.denoiser.get_submodule(name)
-            self.denoiser.set_submodule(name, LoraLinear(self.linears[name], self, loras))
+        for name in {name.removesuffix(f".{DOWN}") for name in weights if name.endswith(DOWN)} - self.linears.keys():
+            module, inner = self.owner(name)
+            self.linears[name] = module.get_submodule(inner)
+            module.set_submodule(inner, LoraLinear(self.linears[name], self, loras))
+            self.of_prompts |= module is not next(iter(self.parts.values()))
         for name in self.linears:
-            layer = self.denoiser.get_submodule(name)
-            layer.append(own.get(f"{name}.{DOWN}", layer.down[0]), own.get(f"{name}.{UP}", layer.up[0]), loras)
+            module, inner = self.owner(name)
+            layer = module.get_submodule(inner)
+            layer.append(weights.get(f"{name}.{DOWN}", layer.down[0]), weights.get(f"{name}.{UP}", layer.up[0]), loras)
         self.indices[key] = loras
 
     def clear(self) -> None:
-        """Remove all: the denoiser has the layers of its checkpoint again."""
+        """Remove all: the modules have the layers of their checkpoint again."""
         for name, linear in self.linears.items():
-            self.denoiser.set_submodule(name, linear)
+            module, inner = self.owner(name)
+            module.set_submodule(inner, linear)
         self.indices.clear()
         self.linears.clear()
+        self.of_prompts = False
 
     @contextmanager
     def of_rows(self, keys: Sequence[str | None]) -> Iterator[None]:
-        """Inside the block, row n of the batch goes through the LoRA `keys[n]`, or none; outside of it, no row does."""
+        """Inside the block, row n of a batch, of latents or of prompts, goes through the LoRA `keys[n]`, or none; outside of
+        it, no row does."""
         indices = [0 if key is None else self.indices[key] for key in keys]
-        self.rows = torch.tensor(indices, device=self.denoiser.device) if any(indices) else None
+        self.rows = torch.tensor(indices, device=self.device) if any(indices) else None
         try:
             yield
         finally:

@@ -1,7 +1,7 @@
 """LoRA (Hu et al. 2021, arXiv 2106.09685): low-rank weights beside the denoiser's attention, trained on a source's images.
 
 DataDream (ECCV 2024, arXiv 2407.10910): one for each class, or one for all, of rank 16. The paper trains the text encoder's,
-too; here that stays as it is, since learned tokens live in it.
+too; here that is an option.
 """
 
 import json
@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import torch
-from peft import LoraConfig, get_peft_model_state_dict
+from diffusers.utils.peft_utils import recurse_remove_peft_layers
+from peft import LoraConfig, inject_adapter_in_model
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -26,7 +27,9 @@ from pipelines.store.artifacts import Artifact
 from pipelines.tensors import tensor
 
 WEIGHTS, CURVE = "pytorch_lora_weights.safetensors", "curve.json"
-ADAPTER = "learning"  # name of the weights among the denoiser's adapters while they are trained
+ADAPTER = "learning"  # name of the weights among a module's adapters while they are trained
+TEXT_TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj")  # the projections of a text encoder's attention
+SWITCHES = ("text_encoder",)  # what changes nothing while it is off, nor the address of what is learned
 
 
 def learning_rate(step: int, spec: Lora) -> float:
@@ -42,17 +45,25 @@ class LoraTraining:
 
     def __init__(self, backbone: Backbone, images: Sequence[Image], prompts: Sequence[str], spec: Lora, seed: int) -> None:
         self.backbone, self.prompts, self.spec = backbone, list(prompts), spec
+        self.parts = backbone.lora_parts if spec.text_encoder else {backbone.component: backbone.denoiser}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            config = LoraConfig(
-                r=spec.rank, lora_alpha=spec.rank, init_lora_weights="gaussian", target_modules=[*backbone.lora_targets]
-            )
-            backbone.denoiser.add_adapter(config, adapter_name=ADAPTER)
-        weights = {n: p for n, p in backbone.denoiser.named_parameters() if f".{ADAPTER}." in n}
-        for weight in weights.values():
+            for prefix, module in self.parts.items():
+                targets = backbone.lora_targets if prefix == backbone.component else TEXT_TARGETS
+                config = LoraConfig(
+                    r=spec.rank, lora_alpha=spec.rank, init_lora_weights="gaussian", target_modules=[*targets]
+                )
+                inject_adapter_in_model(config, module, ADAPTER)
+        self.adapters = {
+            f"{prefix}.{name.replace(f'.{ADAPTER}.', '.')}": weight
+            for prefix, module in self.parts.items()
+            for name, weight in module.named_parameters()
+            if f".{ADAPTER}." in name
+        }
+        for weight in self.adapters.values():
             weight.data = weight.data.float()
         self.trainer = Trainer(
-            weights,
+            self.adapters,
             self.losses,
             lambda step: learning_rate(step, spec),
             seed,
@@ -68,22 +79,23 @@ class LoraTraining:
         backbone = self.backbone
         batch = noised_batch(backbone, self.latents, self.spec.batch, generator)
         for part in batch.split(parts):
-            with torch.no_grad():
+            with torch.set_grad_enabled(self.spec.text_encoder):
                 prompt_embeds = backbone.encode_prompts([self.prompts[row] for row in part.rows])
             with torch.autocast(part.xt.device.type, backbone.dtype, enabled=backbone.dtype != torch.float32):
                 prediction = backbone.predict(part.xt, part.t, prompt_embeds)
             yield (prediction - part.target).square().mean() * (len(part) / len(batch))
 
     def weights(self) -> dict[str, Tensor]:
-        """Take the trained weights out of the denoiser, named as diffusers' `load_lora_weights` reads them."""
-        prefix, state = self.backbone.component, get_peft_model_state_dict(self.backbone.denoiser, adapter_name=ADAPTER)
-        weights = {f"{prefix}.{name}": weight.detach().cpu().clone().contiguous() for name, weight in state.items()}
+        """Take the trained weights out of the model, named as diffusers' `load_lora_weights` reads them."""
+        weights = {name: weight.detach().cpu().clone().contiguous() for name, weight in self.adapters.items()}
         self.stop()
         return weights
 
     def stop(self) -> None:
-        """Leave the denoiser as it was, whether or not the training came to its end."""
-        self.backbone.denoiser.unload_lora()
+        """Leave the model as it was, whether or not the training came to its end."""
+        for module in self.parts.values():
+            recurse_remove_peft_layers(module)
+            vars(module).pop("peft_config", None)
 
 
 class Loras:
@@ -121,7 +133,7 @@ class Loras:
             "images": [item.sha256 for item in items],
             "prompts": prompts,
             "concepts": [self.tokens.key(label) for label in labels],
-            "spec": spec.model_dump(),
+            "spec": {name: value for name, value in spec.model_dump().items() if value or name not in SWITCHES},
             "seed": resources.spec.seed,
         }
 

@@ -29,7 +29,8 @@ class Inversion(Strict):
 
 
 class Lora(Strict):
-    """Low-rank weights beside the denoiser's attention, learned from the source (DataDream, ECCV 2024, arXiv 2407.10910)."""
+    """Low-rank weights beside the attention of the denoiser, learned from the source (DataDream, ECCV 2024, arXiv
+    2407.10910)."""
 
     scope: Literal["class", "dataset"] = Field("dataset", description="One LoRA for each class, or one for all of them.")
     rank: int = Field(16, ge=1, le=256, description="Rank of the weights, and the factor of their effect (alpha).")
@@ -38,5 +39,8 @@ class Lora(Strict):
     batch: int = Field(8, ge=1, le=4096, description="Images a step.")
     learning_rate: float = Field(
         1e-4, gt=0, description="Peak learning rate of AdamW: warmed up over a tenth of the steps, then a cosine."
+    )
+    text_encoder: bool = Field(
+        False, description="Learn such weights beside the attention of the CLIP text encoders, too, as DataDream does."
     )
     checkpoint_every: int = Field(100, ge=1, description="Steps after which progress is saved.")
