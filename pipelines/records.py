@@ -135,7 +135,7 @@ class Request:
     graft: Graft | None = None  # a real object to stand in that region
     image_prompt: ImagePrompt | None = None
     concept: str | None = None  # key of the learned token in the store
-    lora: str | None = None  # key of the learned LoRA in the store
+    lora: str | None = None  # key of the learned LoRA in the store; of several that are fused, joined by +
     strength: float = 1.0  # share of the noise schedule that is run, 0 < strength <= 1
     guidance: float = 7.5  # classifier-free guidance scale, >= 1; 1 turns it off
     guidance_rescale: float = 0.0  # 0..1: how far guidance keeps the standard deviation of its conditional prediction

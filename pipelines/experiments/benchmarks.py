@@ -90,6 +90,7 @@ def few_shot(shots: int, size: Size) -> Benchmark:
         lora = {"steps": 200, "learning_rate": 2e-3, "batch": 16}
         methods["lora"] = {"method": {**PLAIN, **WORDS, "lora": lora}}
         methods["lora_text_encoder"] = {"method": {**PLAIN, **WORDS, "lora": {**lora, "text_encoder": True}}}
+        methods["lora_of_images"] = {"method": {**PLAIN, **WORDS, "lora": {"scope": "image", "steps": 200}}}
         methods["image_variation_paper"] = {
             "method": {"type": "image_variation", "superclass": "shoe", "inversion": inversion}
         }

@@ -1,7 +1,7 @@
 """How long the benchmarks will take on this machine: a few steps of each kind are timed, and all of them counted."""
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,7 +60,7 @@ def training_step(spec: VersionSpec, resources: Resources) -> float:
     return (time.monotonic() - began) / STEPS
 
 
-def learning(spec: VersionSpec, classes: Collection[str]) -> float:
+def learning(spec: VersionSpec, classes: Counts) -> float:
     """Image-steps of learning its tokens and LoRAs, as image-steps of denoising."""
     method = spec.method
     tokens = len(method.superclass) if isinstance(method.superclass, dict) else len(classes)
@@ -70,7 +70,9 @@ def learning(spec: VersionSpec, classes: Collection[str]) -> float:
     if method.inversion is not None:
         images += tokens * method.inversion.steps * method.inversion.batch
     if method.lora is not None:
-        images += method.lora.steps * method.lora.batch * (1 if method.lora.scope == "dataset" else len(classes))
+        of_images = sum(min(method.lora.images, sum(groups.values())) for groups in classes.values())
+        loras = {"dataset": 1, "class": len(classes), "image": of_images}[method.lora.scope]
+        images += loras * method.lora.steps * method.lora.batch
     return BACKWARD * images
 
 
@@ -89,5 +91,5 @@ def estimate(specs: Iterable[VersionSpec], pace: Pace) -> float:
         concept = f"{spec.source} {spec.method.superclass} {spec.method.inversion} {spec.method.lora}"
         if concept not in learned:
             learned.add(concept)
-            seconds += learning(spec, sources[name].keys()) * pace.denoising
+            seconds += learning(spec, sources[name]) * pace.denoising
     return seconds

@@ -3,7 +3,7 @@
 from typing import Any
 
 from pipelines.chance import derive
-from pipelines.learning.lora import Loras
+from pipelines.learning.loras import Loras
 from pipelines.learning.resources import Resources
 from pipelines.learning.tokens import Tokens
 from pipelines.prompts import fill_template
@@ -62,7 +62,7 @@ class Concepts:
             "seed": seed,
             "prompt": fill_template(self.spec.templates, self.spec.words, self.tokens.phrase(label), seed),
             "concept": self.tokens.key(label),
-            "lora": self.loras.key(label),
+            "lora": self.loras.key(label, seed),
             "guidance": self.spec.guidance,
             "guidance_rescale": self.spec.guidance_rescale,
             "guidance_interval": self.spec.guidance_interval,

@@ -1,35 +1,25 @@
 """LoRA (Hu et al. 2021, arXiv 2106.09685): low-rank weights beside the denoiser's attention, trained on a source's images.
 
-DataDream (ECCV 2024, arXiv 2407.10910): one for each class, or one for all, of rank 16. The paper trains the text encoder's,
-too; here that is an option.
+DataDream (ECCV 2024, arXiv 2407.10910) trains those of the text encoder, too; here that is an option.
 """
 
-import json
 import math
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 
 import torch
 from diffusers.utils.peft_utils import recurse_remove_peft_layers
 from peft import LoraConfig, inject_adapter_in_model
-from safetensors.torch import load, save
 from torch import Tensor
 
 from pipelines.backbones.backbone import Backbone
-from pipelines.chance import derive
-from pipelines.learning.resources import Resources
-from pipelines.learning.tokens import Tokens
 from pipelines.learning.trainer import Trainer, noised_batch
-from pipelines.prompts import TEMPLATES, fill
-from pipelines.records import Image, Item
+from pipelines.records import Image
 from pipelines.spec import Lora
-from pipelines.store.artifacts import Artifact
 from pipelines.tensors import tensor
 
 WEIGHTS, CURVE = "pytorch_lora_weights.safetensors", "curve.json"
 ADAPTER = "learning"  # name of the weights among a module's adapters while they are trained
 TEXT_TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj")  # the projections of a text encoder's attention
-SWITCHES = ("text_encoder",)  # what changes nothing while it is off, nor the address of what is learned
 
 
 def learning_rate(step: int, spec: Lora) -> float:
@@ -96,61 +86,3 @@ class LoraTraining:
         for module in self.parts.values():
             recurse_remove_peft_layers(module)
             vars(module).pop("peft_config", None)
-
-
-class Loras:
-    """The LoRAs of a source: none, one for all classes, or one for each."""
-
-    def __init__(self, resources: Resources, tokens: Tokens, spec: Lora | None) -> None:
-        self.resources, self.tokens, self.spec = resources, tokens, spec
-
-    @cached_property
-    def learned(self) -> dict[str, str]:
-        """The key of every class's LoRA, trained now or taken from the store, and added to the denoiser."""
-        if self.spec is None:
-            return {}
-        classes = self.resources.source.classes
-        if self.spec.scope == "dataset":
-            return dict.fromkeys(classes, self.learn(list(classes), "the dataset", self.spec))
-        return {label: self.learn([label], label, self.spec) for label in classes}
-
-    def key(self, label: str) -> str | None:
-        return self.learned.get(label)
-
-    def captions(self, items: Sequence[Item]) -> list[str]:
-        """The prompts of the training images: the plain template with the phrase of each one's class."""
-        return [fill(TEMPLATES[0], self.tokens.phrase_for(item)) for item in items]
-
-    def learn(self, labels: Sequence[str], name: str, spec: Lora) -> str:
-        """The LoRA of some classes, added to the denoiser; its key."""
-        resources, backbone = self.resources, self.resources.models.backbone
-        items = [item for label in labels for item in resources.source.of(label)[: spec.images]]
-        prompts = self.captions(items)
-        facts = {
-            "model": resources.models.revision,
-            "resolution": resources.models.resolution,
-            "framing": resources.view.framing,
-            "images": [item.sha256 for item in items],
-            "prompts": prompts,
-            "concepts": [self.tokens.key(label) for label in labels],
-            "spec": {name: value for name, value in spec.model_dump().items() if value or name not in SWITCHES},
-            "seed": resources.spec.seed,
-        }
-
-        def train(artifact: Artifact) -> dict[str, bytes]:
-            stage = resources.progress.stage(f"learn: LoRA of {name}", spec.steps)
-            seed = derive(resources.spec.seed, "lora", *labels) % 2**31
-            training = LoraTraining(backbone, resources.view.images(items), prompts, spec, seed)
-            try:
-                losses = training.trainer.run(spec.steps, spec.checkpoint_every, artifact, stage)
-                weights = training.weights()
-            finally:
-                training.stop()
-            record = {**facts, "losses": losses, "images_seen": spec.steps * spec.batch}
-            return {WEIGHTS: save(weights), CURVE: (json.dumps(record, sort_keys=True) + "\n").encode()}
-
-        artifact = resources.artifacts.get_or_make(f"lora/{name}", "lora", lambda: facts, CURVE, train)
-        key = artifact.key(WEIGHTS)
-        for target in resources.backbones:
-            target.loras.add(key, load(artifact.get(WEIGHTS)))
-        return key

@@ -1,8 +1,8 @@
 """What is learned from the source before images are made: tokens and low-rank weights."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipelines.spec.base import Share, Strict
 
@@ -28,11 +28,25 @@ class Inversion(Strict):
     checkpoint_every: int = Field(100, ge=1, description="Steps after which progress is saved.")
 
 
+LOFT = {"rank": 2, "steps": 600, "batch": 1, "learning_rate": 1e-3}
+
+
 class Lora(Strict):
     """Low-rank weights beside the attention of the denoiser, learned from the source (DataDream, ECCV 2024, arXiv
     2407.10910)."""
 
-    scope: Literal["class", "dataset"] = Field("dataset", description="One LoRA for each class, or one for all of them.")
+    scope: Literal["class", "dataset", "image"] = Field(
+        "dataset",
+        description="One LoRA for each class, or one for all of them; image: one for each training image, of which some are "
+        "fused for each generated one (LoFT, arXiv 2505.11703). Of that, rank is 2, steps 600, batch 1 and learning_rate "
+        "0.001, unless they are given.",
+    )
+    fused: int = Field(
+        2,
+        ge=1,
+        le=16,
+        description="Of scope image: how many LoRAs of its class, drawn for each generated image, are averaged.",
+    )
     rank: int = Field(16, ge=1, le=256, description="Rank of the weights, and the factor of their effect (alpha).")
     images: int = Field(100, ge=1, le=100_000, description="Training images a class, the first ones.")
     steps: int = Field(300, ge=1, le=1_000_000, description="Optimisation steps.")
@@ -44,3 +58,9 @@ class Lora(Strict):
         False, description="Learn such weights beside the attention of the CLIP text encoders, too, as DataDream does."
     )
     checkpoint_every: int = Field(100, ge=1, description="Steps after which progress is saved.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def of_images(cls, fields: Any) -> Any:
+        """LoFT's own settings, where the scope is an image."""
+        return {**LOFT, **fields} if isinstance(fields, dict) and fields.get("scope") == "image" else fields
