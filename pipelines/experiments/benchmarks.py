@@ -91,6 +91,7 @@ def few_shot(shots: int, size: Size) -> Benchmark:
         methods["lora"] = {"method": {**PLAIN, **WORDS, "lora": lora}}
         methods["lora_text_encoder"] = {"method": {**PLAIN, **WORDS, "lora": {**lora, "text_encoder": True}}}
         methods["lora_of_images"] = {"method": {**PLAIN, **WORDS, "lora": {"scope": "image", "steps": 200}}}
+        methods["lora_diverse"] = {"method": {**PLAIN, **WORDS, "lora": {**lora, "keep_diversity": 100}}}
         methods["image_variation_paper"] = {
             "method": {"type": "image_variation", "superclass": "shoe", "inversion": inversion}
         }

@@ -5,13 +5,18 @@ DataDream (ECCV 2024, arXiv 2407.10910) trains those of the text encoder, too; h
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from diffusers.utils.peft_utils import recurse_remove_peft_layers
 from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor
 
 from pipelines.backbones.backbone import Backbone
+from pipelines.backbones.schedule import Levels, add_noise
+from pipelines.engine.solver import predicted_x0
+from pipelines.learning.diversity import diversity_loss
 from pipelines.learning.trainer import Trainer, noised_batch
 from pipelines.records import Image
 from pipelines.spec import Lora
@@ -65,15 +70,51 @@ class LoraTraining:
             self.latents = backbone.encode_images(tensor(images))
 
     def losses(self, generator: torch.Generator, parts: int) -> Iterator[Tensor]:
-        """The denoising loss of one batch, of each of its parts."""
-        backbone = self.backbone
-        batch = noised_batch(backbone, self.latents, self.spec.batch, generator)
+        """The denoising loss of one batch, of each of its parts; then, if the spec keeps diversity, that of another one."""
+        batch = noised_batch(self.backbone, self.latents, self.spec.batch, generator)
         for part in batch.split(parts):
-            with torch.set_grad_enabled(self.spec.text_encoder):
-                prompt_embeds = backbone.encode_prompts([self.prompts[row] for row in part.rows])
-            with torch.autocast(part.xt.device.type, backbone.dtype, enabled=backbone.dtype != torch.float32):
-                prediction = backbone.predict(part.xt, part.t, prompt_embeds)
+            prediction = self.predict(part.xt, part.t, part.rows)
             yield (prediction - part.target).square().mean() * (len(part) / len(batch))
+        if self.spec.keep_diversity:
+            yield from self.diversity_losses(generator, parts)
+
+    def predict(self, xt: Tensor, t: Tensor, rows: Tensor) -> Tensor:
+        """The model's prediction for noised latents of these images."""
+        backbone = self.backbone
+        with torch.set_grad_enabled(self.spec.text_encoder and torch.is_grad_enabled()):
+            prompt_embeds = backbone.encode_prompts([self.prompts[row] for row in rows])
+        with torch.autocast(xt.device.type, backbone.dtype, enabled=backbone.dtype != torch.float32):
+            return backbone.predict(xt, t, prompt_embeds)
+
+    def diversity_losses(self, generator: torch.Generator, parts: int) -> Iterator[Tensor]:
+        """DomainStudio's losses of different images at one noise level, of each part of them, and of the distances in it."""
+        backbone, schedule = self.backbone, self.backbone.schedule
+        every = torch.randperm(len(self.latents), generator=generator)[: self.spec.batch]
+        t, (level,) = schedule.draw(1, backbone.patches(self.latents), generator)
+        noise = torch.randn(self.latents[every].shape, generator=generator)
+        for rows, eps in zip(every.tensor_split(parts), noise.tensor_split(parts), strict=True):
+            if not len(rows):
+                continue
+            x0 = self.latents[rows]
+            levels, times = Levels.of([level] * len(rows), x0), t.to(x0.device).expand(len(rows))
+            xt = add_noise(x0, eps.to(x0), levels)
+            with torch.no_grad(), self.without():
+                before = self.predict(backbone.everywhere(xt), times, rows)
+            after = self.predict(backbone.everywhere(xt), times, rows)
+            adapted, original = (predicted_x0(xt, output, levels, schedule.prediction) for output in (after, before))
+            yield self.spec.keep_diversity * diversity_loss(adapted, original, x0) * (len(rows) / len(every))
+
+    @contextmanager
+    def without(self) -> Iterator[None]:
+        """Inside the block the model is the original one."""
+        layers = [layer for part in self.parts.values() for layer in part.modules() if isinstance(layer, BaseTunerLayer)]
+        for layer in layers:
+            layer.enable_adapters(False)
+        try:
+            yield
+        finally:
+            for layer in layers:
+                layer.enable_adapters(True)
 
     def weights(self) -> dict[str, Tensor]:
         """Take the trained weights out of the model, named as diffusers' `load_lora_weights` reads them."""

@@ -25,7 +25,7 @@ from pipelines.records import Item
 from pipelines.spec import Lora
 from pipelines.store.artifacts import Artifact
 
-SWITCHES = ("text_encoder",)  # what changes nothing while it is off, nor the address of what is learned
+SWITCHES = ("text_encoder", "keep_diversity")  # what changes nothing while it is off, nor the address of what is learned
 
 
 @dataclass(frozen=True, slots=True)

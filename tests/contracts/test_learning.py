@@ -90,6 +90,15 @@ def test_a_lora_is_learned_and_plain_diffusers_draws_the_same_with_it(
     check_plain_diffusers_draws_the_same(backbone, checkpoint, weights, tmp_path)
 
 
+def test_one_is_learned_that_keeps_the_distances_of_the_original_model(backbone: Backbone) -> None:
+    spec = Lora(steps=1, batch=3, rank=2, learning_rate=0.1, keep_diversity=100)
+    training = LoraTraining(backbone, [picture(n) for n in range(3)], ["a photo of a shoe"] * 3, spec, seed=0)
+    assert np.isfinite(training.trainer.step())
+    last = [weight for name, weight in training.weights().items() if "lora_B" in name]
+    assert all(weight.isfinite().all() for weight in last)
+    assert sum(bool(weight.any()) for weight in last) > len(last) / 2
+
+
 @of_tokens
 def test_one_of_the_text_encoders_too(backbone: Backbone, checkpoint: Path, tmp_path: Path) -> None:
     weights = trained(backbone, Lora(steps=2, batch=2, rank=2, learning_rate=0.1, text_encoder=True))
