@@ -61,6 +61,7 @@ LIMITS = {
     "image_prompts": f"{WHOLE}, without image prompts; use another method, or a checkpoint of Stable Diffusion 1, 2 or XL",
     "inversion": f"{WHOLE}, and no tokens are learned of it; set inversion to null",
     "lora": f"{WHOLE}, and no LoRA is learned of it; leave it out",
+    "lora_text_encoder": f"{WHOLE}, and no LoRA is learned of it; leave it out",
     "guidance_rescale": f"{WHOLE}, and its guidance is not rescaled; leave it out",
     "guidance_interval": f"{WHOLE}, and its guidance is on at every step; leave it out",
     "entropy_guidance": f"{WHOLE}, and nothing leads it on its way; set it to 0",

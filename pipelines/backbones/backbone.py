@@ -30,7 +30,7 @@ class Backbone(ABC):
     """
 
     family: ClassVar[Family]
-    component: ClassVar[str]  # diffusers' name of the denoiser; its LoRAs' weights begin with it
+    component: ClassVar[str]  # diffusers' name of the denoiser
     lora_targets: ClassVar[tuple[str, ...]] = ("to_q", "to_k", "to_v", "to_out.0")  # the projections of its attention
     classifier_free: ClassVar[bool] = True  # guidance is a second, unconditional prediction
     editing: ClassVar[bool] = False  # whether the denoiser takes an image beside the latents, and edits it
@@ -49,7 +49,7 @@ class Backbone(ABC):
         self.vae_scale_factor, self.latent_channels = self.layout.vae_scale_factor, self.layout.latent_channels
         self.resolution, self.inpainting = self.layout.resolution, self.layout.inpainting
         self.image_conditioning: IpAdapter | UnClip | None = None
-        self.loras = RowLoras(self.denoiser, self.component)
+        self.loras = RowLoras(self.lora_parts)
         self.compiled = False
         self.empty: dict[tuple[int, ...], Tensor] = {}  # by size, what `empty_image` gave
 
@@ -89,7 +89,7 @@ class Backbone(ABC):
 
         Rows of `image_embeds`: `image_conditioning.embeds`, or zeros. `image_scale` (n,), 0 of rows without an image prompt;
         None: 1. `guidance` (n,), of checkpoints that take the scale as an input; None: 1. Rows go through their LoRAs inside
-        `loras.of_rows`.
+        `loras.of_rows`, as prompts do.
         """
 
     def load_ip_adapter(self, files: AdapterFiles) -> IpAdapter | UnClip:
@@ -100,6 +100,12 @@ class Backbone(ABC):
         """Whether prompts have the same embeddings, up to rounding, here and there."""
         here, there = (backbone.encode_prompts(["a photo of a cat"]).tokens.float() for backbone in (self, other))
         return here.shape == there.shape and torch.allclose(here, there, rtol=0.05, atol=0.05)
+
+    @property
+    def lora_parts(self) -> dict[str, Any]:
+        """The modules that LoRAs are of, by what the names of their weights begin with: diffusers' names."""
+        encoders = zip(("text_encoder", "text_encoder_2"), self.text_encoders, strict=False)
+        return {self.component: self.denoiser, **{f"{name}.text_model": encoder.transformer for name, encoder in encoders}}
 
     @property
     def unconditional(self) -> PromptEmbeds:
@@ -127,7 +133,7 @@ class Backbone(ABC):
         return latents.shape[-2] * latents.shape[-1] // self.layout.patch_size**2
 
     def remove_loras(self) -> None:
-        """Remove every LoRA: the denoiser has the layers of its checkpoint again."""
+        """Remove every LoRA: denoiser and text encoders have the layers of their checkpoint again."""
         self.loras.clear()
 
     def set_token(self, name: str, vectors: Sequence[Tensor]) -> None:

@@ -73,6 +73,7 @@ INSTRUCT_PIX2PIX = Family(
         **dict.fromkeys(("text_to_image", "image_to_image", "repainting", "image_prompts"), OTHER_METHOD),
         "inversion": f"{EDITS}; set inversion to null",
         "lora": f"{EDITS}; leave it out",
+        "lora_text_encoder": f"{EDITS}; leave it out",
         "negative_merging": f"{EDITS}; leave it out",
         "guidance_rescale": "it is guided by the image, too, and that is not rescaled; leave it out",
         "cache_interval": "it is guided by the image, too, whose features are not kept; set it to 1",
@@ -100,6 +101,8 @@ FLUX = Family(
         **TRANSFORMER_LIMITS,
         "inversion": "a token's embedding would reach its images by one pooled embedding alone, and its T5 is not "
         "trained; set inversion to null, and learn a LoRA (method.lora)",
+        "lora_text_encoder": "its CLIP reaches images by one pooled embedding alone, and its T5 is not trained; set "
+        "it to false",
         "embeddings": "they would reach its images by one pooled embedding alone; leave them out, and give a LoRA "
         "(models.loras)",
         "negative_prompt": "its guidance is distilled, without a second prediction that a prompt could say; leave it out",

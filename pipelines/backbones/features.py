@@ -64,6 +64,11 @@ FEATURES = {
         lambda spec: isinstance(spec.method, EditMix) and spec.method.editor == "instruct",
     ),
     "inversion": Feature("method.inversion", "method.inversion", lambda spec: spec.method.inversion is not None),
+    "lora_text_encoder": Feature(
+        "method.lora.text_encoder",
+        "method.lora.text_encoder",
+        lambda spec: spec.method.lora is not None and spec.method.lora.text_encoder,
+    ),
     "lora": Feature("method.lora", "method.lora", lambda spec: spec.method.lora is not None),
     "negative_prompt": Feature(
         "method.negative_prompt", "method.negative_prompt", lambda spec: bool(spec.method.negative_prompt)

@@ -29,6 +29,11 @@ class TextEncoder:
                 module.eos_token_id = tokenizer.eos_token_id
 
     @property
+    def transformer(self) -> Any:
+        """The module that holds the attention: some of transformers' classes have a projection around it."""
+        return getattr(self.model, "text_model", self.model)
+
+    @property
     def table(self) -> Any:
         """The embedding layer, (vocabulary, width)."""
         return self.model.get_input_embeddings()

@@ -20,6 +20,7 @@ from pipelines.errors import ModelError
 from pipelines.records import Candidate, Mask, Request
 
 Embedding = NDArray[np.float32]  # (width,), of an image
+Prompt = tuple[str, str | None]  # with the key of the LoRA that it is encoded with
 
 PROMPTS = 1024  # whose embeddings are kept, and as many schedules: most requests share theirs with others
 
@@ -29,30 +30,37 @@ class Admission:
 
     def __init__(self, backbone: Backbone, fitting: Capacity) -> None:
         self.backbone, self.latents = backbone, SourceLatents(backbone, fitting)
-        self.embeds: dict[str, PromptEmbeds] = {}  # by prompt
-        self.negative_embeds: dict[str, PromptEmbeds] = {}  # by negative prompt
+        self.embeds: dict[Prompt, PromptEmbeds] = {}
+        self.negative_embeds: dict[Prompt, PromptEmbeds] = {}
         self.schedules: dict[tuple[int, float, int, str], list[Step]] = {}
-        self.unreadable: dict[str, ModelError] = {}  # by prompt: why it has no embedding
+        self.unreadable: dict[Prompt, ModelError] = {}  # why it has no embedding
 
     def admit(self, requests: Sequence[Request]) -> tuple[list[Batch], list[Candidate]]:
         """The rows of requests, a batch for each size; and failures, of those whose prompt cannot be encoded.
 
         Raises ModelError while no prompt of the stream could be: then it is no fault of a single one.
         """
-        self.encode_prompts([request.prompt for request in requests])
+        self.encode_prompts([self.prompt(request) for request in requests])
         failures, groups = list[Candidate](), dict[tuple[int, int], list[Request]]()
         for request in requests:
             size = image_size(request, self.backbone.resolution)
-            if request.prompt in self.embeds:
+            if self.prompt(request) in self.embeds:
                 groups.setdefault(size, []).append(request)
                 continue
-            error = self.unreadable[request.prompt]
+            error = self.unreadable[self.prompt(request)]
             if not self.embeds:
                 raise error
             failures.append(Candidate(request, np.zeros((*size, 3), np.uint8), f"engine: {error}"))
         return [self.batch(group, size) for size, group in groups.items()], failures
 
-    def encode_prompts(self, prompts: Sequence[str]) -> None:
+    def prompt(self, request: Request) -> Prompt:
+        return request.prompt, self.lora(request)
+
+    def lora(self, request: Request) -> str | None:
+        """What a request's prompts are encoded with, beside the checkpoint."""
+        return request.lora if self.backbone.loras.of_prompts else None
+
+    def encode_prompts(self, prompts: Sequence[Prompt]) -> None:
         """Encode those that are new."""
         if len(self.embeds) > PROMPTS:
             self.embeds.clear()
@@ -60,20 +68,25 @@ class Admission:
         if not new:
             return
         try:
-            together = self.backbone.encode_prompts(new)
+            together = self.encode(new)
             self.embeds |= {prompt: together.rows(slice(n, n + 1)) for n, prompt in enumerate(new)}
         except ModelError:
             for prompt in new:
                 try:
-                    self.embeds[prompt] = self.backbone.encode_prompts([prompt])
+                    self.embeds[prompt] = self.encode([prompt])
                 except ModelError as error:
                     self.unreadable[prompt] = error
 
-    def negative(self, prompt: str) -> PromptEmbeds:
-        """The embeddings of a negative prompt."""
+    def encode(self, prompts: Sequence[Prompt]) -> PromptEmbeds:
+        with self.backbone.loras.of_rows([lora for _, lora in prompts]):
+            return self.backbone.encode_prompts([text for text, _ in prompts])
+
+    def negative(self, request: Request) -> PromptEmbeds:
+        """The embeddings of a request's negative prompt."""
+        prompt = text, lora = request.negative_prompt, self.lora(request)
         if prompt not in self.negative_embeds:
-            backbone = self.backbone
-            self.negative_embeds[prompt] = backbone.encode_prompts([prompt]) if prompt else backbone.unconditional
+            with self.backbone.loras.of_rows([lora]):
+                self.negative_embeds[prompt] = self.backbone.encode_prompts([text]) if text else self.backbone.unconditional
         return self.negative_embeds[prompt]
 
     def batch(self, requests: list[Request], size: tuple[int, int]) -> Batch:
@@ -95,8 +108,8 @@ class Admission:
             eps=eps,
             x0=x0,
             mask=masks,
-            prompt_embeds=PromptEmbeds.cat([self.embeds[request.prompt] for request in requests]),
-            negative_embeds=PromptEmbeds.cat([self.negative(r.negative_prompt) for r in requests]) if guided else None,
+            prompt_embeds=PromptEmbeds.cat([self.embeds[self.prompt(request)] for request in requests]),
+            negative_embeds=PromptEmbeds.cat([self.negative(request) for request in requests]) if guided else None,
             image_embeds=self.image_embeds(requests, [None if p is None else p.embedding for p in prompts]),
             negative_image_embeds=self.image_embeds(requests, [None if p is None else p.negative for p in prompts]),
             inpainting_channels=self.image_channels(requests, masks, eps),

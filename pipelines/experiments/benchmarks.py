@@ -103,11 +103,15 @@ def few_shot(shots: int, size: Size) -> Benchmark:
     if shots <= 4 and size is FULL:
         methods["tokens_personalized"] = {**methods["tokens"], "evaluation": {"recipe": "personalized"}}
     if shots == 8:  # what costs more than it brings; and what was published, by our defaults
-        methods["lora"] = {"method": {**PLAIN, **WORDS, "lora": {"steps": 200, "learning_rate": 2e-3, "batch": 16}}}
         siblings = {**PLAIN, **WORDS, "siblings": 10}
         methods["siblings_multi_positive"] = {"method": siblings, "evaluation": {"recipe": "multi_positive"}}
         methods["negative_merging"] = {"method": {**siblings, "negative_merging": {}}}
         methods["class_tokens"] = {"method": {**PLAIN, **WORDS, "superclass": "shoe", "inversion": CLASS_TOKENS}}
+        lora = {"steps": 200, "learning_rate": 2e-3, "batch": 16}
+        methods["lora"] = {"method": {**PLAIN, **WORDS, "lora": lora}}
+        methods["lora_text_encoder"] = {"method": {**PLAIN, **WORDS, "lora": {**lora, "text_encoder": True}}}
+        methods["lora_of_images"] = {"method": {**PLAIN, **WORDS, "lora": {"scope": "image", "steps": 200}}}
+        methods["lora_diverse"] = {"method": {**PLAIN, **WORDS, "lora": {**lora, "keep_diversity": 100}}}
         methods["image_variation_paper"] = {
             "method": {"type": "image_variation", "superclass": "shoe", "inversion": inversion}
         }

@@ -1,7 +1,7 @@
 """How long the benchmarks will take on this machine: a few steps of each kind are timed, and all of them counted."""
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,7 +60,7 @@ def training_step(spec: VersionSpec, resources: Resources) -> float:
     return (time.monotonic() - began) / STEPS
 
 
-def learning(spec: VersionSpec, classes: Collection[str]) -> float:
+def learning(spec: VersionSpec, classes: Counts) -> float:
     """Image-steps of learning its tokens and LoRAs, as image-steps of denoising."""
     method = spec.method
     tokens = len(method.superclass) if isinstance(method.superclass, dict) else len(classes)
@@ -71,7 +71,9 @@ def learning(spec: VersionSpec, classes: Collection[str]) -> float:
         drawn = inversion.denoising_steps / BACKWARD if inversion.objective == "classification" else 0
         images += tokens * inversion.steps * inversion.batch * (1 + drawn)
     if method.lora is not None:
-        images += method.lora.steps * method.lora.batch * (1 if method.lora.scope == "dataset" else len(classes))
+        of_images = sum(min(method.lora.images, sum(groups.values())) for groups in classes.values())
+        loras = {"dataset": 1, "class": len(classes), "image": of_images}[method.lora.scope]
+        images += loras * method.lora.steps * method.lora.batch
     return BACKWARD * images
 
 
@@ -90,5 +92,5 @@ def estimate(specs: Iterable[VersionSpec], pace: Pace) -> float:
         concept = f"{spec.source} {spec.method.superclass} {spec.method.inversion} {spec.method.lora}"
         if concept not in learned:
             learned.add(concept)
-            seconds += learning(spec, sources[name].keys()) * pace.denoising
+            seconds += learning(spec, sources[name]) * pace.denoising
     return seconds

@@ -3,7 +3,7 @@
 from typing import Any
 
 from pipelines.chance import derive
-from pipelines.learning.lora import Loras
+from pipelines.learning.loras import Loras
 from pipelines.learning.resources import Resources
 from pipelines.learning.tokens import Tokens
 from pipelines.records import PlannedImage, Request
@@ -64,7 +64,7 @@ class Concepts:
             "seed": seed,
             "prompt": self.tokens.image_words.prompt(label, self.tokens.phrase(label), prompt_seed),
             "concept": self.tokens.key(label),
-            "lora": self.loras.key(label),
+            "lora": self.loras.key(label, seed),
             "guidance": self.spec.guidance,
             "guidance_rescale": self.spec.guidance_rescale,
             "guidance_interval": self.spec.guidance_interval,

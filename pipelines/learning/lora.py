@@ -1,32 +1,30 @@
 """LoRA (Hu et al. 2021, arXiv 2106.09685): low-rank weights beside the denoiser's attention, trained on a source's images.
 
-DataDream (ECCV 2024, arXiv 2407.10910): one for each class, or one for all, of rank 16. The paper trains the text encoder's,
-too; here that stays as it is, since learned tokens live in it.
+DataDream (ECCV 2024, arXiv 2407.10910) trains those of the text encoder, too; here that is an option.
 """
 
-import json
 import math
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from contextlib import contextmanager
 
 import torch
-from peft import LoraConfig, get_peft_model_state_dict
-from safetensors.torch import load, save
+from diffusers.utils.peft_utils import recurse_remove_peft_layers
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor
 
 from pipelines.backbones.backbone import Backbone
-from pipelines.chance import derive
-from pipelines.learning.resources import Resources
-from pipelines.learning.tokens import Tokens
+from pipelines.backbones.schedule import Levels, add_noise
+from pipelines.engine.solver import predicted_x0
+from pipelines.learning.diversity import diversity_loss
 from pipelines.learning.trainer import Trainer, noised_batch
-from pipelines.prompts import fill
-from pipelines.records import Image, Item
+from pipelines.records import Image
 from pipelines.spec import Lora
-from pipelines.store.artifacts import Artifact
 from pipelines.tensors import tensor
 
 WEIGHTS, CURVE = "pytorch_lora_weights.safetensors", "curve.json"
-ADAPTER = "learning"  # name of the weights among the denoiser's adapters while they are trained
+ADAPTER = "learning"  # name of the weights among a module's adapters while they are trained
+TEXT_TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj")  # the projections of a text encoder's attention
 
 
 def learning_rate(step: int, spec: Lora) -> float:
@@ -42,17 +40,25 @@ class LoraTraining:
 
     def __init__(self, backbone: Backbone, images: Sequence[Image], prompts: Sequence[str], spec: Lora, seed: int) -> None:
         self.backbone, self.prompts, self.spec = backbone, list(prompts), spec
+        self.parts = backbone.lora_parts if spec.text_encoder else {backbone.component: backbone.denoiser}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            config = LoraConfig(
-                r=spec.rank, lora_alpha=spec.rank, init_lora_weights="gaussian", target_modules=[*backbone.lora_targets]
-            )
-            backbone.denoiser.add_adapter(config, adapter_name=ADAPTER)
-        weights = {n: p for n, p in backbone.denoiser.named_parameters() if f".{ADAPTER}." in n}
-        for weight in weights.values():
+            for prefix, module in self.parts.items():
+                targets = backbone.lora_targets if prefix == backbone.component else TEXT_TARGETS
+                config = LoraConfig(
+                    r=spec.rank, lora_alpha=spec.rank, init_lora_weights="gaussian", target_modules=[*targets]
+                )
+                inject_adapter_in_model(config, module, ADAPTER)
+        self.adapters = {
+            f"{prefix}.{name.replace(f'.{ADAPTER}.', '.')}": weight
+            for prefix, module in self.parts.items()
+            for name, weight in module.named_parameters()
+            if f".{ADAPTER}." in name
+        }
+        for weight in self.adapters.values():
             weight.data = weight.data.float()
         self.trainer = Trainer(
-            weights,
+            self.adapters,
             self.losses,
             lambda step: learning_rate(step, spec),
             seed,
@@ -64,81 +70,60 @@ class LoraTraining:
             self.latents = backbone.encode_images(tensor(images))
 
     def losses(self, generator: torch.Generator, parts: int) -> Iterator[Tensor]:
-        """The denoising loss of one batch, of each of its parts."""
-        backbone = self.backbone
-        batch = noised_batch(backbone, self.latents, self.spec.batch, generator)
+        """The denoising loss of one batch, of each of its parts; then, if the spec keeps diversity, that of another one."""
+        batch = noised_batch(self.backbone, self.latents, self.spec.batch, generator)
         for part in batch.split(parts):
-            with torch.no_grad():
-                prompt_embeds = backbone.encode_prompts([self.prompts[row] for row in part.rows])
-            with torch.autocast(part.xt.device.type, backbone.dtype, enabled=backbone.dtype != torch.float32):
-                prediction = backbone.predict(part.xt, part.t, prompt_embeds)
+            prediction = self.predict(part.xt, part.t, part.rows)
             yield (prediction - part.target).square().mean() * (len(part) / len(batch))
+        if self.spec.keep_diversity:
+            yield from self.diversity_losses(generator, parts)
+
+    def predict(self, xt: Tensor, t: Tensor, rows: Tensor) -> Tensor:
+        """The model's prediction for noised latents of these images."""
+        backbone = self.backbone
+        with torch.set_grad_enabled(self.spec.text_encoder and torch.is_grad_enabled()):
+            prompt_embeds = backbone.encode_prompts([self.prompts[row] for row in rows])
+        with torch.autocast(xt.device.type, backbone.dtype, enabled=backbone.dtype != torch.float32):
+            return backbone.predict(xt, t, prompt_embeds)
+
+    def diversity_losses(self, generator: torch.Generator, parts: int) -> Iterator[Tensor]:
+        """DomainStudio's losses of different images at one noise level, of each part of them, and of the distances in it."""
+        backbone, schedule = self.backbone, self.backbone.schedule
+        every = torch.randperm(len(self.latents), generator=generator)[: self.spec.batch]
+        t, (level,) = schedule.draw(1, backbone.patches(self.latents), generator)
+        noise = torch.randn(self.latents[every].shape, generator=generator)
+        for rows, eps in zip(every.tensor_split(parts), noise.tensor_split(parts), strict=True):
+            if not len(rows):
+                continue
+            x0 = self.latents[rows]
+            levels, times = Levels.of([level] * len(rows), x0), t.to(x0.device).expand(len(rows))
+            xt = add_noise(x0, eps.to(x0), levels)
+            with torch.no_grad(), self.without():
+                before = self.predict(backbone.everywhere(xt), times, rows)
+            after = self.predict(backbone.everywhere(xt), times, rows)
+            adapted, original = (predicted_x0(xt, output, levels, schedule.prediction) for output in (after, before))
+            yield self.spec.keep_diversity * diversity_loss(adapted, original, x0) * (len(rows) / len(every))
+
+    @contextmanager
+    def without(self) -> Iterator[None]:
+        """Inside the block the model is the original one."""
+        layers = [layer for part in self.parts.values() for layer in part.modules() if isinstance(layer, BaseTunerLayer)]
+        for layer in layers:
+            layer.enable_adapters(False)
+        try:
+            yield
+        finally:
+            for layer in layers:
+                layer.enable_adapters(True)
 
     def weights(self) -> dict[str, Tensor]:
-        """Take the trained weights out of the denoiser, named as diffusers' `load_lora_weights` reads them."""
-        prefix, state = self.backbone.component, get_peft_model_state_dict(self.backbone.denoiser, adapter_name=ADAPTER)
-        weights = {f"{prefix}.{name}": weight.detach().cpu().clone().contiguous() for name, weight in state.items()}
+        """Take the trained weights out of the model, named as diffusers' `load_lora_weights` reads them."""
+        weights = {name: weight.detach().cpu().clone().contiguous() for name, weight in self.adapters.items()}
         self.stop()
         return weights
 
     def stop(self) -> None:
-        """Leave the denoiser as it was, whether or not the training came to its end."""
-        self.backbone.denoiser.unload_lora()
-
-
-class Loras:
-    """The LoRAs of a source: none, one for all classes, or one for each."""
-
-    def __init__(self, resources: Resources, tokens: Tokens, spec: Lora | None) -> None:
-        self.resources, self.tokens, self.spec = resources, tokens, spec
-
-    @cached_property
-    def learned(self) -> dict[str, str]:
-        """The key of every class's LoRA, trained now or taken from the store, and added to the denoiser."""
-        if self.spec is None:
-            return {}
-        classes = self.resources.source.classes
-        if self.spec.scope == "dataset":
-            return dict.fromkeys(classes, self.learn(list(classes), "the dataset", self.spec))
-        return {label: self.learn([label], label, self.spec) for label in classes}
-
-    def key(self, label: str) -> str | None:
-        return self.learned.get(label)
-
-    def captions(self, items: Sequence[Item]) -> list[str]:
-        """The prompts of the training images: the plain template, or one with the image's words, and its class's phrase."""
-        return [fill(self.tokens.image_words.template(item), self.tokens.phrase_for(item)) for item in items]
-
-    def learn(self, labels: Sequence[str], name: str, spec: Lora) -> str:
-        """The LoRA of some classes, added to the denoiser; its key."""
-        resources, backbone = self.resources, self.resources.models.backbone
-        items = [item for label in labels for item in resources.source.of(label)[: spec.images]]
-        prompts = self.captions(items)
-        facts = {
-            "model": resources.models.revision,
-            "resolution": resources.models.resolution,
-            "framing": resources.view.framing,
-            "images": [item.sha256 for item in items],
-            "prompts": prompts,
-            "concepts": [self.tokens.key(label) for label in labels],
-            "spec": spec.model_dump(),
-            "seed": resources.spec.seed,
-        }
-
-        def train(artifact: Artifact) -> dict[str, bytes]:
-            stage = resources.progress.stage(f"learn: LoRA of {name}", spec.steps)
-            seed = derive(resources.spec.seed, "lora", *labels) % 2**31
-            training = LoraTraining(backbone, resources.view.images(items), prompts, spec, seed)
-            try:
-                losses = training.trainer.run(spec.steps, spec.checkpoint_every, artifact, stage)
-                weights = training.weights()
-            finally:
-                training.stop()
-            record = {**facts, "losses": losses, "images_seen": spec.steps * spec.batch}
-            return {WEIGHTS: save(weights), CURVE: (json.dumps(record, sort_keys=True) + "\n").encode()}
-
-        artifact = resources.artifacts.get_or_make(f"lora/{name}", "lora", lambda: facts, CURVE, train)
-        key = artifact.key(WEIGHTS)
-        for target in resources.backbones:
-            target.loras.add(key, load(artifact.get(WEIGHTS)))
-        return key
+        """Leave the model as it was, whether or not the training came to its end."""
+        for module in self.parts.values():
+            recurse_remove_peft_layers(module)
+            vars(module).pop("peft_config", None)

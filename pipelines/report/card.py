@@ -32,7 +32,7 @@ COLUMNS: dict[str, str] = {
     "method": "how it was made",
     "prompt": "what the model was asked for",
     "concept": "address of the learned token in the store; null if none was used",
-    "lora": "address of the learned LoRA in the store; null if none was used",
+    "lora": "address of the learned LoRA in the store, of several that are fused joined by +; null if none was used",
     "strength": "share of the noise schedule that was run, above 0 up to 1",
     "guidance": "classifier-free guidance scale; 1 is off",
     "steps": "denoising steps of the full schedule",

@@ -44,7 +44,7 @@ class CounterfactualPairs(FromNoise):
             )
         if self.image_words is not None:
             raise ValueError(
-                "image_words: all words of a real image go into a prompt together, and swap changes one; leave it out"
+                "image_words: all words of one image go into a prompt, and swap changes one of them; leave it out"
             )
         for template in self.templates:
             if self.swap not in placeholders(template):

@@ -58,10 +58,25 @@ class Inversion(Strict):
         return self
 
 
-class Lora(Strict):
-    """Low-rank weights beside the denoiser's attention, learned from the source (DataDream, ECCV 2024, arXiv 2407.10910)."""
+LOFT = {"rank": 2, "steps": 600, "batch": 1, "learning_rate": 1e-3}
 
-    scope: Literal["class", "dataset"] = Field("dataset", description="One LoRA for each class, or one for all of them.")
+
+class Lora(Strict):
+    """Low-rank weights beside the attention of the denoiser, learned from the source (DataDream, ECCV 2024, arXiv
+    2407.10910)."""
+
+    scope: Literal["class", "dataset", "image"] = Field(
+        "dataset",
+        description="One LoRA for each class, or one for all of them; image: one for each training image, of which some are "
+        "fused for each generated one (LoFT, arXiv 2505.11703). Of that, rank is 2, steps 600, batch 1 and learning_rate "
+        "0.001, unless they are given.",
+    )
+    fused: int = Field(
+        2,
+        ge=1,
+        le=16,
+        description="Of scope image: how many LoRAs of its class, drawn for each generated image, are averaged.",
+    )
     rank: int = Field(16, ge=1, le=256, description="Rank of the weights, and the factor of their effect (alpha).")
     images: int = Field(100, ge=1, le=100_000, description="Training images a class, the first ones.")
     steps: int = Field(300, ge=1, le=1_000_000, description="Optimisation steps.")
@@ -69,4 +84,30 @@ class Lora(Strict):
     learning_rate: float = Field(
         1e-4, gt=0, description="Peak learning rate of AdamW: warmed up over a tenth of the steps, then a cosine."
     )
+    text_encoder: bool = Field(
+        False, description="Learn such weights beside the attention of the CLIP text encoders, too, as DataDream does."
+    )
+    keep_diversity: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of DomainStudio's losses (arXiv 2306.14153): images keep the relative distances of the original "
+        "model's, and fine detail counts. 100 in the paper's code; a step takes twice as long. 0: without.",
+    )
     checkpoint_every: int = Field(100, ge=1, description="Steps after which progress is saved.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def of_images(cls, fields: Any) -> Any:
+        """LoFT's own settings, where the scope is an image."""
+        return {**LOFT, **fields} if isinstance(fields, dict) and fields.get("scope") == "image" else fields
+
+    @model_validator(mode="after")
+    def distances_of_several(self) -> Self:
+        if self.keep_diversity and self.scope == "image":
+            raise ValueError("keep_diversity is of distances between images, and scope image learns from one; set it to 0")
+        if self.keep_diversity and self.batch < 3:
+            raise ValueError(
+                f"keep_diversity compares distances between the images of a step, and batch is {self.batch}; set "
+                "it to 3 or more"
+            )
+        return self

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pipelines.backbones import row_loras
 from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.loading import open_backbone
-from pipelines.backbones.row_loras import LoraLinear
+from pipelines.backbones.row_loras import LoraLinear, fused
 from pipelines.engine.engine import Engine
 from pipelines.learning.lora import LoraTraining
 from pipelines.spec import Lora
@@ -84,6 +85,52 @@ def test_every_row_of_a_mixed_batch_is_as_with_diffusers_adapter_alone(checkpoin
         assert torch.equal(predict(backbone), expected[None])
 
 
+def test_rows_of_several_that_are_fused_are_as_with_diffusers_adapters_averaged(checkpoint: Path) -> None:
+    backbone, theirs = opened(checkpoint), open_backbone(str(checkpoint), CPU)
+    for key, weights in loras(theirs).items():
+        theirs.denoiser.load_lora_adapter(weights, prefix=theirs.component, adapter_name=key)
+    expected = {}
+    for keys in (("a", "b"), ("a", "b", "c"), ("b",)):
+        theirs.denoiser.set_adapters(list(keys), [1 / len(keys)] * len(keys))
+        expected[fused(keys)] = predict(theirs)
+    theirs.denoiser.disable_adapters()
+    rows = [fused("ab"), None, "b", fused("abc"), fused("ab")]
+    with backbone.loras.of_rows(rows):
+        mixed = predict(backbone)
+    for n, key in enumerate(rows):
+        assert torch.allclose(mixed[n], (expected[key] if key else predict(theirs))[n], atol=1e-4)
+    assert not torch.allclose(expected["a+b"], expected["b"], atol=1e-2)
+
+
+def test_of_those_that_are_loaded_when_a_row_needs_them_few_stay(
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_loras, "LOADED", 2)
+    backbone, loads, every = open_backbone(str(tiny_checkpoint), CPU), list[str](), {}
+    for number, key in enumerate("abcd"):
+        every[key] = lora(backbone, 2, number)
+
+        def load(key: str = key) -> dict[str, Tensor]:
+            loads.append(key)
+            return every[key]
+
+        backbone.loras.offer(key, load, of_prompts=False)
+    alone = {}
+    for key in "abcd":
+        with backbone.loras.of_rows([key] * 5):
+            alone[key] = predict(backbone)
+    assert loads == list("abcd")
+    assert set(backbone.loras.indices) == {"c", "d"}
+    for rows, kept in ((["c", None, "d", "c", "c"], "cd"), (["c", "a", "a", None, "c"], "ca"), (list("abcda"), "abcd")):
+        with backbone.loras.of_rows(rows):
+            mixed = predict(backbone)
+        assert set(backbone.loras.indices) == set(kept)
+        assert sorted(backbone.loras.indices.values()) == list(range(1, len(kept) + 1))
+        for n, key in enumerate(rows):
+            assert key is None or torch.allclose(mixed[n], alone[key][n], atol=1e-5)
+    assert loads == list("abcdabd"), "what is there is not loaded again"
+
+
 def test_one_is_learned_beside_them_and_all_are_removed(checkpoint: Path) -> None:
     backbone = opened(checkpoint)
     before, mixed = dict(open_backbone(str(checkpoint), CPU).denoiser.state_dict()), predict_mixed(backbone)
@@ -102,14 +149,14 @@ def test_one_is_learned_beside_them_and_all_are_removed(checkpoint: Path) -> Non
 
 
 def test_an_addition_that_failed_leaves_nothing_behind(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    backbone, append, calls = open_backbone(str(tiny_checkpoint), CPU), LoraLinear.append, iter(range(1000))
+    backbone, put, calls = open_backbone(str(tiny_checkpoint), CPU), LoraLinear.put, iter(range(1000))
 
     def out_of_memory(layer: LoraLinear, *arguments: Any) -> None:
         if next(calls) == 3:
             raise torch.OutOfMemoryError
-        append(layer, *arguments)
+        put(layer, *arguments)
 
-    monkeypatch.setattr(LoraLinear, "append", out_of_memory)
+    monkeypatch.setattr(LoraLinear, "put", out_of_memory)
     with pytest.raises(torch.OutOfMemoryError):
         backbone.loras.add("b", lora(backbone, 8, 9))
     for key, weights in loras(backbone).items():

@@ -61,6 +61,7 @@ METHODS: dict[str, dict[str, Any]] = {  # of the features that a method asks for
     "image_prompts": {"type": "augmented_conditioning", "steps": 1},
     "inversion": {**PLAIN, "inversion": {"vectors": 1, "images": 1, "steps": 1, "batch": 1, "masked": False}},
     "lora": {**PLAIN, "lora": {"rank": 1, "images": 1, "steps": 1, "batch": 1}},
+    "lora_text_encoder": {**PLAIN, "lora": {"rank": 1, "images": 1, "steps": 1, "batch": 1, "text_encoder": True}},
     "negative_prompt": {**PLAIN, "negative_prompt": "blurred"},
     "guidance_rescale": {**PLAIN, "guidance_rescale": 0.5},
     "guidance_interval": {**PLAIN, "steps": 2, "guidance_interval": (0.0, 0.5)},

@@ -61,23 +61,52 @@ def add_token(encoder: Any, tokenizer: Any, vectors: Tensor) -> None:
     encoder.get_input_embeddings().weight.data[-len(vectors) :] = vectors
 
 
-def test_a_lora_is_learned_and_plain_diffusers_draws_the_same_with_it(
-    backbone: Backbone, checkpoint: Path, tmp_path: Path
-) -> None:
-    spec = Lora(steps=2, batch=2, rank=2, learning_rate=0.1)
+def trained(backbone: Backbone, spec: Lora) -> dict[str, torch.Tensor]:
     training = LoraTraining(backbone, [picture(), picture(1)], ["a photo of a shoe"] * 2, spec, seed=0)
     for _ in range(2):
         training.trainer.step()
-    weights = training.weights()
+    return training.weights()
+
+
+def check_plain_diffusers_draws_the_same(
+    backbone: Backbone, checkpoint: Path, weights: dict[str, torch.Tensor], folder: Path
+) -> None:
     backbone.loras.add("lora", weights)
     opened, inputs = text_to_image(backbone, checkpoint)
     without = theirs(opened, plain(), **inputs)
-    save_file(weights, tmp_path / "pytorch_lora_weights.safetensors")
-    opened.load_lora_weights(tmp_path)
+    save_file(weights, folder / "pytorch_lora_weights.safetensors")
+    opened.load_lora_weights(folder)
     expected = theirs(opened, plain(), **inputs)
     assert not np.array_equal(without, expected)
     assert near(ours(backbone, plain(lora="lora")), expected)
     assert near(ours(backbone, plain()), without)
+
+
+def test_a_lora_is_learned_and_plain_diffusers_draws_the_same_with_it(
+    backbone: Backbone, checkpoint: Path, tmp_path: Path
+) -> None:
+    weights = trained(backbone, Lora(steps=2, batch=2, rank=2, learning_rate=0.1))
+    assert all(name.startswith(f"{backbone.component}.") for name in weights)
+    check_plain_diffusers_draws_the_same(backbone, checkpoint, weights, tmp_path)
+
+
+def test_one_is_learned_that_keeps_the_distances_of_the_original_model(backbone: Backbone) -> None:
+    spec = Lora(steps=1, batch=3, rank=2, learning_rate=0.1, keep_diversity=100)
+    training = LoraTraining(backbone, [picture(n) for n in range(3)], ["a photo of a shoe"] * 3, spec, seed=0)
+    assert np.isfinite(training.trainer.step())
+    last = [weight for name, weight in training.weights().items() if "lora_B" in name]
+    assert all(weight.isfinite().all() for weight in last)
+    assert sum(bool(weight.any()) for weight in last) > len(last) / 2
+
+
+@of_tokens
+def test_one_of_the_text_encoders_too(backbone: Backbone, checkpoint: Path, tmp_path: Path) -> None:
+    weights = trained(backbone, Lora(steps=2, batch=2, rank=2, learning_rate=0.1, text_encoder=True))
+    of_encoders = {name: weight for name, weight in weights.items() if name.startswith("text_encoder")}
+    assert len({name.split(".")[0] for name in of_encoders}) == len(backbone.text_encoders)
+    moved = [weight for name, weight in of_encoders.items() if "lora_B" in name]
+    assert sum(bool(weight.abs().sum() > 0) for weight in moved) > len(moved) / 2
+    check_plain_diffusers_draws_the_same(backbone, checkpoint, weights, tmp_path)
 
 
 @of_unets
