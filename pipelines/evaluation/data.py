@@ -17,7 +17,7 @@ from pipelines.progress import step
 from pipelines.records import Examples, FramedImage, Image, Item, Mask
 from pipelines.regions import paste
 from pipelines.source.decode import decode
-from pipelines.spec import Evaluation, Subpopulation
+from pipelines.spec import Evaluation
 from pipelines.spec.arms import ARMS, Addition
 from pipelines.tensors import images, tensor
 from pipelines.version.plan import Plan
@@ -180,9 +180,8 @@ class EvaluationData:
 
     @cached_property
     def subpopulations(self) -> Subpopulations:
-        """Those that the method draws or, where it knows of none, those of a plain classifier."""
-        method = self.resources.spec.method
-        return Subpopulations(self.resources, method if isinstance(method, Subpopulation) else None)
+        """By which real images are drawn."""
+        return Subpopulations(self.resources)
 
     def examples(self, samples: Samples) -> Examples:
         """Samples, labelled."""

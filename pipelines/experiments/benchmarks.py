@@ -177,7 +177,12 @@ def unlabelled(size: Size, **source: Any) -> Benchmark:
         "evaluation": {"checkpoint": "generated", "gamma": 1},
     }
     inversion = {"steps": size.inversion * 3 // 2}
-    drawn = {"method": {**DRAWN, "inversion": inversion}, "evaluation": {"recipe": "subpopulations"}}
+    drawn = {
+        "method": {**DRAWN, "inversion": inversion},
+        "filters": [*FILTERS, {"type": "label_agreement", "view": "balanced", "min_target": 0.5}],
+        "max_attempts": 6,
+        "evaluation": {"recipe": "subpopulations"},
+    }
     methods: dict[str, Method] = {FIRST: {"method": PLAIN}, "subpopulation": drawn}
     return Benchmark("worst_group", common, methods, {FIRST: ("erm", "jtt", "reweighted", "retrieved", "real_balanced")})
 

@@ -26,12 +26,35 @@ CLAIMS: Mapping[str, Claim] = {  # by row
     "image_variation_paper": DA_FUSION,
     "augmented_conditioning": CONDITIONING,
     "augmented_conditioning_paper": CONDITIONING,
+    "tokens_in_context": Claim("BOB, 2510.24078", "context in the training prompts: better than tokens without", "tokens"),
+    "tokens_personalized": Claim(
+        "Personalized Representation, 2412.16156", "features from generated images beat training beside them", "tokens"
+    ),
+    "class_tokens": Claim(
+        "Discriminative Class Tokens, 2303.17155",
+        "a classifier teaches a token what words do not",
+        "superclass_with_words",
+    ),
     "lora": Claim("DataDream, 2407.10910", "few shots: better than a checkpoint that learned nothing", "names_with_words"),
+    "lora_text_encoder": Claim("DataDream, 2407.10910", "the text encoder's weights help, too", "lora"),
+    "lora_of_images": Claim("LoFT, 2505.11703", "LoRAs of single images, fused, beat one of all images", "lora"),
+    "lora_diverse": Claim("DomainStudio, 2306.14153", "kept distances beat a plain LoRA of few images", "lora"),
+    "negative_merging": Claim("NegToMe, 2412.01339", "more variety from the same prompts", "names_with_words"),
+    "siblings_multi_positive": Claim(
+        "StableRep, 2306.00984", "features that siblings teach beat training beside the same images", "names_with_words"
+    ),
+    "counterfactual_pairs": Claim("TIDA, 2309.15991", "pairs that differ in a word beat images of their own", "tokens"),
+    "edit_mix": Claim("DiffuseMix, 2405.14881", "few shots: better than standard augmentation", "classical"),
+    "practice": Claim("Deliberate Practice, 2502.15588", "images that the judge is unsure of teach more", "tokens"),
+    "curriculum": Claim("DisCL, 2410.13674", "from diverse to specific beats all strengths mixed", "image_variation"),
     "spurious_removal": Claim("DDB, 2503.17226", "worst group: better than JTT, without group labels", "jtt"),
     "spurious_removal_by_generated": Claim(
         "Synthetic Data for Model Selection, 2105.00717",
         "generated images choose checkpoints better than a few real ones",
         "spurious_removal_by_average",
+    ),
+    "spurious_removal_contrastive": Claim(
+        "CDvG, 2112.01021", "a contrastive loss across backgrounds beats training beside the images", "spurious_removal"
     ),
     "subpopulation": Claim("SAGE, 2026", "worst group: better than JTT, without labels or words", "jtt"),
 }

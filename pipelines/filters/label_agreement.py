@@ -4,18 +4,20 @@ Source and target have thresholds of their own; the paper's figure and code each
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.filters.calibration import SLACK, calibrated, lower_threshold, validation_candidates
-from pipelines.learning.judges import View
+from pipelines.learning.judges import JudgeTraining, View
 from pipelines.learning.resources import Resources
+from pipelines.learning.subpopulations import Subpopulations
 from pipelines.records import Candidate, Verdict
 from pipelines.regions import isolate
 from pipelines.spec import LabelAgreementFilter, SpuriousRemoval
-from pipelines.vision.classifier import probabilities
+from pipelines.vision.classifier import Classifier, probabilities
 from pipelines.vision.object_masks import word_of
 
 TYPICAL = 300  # images a class over which the default threshold is averaged
@@ -27,10 +29,31 @@ class LabelAgreement:
 
     def learn(self, labels: Collection[str]) -> None:
         """Train the judge, and have it rank or judge the real images that thresholds come from."""
-        (self.resources.judge if self.spec.view == "image" else self.resources.object_judge)  # noqa: B018  (trained on use)
+        self.classifier  # noqa: B018  (trained on use)
         self.min_target  # noqa: B018
         if isinstance(self.resources.spec.method, SpuriousRemoval):  # no other paints over a class
             self.max_origin  # noqa: B018
+
+    @property
+    def classifier(self) -> Classifier:
+        """The judge of what the spec says."""
+        if self.spec.view == "balanced":
+            return self.balanced_judge
+        return self.resources.judge if self.spec.view == "image" else self.resources.object_judge
+
+    @property
+    def balanced_training(self) -> JudgeTraining:
+        """Of a judge to which every subpopulation of a class counts as much."""
+        return replace(self.resources.judge_training, weights=self.subpopulations.weights)
+
+    @cached_property
+    def subpopulations(self) -> Subpopulations:
+        return Subpopulations(self.resources)
+
+    @cached_property
+    def balanced_judge(self) -> Classifier:
+        resources = self.resources
+        return self.balanced_training.train({"balanced": None}, resources.artifacts, resources.progress)["balanced"]
 
     @cached_property
     def max_origin(self) -> dict[str, float]:
@@ -65,14 +88,17 @@ class LabelAgreement:
 
     def facts(self, view: View) -> dict[str, object]:
         """What the probabilities depend on: the judge, whose images are known of it."""
-        judge = self.resources.judge_artifact(view)
+        if view == "balanced":
+            judge, *_ = self.balanced_training.prepare(view, None, self.resources.artifacts)
+        else:
+            judge = self.resources.judge_artifact(view)
         return {"judge": judge.digest, "concepts": [judge.key(judge.last)]}
 
     def probabilities(self, candidates: Sequence[Candidate]) -> list[NDArray[np.float64] | None]:
         """The judge's probabilities (classes,) of each image, or of the object in it; None where no object is detected."""
-        if self.spec.view == "image":
+        if self.spec.view != "object":
             overviews = [self.resources.view.whole(c).image for c in candidates]
-            return list(probabilities(self.resources.judge.scores(overviews)))
+            return list(probabilities(self.classifier.scores(overviews)))
         images = [self.resources.view.at_resolution(c) for c in candidates]
         masks = self.resources.view.segment_each(images, [self.word(candidate) for candidate in candidates])
         objects = [image if mask is None else isolate(image, mask) for image, mask in zip(images, masks, strict=True)]

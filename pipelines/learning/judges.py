@@ -9,6 +9,7 @@ from functools import partial
 from typing import Literal, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors.torch import load, save
 
@@ -19,7 +20,7 @@ from pipelines.progress import Progress, Stage
 from pipelines.records import Examples, Image, Item
 from pipelines.regions import isolate
 from pipelines.store.artifacts import Artifact
-from pipelines.store.canonical import canonical
+from pipelines.store.canonical import canonical, digest
 from pipelines.store.version_artifacts import Facts, VersionArtifacts
 from pipelines.tensors import choose_device
 from pipelines.training.batches import Feed
@@ -30,7 +31,9 @@ from pipelines.vision.pixels import Joined
 from pipelines.vision.source_view import SourceView
 
 FILE, FACTS = "model.safetensors", "facts.json"
-View = Literal["image", "object", "pool"]  # what a judge learns from: whole images, objects, or whole ones and the pool
+# What a judge learns from: whole images, objects, whole images drawn by their weights, or whole ones and the pool.
+View = Literal["image", "object", "balanced", "pool"]
+Weights = Sequence[float] | None  # how often each training image is drawn; None: all as often
 
 
 class Pool(Protocol):
@@ -53,6 +56,7 @@ class JudgeTraining:
     precision: spec.Precision
     seed: int
     pool: Pool | None = None
+    weights: Callable[[], Sequence[float]] | None = None  # of the training images, in the order of the source
 
     def train(
         self, words: Mapping[View, Words | None], artifacts: VersionArtifacts, progress: Progress
@@ -60,8 +64,8 @@ class JudgeTraining:
         """A judge for each view, trained side by side or taken from the store.
 
         That of "image" sees whole images, and has no word. That of "object" sees what its word names alone, isolated by the
-        segmenter, so that the background is no evidence for a class. That of "pool" learns from the pool, too, all images
-        alike.
+        segmenter, so that the background is no evidence for a class. That of "balanced" is given images by their weights.
+        That of "pool" learns from the pool, too, all images alike.
         """
         for word in words.values():
             # Of a judge that is stored, too: which masks are computed together does not depend on what was learned before.
@@ -78,12 +82,13 @@ class JudgeTraining:
         """The artifact of a judge, the facts that determine it, and the call that trains it."""
         facts = partial(self.facts, view, word)
 
-        def arguments() -> tuple[spec.Classifier, tuple[str, ...], Examples, int, str, spec.Precision]:
+        def arguments() -> tuple[spec.Classifier, tuple[str, ...], Examples, int, str, spec.Precision, Weights]:
             examples = self.view.examples("train", groups=False) if word is None else isolated_examples(self.view, word)
             seed = derive(self.seed, "judge", view) % 2**31
             if self.pool is not None and view == "pool":
                 examples = joined(examples, self.pool.examples())
-            return self.classifier, self.view.source.classes, examples, seed, self.device, self.precision
+            weights = self.weights() if self.weights is not None and view == "balanced" else None
+            return self.classifier, self.view.source.classes, examples, seed, self.device, self.precision, weights
 
         call = Call(train_judge, arguments, f"learn: judge of the {view}", self.classifier.steps)
         return artifacts.find(f"judge/{view}", "classifier", facts, FILE), facts, call
@@ -91,6 +96,7 @@ class JudgeTraining:
     def facts(self, view: View, word: Words | None) -> dict[str, object]:
         return {
             **({"pool": self.pool.facts} if self.pool and view == "pool" else {}),
+            **({"weights": digest([*self.weights()])} if self.weights and view == "balanced" else {}),
             "source": self.view.source.fingerprint,
             "view": view,
             "segmenter": None if word is None else self.view.models.segmenter_revision,
@@ -116,11 +122,13 @@ def train_judge(
     seed: int,
     device: str,
     precision: spec.Precision,
+    weights: Weights,
     progress: Stage,
 ) -> dict[str, bytes]:
     """The file of a judge: a function of data alone, so that it can run in a process of its own."""
+    feed = Feed(examples, classes)
     judge = fit(
-        classifier, classes, Feed(examples, classes), None, None,
+        classifier, classes, feed if weights is None else feed.weighted(torch.tensor(weights)), None, None,
         gamma=1, seed=seed, device=device, precision=precision, progress=progress,
     )  # fmt: skip
     return {FILE: save({name: weight.cpu().contiguous() for name, weight in judge.state_dict().items()})}

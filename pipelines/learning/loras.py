@@ -71,7 +71,7 @@ class Loras:
         return fused(sorted(keys[number] for number in drawn))
 
     def captions(self, items: Sequence[Item]) -> list[str]:
-        """The prompts of the training images: the plain template with the phrase of each one's class."""
+        """The prompts of the training images: the plain template, or one with the image's words, and its class's phrase."""
         return [fill(self.tokens.image_words.template(item), self.tokens.phrase_for(item)) for item in items]
 
     def learn(self, name: str, sources: Sequence[LoraSource], spec: Lora) -> list[str]:

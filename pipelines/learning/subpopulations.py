@@ -14,7 +14,7 @@ from safetensors.torch import load
 
 from pipelines import parallel, spec
 from pipelines.chance import derive
-from pipelines.learning.judges import FILE, train_judge
+from pipelines.learning.judges import FILE, Weights, train_judge
 from pipelines.learning.kmeans import kmeans
 from pipelines.learning.resources import Resources
 from pipelines.parallel import Call
@@ -34,10 +34,12 @@ Vectors = NDArray[np.float64]
 
 
 class Subpopulations:
-    def __init__(self, resources: Resources, method: Subpopulation | None = None) -> None:
-        """`method` says by what images are clustered; None: by a plain classifier."""
-        self.resources, self.method = resources, method
-        self.by_clip = method is not None and method.features == "clip"
+    """Of the method that draws them, by the features that it says; of any other, by a plain classifier."""
+
+    def __init__(self, resources: Resources) -> None:
+        method = resources.spec.method
+        self.resources, self.method = resources, method if isinstance(method, Subpopulation) else None
+        self.by_clip = self.method is not None and self.method.features == "clip"
 
     @cached_property
     def items(self) -> list[Item]:
@@ -144,11 +146,11 @@ class Subpopulations:
             return [self.items[row] for row in np.flatnonzero(rows)]
 
         def call(fold: int) -> Call:
-            def arguments() -> tuple[spec.Classifier, tuple[str, ...], Examples, int, str, spec.Precision]:
+            def arguments() -> tuple[spec.Classifier, tuple[str, ...], Examples, int, str, spec.Precision, Weights]:
                 rest = items(folds != fold)
                 examples = Examples(view.pixels(rest, view.side), [item.label for item in rest], [None] * len(rest))
                 seed = derive(resources.spec.seed, "fold", fold) % 2**31
-                return classifier, classes, examples, seed, machine.device, machine.precision
+                return classifier, classes, examples, seed, machine.device, machine.precision, None
 
             return Call(train_judge, arguments, f"learn: classifier of fold {fold + 1}", classifier.steps)
 

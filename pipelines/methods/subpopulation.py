@@ -31,7 +31,7 @@ def inverse_density(sizes: Sequence[int], density: float) -> list[float]:
 class SubpopulationMethod:
     def __init__(self, resources: Resources, spec: Subpopulation) -> None:
         self.resources, self.spec = resources, spec
-        self.subpopulations = Subpopulations(resources, spec)
+        self.subpopulations = Subpopulations(resources)
         self.tokens = SubpopulationTokens(resources, spec, self.subpopulations)
         self.concepts = Concepts(resources, spec, self.tokens)
         self.skipped: list[Problem] = []

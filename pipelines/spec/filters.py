@@ -45,10 +45,11 @@ class LabelAgreementFilter(Calibrated):
     """The prediction head of DDB: a classifier must no longer predict the class that was painted over."""
 
     type: Literal["label_agreement"]
-    view: Literal["image", "object"] = Field(
+    view: Literal["image", "object", "balanced"] = Field(
         "image",
         description="Input of the classifier: the image, as in the paper, or the object alone, so that the background is no "
-        "evidence for the class that was painted over.",
+        "evidence for the class that was painted over; balanced: the image, by one that was trained on every subpopulation "
+        "of a class as often, so that what a class comes with is less evidence for it, and nothing is segmented.",
     )
     max_origin: Share | None = Field(
         None, description="Largest probability of the painted-over class; none: its mean over that class's typical images."

@@ -10,7 +10,6 @@ from scipy.cluster.vq import kmeans2
 from pipelines.learning.kmeans import kmeans, squared_distances
 from pipelines.learning.resources import Resources
 from pipelines.learning.subpopulations import FOLDS, SMALLEST, Subpopulations, by_size
-from pipelines.spec import Subpopulation
 from tests.builders import open_resources
 
 METHOD = {"type": "subpopulation", "inversion": {"steps": 1}}
@@ -69,8 +68,7 @@ def resources(tmp_path: Path) -> Resources:
 
 
 def subpopulations(resources: Resources) -> Subpopulations:
-    assert isinstance(resources.spec.method, Subpopulation)
-    return Subpopulations(resources, resources.spec.method)
+    return Subpopulations(resources)
 
 
 def test_every_class_is_as_frequent_in_each_fold(resources: Resources) -> None:
@@ -123,5 +121,6 @@ def test_every_class_and_every_cluster_of_it_is_drawn_as_often(resources: Resour
         assert [share[label, number] for number in range(len(own))] == pytest.approx([1 / 2 / len(own)] * len(own))
 
 
-def test_those_of_a_plain_classifier_are_the_same_for_every_method(resources: Resources) -> None:
-    assert Subpopulations(resources).members == subpopulations(resources).members
+def test_those_of_a_plain_classifier_are_the_same_for_every_method(resources: Resources, tmp_path: Path) -> None:
+    other = open_resources(tmp_path / "other", method={"type": "text_to_image"})
+    assert subpopulations(other).members == subpopulations(resources).members
