@@ -100,7 +100,7 @@ def few_shot(shots: int, size: Size) -> Benchmark:
     inversion = {"images": 40, "steps": size.inversion, "batch": 8}
     methods = words_and_tokens("shoe", inversion)
     methods["tokens_in_context"] = {"method": {**methods["tokens"]["method"], "image_words": "by_clip"}}
-    if shots <= 4 and size is FULL:
+    if shots <= 8:
         methods["tokens_personalized"] = {**methods["tokens"], "evaluation": {"recipe": "personalized"}}
     if shots == 8:  # what costs more than it brings; and what was published, by our defaults
         siblings = {**PLAIN, **WORDS, "siblings": 10}
@@ -158,11 +158,11 @@ def spurious(size: Size) -> Benchmark:
     methods = {
         **words_and_tokens("shoe", inversion),
         "spurious_removal": removal,
+        "spurious_removal_contrastive": {**removal, "evaluation": {"recipe": "contrastive"}},
     }
     if size is FULL:  # their images are those of the row before, generated again
         for checkpoint in ("average", "generated"):
             methods[f"spurious_removal_by_{checkpoint}"] = {**removal, "evaluation": {"checkpoint": checkpoint}}
-        methods["spurious_removal_contrastive"] = {**removal, "evaluation": {"recipe": "contrastive"}}
     beside_plain = ("erm", "classical", "group_dro", "jtt", "reweighted", "dfr", "retrieved", "real_balanced")
     baselines = {FIRST: beside_plain, "spurious_removal": ("erm_reencoded", "cut_and_paste")}
     return Benchmark("worst_group", common, methods, baselines)

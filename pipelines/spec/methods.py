@@ -158,6 +158,11 @@ class TextToImage(FromNoise):
                 f"cache_interval: {self.cache_interval} keeps the features of images, not of their references in "
                 "negative_merging; set it to 1"
             )
+        if self.negative_merging is not None and self.entropy_guidance:
+            raise ValueError(
+                f"entropy_guidance: {self.entropy_guidance} leads images, not their references in negative_merging, so that "
+                "one would depend on its batch; set it to 0"
+            )
         return self
 
 

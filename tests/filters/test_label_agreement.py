@@ -1,5 +1,6 @@
 """The prediction head: own thresholds for the painted-over and the painted class, own-class repaints only for the latter."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,11 @@ import pytest
 
 from pipelines.filters.label_agreement import LabelAgreement
 from pipelines.learning.resources import Resources
+from pipelines.learning.subpopulations import Subpopulations
+from pipelines.progress import Silent
 from pipelines.records import Candidate, Image, Item, Mask, Verdict
 from pipelines.spec import LabelAgreementFilter
+from pipelines.vision.classifier import probabilities
 from tests.builders import candidate, noise, open_resources
 
 BOOT, SNEAKER = (
@@ -160,3 +164,22 @@ def test_each_object_is_looked_for_by_the_word_of_its_class(tmp_path: Path, monk
     verdicts = panel.judge([candidate(noise(n), label=("shirt", "bag", "shirt")[n]) for n in range(3)])
     assert calls[-2:] == [("blouse", 2), ("handbag", 1)]
     assert [verdict.reason for verdict in verdicts] == ["no blouse found", None, "no blouse found"]
+
+
+def test_a_balanced_judge_learns_by_the_weights_of_subpopulations(resources: Resources) -> None:
+    """By others it would be another one, at another address."""
+    balanced = filtered(resources, view="balanced", min_target=0.5)
+    balanced.learn(["boot", "sneaker"])
+    made = [candidate(noise(n), label="boot") for n in range(3)]
+    shares = balanced.probabilities(made)
+    assert [verdict.reason for verdict in balanced.judge(made)] == [
+        None if share is not None and share[0] >= 0.5 else "does not look like a boot" for share in shares
+    ]
+    training, count = balanced.balanced_training, len(resources.source.splits["train"])
+    assert training.weights is not None
+    assert training.weights() == Subpopulations(resources).weights()
+    other = replace(training, weights=lambda: [float(n % 5 + 1) for n in range(count)])
+    judge = other.train({"balanced": None}, resources.artifacts, Silent())["balanced"]
+    assert not np.allclose(probabilities(judge.scores([one.image for one in made])), np.array(shares))
+    addresses = {one.prepare("balanced", None, resources.artifacts)[0].digest for one in (training, other)}
+    assert len(addresses | {resources.judge_artifact("image").digest}) == 3

@@ -85,6 +85,7 @@ def test_a_word_is_swapped_on_a_real_image_with_a_strength_below_one(tmp_path: P
     [
         ({"swap": "size"}, r"swap: words\.size must list two words or more, .* and it has 0"),
         ({"words": {"colour": ["red", "red"], "place": PLACES}}, r"swap: words\.colour must list two .* and it has 1"),
+        ({"image_words": "by_clip"}, r"image_words: all words of one image go into a prompt, and swap changes one of them"),
         ({"templates": ["a {} {place}"]}, r"templates: 'a \{\} \{place\}' must say \{colour\}, the word that swap changes"),
     ],
 )

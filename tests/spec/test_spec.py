@@ -96,6 +96,14 @@ def test_every_field_is_described_and_every_type_says_what_it_is(model: type[Str
             {"method": {"type": "text_to_image"}, "evaluation": {"recipe": "contrastive"}},
             ["evaluation.recipe: contrastive needs classes on the backgrounds of others", "text_to_image; use that method"],
         ),
+        (
+            {"method": {"type": "text_to_image", "siblings": 4, "negative_merging": {}, "entropy_guidance": 0.1}},
+            ["method.entropy_guidance: 0.1 leads images, not their references in negative_merging", "set it to 0"],
+        ),
+        (
+            {"method": {"type": "text_to_image", "negative_merging": {}}},
+            ["method.siblings: 1 leaves negative_merging nothing to push away from", "set it to 2 or more"],
+        ),
         ({"evaluation": {"arms": ["ddb"]}}, ["evaluation.arms.0:", "'ddb'", "'counterpoise'"]),
         ({"filters": [{"type": "qualty"}]}, ["filters.0: no such type; there are 'quality', ", "did you mean 'quality'?"]),
         ({"filters": [{"type": "quality", "min_contrst": 2}]}, ["filters.0.min_contrst:", "did you mean 'min_contrast'?"]),
