@@ -1,5 +1,8 @@
 """The table of what can be done with which checkpoints, from the data by which specs are refused."""
 
+from string import ascii_uppercase
+
+from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 
 from service.cli.output import console
@@ -11,7 +14,10 @@ def families() -> None:
     from pipelines.backbones.features import FEATURES
 
     reasons: dict[tuple[str, str], int] = {}  # by the field that an error names, and what it says -> number
-    table = Table(Column(overflow="fold"), *FAMILIES)
+    letters = dict(zip(ascii_uppercase, FAMILIES, strict=False))  # their names would not fit beside each other
+    table = Table(
+        Column(overflow="fold"), *(Column(letter, no_wrap=True) for letter in letters), box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
     for key, feature in FEATURES.items():
         cells = []
         for limits in FAMILIES.values():
@@ -19,6 +25,8 @@ def families() -> None:
             cells.append("yes" if number is None else f"no {number}")
         table.add_row(feature.title, *cells)
     console.print(table)
+    for letter, name in letters.items():
+        console.print(f"{letter}: {name}", markup=False, soft_wrap=True)
     for (field, reason), number in reasons.items():
         console.print(f"{number}. {field}: {reason}.", markup=False, soft_wrap=True)
     console.print(

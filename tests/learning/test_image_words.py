@@ -14,7 +14,7 @@ from pipelines.builtin.world import COLOURS, SCENES, place
 from pipelines.errors import SpecError
 from pipelines.learning.image_words import WORDS, ImageWords
 from pipelines.learning.joint_inversion import JointTraining
-from pipelines.learning.lora import Loras
+from pipelines.learning.loras import Loras
 from pipelines.learning.resources import Resources
 from pipelines.learning.textual_inversion import TextualInversion
 from pipelines.methods import open_method

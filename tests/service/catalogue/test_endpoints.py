@@ -74,9 +74,12 @@ def test_checkpoints_are_described_as_the_command_does(client: TestClient, tmp_p
     (described,) = answer["checkpoints"]
     assert described["unavailable"] == [
         "augmented_conditioning",
+        "edit_mix with editor: instruct",
         "method.solver",
+        "method.negative_merging",
         "models.segmenter: cross-attention",
         "models.inpainting",
+        "models.erase",
     ]
     assert (described["pipeline"], described["resolution"], described["made_for"]) == ("StableDiffusion3Pipeline", 64, 32)
     spec = written(tmp_path, models={"text_to_image": path, "resolution": 64})
