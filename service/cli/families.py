@@ -15,9 +15,8 @@ def families() -> None:
 
     reasons: dict[tuple[str, str], int] = {}  # by the field that an error names, and what it says -> number
     letters = dict(zip(ascii_uppercase, FAMILIES, strict=False))  # their names would not fit beside each other
-    table = Table(
-        Column(overflow="fold"), *(Column(letter, no_wrap=True) for letter in letters), box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
-    )
+    columns = (Column(letter, no_wrap=True) for letter in letters)
+    table = Table(Column(overflow="fold"), *columns, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for key, feature in FEATURES.items():
         cells = []
         for limits in FAMILIES.values():
