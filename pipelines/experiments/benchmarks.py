@@ -158,6 +158,7 @@ def spurious(size: Size) -> Benchmark:
     methods = {
         **words_and_tokens("shoe", inversion),
         "spurious_removal": removal,
+        "spurious_removal_reweighted": {**removal, "evaluation": {"recipe": "subpopulations"}},
         "spurious_removal_contrastive": {**removal, "evaluation": {"recipe": "contrastive"}},
     }
     if size is FULL:  # their images are those of the row before, generated again

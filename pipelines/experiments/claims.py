@@ -64,6 +64,7 @@ UNCLAIMED = {  # to compare others with
     "superclass_with_words",
     "tokens_without_words",
     "spurious_removal_by_average",
+    "spurious_removal_reweighted",
 }
 
 
