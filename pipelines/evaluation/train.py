@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
-
 from pipelines import spec
 from pipelines.progress import Stage
 from pipelines.records import Examples, Image
@@ -39,11 +37,11 @@ class Training:
 def train_and_score(training: Training, progress: Stage) -> dict[str, Any]:
     """Accuracies of the trained classifier on the test images, as they are stored."""
     classes, test = training.classes, training.test
-    real = Feed(training.real, classes, training.twins, training.evaluation.reencode)
+    real = Feed(training.real, classes, training.twins, training.evaluation.reencode).weighted(training.weights)
     classifier = fit(
         training.classifier,
         classes,
-        real if training.weights is None else real.weighted(torch.tensor(training.weights)),
+        real,
         None if training.added is None else Feed(training.added, classes),
         training.validation,
         gamma=training.evaluation.gamma,

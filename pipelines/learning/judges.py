@@ -9,7 +9,6 @@ from functools import partial
 from typing import Literal, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors.torch import load, save
 
@@ -126,9 +125,8 @@ def train_judge(
     progress: Stage,
 ) -> dict[str, bytes]:
     """The file of a judge: a function of data alone, so that it can run in a process of its own."""
-    feed = Feed(examples, classes)
     judge = fit(
-        classifier, classes, feed if weights is None else feed.weighted(torch.tensor(weights)), None, None,
+        classifier, classes, Feed(examples, classes).weighted(weights), None, None,
         gamma=1, seed=seed, device=device, precision=precision, progress=progress,
     )  # fmt: skip
     return {FILE: save({name: weight.cpu().contiguous() for name, weight in judge.state_dict().items()})}

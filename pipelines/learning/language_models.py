@@ -68,10 +68,10 @@ class LocalLanguageModel:
     def answer(self, messages: Sequence[Message], length: int) -> str:
         text, special = self.prompt(messages), not self.tokenizer.chat_template
         inputs = self.tokenizer(text, return_tensors="pt", add_special_tokens=special).to(self.device)
-        asked = inputs["input_ids"].shape[1]
-        room = getattr(self.model.config, "max_position_embeddings", asked + length) - asked
+        tokens = inputs["input_ids"].shape[1]
+        room = getattr(self.model.config, "max_position_embeddings", tokens + length) - tokens
         if room <= 0:
-            raise ModelError(f"{FIELD}: {self.name!r} reads no more than {room + asked} tokens, the question has {asked}")
+            raise ModelError(f"{FIELD}: {self.name!r} reads no more than {room + tokens} tokens, the question has {tokens}")
         output = self.model.generate(
             **inputs,
             do_sample=False,
@@ -79,7 +79,7 @@ class LocalLanguageModel:
             pad_token_id=self.tokenizer.pad_token_id or self.tokenizer.eos_token_id,
             stopping_criteria=StoppingCriteriaList([running]),
         )
-        return str(self.tokenizer.decode(output[0, asked:], skip_special_tokens=True))
+        return str(self.tokenizer.decode(output[0, tokens:], skip_special_tokens=True))
 
 
 class Endpoint:

@@ -77,16 +77,16 @@ class Loras:
     def learn(self, name: str, sources: Sequence[LoraSource], spec: Lora) -> list[str]:
         """The LoRAs of some sources, added to the model; their keys."""
         resources = self.resources
-        found = [
+        pairs = [
             (source, resources.artifacts.find(f"lora/{source.name}", "lora", partial(self.facts, source, spec), CURVE))
             for source in sources
         ]
-        pending = [(source, artifact) for source, artifact in found if not artifact.complete]
+        pending = [(source, artifact) for source, artifact in pairs if not artifact.complete]
         if pending:
             stage = resources.progress.stage(f"learn: LoRA of {name}", spec.steps * len(pending))
             for source, artifact in pending:
                 artifact.publish(self.train(source, artifact, spec, stage))
-        artifacts = {artifact.key(WEIGHTS): artifact for _, artifact in found}  # of equal images there is one
+        artifacts = {artifact.key(WEIGHTS): artifact for _, artifact in pairs}  # of equal images there is one
         for key, artifact in artifacts.items():
             for target in resources.backbones:
                 if spec.scope == "image":

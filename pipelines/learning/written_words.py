@@ -132,8 +132,8 @@ class WrittenWords:
 
     def facts(self, spec: WrittenWordsSpec) -> dict[str, object]:
         """What the lists depend on: no image."""
-        asked = {"system": SYSTEM, "questions": self.questions(spec)}
-        return {"model": self.model.revision, "spec": spec.model_dump(), "images": [], **asked}
+        prompts = {"system": SYSTEM, "questions": self.questions(spec)}
+        return {"model": self.model.revision, "spec": spec.model_dump(), "images": [], **prompts}
 
     def write(self, spec: WrittenWordsSpec) -> dict[str, bytes]:
         """Ask for every list; the model is let go afterwards."""

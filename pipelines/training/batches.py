@@ -48,10 +48,10 @@ class Feed:
         self.shift = SHIFT  # the largest random displacement, as a share of the side
         self.weights: Tensor | None = None  # how often each image is drawn, in relation; None: all as often
 
-    def weighted(self, weights: Tensor) -> "Feed":
-        """The same images, drawn as often as `weights` (n,) say."""
+    def weighted(self, weights: Tensor | Sequence[float] | None) -> "Feed":
+        """The same images, drawn as often as `weights` (n,) say; None: all as often."""
         feed = copy.copy(self)
-        feed.weights = weights
+        feed.weights = None if weights is None else torch.as_tensor(weights)
         return feed
 
     def displaced_less(self, share: float) -> "Feed":
