@@ -6,9 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from pipelines.backbones.capabilities import check_models
-from pipelines.engine.engine import Engine
-from pipelines.engine.open import open_engine
-from pipelines.engine.whole import PipelineEngine
+from pipelines.engine.open import AnyEngine, open_engine
 from pipelines.errors import SourceError
 from pipelines.evaluation.evaluator import Evaluator, evaluate
 from pipelines.evaluation.runs import units
@@ -133,10 +131,10 @@ class Job:
         return open_method(self.resources)
 
     @cached_property
-    def engine(self) -> Engine | PipelineEngine:
+    def engine(self) -> AnyEngine:
         method, capacity = self.spec.method, self.resources.models.machine.capacity
         learner = self.resources.learner if method.entropy_guidance else None
-        return open_engine(self.resources.painter, capacity, method.cache_interval, learner)
+        return open_engine(self.resources.painter, capacity, method.cache_interval, learner, self.resources.models.further)
 
     @cached_property
     def panel(self) -> Panel:

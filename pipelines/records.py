@@ -168,6 +168,7 @@ class Request:
     mix: Mix | None = None  # of the generated image with `image`, once it is finished
     concept: str | None = None  # key of the learned token in the store
     lora: str | None = None  # key of the learned LoRA in the store; of several that are fused, joined by +
+    checkpoint: int = 0  # which one draws it: 0 the first, then those of models.further
     group_id: str | None = None  # which images of the version belong together, as siblings do; None: to none
     strength: float = 1.0  # share of the noise schedule that is run, 0 < strength <= 1
     guidance: float = 7.5  # classifier-free guidance scale, >= 1; 1 turns it off

@@ -98,7 +98,7 @@ def check(spec: VersionSpec, settings: Settings) -> None:
     check_size(spec.amount.total or spec.amount.per_class or 0, spec.shard_size, settings)
     check_source(spec.source, settings)
     checkpoints = {
-        "models.text_to_image": [spec.models.text_to_image],
+        **{field: [name] for field, name in spec.models.generators.items()},
         "models.inpainting": [spec.models.inpainting] if spec.models.inpainting else [],
         **{f"models.loras.{number}.path": [lora.path] for number, lora in enumerate(spec.models.loras)},
         **{f"models.embeddings.{number}.path": [one.path] for number, one in enumerate(spec.models.embeddings)},

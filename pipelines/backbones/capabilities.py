@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from pipelines.backbones.checkpoints import Checkpoints, read_checkpoints
+from pipelines.backbones.checkpoints import BASE, Checkpoints, read_checkpoints
 from pipelines.backbones.features import FEATURES
 from pipelines.backbones.inspection import Inspection
 from pipelines.backbones.layout import Layout
@@ -10,6 +10,8 @@ from pipelines.backbones.vocabulary import check_words
 from pipelines.errors import SpecError
 from pipelines.spec import FromNoise, VersionSpec
 from pipelines.spec.helpers import check_helpers
+
+OF_THE_FIRST = frozenset({"cross_attention", "diffusion_classifier", "reencode"})  # whatever else draws
 
 
 def check_models(spec: VersionSpec) -> Checkpoints:
@@ -23,13 +25,19 @@ def check_models(spec: VersionSpec) -> Checkpoints:
 
 def check_capabilities(spec: VersionSpec, checkpoints: Mapping[str, Inspection]) -> None:
     """`checkpoints` are the spec's, by field: without one to draw with, nothing is known of it. Raises SpecError."""
-    method, models, base = spec.method, spec.models, checkpoints.get("models.text_to_image")
+    method, models, base = spec.method, spec.models, checkpoints.get(BASE)
     if base is None:
         return
-    name = f"{models.text_to_image!r} is a {base.kind}"
-    for key, feature in FEATURES.items():
-        if key in base.limits and feature.used(spec):
-            raise SpecError(f"{feature.field}: {name}, and {base.limits[key]}")
+    sharing = {
+        f"{name!r} is a {checkpoints[field].kind}": checkpoints[field]
+        for field, name in models.generators.items()
+        if field in checkpoints
+    }
+    for name, inspection in sharing.items():
+        for key, feature in FEATURES.items():
+            limited = key in inspection.limits and feature.used(spec)
+            if limited and (inspection is base or key not in OF_THE_FIRST):
+                raise SpecError(f"{feature.field}: {name}, and {inspection.limits[key]}")
     most = min((each.most_steps for each in checkpoints.values() if each.most_steps), default=None)
     if most is not None and method.guidance > 1:
         raise SpecError("method.guidance: the checkpoint is distilled to few steps without guidance; set it to 1")
@@ -50,11 +58,15 @@ def check_capabilities(spec: VersionSpec, checkpoints: Mapping[str, Inspection])
         raise SpecError("method.cache_interval: the checkpoint is distilled to few steps that differ too much; set it to 1")
     resolution = models.resolution or base.layout.resolution
     if not resolution:
-        raise SpecError(f"models.resolution: {name}, whose configuration does not say for which; give it: mostly 1024")
-    check_side("models.resolution", resolution, base.layout, name)
-    if isinstance(method, FromNoise):
-        check_side("method.width", method.width or resolution, base.layout, name)
-        check_side("method.height", method.height or resolution, base.layout, name)
+        raise SpecError(
+            f"models.resolution: {models.text_to_image!r} is a {base.kind}, whose configuration does not say for which; "
+            "give it: mostly 1024"
+        )
+    for name, inspection in sharing.items():
+        check_side("models.resolution", resolution, inspection.layout, name)
+        if isinstance(method, FromNoise):
+            check_side("method.width", method.width or resolution, inspection.layout, name)
+            check_side("method.height", method.height or resolution, inspection.layout, name)
     check_words(spec, base.folder)
 
 

@@ -33,6 +33,12 @@ class Checkpoints:
         """What paints: the inpainting checkpoint, or the text-to-image one."""
         return self.inspections.get(PAINTER, self.inspections[BASE])
 
+    def resolution(self, field_name: str) -> int:
+        """Pixels a side that a checkpoint is used at: models.resolution, or that of text_to_image for those that share its
+        images, and of its own configuration for another; 0: unknown."""
+        shared = BASE if field_name in self.models.generators and BASE in self.inspections else field_name
+        return self.models.resolution or self.inspections[shared].layout.resolution
+
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Inside the block, a checkpoint that does not lie here is noted."""
@@ -44,7 +50,7 @@ class Checkpoints:
 
 def names(models: Models) -> dict[str, str]:
     """What a spec calls its diffusers checkpoints, by field."""
-    return {BASE: models.text_to_image, **({} if models.inpainting is None else {PAINTER: models.inpainting})}
+    return {**models.generators, **({} if models.inpainting is None else {PAINTER: models.inpainting})}
 
 
 def read_checkpoints(spec: VersionSpec) -> Checkpoints:

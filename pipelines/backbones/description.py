@@ -57,14 +57,14 @@ class Needs:
 
 def describe(checkpoints: Checkpoints) -> list[Description]:
     """Each, as a spec's `models.resolution` has it used."""
-    named, given = names(checkpoints.models), checkpoints.models.resolution
+    named = names(checkpoints.models)
     return [
         Description(
             field,
             named[field],
             inspection.kind,
             inspection.layout.inpainting,
-            given or inspection.layout.resolution,
+            checkpoints.resolution(field),
             inspection.layout.resolution,
             inspection.most_steps,
             inspection.family is None,
@@ -87,16 +87,18 @@ def needs(method: MethodSpec, checkpoints: Checkpoints, rows: int) -> Needs | No
 
 
 def side_by_side(checkpoints: Checkpoints) -> Memory | None:
-    """About what the checkpoints need together; None where it is unknown."""
-    named, given, parts = names(checkpoints.models), checkpoints.models.resolution, []
+    """About what the checkpoints need together: the weights of all, and the activations of the one that has most, since one
+    denoises at a time; None where it is unknown."""
+    named, parts = names(checkpoints.models), []
     for field, name in named.items():
         inspection = checkpoints.inspections.get(field)
         if inspection is None:
             return None
         path = locate(field, resolve(name, "model"), DIFFUSERS)
-        parts.append(memory_of(path, inspection.folder, given or inspection.layout.resolution))
+        parts.append(memory_of(path, inspection.folder, checkpoints.resolution(field)))
     known = [part for part in parts if part is not None]
     if len(known) < len(parts):
         return None
     halves, fulls = sum(part.halves for part in known), sum(part.fulls for part in known)
-    return replace(known[0], halves=halves, fulls=fulls)
+    largest = max(known, key=lambda part: part.predictions * part.prediction)
+    return replace(largest, halves=halves, fulls=fulls)

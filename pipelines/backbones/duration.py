@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from pipelines.backbones.cached_steps import cost
+from pipelines.backbones.checkpoints import PAINTER, Checkpoints
 from pipelines.backbones.families import STABLE_DIFFUSION, STABLE_DIFFUSION_XL
 from pipelines.backbones.inspection import Inspection
 from pipelines.spec import CounterfactualPairs, EditMix, ImageVariation, SpuriousRemoval, VersionSpec
@@ -51,16 +52,23 @@ def rows_per_image(spec: VersionSpec) -> float:
     return method.steps * sum(shares) / len(shares)
 
 
-def duration(spec: VersionSpec, planned: int, inspection: Inspection) -> str | None:
-    """In words, for so many images, each made once; None where it is unknown."""
-    name = spec.models.inpainting or spec.models.text_to_image
-    pace, side = pace_of(name, inspection), spec.models.resolution or inspection.layout.resolution
-    if pace is None or not side:
+def duration(spec: VersionSpec, planned: int, checkpoints: Checkpoints) -> str | None:
+    """In words, for so many images, each made once; None where it is unknown. `checkpoints`: those of the spec, all read."""
+    models, hours, machines = spec.models, 0.0, set[str]()
+    painting, shares = models.generators, models.shares
+    if models.inpainting is not None:
+        painting, shares = {PAINTER: models.inpainting}, [1.0]
+    for (field, name), share in zip(painting.items(), shares, strict=True):
+        pace, side = pace_of(name, checkpoints.inspections[field]), checkpoints.resolution(field)
+        if pace is None or not side:
+            return None
+        hours += share * planned * rows_per_image(spec) * pace.seconds * (side / pace.side) ** 2 / 3600
+        machines.add(pace.machine)
+    if len(machines) > 1:  # measured apart
         return None
-    hours = planned * rows_per_image(spec) * pace.seconds * (side / pace.side) ** 2 / 3600
     minutes = 60 * hours
     time = f"{hours:,.1f} hours" if hours >= 1 else f"{minutes:.0f} minutes" if minutes >= 1.5 else "a minute"
     return (
-        f"Denoising takes about {time} on {pace.machine}, and as long again for what filters drop; loading checkpoints, "
+        f"Denoising takes about {time} on {machines.pop()}, and as long again for what filters drop; loading checkpoints, "
         "learning and evaluation are not counted."
     )

@@ -36,11 +36,13 @@ def plain_samples(resources: Resources, sizes: Counter[str], fence: int | None) 
 
 
 def plain_resources(resources: Resources, fence: int | None) -> Resources:
-    """Those of the version, with its models, for another method and below its root."""
+    """Those of the version, with its models but for the further ones that share its images, for another method and below its
+    root."""
     plain = copy.copy(resources)
     plain.root, plain.fence = keys.plain(resources.root), fence
     method = TextToImage(type="text_to_image", **resources.spec.method.model_dump(include=SHARED))
-    changes = {"method": method, "filters": (), "early_verdict": None, "max_attempts": 1}
+    models = resources.spec.models.model_copy(update={"further": ()})
+    changes = {"models": models, "method": method, "filters": (), "early_verdict": None, "max_attempts": 1}
     plain.spec = resources.spec.model_copy(update=changes)
     return plain
 

@@ -56,6 +56,15 @@ class Resources:
         """The revision of what generates the version's images, which is not loaded for it."""
         return self.models.painter_revision if self.spec.method.repaints_a_part else self.models.revision
 
+    def generator(self, number: int) -> tuple[str, str]:
+        """Name and revision of what draws the requests of a checkpoint, none of which is loaded for it: 0 the painter, then
+        those of models.further."""
+        models = self.models.spec
+        if number:
+            return models.further[number - 1].text_to_image, self.models.further_revisions[number - 1]
+        twin = models.inpainting if self.spec.method.repaints_a_part else None
+        return twin or models.text_to_image, self.painter_revision
+
     @cached_property
     def view(self) -> SourceView:
         framing, classifier = self.spec.effective_framing, self.spec.classifier

@@ -7,7 +7,6 @@ common, learned together, in place of a LoRA; and clusters by what a plain class
 embeddings by affinity propagation, and merges clusters whose tokens are alike.
 """
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import accumulate
@@ -16,10 +15,9 @@ from pipelines.learning.concepts import Concepts
 from pipelines.learning.resources import Resources
 from pipelines.learning.subpopulation_tokens import SubpopulationTokens
 from pipelines.learning.subpopulations import Subpopulations
+from pipelines.methods.shares import share_of
 from pipelines.records import Item, Mask, PlannedImage, Problem, Request
 from pipelines.spec import Subpopulation
-
-GOLDEN = (5**0.5 - 1) / 2  # multiples of it, modulo 1, are spread evenly, however many there are
 
 
 def inverse_density(sizes: Sequence[int], density: float) -> list[float]:
@@ -52,8 +50,7 @@ class SubpopulationMethod:
 
     def cluster(self, planned: PlannedImage) -> int:
         """The cluster that a planned image is of: any run of a class's images has about the right share of each."""
-        ends = self.ends[planned.label]
-        return min(bisect_right(ends, (planned.rank + 0.5) * GOLDEN % 1), len(ends) - 1)
+        return share_of(planned.rank, self.ends[planned.label])
 
     def requests(self, planned: Sequence[PlannedImage], attempt: int) -> list[Request]:
         if self.tokens.spec is None:  # a preview of what is not learned yet

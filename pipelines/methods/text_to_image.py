@@ -3,13 +3,18 @@
 A guidance scale of about 2 suits training data better than the larger ones that look best (StableRep, NeurIPS 2023, arXiv
 2306.00984). From the same paper: siblings, several images of one prompt, which contrastive learning takes for one thing.
 They can be pushed away from the first of them, at its first attempt (NegToMe, arXiv 2412.01339).
+
+Several checkpoints can share the images of every class (DiverGen, CVPR 2024, arXiv 2405.10185): which draws one follows from
+its place in its class alone, so neither the shards nor the attempt matter.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 from pipelines.learning.concepts import Concepts
 from pipelines.learning.resources import Resources
+from pipelines.methods.shares import share_of
 from pipelines.records import Item, Mask, NegativeMerging, PlannedImage, Problem, Request
 from pipelines.spec import TextToImage
 
@@ -18,6 +23,7 @@ class TextToImageMethod:
     def __init__(self, resources: Resources, spec: TextToImage) -> None:
         self.resources, self.spec = resources, spec
         self.concepts = Concepts(resources, spec)
+        self.ends = [*accumulate(resources.spec.models.shares)]  # of the checkpoints
         self.skipped: list[Problem] = []
 
     def learn(self) -> None:
@@ -30,7 +36,7 @@ class TextToImageMethod:
 
     def requests(self, planned: Sequence[PlannedImage], attempt: int) -> list[Request]:
         if self.spec.siblings == 1:
-            return [self.concepts.request(image, attempt) for image in planned]
+            return [self.concepts.request(image, attempt, checkpoint=share_of(image.rank, self.ends)) for image in planned]
         return [self.sibling(image, attempt) for image in planned]
 
     def sibling(self, planned: PlannedImage, attempt: int) -> Request:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pipelines.report.card_evaluation import MEASURED_LATER, evaluation, harm
 from pipelines.report.markdown import table, text
 from pipelines.report.shortfall import shortfalls
-from pipelines.spec import VersionSpec
+from pipelines.spec import Models, VersionSpec
 from pipelines.spec.base import quantity
 from pipelines.spec.helpers import warnings
 
@@ -78,6 +78,16 @@ def front_matter(spec: VersionSpec, kept: int, title: str, licence: str | None) 
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
 
 
+def generators(models: Models, revisions: Sequence[str]) -> str:
+    """The checkpoints that generate, each with its revision, where it is known, and its share of the images, where others
+    generate, too: a sentence."""
+    of_each = [f", revision {text(revision)}" for revision in revisions] or [""] * len(models.shares)
+    parts = [text(name) + own for name, own in zip(models.generators.values(), of_each, strict=True)]
+    if len(parts) == 1:
+        return f"Model: {parts[0]}."
+    return f"Models: {'; '.join(f'{part}, {share:.0%}' for part, share in zip(parts, models.shares, strict=True))}."
+
+
 def card(
     spec: VersionSpec,
     counts: Mapping[str, Any],
@@ -85,11 +95,11 @@ def card(
     classes: Sequence[str],
     *,
     version: int | None = None,
-    revision: str | None = None,
+    revisions: Sequence[str] = (),
     licence: str | None = None,
 ) -> str:
     """README.md of a version. `counts` is as in its summary; `quality` may hold `mean_scores`, and `arms` with what goes
-    with them."""
+    with them; `revisions` are of the checkpoints that generate, in the order of the spec; none: unknown."""
     title = spec.name if version is None else f"{spec.name}, version {version}"
     filters = "\n".join(
         f"- **{filter_.type}**: {meaning(filter_)} {'; '.join(f'{name} {value}' for name, value, _ in settings(filter_))}"
@@ -162,7 +172,7 @@ The same works with `streaming=True`, and with the full address of the files, su
 
 {table(("setting", "value", "meaning"), settings(spec.method))}
 
-Model: {text(spec.models.text_to_image)}{f", revision {text(revision)}" if revision else ""}. Seed: {spec.seed}; every random
+{generators(spec.models, revisions)} Seed: {spec.seed}; every random
 choice derives from it.
 
 Images are stored as {spec.encoding}. {meaning(spec.encoding)}

@@ -34,7 +34,7 @@ from pipelines.spec.methods import (
     TextToImage,
 )
 from pipelines.spec.mistakes import explain, mistake
-from pipelines.spec.models import EmbeddingFile, Erasing, LoraFile, Models
+from pipelines.spec.models import EmbeddingFile, Erasing, FurtherCheckpoint, LoraFile, Models
 from pipelines.spec.parsing import load, parse
 from pipelines.spec.sources import (
     FewShotSource,
@@ -75,6 +75,7 @@ __all__ = [
     "FolderSource",
     "Framing",
     "FromNoise",
+    "FurtherCheckpoint",
     "HubSource",
     "ImageVariation",
     "Inversion",

@@ -92,13 +92,14 @@ def check_helpers(spec: VersionSpec) -> None:
             f"models.inpainting: {models.inpainting!r} would paint nothing, since the method repaints no part of an image; "
             "leave it out, or use spurious_removal, or image_variation with repaint"
         )
-    if models.text_to_image in BUNDLED:
+    own = [name for name in models.generators.values() if name not in BUNDLED]
+    if not own:
         return
     helpers = (("segmenter", models.segmenter, segmenter_users, SEGMENTERS), ("clip", models.clip, clip_users, CLIPS))
     for field, value, users, remedy in helpers:
         if value == BUILTIN and (used := users(spec)):
             raise SpecError(
-                f"models.{field}: 'builtin' knows small images of garments alone; beside {models.text_to_image!r} it would "
+                f"models.{field}: 'builtin' knows small images of garments alone; beside {own[0]!r} it would "
                 f"judge others, for {', '.join(used)}; give {remedy}"
             )
 
@@ -128,7 +129,7 @@ def warnings(spec: VersionSpec) -> list[str]:
 def unused(spec: VersionSpec) -> list[str]:
     """Of what a spec names and nothing uses, sentences."""
     models, method, lines = spec.models, spec.method, []
-    files = [name for name in (models.text_to_image, models.inpainting or "") if is_file(name)]
+    files = [name for name in (*models.generators.values(), models.inpainting or "") if is_file(name)]
     if models.config is not None and not files:
         lines.append(
             f"models.config: {models.config!r} is not used: it goes with checkpoints in a single {WEIGHTS_SUFFIX} file, and "

@@ -49,12 +49,24 @@ class Erasing(Strict):
     preserve: tuple[Word, ...] = Field((), description="Words that are to be drawn as before.")
 
 
+class FurtherCheckpoint(Strict):
+    """Another checkpoint that draws a share of a version's images (DiverGen, CVPR 2024, arXiv 2405.10185)."""
+
+    text_to_image: str = Field(description="A diffusers checkpoint of any family, as models.text_to_image.")
+    share: float = Field(gt=0, lt=1, description="Share of the images of every class that it draws.")
+
+
 class Models(Strict):
     """The checkpoints to use. The defaults are in the package; any diffusers or transformers path or id will do."""
 
     text_to_image: str = Field(
         "builtin",
         description="A diffusers checkpoint, or one in a single .safetensors file: path, hub id, or 'builtin'.",
+    )
+    further: tuple[FurtherCheckpoint, ...] = Field(
+        (),
+        description="Other checkpoints that draw a share of the images, with method text_to_image: a version by several "
+        "generators is more diverse (DiverGen). The rest is text_to_image's. All are in memory together.",
     )
     inpainting: str | None = Field(
         None,
@@ -64,7 +76,7 @@ class Models(Strict):
     config: str | None = Field(
         None,
         description="A diffusers checkpoint of the same family, of which configurations and tokenizers are used where "
-        "text_to_image or inpainting is a single file. None: diffusers' default, from the hub or its cache.",
+        "text_to_image, a further one or inpainting is a single file. None: diffusers' default, from the hub or its cache.",
     )
     loras: tuple[LoraFile, ...] = Field((), description="LoRAs that are added to text_to_image and inpainting.")
     embeddings: tuple[EmbeddingFile, ...] = Field((), description="Embeddings that prompts may use.")
@@ -115,10 +127,39 @@ class Models(Strict):
                 raise ValueError(f"embeddings: the token {token!r} stands in another one; name each so that it is in none")
         return self
 
+    @model_validator(mode="after")
+    def shares_leave_a_rest(self) -> "Models":
+        shares, named = [one.share for one in self.further], [self.text_to_image]
+        if sum(shares) >= 1:
+            raise ValueError(
+                f"further: the shares, {', '.join(map(str, shares))}, leave nothing to text_to_image; give shares of a sum "
+                "below 1"
+            )
+        for number, one in enumerate(self.further):
+            if one.text_to_image in named:
+                raise ValueError(
+                    f"further.{number}.text_to_image: {one.text_to_image!r} draws a share already; name another checkpoint, "
+                    "or add its share to that one's"
+                )
+            named.append(one.text_to_image)
+        return self
+
+    @property
+    def generators(self) -> dict[str, str]:
+        """What draws images from text, by field: text_to_image, then the further ones."""
+        further = {f"models.further.{number}.text_to_image": one.text_to_image for number, one in enumerate(self.further)}
+        return {"models.text_to_image": self.text_to_image, **further}
+
+    @property
+    def shares(self) -> list[float]:
+        """Of a version's images, what each of the generators draws; they sum to 1."""
+        further = [one.share for one in self.further]
+        return [1 - sum(further), *further]
+
     @property
     def bundled(self) -> bool:
         """Whether all of them are the bundled ones."""
-        named = {self.text_to_image, self.inpainting, self.segmenter, self.adapter, self.clip}
+        named = {*self.generators.values(), self.inpainting, self.segmenter, self.adapter, self.clip}
         return named <= {*BUNDLED, None}
 
 
@@ -128,6 +169,9 @@ def anchored(models: Models, home: Path) -> Models:
     for name in ("loras", "embeddings"):
         files = getattr(models, name)
         changes[name] = tuple(file.model_copy(update={"path": place(file.path, home)}) for file in files)
+    changes["further"] = tuple(
+        one.model_copy(update={"text_to_image": place(one.text_to_image, home)}) for one in models.further
+    )
     return models.model_copy(update={name: value for name, value in changes.items() if value != getattr(models, name)})
 
 

@@ -15,6 +15,7 @@ from pipelines.spec.filters import EARLY_SCORES, EarlyVerdict, FilterSpec, Label
 from pipelines.spec.method_table import MethodSpec
 from pipelines.spec.methods import ImageVariation, SpuriousRemoval, TextToImage
 from pipelines.spec.models import Models
+from pipelines.spec.sharing import sharing_refusal
 from pipelines.spec.sources import SourceSpec
 from pipelines.spec.upgrade import CURRENT, lift
 
@@ -190,6 +191,17 @@ class VersionSpec(Strict):
             raise ValueError(
                 "models.language_model: none, and method.written_words are written by one; name a checkpoint, or the "
                 "operator's, 'endpoint'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def images_can_be_shared(self) -> "VersionSpec":
+        if self.models.further and (refusal := sharing_refusal(self.models, self.method)):
+            raise ValueError(refusal)
+        if self.models.further and self.early_verdict is not None:
+            raise ValueError(
+                "early_verdict: what one checkpoint's unfinished images score says nothing of another's, and models.further "
+                "draw, too; leave one of them out"
             )
         return self
 

@@ -1,5 +1,5 @@
-"""What a data file holds, as its shard's report says it, so that finalizing opens none: sums of scores, the revision of what
-generated the images, and thumbnails for the contact sheet."""
+"""What a data file holds, as its shard's report says it, so that finalizing opens none: sums of scores, the revisions of
+what generated the images, and thumbnails for the contact sheet."""
 
 import base64
 import io
@@ -20,7 +20,7 @@ from pipelines.source.decode import decode
 
 T = TypeVar("T")
 SHEET = 64  # images on the contact sheet
-COLUMNS = ["image", "label", "index", "revision", "scores"]
+COLUMNS = ["image", "label", "index", "model", "revision", "scores"]
 ScoreSums = dict[str, tuple[float, int]]  # of each score: the sum, and how many samples have it
 
 
@@ -77,11 +77,18 @@ def revision(data: bytes) -> str | None:
     return next((value for value in column if value), None)
 
 
+def revisions(samples: pa.Table) -> dict[str, str]:
+    """Of the checkpoints that generated the samples of a file, by their names, those that are known."""
+    named = zip(samples.column("model").to_pylist(), samples.column("revision").to_pylist(), strict=True)
+    return {model: own for model, own in sorted(set(named), key=str) if own}
+
+
 def data_facts(data: bytes, number: int, shards: int) -> dict[str, Any]:
     """What a shard's report says of its data file. `number` is the shard's, of so many."""
     samples = pq.read_table(pa.BufferReader(data), columns=COLUMNS)
     return {
         "scores": score_sums(samples.column("scores").to_pylist()),
         "revision": revision(data),
+        "revisions": revisions(samples),
         "thumbnails": thumbnails(samples, number, shards),
     }

@@ -97,6 +97,16 @@ def other_entries(store: Store, root: str) -> list[dict[str, Any]]:
     return [description(key.removeprefix(f"{root}/"), store.get(key)) for key in listed]
 
 
+def revisions(resources: Resources, reports: Sequence[Report]) -> list[str]:
+    """Of the checkpoints that generate: as the first shard says that has images of one; without any, of its files here."""
+    models, known = resources.spec.models, dict[str, str]()
+    for report in reversed(reports):
+        known |= report["revisions"]
+    if not models.further:
+        return [next((report["revision"] for report in reports if report["revision"]), None) or resources.painter_revision]
+    return [known.get(name) or resources.generator(number)[1] for number, name in enumerate(models.generators.values())]
+
+
 def finalize(resources: Resources, plan: Plan) -> dict[str, Any]:
     """Publish the version; return its manifest. Published before, by whomever: the manifest that is there."""
     store, root, spec = resources.store, resources.root, resources.spec
@@ -107,9 +117,7 @@ def finalize(resources: Resources, plan: Plan) -> dict[str, Any]:
         counts = {**totals(shards, skipped), "shortfall": shortfall(plan, shards)}
         summary = quality(counts, mean_scores(shards), [*resources.source.problems, *skipped])
         store.put_first(keys.quality(root), canonical(summary))
-        # As the first shard says; without any, of the checkpoint's files here.
-        revision = next((report["revision"] for report in shards if report["revision"]), None) or resources.painter_revision
-        text = card(spec, counts, summary, classes, version=resources.number, revision=revision)
+        text = card(spec, counts, summary, classes, version=resources.number, revisions=revisions(resources, shards))
         store.put_first(keys.card(root), text.encode())
         if images := sheet(shards):
             store.put_first(keys.figure(root, "samples.png"), contact_sheet(images, columns=8))

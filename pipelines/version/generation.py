@@ -19,8 +19,7 @@ from operator import itemgetter
 
 from pipelines.chance import derive
 from pipelines.engine.background import Background, Foreground, result
-from pipelines.engine.engine import Engine
-from pipelines.engine.whole import PipelineEngine
+from pipelines.engine.open import AnyEngine
 from pipelines.filters import Panel
 from pipelines.filters.early import EarlyVerdicts
 from pipelines.learning.resources import Resources
@@ -157,7 +156,7 @@ class ShardQueue:
 def generate(
     resources: Resources,
     method: Method,
-    engine: Engine | PipelineEngine,
+    engine: AnyEngine,
     panel: Panel,
     shards: Iterable[Attempts],
     total: int,

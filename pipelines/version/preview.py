@@ -75,7 +75,8 @@ def generated(resources: Resources, count: int, *, learned: bool) -> Preview:
     method = open_method(resources)
     method.learn()
     capacity = min(count, resources.models.machine.capacity)
-    engine = open_engine(resources.painter, capacity, resources.spec.method.cache_interval)
+    interval, further = resources.spec.method.cache_interval, resources.models.further
+    engine = open_engine(resources.painter, capacity, interval, further=further)
     began = time.monotonic()
     candidates = sorted(engine.run(method.requests(planned, 0)), key=lambda candidate: candidate.request.index)
     return Preview(candidates, learned, resources, plan.planned, time.monotonic() - began)

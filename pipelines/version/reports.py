@@ -12,7 +12,7 @@ from pipelines.version.files import description, own_path, reported
 from pipelines.version.plan import Carried, Plan
 
 Report = dict[str, Any]
-FACTS = frozenset({"files", "scores", "revision", "thumbnails"})  # what finalizing takes from a report beside its counts
+FACTS = frozenset({"files", "scores", "revision", "revisions", "thumbnails"})  # what finalizing takes beside the counts
 
 
 def report(shard: Attempts) -> Report:

@@ -69,6 +69,7 @@ def row(sample: Sample, image: bytes, mask: Mask | None, resources: Resources) -
     request = sample.candidate.request
     source = request.source
     name = f"{request.index:08d}-{request.attempt}"
+    model, revision = resources.generator(request.checkpoint)
     return {
         "image": {"bytes": image, "path": f"{name}.{resources.spec.encoding.type}"},
         "label": resources.source.classes.index(request.label),
@@ -91,8 +92,8 @@ def row(sample: Sample, image: bytes, mask: Mask | None, resources: Resources) -
         "strength": request.strength,
         "guidance": request.guidance,
         "steps": request.steps,
-        "model": resources.painter.name,
-        "revision": resources.painter_revision,
+        "model": model,
+        "revision": revision,
         "scores": json.dumps(sample.verdict.scores, sort_keys=True),
         "reason": sample.verdict.reason,
     }

@@ -11,8 +11,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from pipelines.engine.background import Background, result
-from pipelines.engine.engine import Engine
-from pipelines.engine.whole import PipelineEngine
+from pipelines.engine.open import AnyEngine
 from pipelines.filters import Panel
 from pipelines.filters.early import EarlyVerdicts
 from pipelines.filters.fingerprints import StoredFingerprints
@@ -38,7 +37,7 @@ def run_shards(
     plan: Plan,
     numbers: Iterable[int],
     method: Method,
-    engine: Engine | PipelineEngine,
+    engine: AnyEngine,
     panel: Panel,
 ) -> list[dict[str, Any]]:
     """Generate shards, but for those whose reports say that this was done; return the reports."""

@@ -66,6 +66,16 @@ class Models:
         return painter
 
     @cached_property
+    def further(self) -> list[Backbone | WholePipeline]:
+        """The other checkpoints that draw a share of the images. Raises ModelError."""
+        return [self.open(name, field) for field, name in [*self.spec.generators.items()][1:]]
+
+    @cached_property
+    def further_revisions(self) -> list[str]:
+        """Of their files. Raises ModelError."""
+        return [self.revision_of(name, field) for field, name in [*self.spec.generators.items()][1:]]
+
+    @cached_property
     def revision(self) -> str:
         """Of the files of the text-to-image checkpoint, none of which is loaded. Raises ModelError."""
         return self.revision_of(self.spec.text_to_image, "models.text_to_image")
@@ -137,4 +147,4 @@ class Models:
     @property
     def loaded(self) -> list[str]:
         """Names of those that are in memory."""
-        return [name for name in ("text_to_image", "painter", "segmenter", "clip") if name in vars(self)]
+        return [name for name in ("text_to_image", "painter", "further", "segmenter", "clip") if name in vars(self)]

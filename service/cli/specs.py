@@ -55,7 +55,7 @@ def validate(
     typer.echo(f"{title} The spec is valid.")
     classes = ", ".join(f"{count:,} {label}" for label, count in plan.per_class.items())
     typer.echo(f"To be made: {quantity(plan.planned, 'image')} in {quantity(plan.shards, 'shard')}: {classes}.")
-    if time := duration(checked, plan.planned, checkpoints.painter):
+    if time := duration(checked, plan.planned, checkpoints):
         typer.echo(time)
 
 

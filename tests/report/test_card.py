@@ -116,7 +116,7 @@ def test_front_matter_is_what_the_hub_reads() -> None:
 
 
 def test_card_says_what_was_asked_and_what_came_of_it() -> None:
-    text = card(spec(), COUNTS, QUALITY, CLASSES, version=3, revision="abc123")
+    text = card(spec(), COUNTS, QUALITY, CLASSES, version=3, revisions=["abc123"])
     for said in (
         "[arXiv 2503.17226](https://arxiv.org/abs/2503.17226)", "| superclass | shoe |", "| inversion.vectors | 4 |",
         "arxiv.org/abs/2208.01618", "min_contrast 0.0725", "**near_duplicate**", "Seed: 77", "revision abc123",
