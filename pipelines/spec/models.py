@@ -135,11 +135,11 @@ class Models(Strict):
                 f"further: the shares, {', '.join(map(str, shares))}, leave nothing to text_to_image; give shares of a sum "
                 "below 1"
             )
-        for number, one in enumerate(self.further):
+        for one in self.further:
             if one.text_to_image in named:
                 raise ValueError(
-                    f"further.{number}.text_to_image: {one.text_to_image!r} draws a share already; name another checkpoint, "
-                    "or add its share to that one's"
+                    f"further: {one.text_to_image!r} draws a share already; name another checkpoint, or add its share to "
+                    "that one's"
                 )
             named.append(one.text_to_image)
         return self

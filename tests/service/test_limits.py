@@ -23,6 +23,10 @@ from tests.builders import spec
         ({"amount": {"total": 100_001}, "shard_size": 1}, r"^shard_size: .* more than the 100000 shards .*make them larger"),
         ({"models": {"clip": "/etc"}}, r"^models.clip: '/etc' is not allowed here"),
         ({"models": {"adapter": "h94/IP-Adapter/models/a.safetensors"}}, r"^models.adapter: .* is not allowed here"),
+        (
+            {"models": {"further": [{"text_to_image": "org/name@v1", "share": 0.5}]}},
+            r"^models.further.0.text_to_image: 'org/name@v1' is not allowed here",
+        ),
         ({"models": {"config": "/etc"}}, r"^models.config: '/etc' is not allowed here"),
         ({"models": {"loras": [{"path": "/etc/a.safetensors"}]}}, r"^models.loras.0.path: .* is not allowed here"),
         (

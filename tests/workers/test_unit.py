@@ -1,5 +1,6 @@
 """What a worker's process keeps from one version to the next."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -64,6 +65,26 @@ def test_a_unit_of_several_shards_reports_their_sum(
     reports = [event.data["report"] for event in events.list_after(worker.database, version, 0) if event.kind == "unit"]
     *units, whole = (report["kept"] for report in reports if "labels" in report)
     assert (sorted(units), whole) == ([2, 4, 4], 10)
+
+
+def test_a_version_of_several_checkpoints_is_drawn_by_all(
+    worker: Worker, tiny_checkpoint: Path, tiny_inpainting_checkpoint: Path
+) -> None:
+    paths = (tiny_checkpoint, tiny_inpainting_checkpoint)
+    worker.settings = worker.settings.model_copy(update={"model_roots": [path.parent for path in paths]})
+    further = [{"text_to_image": str(tiny_inpainting_checkpoint), "share": 0.5}]
+    models = {"text_to_image": str(tiny_checkpoint), "further": further, "resolution": 32}
+    changes = {"models": models, "method": {"type": "text_to_image", "steps": 1}, "amount": {"per_class": 6}}
+    version = versions.create(worker.database, "team", "shoes", document(**changes, shard_size=4))
+    while worker.run_next("cpu") or worker.run_next("gpu"):
+        pass
+    assert made(worker, version).state == "completed"
+    store, root = open_store(worker.settings, "team"), keys.version("shoes", 1)
+    plan = read_plan(store, root)
+    assert plan is not None
+    drawn = Counter(row["model"] for row in rows.read_shards(store, root, plan))
+    assert sum(drawn.values()) == 12
+    assert all(abs(drawn[str(path)] - 6) <= 2 for path in paths)
 
 
 def test_a_version_starts_without_the_loras_of_the_one_before(worker: Worker, tiny_checkpoint: Path) -> None:
