@@ -11,7 +11,7 @@ from pipelines.backbones.capabilities import check_capabilities
 from pipelines.backbones.inspection import inspect
 from pipelines.errors import SpecError
 from tests.builders import spec
-from tests.checkpoints import build_3, build_flux
+from tests.checkpoints import build, build_3, build_flux
 
 METHODS: dict[str, dict[str, Any]] = {
     "plain": {"type": "text_to_image", "lora": {}},
@@ -90,6 +90,36 @@ def test_a_resolution_that_makes_no_whole_patches_is_refused(checkpoints: dict[s
         check(tmp_path / "flux", METHODS["plain"], resolution=40)
     with pytest.raises(SpecError, match=r"method\.width: .* multiples of 16 pixels; set it to 48"):
         check(tmp_path / "flux", {**METHODS["plain"], "width": 56, "height": 48}, resolution=48)
+
+
+def check_sharing(first: Path, other: Path, method: dict[str, Any], **changes: Any) -> None:
+    further, models = {"text_to_image": str(other), "share": 0.5}, changes.pop("models", {})
+    asked_for = spec(method=method, models={"text_to_image": str(first), "further": [further], **models}, **changes)
+    fields = {"models.text_to_image": first, "models.further.0.text_to_image": other}
+    check_capabilities(asked_for, {field: inspect(str(path)) for field, path in fields.items()})
+
+
+def test_what_a_further_checkpoint_cannot_do_is_refused_too(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    first, plain = build(tmp_path / "sd"), {"type": "text_to_image"}
+    check_sharing(first, checkpoints["Flux"], plain)
+    with pytest.raises(SpecError, match=r"method\.negative_prompt: '.*' is a FluxPipeline, and .*; leave it out"):
+        check_sharing(first, checkpoints["Flux"], METHODS["negative prompt"])
+    with pytest.raises(SpecError, match=r"method\.solver: '.*' is a StableDiffusion3Pipeline, and .*; set it to auto"):
+        check_sharing(first, checkpoints["SD 3"], METHODS["solver"])
+    with pytest.raises(SpecError, match=r"models\.resolution: '.*' is a StableDiffusion3Pipeline, .* 64 pixels at most"):
+        check_sharing(first, checkpoints["SD 3"], plain, models={"resolution": 128})
+    with pytest.raises(SpecError, match=r"method\.type: '.*' is a StableDiffusionInstructPix2PixPipeline, and it edits"):
+        check_sharing(first, build(tmp_path / "edits", editing=True), plain)
+
+
+def test_what_the_first_checkpoint_does_alone_is_not_asked_of_the_others(
+    checkpoints: dict[str, Path], tmp_path: Path
+) -> None:
+    method = {"type": "text_to_image", "superclass": "shoe"}
+    looks: dict[str, Any] = {"models": OWN_ATTENTION, "filters": [{"type": "label_agreement", "view": "object"}]}
+    check_sharing(build(tmp_path / "sd"), checkpoints["SD 3"], method, **looks)
+    with pytest.raises(SpecError, match=r"models\.segmenter: .* is a StableDiffusion3Pipeline"):
+        check_sharing(checkpoints["SD 3"], tmp_path / "sd", method, **looks)
 
 
 def test_a_resolution_without_embeddings_of_its_positions_is_refused(checkpoints: dict[str, Path]) -> None:

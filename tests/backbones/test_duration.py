@@ -1,11 +1,14 @@
 """How many rows of the denoiser an image is estimated to take. Costs nothing."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipelines.backbones.duration import rows_per_image
+from pipelines.backbones.checkpoints import read_models
+from pipelines.backbones.duration import duration, rows_per_image
 from tests.builders import spec
+from tests.checkpoints import build_xl
 
 PAIRS = {"type": "counterfactual_pairs", "swap": "hue", "templates": ["a {hue} {}"], "words": {"hue": ["red", "blue"]}}
 
@@ -30,3 +33,16 @@ PAIRS = {"type": "counterfactual_pairs", "swap": "hue", "templates": ["a {hue} {
 )
 def test_steps_count_twice_where_they_are_guided(method: dict[str, Any], rows: float) -> None:
     assert rows_per_image(spec(method=method)) == pytest.approx(rows)
+
+
+def test_the_time_of_several_checkpoints_is_known_where_all_were_measured_on_one_machine(tmp_path: Path) -> None:
+    def time(*further: str) -> str | None:
+        models = {"further": [{"text_to_image": name, "share": 0.4} for name in further], "resolution": 64}
+        shared = spec(method={"type": "text_to_image", "steps": 25}, models=models)
+        return duration(shared, 10_000, read_models(shared.models))
+
+    alone = time()
+    assert alone is not None
+    assert alone.startswith("Denoising takes about 28 minutes on two CPU cores")
+    assert time("builtin-inpainting") == alone
+    assert time(str(build_xl(tmp_path))) is None

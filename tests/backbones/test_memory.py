@@ -10,10 +10,13 @@ import torch
 from diffusers import AutoencoderKL, FluxTransformer2DModel, SD3Transformer2DModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, T5Config, T5EncoderModel
 
+from pipelines.backbones.checkpoints import read_models
+from pipelines.backbones.description import side_by_side
 from pipelines.backbones.inspection import inspect
 from pipelines.backbones.loading import open_backbone
 from pipelines.backbones.memory import memory_of, unet_memory
 from pipelines.backbones.parameters import COUNTS
+from pipelines.spec import FurtherCheckpoint, Models
 from tests.builders import CPU
 from tests.checkpoints import build, build_3, build_flux, build_xl
 from tests.single_files import single_file
@@ -112,6 +115,19 @@ def test_those_of_the_published_text_encoders_too() -> None:
         count = COUNTS[type(model).__name__](model.config.to_dict())
         assert count == numbers(model)
         assert count / 1e9 == pytest.approx(billions, rel=0.02)
+
+
+def test_checkpoints_that_share_the_images_need_all_weights_and_the_largest_batch(tmp_path: Path) -> None:
+    folders = [build(tmp_path / "sd"), build_xl(tmp_path / "xl"), build_flux(tmp_path / "flux")]
+    apart = [memory_of(folder, folder, 32) for folder in folders]
+    known = [memory for memory in apart if memory is not None]
+    assert len(known) == 3
+    further = [FurtherCheckpoint(text_to_image=str(folder), share=0.3) for folder in folders[1:]]
+    together = side_by_side(read_models(Models(text_to_image=str(folders[0]), further=tuple(further))))
+    assert together is not None
+    assert together.weights == pytest.approx(sum(memory.weights for memory in known))
+    batches = [memory.predictions * memory.prediction for memory in known]
+    assert together.predictions * together.prediction == max(batches) > batches[0]
 
 
 def test_more_pixels_rows_and_blocks_take_more(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pipelines.spec import VersionSpec, parse
 from pipelines.spec.arms import ARMS
 from service.cli.specs import EXAMPLES
 from tests.builders import document, noise
-from tests.checkpoints import build_flux, build_z_image
+from tests.checkpoints import build_flux, build_xl, build_z_image
 from tests.service.cli.commands import call, written
 
 
@@ -111,6 +111,20 @@ def test_validate_says_what_the_checkpoint_is_and_refuses_one_that_is_not_there(
     assert gone.exit_code == 2
     assert "models.text_to_image: there is no folder" in gone.stderr
     assert "The spec is valid" not in gone.stdout
+
+
+def test_validate_says_what_every_checkpoint_is_and_what_they_need_together(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    other = build_xl(tmp_path / "xl")
+    models = {"text_to_image": str(tiny_checkpoint), "further": [{"text_to_image": str(other), "share": 0.5}]}
+    found = call("validate", written(tmp_path, models=models))
+    assert found.exit_code == 0, found.stderr
+    assert "models.text_to_image: a StableDiffusionPipeline, 32 pixels a side." in found.stdout
+    assert "models.further.0.text_to_image: a StableDiffusionXLPipeline, 32 pixels a side." in found.stdout
+    assert "GPU memory, in half precision about: 1 GiB to generate." in found.stdout
+    models["further"] = [{"text_to_image": str(tmp_path / "gone"), "share": 0.5}]
+    gone = call("validate", written(tmp_path, models=models))
+    assert gone.exit_code == 2
+    assert "models.further.0.text_to_image: there is no folder" in gone.stderr
 
 
 def test_validate_refuses_what_the_checkpoint_cannot_do(tmp_path: Path) -> None:
