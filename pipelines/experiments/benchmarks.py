@@ -103,7 +103,7 @@ def few_shot(shots: int, size: Size) -> Benchmark:
     if shots <= 8:
         methods["tokens_personalized"] = {**methods["tokens"], "evaluation": {"recipe": "personalized"}}
     if shots == 8:  # what costs more than it brings; and what was published, by our defaults
-        siblings = {**PLAIN, **WORDS, "siblings": 10}
+        siblings = {**methods["tokens"]["method"], "siblings": 10}
         methods["siblings_multi_positive"] = {"method": siblings, "evaluation": {"recipe": "multi_positive"}}
         methods["negative_merging"] = {"method": {**siblings, "negative_merging": {}}}
         methods["class_tokens"] = {"method": {**PLAIN, **WORDS, "superclass": "shoe", "inversion": CLASS_TOKENS}}
