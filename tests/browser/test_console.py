@@ -152,10 +152,13 @@ def test_samples_are_decided_by_keyboard(sampled: Served, watched: Watched) -> N
     press("ArrowLeft")
     press("Enter")
     page.wait_for_selector("text=to be kept, says test")
+    page.wait_for_load_state()  # a key before the page's script runs is lost
     press("d")
     page.wait_for_selector("h1:text('Sample 8-1')")
+    page.wait_for_load_state()
     press("ArrowLeft")
     page.wait_for_selector("text=to be dropped, says test")
+    page.wait_for_load_state()
     press("u")
     page.wait_for_selector("h1:text('Sample 8-1')")
     answer = sampled.client.get(f"{SHOES}/1/verdicts", headers=as_(sampled.client, "team", "read")).json()
