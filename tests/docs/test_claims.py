@@ -14,4 +14,4 @@ def test_figures_are_those_of_the_tables() -> None:
     assert cells["few_shot_8", "tokens"] == "49.8 ± 4.3 (54 %)"
     assert cells["spurious", "jtt"] == "71.7 ± 8.9 (70 %)"
     assert ("few_shot_8", "jtt") not in cells
-    assert (figures("50.9 ± 4.2 (62 %)")["std"]) == (50.9, 4.2)
+    assert (figures("50.9 ± 4.2 (62 %)")["mean"], figures("50.9 ± 4.2 (62 %)")["std"]) == (50.9, 4.2)
