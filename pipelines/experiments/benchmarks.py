@@ -15,6 +15,14 @@ VARIED = {"type": "image_variation", "steps": 10, "guidance": 3}
 CONDITIONED = {"type": "augmented_conditioning", "mix": "embed_mixup", "dropout": 0.2, "steps": 10, "guidance": 2}
 DRAWN = {"type": "subpopulation", "superclass": "shoe", "steps": 10}  # the model has no word for its classes
 EDITED = {"type": "edit_mix", "steps": 10, "guidance": 3, "styles": [place(scene) for scene in SCENES]}  # words it knows
+GRAFTED = {  # nothing is learned: what is painted is no shoe
+    "type": "spurious_removal",
+    "superclass": "shoe",
+    "inversion": None,
+    "objects": "real",
+    "guidance": 1,
+    "steps": 10,
+}
 WORDS = {
     "templates": ["a photo of a {colour} {} {scene}"],
     "words": {"colour": list(COLOURS), "scene": [place(scene) for scene in SCENES]},
@@ -104,6 +112,7 @@ def few_shot(shots: int, size: Size) -> Benchmark:
         methods["tokens_personalized"] = {**methods["tokens"], "evaluation": {"recipe": "personalized"}}
     if shots == 8:  # what costs more than it brings; and what was published, by our defaults
         siblings = {**methods["tokens"]["method"], "siblings": 10}
+        methods["siblings"] = {"method": siblings}
         methods["siblings_multi_positive"] = {"method": siblings, "evaluation": {"recipe": "multi_positive"}}
         methods["negative_merging"] = {"method": {**siblings, "negative_merging": {}}}
         methods["class_tokens"] = {"method": {**PLAIN, **WORDS, "superclass": "shoe", "inversion": CLASS_TOKENS}}
@@ -121,7 +130,8 @@ def few_shot(shots: int, size: Size) -> Benchmark:
         methods["edit_mix"] = {"method": {**EDITED, "superclass": "shoe", "inversion": inversion}}
         methods["practice"] = {**methods["tokens"], "filters": [*FILTERS, {"type": "entropy"}]}
         methods["augmented_conditioning_paper"] = {"method": {"type": "augmented_conditioning"}}
-    return Benchmark("average", common, methods, {FIRST: PLAIN_BASELINES})
+        methods["grafted"] = {"method": GRAFTED, "models": {"inpainting": "builtin-inpainting"}}
+    return Benchmark("average", common, methods, {FIRST: PLAIN_BASELINES, "grafted": ("cut_and_paste",)})
 
 
 def long_tail(size: Size) -> Benchmark:

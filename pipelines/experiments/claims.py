@@ -39,9 +39,9 @@ CLAIMS: Mapping[str, Claim] = {  # by row
     "lora_text_encoder": Claim("DataDream, 2407.10910", "the text encoder's weights help, too", "lora"),
     "lora_of_images": Claim("LoFT, 2505.11703", "LoRAs of single images, fused, beat one of all images", "lora"),
     "lora_diverse": Claim("DomainStudio, 2306.14153", "kept distances beat a plain LoRA of few images", "lora"),
-    "negative_merging": Claim("NegToMe, 2412.01339", "more variety from the same prompts", "tokens"),
+    "negative_merging": Claim("NegToMe, 2412.01339", "more variety from the same prompts", "siblings"),
     "siblings_multi_positive": Claim(
-        "StableRep, 2306.00984", "features that siblings teach beat training beside images of as many prompts", "tokens"
+        "StableRep, 2306.00984", "features that siblings teach beat training beside them", "siblings"
     ),
     "counterfactual_pairs": Claim("TIDA, 2309.15991", "pairs that differ in a word beat images of their own", "tokens"),
     "edit_mix": Claim("DiffuseMix, 2405.14881", "few shots: better than standard augmentation", "classical"),
@@ -63,6 +63,8 @@ UNCLAIMED = {  # to compare others with
     "names_with_words",
     "superclass_with_words",
     "tokens_without_words",
+    "siblings",
+    "grafted",
     "spurious_removal_by_average",
     "spurious_removal_reweighted",
 }
