@@ -129,7 +129,12 @@ def test_samples_are_looked_at_by_keyboard(sampled: Served, watched: Watched) ->
 def test_samples_are_decided_by_keyboard(sampled: Served, watched: Watched) -> None:
     watched.sign_in(key(sampled.client))
     watched.open(f"{ONE}/samples?verdict=kept")
-    page, press = watched.page, watched.page.keyboard.press
+    page = watched.page
+
+    def press(name: str) -> None:
+        page.wait_for_load_state()  # a key before the page's script runs is lost
+        page.keyboard.press(name)
+
     press("ArrowRight")
     for number, (name, text) in enumerate((("d", "to be dropped"), ("k", "to be kept"), ("d", "to be dropped"))):
         press(name)
@@ -152,13 +157,10 @@ def test_samples_are_decided_by_keyboard(sampled: Served, watched: Watched) -> N
     press("ArrowLeft")
     press("Enter")
     page.wait_for_selector("text=to be kept, says test")
-    page.wait_for_load_state()  # a key before the page's script runs is lost
     press("d")
     page.wait_for_selector("h1:text('Sample 8-1')")
-    page.wait_for_load_state()
     press("ArrowLeft")
     page.wait_for_selector("text=to be dropped, says test")
-    page.wait_for_load_state()
     press("u")
     page.wait_for_selector("h1:text('Sample 8-1')")
     answer = sampled.client.get(f"{SHOES}/1/verdicts", headers=as_(sampled.client, "team", "read")).json()
