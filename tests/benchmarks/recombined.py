@@ -18,20 +18,18 @@ from pipelines.builtin.render import render
 from pipelines.builtin.sources import splits
 from pipelines.builtin.world import SCENES, Factors, draw
 from pipelines.chance import derive
-from pipelines.evaluation.evaluator import Evaluator
 from pipelines.evaluation.runs import Run
-from pipelines.evaluation.train import Training, train_and_score
+from pipelines.evaluation.train import train_and_score
 from pipelines.experiments.benchmarks import FIRST, FULL, SHOTS, benchmarks, spec_of
 from pipelines.experiments.tables import cell, gaps_closed
-from pipelines.learning.resources import Resources
-from pipelines.methods import open_method
+from pipelines.job import Job
 from pipelines.progress import Silent
 from pipelines.records import Examples
 from pipelines.run import run
-from pipelines.spec import FewShotSource, VersionSpec
+from pipelines.spec import FewShotSource
+from pipelines.spec.arms import BASELINE, CEILING, VERSION
 from pipelines.store.object_store import Store
 from pipelines.training.metrics import summary
-from pipelines.version.plan import read_plan
 
 SEEDS = (0, 1, 2)
 Kept = Callable[[Factors, Factors], Factors]  # a new picture and the shot: the picture with what it keeps of the shot
@@ -42,7 +40,7 @@ KEPT: dict[str, Kept] = {
 }
 
 
-def again(shot: Factors, number: int) -> Factors:
+def variation(shot: Factors, number: int) -> Factors:
     """The same garment in another picture."""
     rng = np.random.default_rng(derive(shot.seed, "again", number))
     return draw(rng, shot.garment, shot.item, scene=SCENES[rng.integers(len(SCENES))])
@@ -55,7 +53,7 @@ def recombined(shots: Sequence[Factors], per_class: int, kept: Kept) -> list[Fac
         own = [shot for shot in shots if shot.garment == garment]
         for number in range(per_class):
             shot = own[number % len(own)]
-            pictures.append(kept(again(shot, number), shot))
+            pictures.append(kept(variation(shot, number), shot))
     return pictures
 
 
@@ -65,38 +63,31 @@ def rendered(pictures: Sequence[Factors]) -> Examples:
     return Examples(pixels, [factors.garment for factors in pictures], [None] * len(pictures))
 
 
-def ceiling_of(spec: VersionSpec, store: Store) -> Training:
-    """How the bench trains `real_balanced`."""
-    resources = Resources(spec, store, Silent())
-    plan = read_plan(store, resources.root)
-    assert plan is not None
-    assert spec.evaluation is not None
-    evaluator = Evaluator(resources, plan, open_method(resources), spec.evaluation)
-    return evaluator.arguments(Run("real_balanced", spec.evaluation.seeds[0], 1.0))[0]
-
-
 def accuracies(shots: int, seed: int, out: Path, images: int) -> dict[str, float]:
     """On average, of real images alone, of variations that keep each of `KEPT`, and of as many other real images."""
     name = f"few_shot_{shots}"
     spec = spec_of(name, benchmarks(FULL)[name], FIRST, seed)
     assert isinstance(spec.source, FewShotSource)
-    arms = run(spec, out, Silent())["arms"]
-    ceiling, own = ceiling_of(spec, Store.open(out)), splits(spec.source)["train"]
-    result = {arm: float(arms[arm]["average"]["mean"]) for arm in ("erm", "real_balanced")}
+    made = run(spec, out, Silent())
+    evaluator = Job(spec, Store.open(out), Silent(), made["version"]).evaluator
+    assert evaluator is not None
+    (ceiling,) = evaluator.arguments(Run(CEILING, seed, 1.0))
+    own = splits(spec.source)["train"]
+    result = {arm: float(made["arms"][arm]["average"]["mean"]) for arm in (BASELINE, CEILING)}
     for key, kept in KEPT.items():
-        training = replace(ceiling, arm="counterpoise", added=rendered(recombined(own, images, kept)))
+        training = replace(ceiling, arm=VERSION, added=rendered(recombined(own, images, kept)))
         result[key] = float(train_and_score(training, Silent().stage("", 0))["average"])
     return result
 
 
 def main(out: str, shots: str = ",".join(map(str, SHOTS)), images: str = str(FULL.few_images)) -> None:
     heads = [f"keeping {key}" for key in KEPT]
-    print(f"| shots | `erm` | {' | '.join(heads)} | `real_balanced` |\n|{'---:|' * (len(heads) + 3)}", flush=True)
+    print(f"| shots | `{BASELINE}` | {' | '.join(heads)} | `{CEILING}` |\n|{'---:|' * (len(heads) + 3)}", flush=True)
     for number in map(int, shots.split(",")):
         draws = [accuracies(number, seed, Path(out), int(images)) for seed in SEEDS]
         arms = {arm: summary([one[arm] for one in draws]) for arm in draws[0]}
         gaps = gaps_closed(arms)
-        cells = [cell(arms[arm], gaps.get(arm)) for arm in ("erm", *KEPT, "real_balanced")]
+        cells = [cell(arms[arm], gaps.get(arm)) for arm in (BASELINE, *KEPT, CEILING)]
         print(f"| {number} | {' | '.join(cells)} |", flush=True)
 
 
