@@ -4,26 +4,26 @@ Four tokens projected from a picture's CLIP embedding get keys and values of the
 cross-attention; UNet and CLIP are frozen. Caption and embedding are each dropped at random, for classifier-free guidance.
 """
 
-import random
 from pathlib import Path
+from typing import Annotated
 
+import numpy as np
 import torch
 import typer
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from rich.progress import track
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pipelines.backbones.image_prompts import ImageEncoder
 from pipelines.builtin.checkpoints import ADAPTER, resolve
-from pipelines.builtin.train.language import captions, token_ids
 from pipelines.builtin.train.loop import train
-from pipelines.builtin.train.pictures import pictures
+from pipelines.builtin.train.pictures import Pictures, pictures
 from pipelines.builtin.train.shapes import levels
-from pipelines.builtin.train.text_to_image import denoising_loss, encode
+from pipelines.builtin.train.text_to_image import DROPPED, Batch, draw_batch, encode, weighted_errors
 
 TOKENS = 4
-DROPPED = 0.1  # share of captions, and of embeddings, that are dropped for classifier-free guidance
 
 
 def install(unet: UNet2DConditionModel, width: int) -> nn.ModuleDict:
@@ -66,6 +66,16 @@ def exported(adapter: nn.ModuleDict) -> dict[str, Tensor]:
     return weights
 
 
+def embed(work: Path, encoder: ImageEncoder, data: Pictures) -> Tensor:
+    """All pictures as CLIP embeddings, float32 (n, width), cached in `work`."""
+    file = work / f"embeddings-{len(data.images)}.npy"
+    if not file.exists():
+        starts = track(range(0, len(data.images), 2048), "embeddings")
+        parts = [encoder.embed(list(data.images[start : start + 2048])) for start in starts]
+        np.save(file, torch.cat(parts).numpy())
+    return torch.from_numpy(np.load(file))
+
+
 def main(
     work: Path = Path(".training"),
     count: int = 80_000,
@@ -73,25 +83,34 @@ def main(
     batch: int = 96,
     seed: int = 5,
     lr: float = 1e-3,
+    device: str = "cpu",
+    workers: Annotated[int, typer.Option(help="Processes that prepare batches beside the training.")] = 0,
     bfloat16: bool = False,
 ) -> None:
+    torch.set_float32_matmul_precision("high")
     data = pictures(work, count, 0)
     pipeline = StableDiffusionPipeline.from_pretrained(resolve("builtin", "model"), dtype=torch.float32, safety_checker=None)
-    unet, text_encoder, alphas = pipeline.unet, pipeline.text_encoder.eval(), pipeline.scheduler.alphas_cumprod
-    latents = encode(work, pipeline.vae, data)
-    encoder = ImageEncoder.load(resolve("builtin", "clip"), torch.device("cpu"))
+    unet, text_encoder = pipeline.unet, pipeline.text_encoder.to(device).eval()
+    alphas = pipeline.scheduler.alphas_cumprod.to(device)
+    latents = encode(work, pipeline.vae.to(device), data)
+    encoder = ImageEncoder.load(resolve("builtin", "clip"), torch.device(device))
+    embeddings = embed(work, encoder, data).to(device)
     shapes = levels(data)
     torch.manual_seed(seed)
     unet.requires_grad_(False)
     adapter = install(unet, encoder.model.config.projection_dim).requires_grad_(True)
+    unet.to(device)
 
-    def loss(generator: torch.Generator) -> Tensor:
-        rows = torch.randint(len(latents), (batch,), generator=generator).numpy()
-        rng = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
-        prompts = [text if rng.random() >= DROPPED else "" for text in captions(rng, data.factors[rows], shapes[rows])]
-        image_embeds = encoder.embed(list(data.images[rows])) * (torch.rand(batch, 1, generator=generator) >= DROPPED)
+    def prepare(generator: torch.Generator) -> tuple[Batch, Tensor]:
+        return draw_batch(generator, data.factors, shapes, pipeline.tokenizer, batch), torch.rand(
+            batch, 1, generator=generator
+        )
+
+    def loss(drawn: tuple[Batch, Tensor]) -> Tensor:
+        rows, ids, noise, t = (part.to(device) for part in drawn[0])
+        image_embeds = embeddings[rows] * (drawn[1].to(device) >= DROPPED)
         with torch.no_grad():
-            context = text_encoder(token_ids(pipeline.tokenizer, prompts)).last_hidden_state
+            context = text_encoder(ids).last_hidden_state
 
         def predict(xt: Tensor, t: Tensor) -> Tensor:
             # On CPUs the backward pass of the fused attention is slower in bfloat16 than plain products.
@@ -99,11 +118,24 @@ def main(
                 output: Tensor = unet(xt, t, context, added_cond_kwargs={"image_embeds": [image_embeds[:, None]]}).sample
             return output
 
-        return denoising_loss(predict, latents[rows], alphas, generator)
+        return weighted_errors(predict, latents[rows].float(), noise, t, alphas).mean()
 
-    train("adapter", work, {"adapter": adapter}, loss, steps=steps, lr=lr, seed=seed, weight_decay=1e-2, bfloat16=bfloat16)
+    train(
+        "adapter",
+        work,
+        {"adapter": adapter},
+        loss,
+        steps=steps,
+        lr=lr,
+        seed=seed,
+        weight_decay=1e-2,
+        bfloat16=bfloat16,
+        prepare=prepare,
+        workers=workers,
+        device=device,
+    )
     (work / "adapter").mkdir(exist_ok=True)
-    save_file(exported(adapter), work / "adapter" / ADAPTER)
+    save_file(exported(adapter.cpu()), work / "adapter" / ADAPTER)
 
 
 if __name__ == "__main__":

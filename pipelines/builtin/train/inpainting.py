@@ -88,13 +88,14 @@ def main(
     workers: Annotated[int, typer.Option(help="Processes that prepare batches beside the training.")] = 0,
     bfloat16: bool = False,
 ) -> None:
+    torch.set_float32_matmul_precision("high")
     data = pictures(work, count, 0)
     shapes = levels(data)
     torch.manual_seed(seed)
     base = StableDiffusionPipeline.from_pretrained(resolve(BUILTIN, "model"), dtype=torch.float32, safety_checker=None)
     unet = widened(base.unet)
-    # On CPUs the backward pass of the fused attention is slower in bfloat16 than these plain products.
-    unet.set_attn_processor(AttnProcessor())
+    if device == "cpu":  # where the backward pass of the fused attention is slower in bfloat16 than these plain products
+        unet.set_attn_processor(AttnProcessor())
     vae, text_encoder = (part.to(device).eval().requires_grad_(False) for part in (base.vae, base.text_encoder))
     alphas = base.scheduler.alphas_cumprod.to(device)
     images = torch.from_numpy(data.images).to(device)

@@ -91,7 +91,8 @@ def train(
     for module in modules.values():
         module.to(device)
     parameters = [p for m in modules.values() for p in m.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, betas=(0.9, 0.99))
+    kind = torch.device(device).type
+    optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, betas=(0.9, 0.99), fused=kind == "cuda")
     average = Average(modules.values(), decay)
     state_file, log_file = folder / f"{name}.pt", folder / f"{name}.json"
     step, seconds, curve = 0, 0.0, []
@@ -117,14 +118,15 @@ def train(
         log_file.write_text(json.dumps({"steps": step, "seconds": round(seconds), "seed": seed, "curve": curve[-200:]}))
 
     columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[loss]}"))
-    recent, saved = curve[-1][1] if curve else float("nan"), time.monotonic()
+    recent = torch.tensor(curve[-1][1] if curve else float("nan"), device=device)
+    saved = time.monotonic()
     with Progress(*columns) as bar:
         task = bar.add_task(name, total=steps, completed=step, loss="")
         began = time.monotonic()
         for batch in Batches(prepare, seed).from_step(step, steps, workers):
             for group in optimizer.param_groups:
                 group["lr"] = lr * schedule(step, steps)
-            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bfloat16):
+            with torch.autocast(kind, torch.bfloat16, enabled=bfloat16):
                 value = loss(batch)
             optimizer.zero_grad(set_to_none=True)
             value.backward()  # type: ignore[no-untyped-call]
@@ -132,10 +134,10 @@ def train(
             optimizer.step()
             average.update()
             step += 1
-            recent = value.item() if math.isnan(recent) else 0.98 * recent + 0.02 * value.item()
-            if step % 50 == 0:
-                curve.append([step, round(recent, 5)])
-                bar.update(task, completed=step, loss=f"loss {recent:.4f}")
+            recent = torch.where(recent.isnan(), value.detach(), recent.lerp(value.detach().to(recent), 0.02))
+            if step % 50 == 0:  # no more often: reading the loss waits for the GPU
+                curve.append([step, round(recent.item(), 5)])
+                bar.update(task, completed=step, loss=f"loss {curve[-1][1]:.4f}")
             now = time.monotonic()
             seconds, began = seconds + now - began, now
             if now - saved > SAVE_EVERY:

@@ -5,6 +5,7 @@ can move, as it can among the words of a model that has read the web.
 """
 
 import random
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,8 @@ def measures(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> list[float]:
 
 def levels(data: Pictures) -> NDArray[np.int8]:
     """int8 (n, measures) in -2..2: how far each picture is towards either end among the pictures of the same word."""
-    measured = np.array([measures(image, mask) for image, mask in zip(data.images, data.masks, strict=True)])
+    with ProcessPoolExecutor() as pool:
+        measured = np.array(list(pool.map(measures, data.images, data.masks, chunksize=500)))
     spoken = np.array([WORDS.index(SPOKEN[name]) for name in GARMENTS])[data.factors[:, 0]]
     result = np.zeros(measured.shape, np.int8)
     for word in np.unique(spoken):

@@ -7,6 +7,7 @@ min(SNR + 1, 5), after Min-SNR (Hang et al. 2023, arXiv 2303.09556); one caption
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
@@ -22,10 +23,12 @@ from pipelines.builtin.train.language import MAX_LENGTH, build_tokenizer, captio
 from pipelines.builtin.train.loop import train
 from pipelines.builtin.train.pictures import Pictures, pictures
 from pipelines.builtin.train.shapes import levels
+from pipelines.spec.models import BUILTIN
 from pipelines.tensors import tensor
 
 WIDTH = 128
 GAMMA = 5.0
+DROPPED = 0.1  # share of captions that are dropped for classifier-free guidance
 
 
 def build_unet() -> UNet2DConditionModel:
@@ -74,18 +77,38 @@ def build_scheduler() -> DDIMScheduler:
     )
 
 
+class Batch(NamedTuple):
+    """Captioned latents to denoise, and what is random about it."""
+
+    rows: Tensor  # int64 (n,), of the pictures
+    ids: Tensor  # int64 (n, MAX_LENGTH), of their captions
+    noise: Tensor  # float32 (n, 4, 16, 16)
+    t: Tensor  # int64 (n,), timesteps
+
+
+def draw_batch(
+    generator: torch.Generator, factors: NDArray[np.uint8], shapes: NDArray[np.int8], tokenizer: CLIPTokenizer, batch: int
+) -> Batch:
+    """Pictures with captions, of which one in ten is empty, and timesteps drawn uniformly."""
+    rows = torch.randint(len(factors), (batch,), generator=generator)
+    rng = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
+    drawn = captions(rng, factors[rows.numpy()], shapes[rows.numpy()])
+    prompts = [text if rng.random() >= DROPPED else "" for text in drawn]
+    noise = torch.randn((batch, 4, 16, 16), generator=generator)
+    return Batch(rows, token_ids(tokenizer, prompts), noise, torch.randint(1000, (batch,), generator=generator))
+
+
 @torch.no_grad()
-def encode(work: Path, vae: AutoencoderTiny, data: Pictures) -> NDArray[np.float16]:
-    """All pictures as latents, float16 (n, 4, 16, 16), cached in `work`."""
-    file = work / "latents.npy"
+def encode(work: Path, vae: AutoencoderTiny, data: Pictures) -> Tensor:
+    """All pictures as latents, float16 (n, 4, 16, 16) on the autoencoder's device, cached in `work`."""
+    file = work / f"latents-{len(data.images)}.npy"
     if not file.exists():
         latents = np.empty((len(data.images), 4, 16, 16), np.float16)
         for start in track(range(0, len(latents), 64), "latents"):
             x = tensor(data.images[start : start + 64])
-            latents[start : start + 64] = vae.encode(x).latents.numpy()
+            latents[start : start + 64] = vae.encode(x.to(vae.device)).latents.cpu().numpy()
         np.save(file, latents)
-    stored: NDArray[np.float16] = np.load(file, mmap_mode="r")
-    return stored
+    return torch.from_numpy(np.load(file)).to(vae.device)
 
 
 @torch.no_grad()
@@ -101,16 +124,6 @@ def go_on_from(start: Path, unet: UNet2DConditionModel, text_encoder: CLIPTextMo
         if word in known:
             rows[number] = weights[key][known[word]]
     text_encoder.load_state_dict({**weights, key: rows})
-
-
-def denoising_loss(
-    predict: Callable[[Tensor, Tensor], Tensor], latents: NDArray[np.float16], alphas: Tensor, generator: torch.Generator
-) -> Tensor:
-    """The weighted loss of a v-prediction `predict(xt, t)` on latents (n, 4, 16, 16), at timesteps drawn uniformly."""
-    x0 = torch.from_numpy(latents.astype(np.float32))
-    noise = torch.randn(x0.shape, generator=generator)
-    t = torch.randint(len(alphas), (len(x0),), generator=generator)
-    return weighted_errors(predict, x0, noise, t, alphas).mean()
 
 
 def weighted_errors(
@@ -133,36 +146,42 @@ def main(
     seed: int = 1,
     lr: float = 8e-4,
     start: Path | None = None,
+    device: str = "cpu",
+    workers: Annotated[int, typer.Option(help="Processes that prepare batches beside the training.")] = 0,
     bfloat16: bool = False,
+    compiled: Annotated[bool, typer.Option(help="Compile the UNet: worth its minute on a GPU alone.")] = False,
 ) -> None:
     """`start`: a folder with a trained model to go on from, such as the bundle's own."""
+    torch.set_float32_matmul_precision("high")
     data = pictures(work, count, 0)
-    vae = AutoencoderTiny.from_pretrained(work / "vae").eval()
+    vae = AutoencoderTiny.from_pretrained((work if start is None else start) / "vae").to(device).eval()
     latents = encode(work, vae, data)
+    shapes = levels(data)
     torch.manual_seed(seed)
     tokenizer = build_tokenizer()
     text_encoder = build_text_encoder(len(tokenizer), tokenizer.convert_tokens_to_ids("<|endoftext|>"))
     unet = build_unet()
     if start is not None:
         go_on_from(start, unet, text_encoder, tokenizer)
-    # On CPUs the backward pass of the fused attention is slower in bfloat16 than these plain products.
-    unet.set_attn_processor(AttnProcessor())
+    if device == "cpu":  # where the backward pass of the fused attention is slower in bfloat16 than these plain products
+        unet.set_attn_processor(AttnProcessor())
+    if compiled:
+        unet.compile()
     scheduler = build_scheduler()
-    alphas = scheduler.alphas_cumprod
-    shapes = levels(data)
+    alphas = scheduler.alphas_cumprod.to(device)
 
-    def loss(generator: torch.Generator) -> Tensor:
-        rows = torch.randint(len(latents), (batch,), generator=generator).numpy()
-        rng = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
-        prompts = [text if rng.random() >= 0.1 else "" for text in captions(rng, data.factors[rows], shapes[rows])]
-        context = text_encoder(token_ids(tokenizer, prompts)).last_hidden_state
-        return denoising_loss(lambda xt, t: unet(xt, t, context).sample, latents[rows], alphas, generator)
+    def prepare(generator: torch.Generator) -> Batch:
+        return draw_batch(generator, data.factors, shapes, tokenizer, batch)
 
-    modules = {"unet": unet, "text_encoder": text_encoder}
+    def loss(drawn: Batch) -> Tensor:
+        rows, ids, noise, t = (part.to(device) for part in drawn)
+        context = text_encoder(ids).last_hidden_state
+        return weighted_errors(lambda xt, t: unet(xt, t, context).sample, latents[rows].float(), noise, t, alphas).mean()
+
     train(
         "text_to_image",
         work,
-        modules,
+        {"unet": unet, "text_encoder": text_encoder},
         loss,
         steps=steps,
         lr=lr,
@@ -170,8 +189,12 @@ def main(
         decay=0.9995,
         weight_decay=1e-3,
         bfloat16=bfloat16,
+        prepare=prepare,
+        workers=workers,
+        device=device,
     )
-    StableDiffusionPipeline(
+    vae.register_to_config(_name_or_path=BUILTIN)  # not a path of this machine
+    pipeline = StableDiffusionPipeline(
         vae=vae,
         text_encoder=text_encoder,
         tokenizer=tokenizer,
@@ -180,7 +203,8 @@ def main(
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
-    ).to(dtype=torch.float16).save_pretrained(work / "model")
+    )
+    pipeline.to("cpu", torch.float16).save_pretrained(work / "model")
 
 
 if __name__ == "__main__":
