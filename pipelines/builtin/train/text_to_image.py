@@ -149,7 +149,6 @@ def main(
     device: str = "cpu",
     workers: Annotated[int, typer.Option(help="Processes that prepare batches beside the training.")] = 0,
     bfloat16: bool = False,
-    compiled: Annotated[bool, typer.Option(help="Compile the UNet: worth its minute on a GPU alone.")] = False,
 ) -> None:
     """`start`: a folder with a trained model to go on from, such as the bundle's own."""
     torch.set_float32_matmul_precision("high")
@@ -165,8 +164,6 @@ def main(
         go_on_from(start, unet, text_encoder, tokenizer)
     if device == "cpu":  # where the backward pass of the fused attention is slower in bfloat16 than these plain products
         unet.set_attn_processor(AttnProcessor())
-    if compiled:
-        unet.compile()
     scheduler = build_scheduler()
     alphas = scheduler.alphas_cumprod.to(device)
 
