@@ -1,4 +1,4 @@
-"""The bundled text-to-image model and its adapter, trained a little further from what the package holds. Takes 20 seconds."""
+"""The bundled text-to-image model and its adapter, trained a little further from those in the package. Takes 20 seconds."""
 
 from pathlib import Path
 
