@@ -87,7 +87,6 @@ def main(
     workers: Annotated[int, typer.Option(help="Processes that prepare batches beside the training.")] = 0,
     bfloat16: bool = False,
 ) -> None:
-    torch.set_float32_matmul_precision("high")
     data = pictures(work, count, 0)
     pipeline = StableDiffusionPipeline.from_pretrained(resolve("builtin", "model"), dtype=torch.float32, safety_checker=None)
     unet, text_encoder = pipeline.unet, pipeline.text_encoder.to(device).eval()
@@ -102,9 +101,8 @@ def main(
     unet.to(device)
 
     def prepare(generator: torch.Generator) -> tuple[Batch, Tensor]:
-        return draw_batch(generator, data.factors, shapes, pipeline.tokenizer, batch), torch.rand(
-            batch, 1, generator=generator
-        )
+        drawn = draw_batch(generator, data.factors, shapes, pipeline.tokenizer, batch)
+        return drawn, torch.rand(batch, 1, generator=generator)
 
     def loss(drawn: tuple[Batch, Tensor]) -> Tensor:
         rows, ids, noise, t = (part.to(device) for part in drawn[0])

@@ -88,7 +88,6 @@ def main(
     workers: Annotated[int, typer.Option(help="Processes that prepare batches beside the training.")] = 0,
     bfloat16: bool = False,
 ) -> None:
-    torch.set_float32_matmul_precision("high")
     data = pictures(work, count, 0)
     shapes = levels(data)
     torch.manual_seed(seed)

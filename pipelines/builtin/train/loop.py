@@ -92,6 +92,8 @@ def train(
         module.to(device)
     parameters = [p for m in modules.values() for p in m.parameters() if p.requires_grad]
     kind = torch.device(device).type
+    if kind == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32
     optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, betas=(0.9, 0.99), fused=kind == "cuda")
     average = Average(modules.values(), decay)
     state_file, log_file = folder / f"{name}.pt", folder / f"{name}.json"

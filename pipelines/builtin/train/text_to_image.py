@@ -151,7 +151,6 @@ def main(
     bfloat16: bool = False,
 ) -> None:
     """`start`: a folder with a trained model to go on from, such as the bundle's own."""
-    torch.set_float32_matmul_precision("high")
     data = pictures(work, count, 0)
     vae = AutoencoderTiny.from_pretrained((work if start is None else start) / "vae").to(device).eval()
     latents = encode(work, vae, data)
