@@ -1,5 +1,6 @@
 """The bundled checkpoints load in plain diffusers and transformers, and do what they are for."""
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,18 @@ def test_it_draws_what_it_is_asked_for(model: Backbone) -> None:
     made = {c.request.index: c.image for c in Engine(model).run(requests)}
     seen = Oracle().garments([made[i] for i in range(16)], ["trousers", "bag"])
     assert np.mean([a == b for a, b in zip(seen, words, strict=True)]) >= 0.8
+
+
+def test_it_draws_the_shapes_that_it_is_asked_for(model: Backbone) -> None:
+    """Nearly all shoes that are very slender, or very tall, among the pictures it learned from are sandals, or boots."""
+    shoes = {"very slender": "sandal", "very tall": "boot"}
+    colours, places = ("red", "blue", "white", "green"), ("on grass", "on brick", "at night", "on snow")
+    drawn = [(shape, colour, place) for shape in shoes for colour, place in product(colours, places)][::2]
+    prompts = [f"a photo of a {colour} {shape} shoe {place}" for shape, colour, place in drawn]
+    requests = [Request(i, 0, i, "shoe", "", prompt, guidance=4, steps=10) for i, prompt in enumerate(prompts)]
+    made = {c.request.index: c.image for c in Engine(model).run(requests)}
+    seen = Oracle().garments([made[i] for i in range(len(drawn))], ["sandal", "sneaker", "boot"])
+    assert np.mean([a == shoes[shape] for a, (shape, _, _) in zip(seen, drawn, strict=True)]) >= 0.8
 
 
 def test_the_oracle_knows_the_shoes_apart(source: Source) -> None:
