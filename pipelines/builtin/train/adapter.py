@@ -18,10 +18,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pipelines.backbones.image_prompts import ImageEncoder
 from pipelines.builtin.checkpoints import ADAPTER, resolve
+from pipelines.builtin.train.language import DROPPED
 from pipelines.builtin.train.loop import train
 from pipelines.builtin.train.pictures import Pictures, pictures
 from pipelines.builtin.train.shapes import levels
-from pipelines.builtin.train.text_to_image import DROPPED, Batch, draw_batch, encode, weighted_errors
+from pipelines.builtin.train.text_to_image import Batch, draw_batch, encode, weighted_errors
 
 TOKENS = 4
 

@@ -20,7 +20,7 @@ from transformers import CLIPTokenizer
 
 from pipelines.backbones.layout import inpainting_channels, vae_scale_factor
 from pipelines.builtin.checkpoints import resolve
-from pipelines.builtin.train.language import captions, token_ids
+from pipelines.builtin.train.language import prompts, token_ids
 from pipelines.builtin.train.loop import train
 from pipelines.builtin.train.masks import draw_kinds, repaint
 from pipelines.builtin.train.pictures import Pictures, pictures
@@ -65,16 +65,14 @@ def draw_batch(
     rows = torch.randint(len(data.images), (batch,), generator=generator)
     seed = int(torch.randint(2**31, (1,), generator=generator))
     rng, masks = random.Random(seed), data.masks[rows.numpy()]
-    prompts = [
-        text if rng.random() >= 0.1 else "" for text in captions(rng, data.factors[rows.numpy()], shapes[rows.numpy()])
-    ]
+    ids = token_ids(tokenizer, prompts(rng, data.factors[rows.numpy()], shapes[rows.numpy()]))
     draw = np.random.default_rng(seed)
     pairs = zip(draw_kinds(draw, batch), masks, np.roll(masks, 1, axis=0), strict=True)
     regions, kept = (mask_tensor(part) for part in zip(*(repaint(draw, *pair) for pair in pairs), strict=True))
     changing = changing_latents(regions, kept, scale_factor)
     noise = torch.randn((batch, 4, *changing.shape[-2:]), generator=generator)
     t = torch.randint(1000, (batch,), generator=generator)
-    return Batch(rows, token_ids(tokenizer, prompts), regions > kept, changing, noise, t)
+    return Batch(rows, ids, regions > kept, changing, noise, t)
 
 
 def main(

@@ -16,6 +16,7 @@ from pipelines.builtin.world import COLOURS, GARMENTS, SCENES, SPOKEN, WORDS, pl
 from pipelines.prompts import TEMPLATES
 
 MAX_LENGTH = 32
+DROPPED = 0.1  # share of captions, and of embeddings, that are dropped for classifier-free guidance
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 
 
@@ -56,6 +57,11 @@ def captions(rng: random.Random, factors: NDArray[np.uint8], shapes: NDArray[np.
         describe(rng, f"{adjectives(rng, shape)} {SPOKEN[GARMENTS[g]]}".strip(), list(COLOURS)[c], SCENES[s])
         for (g, c, s), shape in zip(factors, shapes, strict=True)
     ]
+
+
+def prompts(rng: random.Random, factors: NDArray[np.uint8], shapes: NDArray[np.int8]) -> list[str]:
+    """The captions, of which one in ten is empty."""
+    return [text if rng.random() >= DROPPED else "" for text in captions(rng, factors, shapes)]
 
 
 def token_ids(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:

@@ -19,7 +19,7 @@ from rich.progress import track
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from pipelines.builtin.train.language import MAX_LENGTH, build_tokenizer, captions, token_ids
+from pipelines.builtin.train.language import MAX_LENGTH, build_tokenizer, prompts, token_ids
 from pipelines.builtin.train.loop import train
 from pipelines.builtin.train.pictures import Pictures, pictures
 from pipelines.builtin.train.shapes import levels
@@ -28,7 +28,6 @@ from pipelines.tensors import tensor
 
 WIDTH = 128
 GAMMA = 5.0
-DROPPED = 0.1  # share of captions that are dropped for classifier-free guidance
 
 
 def build_unet() -> UNet2DConditionModel:
@@ -92,10 +91,9 @@ def draw_batch(
     """Pictures with captions, of which one in ten is empty, and timesteps drawn uniformly."""
     rows = torch.randint(len(factors), (batch,), generator=generator)
     rng = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
-    drawn = captions(rng, factors[rows.numpy()], shapes[rows.numpy()])
-    prompts = [text if rng.random() >= DROPPED else "" for text in drawn]
+    ids = token_ids(tokenizer, prompts(rng, factors[rows.numpy()], shapes[rows.numpy()]))
     noise = torch.randn((batch, 4, 16, 16), generator=generator)
-    return Batch(rows, token_ids(tokenizer, prompts), noise, torch.randint(1000, (batch,), generator=generator))
+    return Batch(rows, ids, noise, torch.randint(1000, (batch,), generator=generator))
 
 
 @torch.no_grad()
