@@ -59,10 +59,13 @@ def with_words(template: str, words: Mapping[str, str]) -> str:
     return " ".join(template.format("{}", **escaped).split())
 
 
+def draw(name: str, choices: Sequence[str], seed: int) -> str:
+    """The one of the choices that stands for a name in the prompt of this seed."""
+    return choices[derive(seed, name) % len(choices)]
+
+
 def fill_template(templates: Sequence[str], words: Mapping[str, Sequence[str]], phrase: str, seed: int) -> str:
     """One of the templates, with the class's phrase for {} and one of the words for each other name; drawn by the seed."""
 
-    def draw(name: str, choices: Sequence[str]) -> str:
-        return choices[derive(seed, name) % len(choices)]
-
-    return fill(draw("template", templates), phrase, **{name: draw(name, choices) for name, choices in words.items()})
+    drawn = {name: draw(name, choices, seed) for name, choices in words.items()}
+    return fill(draw("template", templates, seed), phrase, **drawn)

@@ -1,10 +1,10 @@
 """What is benchmarked: few shots, a long tail and a shortcut of the built-in world, and the methods on each of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.builtin.world import COLOURS, SCENES, place
+from pipelines.builtin.world import COLOURS, GARMENTS, SCENES, SPOKEN, place
 from pipelines.spec import VersionSpec, parse
 from pipelines.spec.arms import VERSION
 
@@ -23,10 +23,21 @@ GRAFTED = {  # nothing is learned: what is painted is no shoe
     "guidance": 1,
     "steps": 10,
 }
+KEPT = {  # nothing is learned here, either; a real object in other colours, in any place of other scenes
+    "type": "image_variation",
+    "repaint": "surroundings",
+    "grow": 0,
+    "strengths": [1],
+    "recolour": "colour",
+    "move": True,
+    "guidance": 1,
+    "steps": 10,
+}
 WORDS = {
     "templates": ["a photo of a {colour} {} {scene}"],
     "words": {"colour": list(COLOURS), "scene": [place(scene) for scene in SCENES]},
 }
+SHOES = ("sandal", "sneaker", "boot")  # whose names the model does not know
 UNTRAINED = {"vectors": 1, "steps": 1, "learning_rate": 1e-12}  # a token as it begins: the superclass said twice
 # Tokens by classification. Of as many denoising steps as the paper's, the last, through which they learn, does too little.
 CLASS_TOKENS = {
@@ -45,7 +56,7 @@ SHORTCUTS: Mapping[str, Mapping[str, Any]] = {  # by name: sources with a shortc
     "boot_sneaker": {},
     "sandal_sneaker": {"classes": ["sandal", "sneaker"], "ratio": 0.97},
     "sandal_boot": {"classes": ["sandal", "boot"], "scenes": ["wood", "snow"]},
-    "three": {"classes": ["sandal", "sneaker", "boot"], "scenes": ["grass", "brick", "snow"]},
+    "three": {"classes": SHOES, "scenes": ["grass", "brick", "snow"]},
 }
 Method = Mapping[str, Any]  # fields of a spec
 
@@ -94,6 +105,14 @@ def words_and_tokens(superclass: str | dict[str, str], inversion: Mapping[str, A
     }
 
 
+def surroundings(classes: Sequence[str], **learned: Any) -> Method:
+    """Real objects of the classes, by words that segmenter and model know, altered, and their surroundings drawn."""
+    words = {name: SPOKEN[name] for name in classes}
+    superclass = {**words, **({"t-shirt": "shirt"} if "t-shirt" in words else {})}  # one token, as which one can begin
+    method = {**KEPT, **WORDS, "superclass": superclass, "names": words}
+    return {"method": {**method, **learned}, "models": {"inpainting": "builtin-inpainting"}}
+
+
 PLAIN_BASELINES = ("erm", "erm_reencoded", "classical", "retrieved", "real_balanced")
 
 
@@ -108,6 +127,8 @@ def few_shot(shots: int, size: Size) -> Benchmark:
     inversion = {"images": 40, "steps": size.inversion, "batch": 8}
     methods = words_and_tokens("shoe", inversion)
     methods["tokens_in_context"] = {"method": {**methods["tokens"]["method"], "image_words": "by_clip"}}
+    methods["surroundings"] = surroundings(SHOES)
+    methods["surroundings_and_tokens"] = surroundings(SHOES, inversion=inversion, whole=0.5)
     if shots <= 8:
         methods["tokens_personalized"] = {**methods["tokens"], "evaluation": {"recipe": "personalized"}}
     baselines: dict[str, tuple[str, ...]] = {FIRST: PLAIN_BASELINES}
@@ -145,7 +166,9 @@ def long_tail(size: Size) -> Benchmark:
         "evaluation": {"gamma": 1, "recipe": "balanced_softmax"},
     }
     inversion = {"images": 40, "steps": size.inversion, "batch": 8}
-    methods = words_and_tokens(dict.fromkeys(("sandal", "sneaker", "boot"), "shoe"), inversion)
+    methods = words_and_tokens(dict.fromkeys(SHOES, "shoe"), inversion)
+    methods["surroundings"] = surroundings(GARMENTS)
+    methods["surroundings_and_tokens"] = surroundings(GARMENTS, inversion=inversion, whole=0.5)
     varied = {**methods["image_variation"]["method"], "spectrum": "even"}
     methods["curriculum"] = {"method": varied, "evaluation": {"recipe": "curriculum"}}
     return Benchmark("average", common, methods, {FIRST: PLAIN_BASELINES}, sizes=True)
@@ -169,6 +192,7 @@ def spurious(size: Size) -> Benchmark:
     removal = {"method": {"type": "spurious_removal", **repaint}, "filters": heads, "max_attempts": 6}
     methods = {
         **words_and_tokens("shoe", inversion),
+        "surroundings": surroundings(("boot", "sneaker")),
         "spurious_removal": removal,
         "spurious_removal_reweighted": {**removal, "evaluation": {"recipe": "subpopulations"}},
         "spurious_removal_contrastive": {**removal, "evaluation": {"recipe": "contrastive"}},

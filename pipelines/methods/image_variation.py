@@ -3,19 +3,26 @@
 DA-Fusion (ICLR 2024, arXiv 2302.07944): a token a class, learned from its images; strengths stacked, one drawn for each
 image; the object, or all but the object, repainted alone by `repaint`. Without tokens and with one small strength it
 is Real Guidance (ICLR 2023, arXiv 2210.07574). With an even `spectrum` it makes what Diffusion Curriculum (DisCL, ICCV 2025,
-arXiv 2410.13674) walks: every source image at each strength.
+arXiv 2410.13674) walks: every source image at each strength. Beyond the papers: an object that is kept may be given another
+colour and place (as objects that are pasted are in Cut, Paste and Learn, ICCV 2017, arXiv 1708.01642).
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 
 from pipelines.learning.concepts import Concepts
 from pipelines.learning.resources import Resources
-from pipelines.records import Item, Mask, PlannedImage, Problem, Request
+from pipelines.methods.kept_object import elsewhere, recoloured
+from pipelines.methods.shares import share_of
+from pipelines.prompts import draw
+from pipelines.records import FramedImage, Graft, Item, Mask, PlannedImage, Problem, Request
 from pipelines.regions import region
+from pipelines.source.frames import inside, moved
 from pipelines.spec import ImageVariation
+from pipelines.spec.colours import rgb
 
 
 class ImageVariationMethod:
@@ -47,28 +54,57 @@ class ImageVariationMethod:
         return pool
 
     def regions(self, items: Sequence[Item]) -> list[Mask | None]:
-        """The region repainted in each image, None where no object is detected."""
+        """The region that is another in each image, None where no object is detected."""
         masks = self.resources.view.object_masks(items, self.words)
         if self.words is None:
             return masks
+        if self.spec.alters_object:
+            return [None if mask is None else np.ones_like(mask) for mask in masks]
         grown = [None if mask is None else region(mask, "mask", self.spec.grow) for mask in masks]
         return grown if self.spec.repaint == "object" else [None if mask is None else ~mask for mask in grown]
 
     def requests(self, planned: Sequence[PlannedImage], attempt: int) -> list[Request]:
         items = [self.pool[image.label][image.rank % len(self.pool[image.label])] for image in planned]
-        regions = [mask for mask in self.regions(items) if mask is not None]
+        regions = [
+            np.ones_like(mask) if self.is_whole(image) else mask
+            for image, mask in zip(planned, self.regions(items), strict=True)
+            if mask is not None
+        ]
         parts = self.resources.view.framed(items, regions, self.resources.spec.smallest_frame)
-        return [
+        requests = [
             self.concepts.request(
                 one, attempt, source=item, image=part.image, mask=part.mask, frame=part.frame,
                 strength=self.strength(one, attempt),
             )
             for one, item, part in zip(planned, items, parts, strict=True)
         ]  # fmt: skip
+        return [
+            self.altered(request, item, part) if self.spec.alters_object and not self.is_whole(image) else request
+            for image, request, item, part in zip(planned, requests, items, parts, strict=True)
+        ]
+
+    def is_whole(self, planned: PlannedImage) -> bool:
+        """Whether a planned image is one of those that are repainted whole: any run of a class's has the share of them."""
+        return share_of(planned.rank, (self.spec.whole, 1.0)) == 0
+
+    def altered(self, request: Request, item: Item, part: FramedImage) -> Request:
+        """The request that keeps its image's object in another colour or place, and paints all else."""
+        spec, (height, width) = self.spec, part.size
+        (mask,) = self.resources.view.object_masks([item], self.words)
+        assert mask is not None  # of the pool
+        within = inside(part.frame, height, width, len(part.image))
+        object_, image = moved(mask, part.overview, part.frame, height, width, len(part.image)) & within, part.image
+        if spec.recolour is not None:
+            words = self.concepts.tokens.image_words.lists.of(request.label)[spec.recolour]
+            image = recoloured(image, object_, rgb(draw(spec.recolour, words, request.seed)))
+        kept = region(object_, "mask", spec.grow) & within
+        if spec.move:
+            image, kept = elsewhere(image, kept, within, request.seed)
+        return replace(request, graft=Graft(item, image, kept))
 
     def strength(self, planned: PlannedImage, attempt: int) -> float:
         """One of the strengths: drawn by the image's seed, or of an even spectrum the turn of the source image."""
         strengths, turn = self.spec.strengths, sum(divmod(planned.rank, len(self.pool[planned.label])))
         if self.spec.spectrum == "even":
             return strengths[turn % len(strengths)]
-        return float(np.random.default_rng(self.concepts.seed(planned, attempt)).choice(self.spec.strengths))
+        return float(np.random.default_rng(self.concepts.seed(planned, attempt)).choice(strengths))

@@ -23,16 +23,11 @@ from pipelines.spec.filters import (
     RigidFilter,
     Saliency,
 )
+from pipelines.spec.image_variation import ImageVariation
 from pipelines.spec.learning import Inversion, Lora
 from pipelines.spec.machine import Device, Machine, Precision
 from pipelines.spec.method_table import METHOD_SPECS, MethodSpec
-from pipelines.spec.methods import (
-    AugmentedConditioning,
-    FromNoise,
-    ImageVariation,
-    SpuriousRemoval,
-    TextToImage,
-)
+from pipelines.spec.methods import AugmentedConditioning, FromNoise, SpuriousRemoval, TextToImage
 from pipelines.spec.mistakes import explain, mistake
 from pipelines.spec.models import EmbeddingFile, Erasing, FurtherCheckpoint, LoraFile, Models
 from pipelines.spec.parsing import load, parse

@@ -6,7 +6,8 @@ from pydantic import Field
 
 from pipelines.spec.counterfactual_pairs import CounterfactualPairs
 from pipelines.spec.edit_mix import EditMix
-from pipelines.spec.methods import AugmentedConditioning, ImageVariation, SpuriousRemoval, TextToImage
+from pipelines.spec.image_variation import ImageVariation
+from pipelines.spec.methods import AugmentedConditioning, SpuriousRemoval, TextToImage
 from pipelines.spec.subpopulation import Subpopulation
 
 METHOD_SPECS = (

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pipelines.spec.base import Share, Strength, Strict, distinct
+from pipelines.spec.base import Share, Strength, Strict
 from pipelines.spec.learning import Inversion, Lora
 from pipelines.spec.prompting import Prompting
 
@@ -163,41 +163,6 @@ class TextToImage(FromNoise):
                 f"entropy_guidance: {self.entropy_guidance} leads images, not their references in negative_merging, so that "
                 "one would depend on its batch; set it to 0"
             )
-        return self
-
-
-class ImageVariation(Asked):
-    """Variations of the source's own images (DA-Fusion, ICLR 2024, arXiv 2302.07944; Real Guidance, arXiv 2210.07574).
-
-    DA-Fusion learns tokens by inversion; Real Guidance prompts with the class name.
-    """
-
-    type: Literal["image_variation"]
-    strengths: Annotated[tuple[Strength, ...], AfterValidator(distinct)] = Field(
-        (0.25, 0.5, 0.75, 1.0),
-        min_length=1,
-        description="Shares of the noise schedule that are run, one for each image: near 0 keeps it, 1 is all noise.",
-    )
-    spectrum: Literal["random", "even"] = Field(
-        "random",
-        description="How strengths fall to images. random: drawn by the image's seed. even: by turns, so that every source "
-        "image is varied at each strength as often (DisCL, arXiv 2410.13674), and tried again at its own.",
-    )
-    repaint: Literal["whole", "object", "surroundings"] = Field(
-        "whole", description="What is repainted: the whole image, the object alone, or all but the object."
-    )
-    grow: float = Field(0.1, ge=0, le=1, description="How much the object is widened, as a share of its longer side.")
-    guidance: float = Field(7.5, ge=1, description="Classifier-free guidance scale.")
-    steps: int = Field(25, ge=1, le=1000, description="Denoising steps of the full schedule.")
-
-    @property
-    def repaints_a_part(self) -> bool:
-        return self.repaint != "whole"
-
-    @model_validator(mode="after")
-    def superclass_of_parts(self) -> Self:
-        if self.repaint != "whole" and not self.superclass:
-            raise ValueError("superclass must say what the classes are when a part is repainted: 'bird'")
         return self
 
 

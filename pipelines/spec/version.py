@@ -12,8 +12,9 @@ from pipelines.spec.edit_mix import EditMix
 from pipelines.spec.encoding import EncodingSpec, PngEncoding
 from pipelines.spec.evaluation import CURRICULA, Classifier, Evaluation
 from pipelines.spec.filters import EARLY_SCORES, EarlyVerdict, FilterSpec, LabelAgreementFilter, NearDuplicateFilter
+from pipelines.spec.image_variation import ImageVariation
 from pipelines.spec.method_table import MethodSpec
-from pipelines.spec.methods import ImageVariation, SpuriousRemoval, TextToImage
+from pipelines.spec.methods import SpuriousRemoval, TextToImage
 from pipelines.spec.models import Models
 from pipelines.spec.sharing import sharing_refusal
 from pipelines.spec.sources import SourceSpec

@@ -53,10 +53,10 @@ class ObjectMasks:
 
 
 def object_mask(region: Mask | None, method: MethodSpec) -> Mask | None:
-    """The object's mask, of the region that was repainted for it: where the surroundings were, it is what they leave. None
-    where that is nothing, or the whole image."""
+    """The object's mask, of the region that was repainted for it: where the surroundings were, it is what they leave; one
+    that was altered has its own. None where that is nothing, or the whole image."""
     if region is None:
         return None
-    if isinstance(method, ImageVariation) and method.repaint == "surroundings":
+    if isinstance(method, ImageVariation) and method.repaint == "surroundings" and not method.alters_object:
         region = ~region
     return region if region.any() and not region.all() else None

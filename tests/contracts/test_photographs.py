@@ -1,5 +1,6 @@
 """Real photographs, upright and wide, repainted by tiny checkpoints of several families. Costs eight seconds."""
 
+import io
 import shutil
 from collections.abc import Callable
 from itertools import islice
@@ -8,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
-from scipy.ndimage import binary_dilation
+from scipy.ndimage import binary_dilation, binary_erosion
 
 from pipelines.builtin.checkpoints import WEIGHTS
 from pipelines.job import Job
@@ -33,6 +35,17 @@ FAMILIES: dict[str, Callable[[Path], Path]] = {
 METHODS: dict[str, dict[str, Any]] = {
     "spurious_removal": {"superclass": "shirt", "objects": "both", "majority": 3, "inversion": None},
     "image_variation": {"superclass": "shirt", "repaint": "object", "strengths": (1.0,)},
+}
+MOVED = {
+    "type": "image_variation",
+    "superclass": "shirt",
+    "repaint": "surroundings",
+    "strengths": (1.0,),
+    "grow": 0,
+    "recolour": "colour",
+    "move": True,
+    "templates": ["a {colour} {}"],
+    "words": {"colour": ["red"]},
 }
 
 
@@ -97,6 +110,20 @@ def test_a_photograph_keeps_its_size_and_every_pixel_outside_the_region(
         changed = (sample != photograph).any(axis=2)
         assert changed.any()
         assert not (changed & ~region(job, row, photograph)).any()
+
+
+def test_an_object_is_moved_within_its_photograph_and_its_mask_with_it(
+    tmp_path: Path, photographs: Path, checkpoint: Path
+) -> None:
+    _, made = version(tmp_path, photographs, checkpoint, method=MOVED)
+    assert len(made) == 4
+    for row in made:
+        sample = decode(row["image"], allow_synthetic=True)
+        assert sample.shape == decode((photographs / row["source_id"]).read_bytes()).shape
+        mask = np.asarray(PIL.Image.open(io.BytesIO(row["mask"]["bytes"])))
+        assert mask.shape == sample.shape[:2]
+        red, green, _ = sample[binary_erosion(mask, iterations=4)].astype(int).mean(axis=0)
+        assert red > 2 * green, "what the mask says is the object has its new colour"
 
 
 @pytest.mark.parametrize(("framing", "shape"), [("crop", (32, 32)), ("pad", (32, 24))])

@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.ndimage import binary_erosion
 
 from pipelines.engine.engine import Engine
-from pipelines.errors import SourceError
+from pipelines.errors import SourceError, SpecError
 from pipelines.learning.resources import Resources
 from pipelines.methods import open_method
 from pipelines.records import PlannedImage, Request
 from pipelines.vision.recent_images import RecentImages
-from tests.builders import open_resources
+from tests.builders import open_resources, spec
 from tests.methods.test_methods import asked, slots
 
 SHOTS = {"type": "few-shot", "shots": 2, "validation": 12, "test": 12}
@@ -85,6 +86,83 @@ def test_object_and_surroundings_are_each_others_complement(tmp_path: Path, tiny
         assert other.mask is not None
         assert np.array_equal(one.mask, ~other.mask)
         assert one.mask.any()
+
+
+WORDS = {"templates": ["a {colour} {}"], "words": {"colour": ["red", "blue"]}}
+ALTERED = {"repaint": "surroundings", "strengths": [1], "grow": 0, "recolour": "colour", "move": True, **WORDS}
+
+
+def test_an_object_that_is_kept_has_the_colour_that_its_prompt_says_and_another_place(tmp_path: Path) -> None:
+    resources = few(tmp_path, **ALTERED)
+    first, again, other = asked(resources), asked(resources), asked(resources, 1)
+    places = set()
+    for request, same, tried in zip(first, again, other, strict=True):
+        assert request.source is not None
+        assert request.graft is not None
+        assert request.mask is not None
+        assert request.mask.all(), "all but the object is another"
+        (own,) = resources.view.object_masks([request.source], "shoe")
+        assert own is not None
+        assert request.graft.item == request.source
+        assert request.graft.mask.sum() == own.sum()
+        red, _, blue = request.graft.image[request.graft.mask].astype(int).mean(axis=0)
+        assert (red > blue) == ("red" in request.prompt)
+        assert same.graft is not None
+        assert np.array_equal(same.graft.image, request.graft.image)
+        assert tried.graft is not None
+        places |= {tuple(np.argwhere(one.mask)[0]) for one in (request.graft, tried.graft)}
+    assert len(places) > len(first)
+
+
+def test_surroundings_are_painted_up_to_the_object_that_was_put_there(tmp_path: Path) -> None:
+    """On the bundled inpainting twin: the object is as it was given, and nothing of the old surroundings is left."""
+    models = {"inpainting": "builtin-inpainting"}
+    resources = open_resources(
+        tmp_path, source=SHOTS, models=models, method={**VARIATION, **ALTERED}, amount={"per_class": 2}
+    )
+    for candidate in Engine(resources.painter).run(asked(resources)):  # type: ignore[arg-type]
+        graft = candidate.request.graft
+        assert graft is not None
+        assert candidate.request.image is not None
+        inner = binary_erosion(graft.mask, iterations=2)
+        assert np.abs(candidate.image[inner].astype(int) - graft.image[inner]).max() <= 8  # what is left of the soft edge
+        assert (candidate.image == candidate.request.image).all(axis=2)[~graft.mask].mean() < 0.2
+
+
+def test_a_share_of_the_images_is_repainted_whole_in_any_run_of_a_class(tmp_path: Path) -> None:
+    made = asked(few(tmp_path, per_class=40, **ALTERED, whole=0.25))
+    for start in range(0, len(made), 20):
+        part = made[start : start + 20]
+        assert sum(request.graft is None for request in part) in (4, 5, 6)
+    assert all(request.mask is not None and request.mask.all() for request in made)
+    sources = [{r.source.id for r in made if r.source and (r.graft is None) == whole} for whole in (True, False)]
+    assert sources[0] == sources[1], "every image of the source is there in both ways"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {**ALTERED, "repaint": "object"},
+            r"recolour: repaint: object keeps no object to alter; set repaint to surroundings",
+        ),
+        ({"repaint": "whole", "move": True}, r"move: repaint: whole keeps no object to alter"),
+        (
+            {**ALTERED, "strengths": [0.5]},
+            r"move: strengths \[0.5\] leave a trace of where the object was; set them to \[1\]",
+        ),
+        ({**ALTERED, "recolour": "paint"}, r"recolour: words.paint must list the colours; add it, or name another of words"),
+        ({**ALTERED, "words": {"colour": ["red", "rusty"]}}, r"recolour: 'rusty' is no CSS colour; name one, such as red"),
+        (
+            {**ALTERED, "image_words": "by_clip"},
+            r"image_words: all words of one image go into a prompt, and recolour draws one",
+        ),
+        ({"whole": 0.5}, r"whole: 0.5 is a share beside images of which a part is repainted; set repaint"),
+    ],
+)
+def test_what_cannot_be_kept_or_altered_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        spec(method={**VARIATION, **changes})
 
 
 def test_a_weak_variation_is_nearer_to_its_image_than_a_strong_one(tmp_path: Path) -> None:

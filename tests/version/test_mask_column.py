@@ -17,8 +17,12 @@ REMOVAL = SpuriousRemoval(type="spurious_removal", superclass="shoe")
 OBJECT = ImageVariation(type="image_variation", repaint="object", superclass="shoe")
 SURROUNDINGS = ImageVariation(type="image_variation", repaint="surroundings", superclass="shoe")
 
+MOVED = SURROUNDINGS.model_copy(update={"move": True})  # the region is then that of the object that was put there
 
-@pytest.mark.parametrize(("method", "expected"), [(REMOVAL, square()), (OBJECT, square()), (SURROUNDINGS, ~square())])
+
+@pytest.mark.parametrize(
+    ("method", "expected"), [(MOVED, square()), (REMOVAL, square()), (OBJECT, square()), (SURROUNDINGS, ~square())]
+)
 def test_the_object_is_what_was_repainted_or_what_the_repainted_surroundings_leave(
     method: MethodSpec, expected: Mask
 ) -> None:

@@ -1,0 +1,61 @@
+"""An object that is kept: in a colour of its own choice, anywhere in its image, its light and shade as they were."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from pipelines.methods.kept_object import LUMA, elsewhere, recoloured
+from pipelines.spec.colours import rgb
+from tests.builders import noise, picture, square
+
+
+def test_a_colour_is_given_to_the_object_alone_and_its_shades_stay_in_order() -> None:
+    image, mask = picture(1), square()
+    red = recoloured(image, mask, (200, 20, 0))
+    assert np.array_equal(red[~mask], image[~mask])
+    before, after = image[mask] @ LUMA, red[mask] @ LUMA
+    order = np.argsort(before)
+    assert (np.diff(after[order]) >= -2).all()  # rounded channels
+    assert np.corrcoef(before, after)[0, 1] > 0.98
+    bright = red[mask][before >= np.percentile(before, 95)]
+    assert (bright == (200, 20, 0)).all()
+    assert red[mask][:, 2].max() == 0
+
+
+def test_a_black_object_stays_black() -> None:
+    assert recoloured(np.zeros((32, 32, 3), np.uint8), square(), (255, 0, 0)).max() == 0
+
+
+def test_an_object_is_put_anywhere_in_the_image_evenly_and_never_beyond_it() -> None:
+    image, mask = noise(0, 16), np.zeros((16, 16), np.bool_)
+    mask[3:7, 2:10] = True
+    inside = np.zeros_like(mask)
+    inside[2:12, 1:15] = True
+    places: Counter[tuple[int, int]] = Counter()
+    for seed in range(3000):
+        moved, where = elsewhere(image, mask, inside, seed)
+        assert (where & ~inside).sum() == 0
+        assert np.array_equal(moved[where], image[mask])
+        places[tuple(np.argwhere(where)[0])] += 1  # type: ignore[index]
+    assert len(places) == 7 * 7
+    assert max(places.values()) < 2 * min(places.values())
+
+
+def test_an_object_that_is_longer_than_its_room_stays_there_along_that_side() -> None:
+    mask = np.zeros((16, 16), np.bool_)
+    mask[:, 4:6] = True
+    inside = np.zeros_like(mask)
+    inside[4:12] = True
+    rows = {tuple(np.flatnonzero(elsewhere(noise(0, 16), mask, inside, seed)[1].any(axis=1))) for seed in range(20)}
+    assert rows == {tuple(range(16))}
+
+
+@pytest.mark.parametrize(("word", "colour"), [("red", (255, 0, 0)), ("dark green", (0, 100, 0)), ("#8b4513", (139, 69, 19))])
+def test_a_colour_is_one_of_css(word: str, colour: tuple[int, int, int]) -> None:
+    assert rgb(word) == colour
+
+
+def test_a_word_that_is_no_colour_is_named() -> None:
+    with pytest.raises(ValueError, match="'a red' is no CSS colour; name one, such as red"):
+        rgb("a red")
