@@ -23,16 +23,8 @@ GRAFTED = {  # nothing is learned: what is painted is no shoe
     "guidance": 1,
     "steps": 10,
 }
-KEPT = {  # nothing is learned here, either; a real object in other colours, in any place of other scenes
-    "type": "image_variation",
-    "repaint": "surroundings",
-    "grow": 0,
-    "strengths": [1],
-    "recolour": "colour",
-    "move": True,
-    "guidance": 1,
-    "steps": 10,
-}
+KEPT = {"type": "image_variation", "repaint": "surroundings", "grow": 0, "strengths": [1], "guidance": 1, "steps": 10}
+KEPT |= {"recolour": "colour", "move": True}  # a real object in other colours, in any place of other scenes
 WORDS = {
     "templates": ["a photo of a {colour} {} {scene}"],
     "words": {"colour": list(COLOURS), "scene": [place(scene) for scene in SCENES]},
@@ -106,11 +98,11 @@ def words_and_tokens(superclass: str | dict[str, str], inversion: Mapping[str, A
 
 
 def surroundings(classes: Sequence[str], **learned: Any) -> Method:
-    """Real objects of the classes, by words that segmenter and model know, altered, and their surroundings drawn."""
+    """Real objects of the classes, altered, and all else drawn; by words that segmenter and model know."""
     words = {name: SPOKEN[name] for name in classes}
-    superclass = {**words, **({"t-shirt": "shirt"} if "t-shirt" in words else {})}  # one token, as which one can begin
-    method = {**KEPT, **WORDS, "superclass": superclass, "names": words}
-    return {"method": {**method, **learned}, "models": {"inpainting": "builtin-inpainting"}}
+    objects = {name: word.removeprefix("t-") for name, word in words.items()}  # one token each, as which others may begin
+    method = {**KEPT, **WORDS, "superclass": objects, "names": words, **learned}
+    return {"method": method, "models": {"inpainting": "builtin-inpainting"}}
 
 
 PLAIN_BASELINES = ("erm", "erm_reencoded", "classical", "retrieved", "real_balanced")

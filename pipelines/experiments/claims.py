@@ -58,13 +58,15 @@ CLAIMS: Mapping[str, Claim] = {  # by row
     ),
     "subpopulation": Claim("SAGE, 2026", "worst group: better than JTT, without labels or words", "jtt"),
 }
-UNCLAIMED = {  # to compare others with
+UNCLAIMED = {  # to compare others with, and our own
     "text_to_image",
     "names_with_words",
     "superclass_with_words",
     "tokens_without_words",
     "siblings",
     "grafted",
+    "surroundings",
+    "surroundings_and_tokens",
     "spurious_removal_by_average",
     "spurious_removal_reweighted",
 }
