@@ -120,7 +120,7 @@ def few_shot(shots: int, size: Size) -> Benchmark:
     methods = words_and_tokens("shoe", inversion)
     methods["tokens_in_context"] = {"method": {**methods["tokens"]["method"], "image_words": "by_clip"}}
     methods["surroundings"] = surroundings(SHOES)
-    methods["surroundings_and_tokens"] = surroundings(SHOES, inversion=inversion, whole=0.5)
+    methods["surroundings_and_tokens"] = surroundings(SHOES, inversion=inversion, whole=0.5, guidance=2)
     if shots <= 8:
         methods["tokens_personalized"] = {**methods["tokens"], "evaluation": {"recipe": "personalized"}}
     baselines: dict[str, tuple[str, ...]] = {FIRST: PLAIN_BASELINES}
@@ -160,7 +160,7 @@ def long_tail(size: Size) -> Benchmark:
     inversion = {"images": 40, "steps": size.inversion, "batch": 8}
     methods = words_and_tokens(dict.fromkeys(SHOES, "shoe"), inversion)
     methods["surroundings"] = surroundings(GARMENTS)
-    methods["surroundings_and_tokens"] = surroundings(GARMENTS, inversion=inversion, whole=0.5)
+    methods["surroundings_and_tokens"] = surroundings(GARMENTS, inversion=inversion, whole=0.5, guidance=2)
     varied = {**methods["image_variation"]["method"], "spectrum": "even"}
     methods["curriculum"] = {"method": varied, "evaluation": {"recipe": "curriculum"}}
     return Benchmark("average", common, methods, {FIRST: PLAIN_BASELINES}, sizes=True)
