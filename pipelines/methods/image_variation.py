@@ -71,17 +71,22 @@ class ImageVariationMethod:
             if mask is not None
         ]
         parts = self.resources.view.framed(items, regions, self.resources.spec.smallest_frame)
+        strengths = [self.strength(image, attempt) for image in planned]
         requests = [
             self.concepts.request(
-                one, attempt, source=item, image=part.image, mask=part.mask, frame=part.frame,
-                strength=self.strength(one, attempt),
+                one, attempt, source=self.source(item, strength), image=part.image, mask=part.mask, frame=part.frame,
+                strength=strength,
             )
-            for one, item, part in zip(planned, items, parts, strict=True)
+            for one, item, part, strength in zip(planned, items, parts, strengths, strict=True)
         ]  # fmt: skip
         return [
             self.altered(request, item, part) if self.spec.alters_object and not self.is_whole(image) else request
             for image, request, item, part in zip(planned, requests, items, parts, strict=True)
         ]
+
+    def source(self, item: Item, strength: float) -> Item:
+        """The source image of a variation: of no group any more where nothing of its surroundings is left."""
+        return replace(item, group=None) if strength == 1 and self.spec.repaint != "object" else item
 
     def is_whole(self, planned: PlannedImage) -> bool:
         """Whether a planned image is one of those that are repainted whole: any run of a class's has the share of them."""
@@ -94,6 +99,8 @@ class ImageVariationMethod:
         assert mask is not None  # of the pool
         within = inside(part.frame, height, width, len(part.image))
         object_, image = moved(mask, part.overview, part.frame, height, width, len(part.image)) & within, part.image
+        if not object_.any():  # smaller than a pixel of the frame: there is nothing to keep
+            return request
         if spec.recolour is not None:
             words = self.concepts.tokens.image_words.lists.of(request.label)[spec.recolour]
             image = recoloured(image, object_, rgb(draw(spec.recolour, words, request.seed)))

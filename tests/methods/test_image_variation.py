@@ -57,6 +57,19 @@ def test_strengths_are_stacked_and_follow_from_the_seed(tmp_path: Path) -> None:
     assert [r.strength for r in first] != [r.strength for r in asked(resources, 1)]
 
 
+@pytest.mark.parametrize(
+    ("repaint", "strength", "known"), [("object", 1.0, True), ("whole", 0.5, True), ("whole", 1.0, False)]
+)
+def test_a_variation_has_its_images_group_as_long_as_something_of_its_surroundings_is_left(
+    tmp_path: Path, repaint: str, strength: float, known: bool
+) -> None:
+    method = {**VARIATION, "repaint": repaint, "strengths": [strength]}
+    resources = open_resources(tmp_path, source=SHOTS, method=method, models={}, amount={"per_class": 2})
+    for request in made(resources):
+        assert request.source is not None
+        assert (request.source.group is not None) == known
+
+
 def test_words_of_ones_own_are_drawn_for_each_image(tmp_path: Path) -> None:
     said = {"templates": ["a {colour} {}"], "words": {"colour": ["red", "blue"]}}
     counts = Counter(request.prompt.replace(request.label, "shoe") for request in made(few(tmp_path, **said)))
@@ -81,7 +94,9 @@ def test_object_and_surroundings_are_each_others_complement(tmp_path: Path, tiny
     first = made(few(tmp_path / "a", tiny_checkpoint, repaint="object"))
     second = made(few(tmp_path / "b", tiny_checkpoint, repaint="surroundings"))
     for one, other in zip(first, second, strict=True):
-        assert one.source == other.source
+        assert one.source is not None
+        assert other.source is not None
+        assert one.source.id == other.source.id
         assert one.mask is not None
         assert other.mask is not None
         assert np.array_equal(one.mask, ~other.mask)
@@ -103,7 +118,7 @@ def test_an_object_that_is_kept_has_the_colour_that_its_prompt_says_and_another_
         assert request.mask.all(), "all but the object is another"
         (own,) = resources.view.object_masks([request.source], "shoe")
         assert own is not None
-        assert request.graft.item == request.source
+        assert request.graft.item.id == request.source.id
         assert request.graft.mask.sum() == own.sum()
         red, _, blue = request.graft.image[request.graft.mask].astype(int).mean(axis=0)
         assert (red > blue) == ("red" in request.prompt)
