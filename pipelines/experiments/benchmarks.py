@@ -184,7 +184,6 @@ def spurious(size: Size) -> Benchmark:
     removal = {"method": {"type": "spurious_removal", **repaint}, "filters": heads, "max_attempts": 6}
     methods = {
         **words_and_tokens("shoe", inversion),
-        "surroundings": surroundings(("boot", "sneaker")),
         "spurious_removal": removal,
         "spurious_removal_reweighted": {**removal, "evaluation": {"recipe": "subpopulations"}},
         "spurious_removal_contrastive": {**removal, "evaluation": {"recipe": "contrastive"}},

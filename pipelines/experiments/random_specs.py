@@ -1,7 +1,7 @@
 """Specs drawn at random: the methods of the benchmarks on built-in sources of every kind, some with shuffled labels."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -53,6 +53,13 @@ def methods_of(source: str) -> dict[str, Method]:
     return {name: method for methods in rows for name, method in methods.items()}
 
 
+def of_classes(method: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
+    """A spec's method, whose words by class are those of these classes alone."""
+    by_class = {name: method[name] for name in ("superclass", "names") if isinstance(method.get(name), dict)}
+    own = {name: {label: word for label, word in words.items() if label in classes} for name, words in by_class.items()}
+    return {**method, **own}
+
+
 def draw(seed: int, count: int, out: Path) -> Iterator[RandomSpec]:
     """As many specs. Every kind of source comes as often as any other, and so does every method on what it can be used on.
     Sources with shuffled labels are written below `out`, unless they are there."""
@@ -76,8 +83,9 @@ def draw(seed: int, count: int, out: Path) -> Iterator[RandomSpec]:
             "evaluation": evaluation,
             "seed": number,
         }
+        world = parse(document).source
+        document["method"] = of_classes(fields["method"], open_source(world).classes)
         spec = parse(document)
-        world = spec.source
         if source.startswith(SHUFFLED):
             folder = out / "sources" / digest(world.model_dump(mode="json"))
             write_shuffled(world, folder, number)

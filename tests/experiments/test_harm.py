@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from pipelines.experiments import random_specs
+from pipelines.experiments.benchmarks import SHOES, surroundings
 from pipelines.experiments.harm import HEAD, Outcome, harm, outcomes_of, row, sentence, total
-from pipelines.experiments.random_specs import SHUFFLED, SOURCES, draw, fresh_test, methods_of, write_shuffled
+from pipelines.experiments.random_specs import SHUFFLED, SOURCES, draw, fresh_test, methods_of, of_classes, write_shuffled
 from pipelines.progress import Silent
 from pipelines.source.open import open_source
 from pipelines.spec import FolderSource, SpuriousSource
@@ -110,3 +111,14 @@ def test_the_sum_tells_what_was_held_from_what_harms() -> None:
     }  # fmt: skip
     assert found["change"]["worst_group"] == pytest.approx(0.0)
     assert row(outcomes[0])[2:6] == ("60.0 / 80.0", "40.0 / 70.0", "0.0 / 0.0", "held")
+
+
+def test_words_by_class_are_those_of_the_classes_that_a_source_has() -> None:
+    method = surroundings(SHOES)["method"]
+    own = of_classes(method, ["boot", "sneaker"])
+    assert own["superclass"] == own["names"] == {"sneaker": "shoe", "boot": "shoe"}
+    assert {**own, "superclass": method["superclass"], "names": method["names"]} == method
+    assert of_classes({"type": "text_to_image", "superclass": "shoe"}, ["boot"]) == {
+        "type": "text_to_image",
+        "superclass": "shoe",
+    }
