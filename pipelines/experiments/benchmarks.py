@@ -24,7 +24,6 @@ GRAFTED = {  # nothing is learned: what is painted is no shoe
     "steps": 10,
 }
 KEPT = {"type": "image_variation", "repaint": "surroundings", "grow": 0, "strengths": [1], "guidance": 1, "steps": 10}
-KEPT |= {"recolour": "colour", "move": True}  # a real object in other colours, in any place of other scenes
 WORDS = {
     "templates": ["a photo of a {colour} {} {scene}"],
     "words": {"colour": list(COLOURS), "scene": [place(scene) for scene in SCENES]},
@@ -98,10 +97,11 @@ def words_and_tokens(superclass: str | dict[str, str], inversion: Mapping[str, A
 
 
 def surroundings(classes: Sequence[str], **learned: Any) -> Method:
-    """Real objects of the classes, altered, and all else drawn; by words that segmenter and model know."""
+    """Real objects of the classes in other colours, in any place of other scenes; by words that segmenter and model know."""
     words = {name: SPOKEN[name] for name in classes}
     objects = {name: word.removeprefix("t-") for name, word in words.items()}  # one token each, as which others may begin
-    method = {**KEPT, **WORDS, "superclass": objects, "names": words, **learned}
+    altered = {"recolour": "colour", "move": True, "superclass": objects, "names": words}
+    method = {**KEPT, **WORDS, **altered, **learned}
     return {"method": method, "models": {"inpainting": "builtin-inpainting"}}
 
 

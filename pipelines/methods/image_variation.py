@@ -74,8 +74,8 @@ class ImageVariationMethod:
         strengths = [self.strength(image, attempt) for image in planned]
         requests = [
             self.concepts.request(
-                one, attempt, source=self.source(item, strength), image=part.image, mask=part.mask, frame=part.frame,
-                strength=strength,
+                one, attempt, source=self.source(one, item, strength), image=part.image, mask=part.mask,
+                frame=part.frame, strength=strength,
             )
             for one, item, part, strength in zip(planned, items, parts, strengths, strict=True)
         ]  # fmt: skip
@@ -84,9 +84,10 @@ class ImageVariationMethod:
             for image, request, item, part in zip(planned, requests, items, parts, strict=True)
         ]
 
-    def source(self, item: Item, strength: float) -> Item:
+    def source(self, planned: PlannedImage, item: Item, strength: float) -> Item:
         """The source image of a variation: of no group any more where nothing of its surroundings is left."""
-        return replace(item, group=None) if strength == 1 and self.spec.repaint != "object" else item
+        left = strength < 1 or (self.spec.repaint == "object" and not self.is_whole(planned))
+        return item if left else replace(item, group=None)
 
     def is_whole(self, planned: PlannedImage) -> bool:
         """Whether a planned image is one of those that are repainted whole: any run of a class's has the share of them."""

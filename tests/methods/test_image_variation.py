@@ -58,12 +58,13 @@ def test_strengths_are_stacked_and_follow_from_the_seed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("repaint", "strength", "known"), [("object", 1.0, True), ("whole", 0.5, True), ("whole", 1.0, False)]
+    ("repaint", "strength", "whole", "known"),
+    [("object", 1.0, 0, True), ("object", 1.0, 1, False), ("whole", 0.5, 0, True), ("whole", 1.0, 0, False)],
 )
 def test_a_variation_has_its_images_group_as_long_as_something_of_its_surroundings_is_left(
-    tmp_path: Path, repaint: str, strength: float, known: bool
+    tmp_path: Path, repaint: str, strength: float, whole: float, known: bool
 ) -> None:
-    method = {**VARIATION, "repaint": repaint, "strengths": [strength]}
+    method = {**VARIATION, "repaint": repaint, "strengths": [strength], "whole": whole}
     resources = open_resources(tmp_path, source=SHOTS, method=method, models={}, amount={"per_class": 2})
     for request in made(resources):
         assert request.source is not None
