@@ -8,6 +8,7 @@ from scipy.ndimage import binary_dilation
 from pipelines.records import Image, Mask
 
 FEATHER = 1.0  # pixels over which a repainted region fades into its surroundings, at 64 px
+EDGE = 0.4  # the same of an object that is pasted: its thin parts, a pixel or two wide, stay
 
 
 def bounds(mask: Mask) -> tuple[slice, slice]:
@@ -46,9 +47,14 @@ def isolate(image: Image, mask: Mask) -> Image:
     return np.where(mask[..., None], image, 127).astype(np.uint8)
 
 
-def paste(original: Image, repainted: Image, mask: Mask) -> Image:
+def paste(original: Image, repainted: Image, mask: Mask, feather: float = FEATHER) -> Image:
     """`repainted` inside the mask, feathered at its inner edge; exactly `original` outside."""
-    soft = PIL.Image.fromarray(mask.astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(FEATHER * mask.shape[0] / 64))
+    soft = PIL.Image.fromarray(mask.astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(feather * mask.shape[0] / 64))
     alpha = (np.clip(np.asarray(soft, np.float32) / 127.5 - 1, 0, 1) * mask)[..., None]
     blended: Image = np.round(original * (1 - alpha) + repainted * alpha).astype(np.uint8)
     return blended
+
+
+def paste_object(image: Image, source: Image, mask: Mask) -> Image:
+    """An image with the masked object of another one on top."""
+    return paste(image, source, mask, EDGE)

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipelines.records import Mask
-from pipelines.regions import paste, region
+from pipelines.regions import paste, paste_object, region
 from pipelines.vision.segmentation import without_specks
 
 
@@ -84,3 +84,14 @@ def test_regions_and_their_soft_edges_are_the_same_at_every_resolution(factor: i
     reduced = soft[..., 0].reshape(64, factor, 64, factor).mean(axis=(1, 3))
     assert np.abs(reduced - paste(black, white, small)[..., 0]).mean() < 4
     assert (soft[~enlarged(small)] == 0).all()
+
+
+@pytest.mark.parametrize("side", [64, 512])
+def test_thin_parts_of_an_object_that_is_pasted_stay(side: int) -> None:
+    pixel = side // 64
+    strap = np.zeros((side, side), np.bool_)
+    strap[:, 20 * pixel : 22 * pixel] = True  # two pixels of 64
+    black, white = np.zeros((side, side, 3), np.uint8), np.full((side, side, 3), 255, np.uint8)
+    pasted = paste_object(black, white, strap)[..., 0]
+    assert pasted[strap].mean() > 0.6 * 255  # a quarter by the feather of a repainted region
+    assert pasted[~strap].max() == 0

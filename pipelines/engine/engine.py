@@ -31,7 +31,7 @@ from pipelines.engine.requests import Listed, RequestQueue
 from pipelines.engine.solver import advance, predicted_x0
 from pipelines.engine.stream import TOGETHER, Stream
 from pipelines.records import Candidate, Image, Request
-from pipelines.regions import paste
+from pipelines.regions import paste, paste_object
 from pipelines.tensors import images
 
 SIZES = 2  # numbers of rows, up to the capacity, that a compiled denoiser meets; with guidance twice as many
@@ -239,4 +239,4 @@ def composed(request: Request, image: Image) -> Image:
     pasted = paste(request.image, image, request.mask)
     if request.mix is not None:
         return mixed(request.mix, request.image, pasted)
-    return pasted if request.graft is None else paste(pasted, request.graft.image, request.graft.mask)
+    return pasted if request.graft is None else paste_object(pasted, request.graft.image, request.graft.mask)

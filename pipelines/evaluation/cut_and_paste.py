@@ -10,7 +10,7 @@ from pipelines.errors import SourceError
 from pipelines.evaluation.data import EvaluationData
 from pipelines.methods.spurious_removal import graft
 from pipelines.records import Examples, Image, Item
-from pipelines.regions import paste, region
+from pipelines.regions import paste_object, region
 from pipelines.vision.inpainting import harmonic_fill
 from pipelines.vision.object_masks import Words, word_of
 from pipelines.vision.source_view import SourceView
@@ -76,4 +76,4 @@ def grafted(view: SourceView, ground: Item, donor: Item, words: Words) -> Image:
     background, image = view.images([ground, donor])
     empty = harmonic_fill(background, region(old, "mask", GROW))
     object_ = graft(donor, image, new, empty, old)
-    return paste(empty, object_.image, object_.mask)
+    return paste_object(empty, object_.image, object_.mask)

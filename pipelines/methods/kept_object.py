@@ -2,20 +2,26 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import binary_erosion
 
 from pipelines.chance import derive
 from pipelines.records import Image, Mask
 from pipelines.regions import bounds
 from pipelines.spec.colours import Rgb
 
-LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
-BRIGHTEST = 95  # percentile of an object's lightness that has the full colour: highlights alone are above it
+BRIGHTEST = 99.9  # percentile of an object's brightness that has the full colour: a few highlights alone are above it
 
 
 def recoloured(image: Image, mask: Mask, colour: Rgb) -> Image:
-    """The image with its object in a colour: how light its pixels are in relation to each other stays."""
-    light = image[mask] @ LUMA
-    shade: NDArray[np.float64] = np.clip(light / max(float(np.percentile(light, BRIGHTEST)), 1.0), 0, 1)
+    """The image with its object in a colour: how bright its pixels are in relation to each other stays.
+
+    Brightness is measured along the mean colour of the object's inside: at the edge a pixel shows what is behind it, too.
+    """
+    inside = binary_erosion(mask)
+    own = image[inside if inside.any() else mask].astype(np.float64)
+    hue = own.mean(axis=0)
+    brightest = max(float(np.percentile(own @ hue, BRIGHTEST)), 1.0)
+    shade: NDArray[np.float64] = np.clip(image[mask] @ hue / brightest, 0, 1)
     result = image.copy()
     result[mask] = np.round(shade[:, None] * np.array(colour)).astype(np.uint8)
     return result
