@@ -15,7 +15,7 @@ import numpy as np
 
 from pipelines.learning.concepts import Concepts
 from pipelines.learning.resources import Resources
-from pipelines.methods.kept_object import elsewhere, recoloured
+from pipelines.methods.kept_object import elsewhere, middles, recoloured
 from pipelines.methods.shares import share_of
 from pipelines.prompts import draw
 from pipelines.records import FramedImage, Graft, Item, Mask, PlannedImage, Problem, Request
@@ -52,6 +52,12 @@ class ImageVariationMethod:
             pool[label], missing = view.with_object(source.of(label), self.words)
             self.skipped += missing
         return pool
+
+    @cached_property
+    def room(self) -> Mask:
+        """Where the middles of objects lie, of all classes, in overviews: no place tells one class from another."""
+        items = [item for items in self.pool.values() for item in items]
+        return middles([mask for mask in self.resources.view.object_masks(items, self.words) if mask is not None])
 
     def regions(self, items: Sequence[Item]) -> list[Mask | None]:
         """The region that is another in each image, None where no object is detected."""
@@ -107,7 +113,8 @@ class ImageVariationMethod:
             image = recoloured(image, object_, rgb(draw(spec.recolour, words, request.seed)))
         kept = region(object_, "mask", spec.grow) & within
         if spec.move:
-            image, kept = elsewhere(image, kept, within, request.seed)
+            room = moved(self.room, part.overview, part.frame, height, width, len(part.image)) & within
+            image, kept = elsewhere(image, kept, room if room.any() else kept, within, request.seed)
         return replace(request, graft=Graft(item, image, kept))
 
     def strength(self, planned: PlannedImage, attempt: int) -> float:

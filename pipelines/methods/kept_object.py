@@ -1,5 +1,7 @@
 """An object whose surroundings are drawn anew: in another colour, and in another place of its image."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion
@@ -27,11 +29,26 @@ def recoloured(image: Image, mask: Mask, colour: Rgb) -> Image:
     return result
 
 
-def elsewhere(image: Image, mask: Mask, inside: Mask, seed: int) -> tuple[Image, Mask]:
-    """Image and mask rolled so that the object's box lies anywhere, drawn evenly, within the box of `inside`; what is around
-    it then is no matter. A side that is longer than that stays where it is."""
+def middles(masks: Sequence[Mask]) -> Mask:
+    """The smallest rectangle in which the middles of the masks' boxes lie: where objects are in their images, of any class."""
+    places = [[middle(side) for side in bounds(mask)] for mask in masks]
+    (top, left), (bottom, right) = np.min(places, axis=0), np.max(places, axis=0)
+    rectangle = np.zeros_like(masks[0])
+    rectangle[top : bottom + 1, left : right + 1] = True
+    return rectangle
+
+
+def middle(side: slice) -> int:
+    return int(side.start + side.stop - 1) // 2
+
+
+def elsewhere(image: Image, mask: Mask, room: Mask, inside: Mask, seed: int) -> tuple[Image, Mask]:
+    """Image and mask rolled so that the middle of the object's box lies anywhere, drawn evenly, within the box of `room`, and
+    all of the object within that of `inside`; what is around it then is no matter. Along a side that is longer than `inside`
+    it stays where it is."""
     shifts = []
-    for axis, own, room in zip(("row", "column"), bounds(mask), bounds(inside), strict=True):
-        places = room.stop - room.start - (own.stop - own.start) + 1
-        shifts.append(room.start - own.start + derive(seed, axis) % places if places > 0 else 0)
+    for axis, own, places, whole in zip(("row", "column"), bounds(mask), bounds(room), bounds(inside), strict=True):
+        shift = places.start + derive(seed, axis) % (places.stop - places.start) - middle(own)
+        least, most = whole.start - own.start, whole.stop - own.stop
+        shifts.append(min(max(shift, least), most) if least <= most else 0)
     return np.roll(image, shifts, axis=(0, 1)), np.roll(mask, shifts, axis=(0, 1))

@@ -36,7 +36,9 @@ class ImageVariation(Asked):
         "object is given, light and shade kept. A word is a CSS colour: red, dark green. None: objects keep their own.",
     )
     move: bool = Field(
-        False, description="With repaint surroundings and strengths [1]: the object is put somewhere else in its image."
+        False,
+        description="With repaint surroundings and strengths [1]: the object is put anywhere between the places that objects "
+        "have in the source's images, of all classes.",
     )
     whole: Share = Field(
         0.0,

@@ -11,7 +11,8 @@ from scipy.ndimage import binary_erosion
 from pipelines.builtin import wardrobe
 from pipelines.builtin.render import render
 from pipelines.builtin.world import COLOURS, SCENES, draw
-from pipelines.methods.kept_object import elsewhere, recoloured
+from pipelines.methods.kept_object import elsewhere, middles, recoloured
+from pipelines.records import Mask
 from pipelines.spec.colours import Rgb, rgb
 from tests.builders import noise, picture, square
 
@@ -44,28 +45,36 @@ def test_a_black_object_stays_black() -> None:
     assert recoloured(np.zeros((32, 32, 3), np.uint8), square(), (255, 0, 0)).max() == 0
 
 
-def test_an_object_is_put_anywhere_in_the_image_evenly_and_never_beyond_it() -> None:
-    image, mask = noise(0, 16), np.zeros((16, 16), np.bool_)
-    mask[3:7, 2:10] = True
-    inside = np.zeros_like(mask)
-    inside[2:12, 1:15] = True
+def box(rows: slice, columns: slice) -> Mask:
+    mask = np.zeros((16, 16), np.bool_)
+    mask[rows, columns] = True
+    return mask
+
+
+def test_an_object_is_put_anywhere_in_its_room_evenly_and_never_beyond_the_image() -> None:
+    image, mask = noise(0, 16), box(slice(3, 7), slice(2, 10))
+    inside, room = box(slice(2, 12), slice(1, 15)), box(slice(4, 7), slice(5, 10))
     places: Counter[tuple[int, int]] = Counter()
     for seed in range(3000):
-        moved, where = elsewhere(image, mask, inside, seed)
+        moved, where = elsewhere(image, mask, room, inside, seed)
         assert (where & ~inside).sum() == 0
         assert np.array_equal(moved[where], image[mask])
         places[tuple(np.argwhere(where)[0])] += 1  # type: ignore[index]
-    assert len(places) == 7 * 7
+    assert set(places) == {(row, column) for row in (3, 4, 5) for column in range(2, 7)}
     assert max(places.values()) < 2 * min(places.values())
+    corner = box(slice(0, 1), slice(0, 1))  # a middle there would leave the image
+    assert elsewhere(image, mask, corner, inside, 0)[1].nonzero()[0].min() == 2
 
 
-def test_an_object_that_is_longer_than_its_room_stays_there_along_that_side() -> None:
-    mask = np.zeros((16, 16), np.bool_)
-    mask[:, 4:6] = True
-    inside = np.zeros_like(mask)
-    inside[4:12] = True
-    rows = {tuple(np.flatnonzero(elsewhere(noise(0, 16), mask, inside, seed)[1].any(axis=1))) for seed in range(20)}
+def test_an_object_that_is_longer_than_the_image_stays_there_along_that_side() -> None:
+    mask, inside = box(slice(None), slice(4, 6)), box(slice(4, 12), slice(None))
+    rows = {tuple(np.flatnonzero(elsewhere(noise(0, 16), mask, inside, inside, seed)[1].any(axis=1))) for seed in range(20)}
     assert rows == {tuple(range(16))}
+
+
+def test_the_room_of_objects_is_where_the_middles_of_their_boxes_are() -> None:
+    masks = [box(slice(3, 7), slice(2, 10)), box(slice(8, 9), slice(3, 4)), box(slice(0, 9), slice(4, 6))]
+    assert np.array_equal(middles(masks), box(slice(4, 9), slice(3, 6)))
 
 
 @pytest.mark.parametrize(("word", "colour"), [("red", (255, 0, 0)), ("dark green", (0, 100, 0)), ("#8b4513", (139, 69, 19))])
