@@ -30,7 +30,7 @@ def recoloured(image: Image, mask: Mask, colour: Rgb) -> Image:
 
 
 def middles(masks: Sequence[Mask]) -> Mask:
-    """The smallest rectangle in which the middles of the masks' boxes lie: where objects are in their images, of any class."""
+    """The smallest rectangle in which the middles of the masks' boxes lie."""
     places = [[middle(side) for side in bounds(mask)] for mask in masks]
     (top, left), (bottom, right) = np.min(places, axis=0), np.max(places, axis=0)
     rectangle = np.zeros_like(masks[0])
@@ -43,9 +43,11 @@ def middle(side: slice) -> int:
 
 
 def elsewhere(image: Image, mask: Mask, room: Mask, inside: Mask, seed: int) -> tuple[Image, Mask]:
-    """Image and mask rolled so that the middle of the object's box lies anywhere, drawn evenly, within the box of `room`, and
-    all of the object within that of `inside`; what is around it then is no matter. Along a side that is longer than `inside`
-    it stays where it is."""
+    """Image and mask rolled so that the middle of the object's box lies anywhere within the box of `room`, drawn evenly.
+
+    All of the object stays within the box of `inside`; along a side that is longer it stays where it is. What is around the
+    object is no matter.
+    """
     shifts = []
     for axis, own, places, whole in zip(("row", "column"), bounds(mask), bounds(room), bounds(inside), strict=True):
         shift = places.start + derive(seed, axis) % (places.stop - places.start) - middle(own)

@@ -37,8 +37,8 @@ class ImageVariation(Asked):
     )
     move: bool = Field(
         False,
-        description="With repaint surroundings and strengths [1]: the object is put anywhere between the places that objects "
-        "have in the source's images, of all classes.",
+        description="With repaint surroundings and strengths [1]: the object is put anywhere between the places that the "
+        "source's objects have in their images, of all classes.",
     )
     whole: Share = Field(
         0.0,

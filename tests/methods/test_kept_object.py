@@ -37,7 +37,9 @@ def test_it_is_as_the_renderer_colours_it(garment: str) -> None:
         before, true = render(shot, items[number]), render(other, items[number])
         colour = cast(Rgb, tuple(round(255 * channel) for channel in COLOURS[other.colour]))
         inside = binary_erosion(before.mask)  # what is behind the object shows at its edge
-        errors.append(np.abs(recoloured(before.image, before.mask, colour)[inside] - true.image[inside].astype(float)).mean())
+        errors.append(
+            np.abs(recoloured(before.image, before.mask, colour)[inside] - true.image[inside].astype(float)).mean()
+        )
     assert np.mean(errors) < 4  # of 255; 10 where the brightest twentieth has the full colour
 
 
