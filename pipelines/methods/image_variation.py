@@ -56,8 +56,9 @@ class ImageVariationMethod:
     @cached_property
     def room(self) -> Mask:
         """Where the middles of objects lie, of all classes, in overviews: no place tells one class from another."""
-        items = [item for items in self.pool.values() for item in items]
-        return middles([mask for mask in self.resources.view.object_masks(items, self.words) if mask is not None])
+        pooled = (item for items in self.pool.values() for item in items)
+        masks = (self.resources.view.object_masks([item], self.words)[0] for item in pooled)
+        return middles(mask for mask in masks if mask is not None)
 
     def regions(self, items: Sequence[Item]) -> list[Mask | None]:
         """The region that is another in each image, None where no object is detected."""
@@ -114,7 +115,8 @@ class ImageVariationMethod:
         kept = region(object_, "mask", spec.grow) & within
         if spec.move:
             room = moved(self.room, part.overview, part.frame, height, width, len(part.image)) & within
-            image, kept = elsewhere(image, kept, room if room.any() else kept, within, request.seed)
+            if room.any():  # it may be smaller than a pixel of the frame, too
+                image, kept = elsewhere(image, kept, room, within, request.seed)
         return replace(request, graft=Graft(item, image, kept))
 
     def strength(self, planned: PlannedImage, attempt: int) -> float:

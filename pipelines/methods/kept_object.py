@@ -1,6 +1,6 @@
 """An object whose surroundings are drawn anew: in another colour, and in another place of its image."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +29,13 @@ def recoloured(image: Image, mask: Mask, colour: Rgb) -> Image:
     return result
 
 
-def middles(masks: Sequence[Mask]) -> Mask:
-    """The smallest rectangle in which the middles of the masks' boxes lie."""
-    places = [[middle(side) for side in bounds(mask)] for mask in masks]
+def middles(masks: Iterable[Mask]) -> Mask:
+    """The smallest rectangle in which the middles of the boxes of one or more masks lie; they are looked at one by one."""
+    places = []
+    for mask in masks:
+        places.append([middle(side) for side in bounds(mask)])
     (top, left), (bottom, right) = np.min(places, axis=0), np.max(places, axis=0)
-    rectangle = np.zeros_like(masks[0])
+    rectangle = np.zeros_like(mask)
     rectangle[top : bottom + 1, left : right + 1] = True
     return rectangle
 
