@@ -47,3 +47,7 @@ class CacheError(CounterpoiseError):
     """The cache of training images on this machine's disk cannot be written; a retry may help, once there is room."""
 
     retry = True
+
+
+def absent_device(device: str, reason: str) -> ModelError:
+    return ModelError(f"device: {device!r} cannot be used here ({reason}); give auto, which takes what there is")

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipelines.errors import ModelError
+from pipelines.errors import ModelError, absent_device
 from pipelines.records import Image, Mask
 
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -35,8 +35,7 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        first = str(error).splitlines()[0]
-        raise ModelError(f"device: {name!r} cannot be used here ({first}); give auto, which takes what there is") from None
+        raise absent_device(name, str(error).splitlines()[0]) from None
     return device
 
 

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+import structlog
 
 from pipelines.backbones.backbone import Backbone
 from pipelines.backbones.loading import open_backbone
@@ -23,6 +25,8 @@ from tests.checkpoints import build
 OURS = ("COUNTERPOISE_ALL_TESTS", "COUNTERPOISE_FASHION_MNIST")
 for name in {name for name in os.environ if name.startswith("COUNTERPOISE_")} - set(OURS):
     del os.environ[name]  # the address and the key of somebody's real service
+
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # of services that tests run in this process
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -25,7 +25,7 @@ from pipelines.spec.filters import (
 )
 from pipelines.spec.image_variation import ImageVariation
 from pipelines.spec.learning import Inversion, Lora
-from pipelines.spec.machine import Device, Machine, Precision
+from pipelines.spec.machine import Device, Machine, Precision, check_build
 from pipelines.spec.method_table import METHOD_SPECS, MethodSpec
 from pipelines.spec.methods import AugmentedConditioning, FromNoise, SpuriousRemoval, TextToImage
 from pipelines.spec.mistakes import explain, mistake
@@ -104,6 +104,7 @@ __all__ = [
     "VersionSpec",
     "WebDatasetSource",
     "WebpEncoding",
+    "check_build",
     "explain",
     "load",
     "mistake",

@@ -1,10 +1,12 @@
 """What a process computes on: settings of its machine, not of a spec. The same job on another card is the same spec."""
 
 import re
+from importlib.metadata import version
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from pipelines.errors import absent_device
 from pipelines.spec.base import Strict
 
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
@@ -15,6 +17,12 @@ def known_device(name: str) -> str:
     if not DEVICE.fullmatch(name):
         raise ValueError("there is no such device; give auto, cpu, mps, cuda, or a card by its number, cuda:1")
     return name
+
+
+def check_build(device: str) -> None:
+    """Raises ModelError for CUDA where the installed PyTorch is built without it; known without its slow import."""
+    if device.startswith("cuda") and version("torch").endswith("+cpu"):
+        raise absent_device(device, "PyTorch is built without CUDA")
 
 
 Device = Annotated[str, AfterValidator(known_device)]

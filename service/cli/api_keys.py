@@ -14,7 +14,7 @@ from service.cli.output import print_list
 if TYPE_CHECKING:
     from service.state.tables import ApiKey
 
-keys_app = typer.Typer(help="Make, list, rotate and revoke API keys.", no_args_is_help=True)
+keys_app = typer.Typer(help="Make, list, rotate and revoke API keys.", no_args_is_help=True, add_completion=False)
 UNITS = {"m": 60.0, "h": 3600.0, "d": 86_400.0}
 Lifetime = Annotated[str | None, typer.Option("--expires", help="How long it is valid: 90d, 12h, 30m; none: for ever.")]
 

@@ -13,11 +13,13 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.errors import SpecError
-from pipelines.spec import Machine, Precision, load
+from pipelines.spec import Machine, Precision, check_build, load
 from service.cli.output import console, percent, print_summary, write_json
 from service.settings import Settings
 
-bench_app = typer.Typer(help="Measure what the methods are worth, and how fast the engine is.", no_args_is_help=True)
+bench_app = typer.Typer(
+    help="Measure what the methods are worth, and how fast the engine is.", no_args_is_help=True, add_completion=False
+)
 
 
 @contextmanager
@@ -47,6 +49,7 @@ def run(
 ) -> None:
     """Make a version in this process. Stopped and started again, it goes on where it was."""
     checked = load(spec)
+    check_build(device)
     try:
         machine = Machine(
             device=device, precision=precision, capacity=capacity, offload=offload, compile=compile_, cache_dir=cache_dir,

@@ -1,30 +1,80 @@
-"""The `counterpoise` command: one table of its subcommands. What needs torch is imported when it is run, not before."""
+"""The `counterpoise` command: one table of its subcommands. What one of them needs is imported when it is given."""
 
-import sys
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
-import structlog
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
+from typer.main import get_command
 
 from pipelines.errors import CounterpoiseError
-from service.cli import browse, local, operate, remote, specs
-from service.cli.api_keys import keys_app
-from service.cli.convert import convert
-from service.cli.demo import demo
-from service.cli.discover import discover
-from service.cli.export import export
-from service.cli.families import families
-from service.cli.forecast import forecast
-from service.cli.init import init
-from service.cli.inspect import inspect
-from service.cli.pull import pull
-from service.cli.supervisor import up
+
+COMMANDS = {  # by name: module of this package, and what is called there
+    "example": "specs:example",
+    "init": "init:init",
+    "inspect": "inspect:inspect",
+    "discover": "discover:discover",
+    "run": "local:run",
+    "ablate": "local:ablate",
+    "validate": "specs:validate",
+    "forecast": "forecast:forecast",
+    "schema": "specs:schema",
+    "families": "families:families",
+    "convert": "convert:convert",
+    "demo": "demo:demo",
+    "up": "supervisor:up",
+    "api": "operate:api",
+    "worker": "operate:worker",
+    "scheduler": "operate:scheduler",
+    "migrate": "operate:migrate",
+    "keys": "api_keys:keys_app",
+    "bench": "local:bench_app",
+    "submit": "remote:submit",
+    "preview": "remote:preview",
+    "refresh": "remote:refresh",
+    "promote": "remote:promote",
+    "schedule": "remote:schedule",
+    "unschedule": "remote:unschedule",
+    "status": "remote:status",
+    "pull": "pull:pull",
+    "export": "export:export",
+    "samples": "browse:samples",
+    "files": "browse:files",
+    "list": "remote:list_versions",
+    "datasets": "remote:list_datasets",
+    "cancel": "remote:cancel",
+    "retry": "remote:retry",
+    "delete": "remote:delete",
+}
+
+
+class Imported(Mapping[str, Any]):
+    """The commands by name. The module of one is imported when it is looked up: no command waits for what others need."""
+
+    def __getitem__(self, name: str) -> Any:
+        module, attribute = COMMANDS[name].split(":")
+        group = getattr(import_module(f"service.cli.{module}"), attribute)
+        if not isinstance(group, typer.Typer):
+            function, group = group, typer.Typer(add_completion=False)
+            group.command()(function)
+        command = get_command(group)
+        command.name = name
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
 
 
 class Commands(TyperGroup):
     """Every error that a user can correct ends a command with one red line and exit code 2."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{**settings, "commands": Imported()})
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -42,42 +92,9 @@ def exit_with(message: str) -> typer.Exit:
     return typer.Exit(2)
 
 
-structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is for what commands print
-app = typer.Typer(
-    help="Makes the training images a dataset lacks.", no_args_is_help=True, add_completion=False, cls=Commands
-)
-app.command()(specs.example)
-app.command()(init)
-app.command()(inspect)
-app.command()(discover)
-app.command()(local.run)
-app.command()(local.ablate)
-app.command()(specs.validate)
-app.command()(forecast)
-app.command()(specs.schema)
-app.command()(families)
-app.command()(convert)
-app.command()(demo)
-app.command()(up)
-app.command()(operate.api)
-app.command()(operate.worker)
-app.command()(operate.scheduler)
-app.command()(operate.migrate)
-app.add_typer(keys_app, name="keys")
-app.add_typer(local.bench_app, name="bench")
-app.command()(remote.submit)
-app.command()(remote.preview)
-app.command()(remote.refresh)
-app.command()(remote.promote)
-app.command()(remote.schedule)
-app.command()(remote.unschedule)
-app.command()(remote.status)
-app.command()(pull)
-app.command()(export)
-app.command()(browse.samples)
-app.command()(browse.files)
-app.command("list")(remote.list_versions)
-app.command("datasets")(remote.list_datasets)
-app.command()(remote.cancel)
-app.command()(remote.retry)
-app.command()(remote.delete)
+app = typer.Typer(no_args_is_help=True, add_completion=False, cls=Commands)
+
+
+@app.callback()
+def root() -> None:
+    """Makes the training images a dataset lacks."""
