@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import groupby, islice
 from typing import Any
@@ -80,6 +81,19 @@ class EvaluationData:
         return (
             self.resources.view.examples("validation", groups=groups) if self.resources.source.splits["validation"] else None
         )
+
+    def validation_for(self, arm: str) -> Examples | None:
+        """The same for an arm: in subpopulations where the spec has checkpoints chosen by those. An arm that reads the
+        groups keeps them."""
+        if self.validation is None or self.spec.checkpoint != "subpopulations" or ARMS[arm].groups == "validation":
+            return self.validation
+        return replace(self.validation, groups=self.taken_for)
+
+    @cached_property
+    def taken_for(self) -> list[str]:
+        """The subpopulation of each validation image."""
+        assert self.validation is not None
+        return self.subpopulations.of(self.validation)
 
     @cached_property
     def real(self) -> Examples:
@@ -180,7 +194,7 @@ class EvaluationData:
 
     @cached_property
     def subpopulations(self) -> Subpopulations:
-        """By which real images are drawn."""
+        """By which real images are drawn, and checkpoints chosen."""
         return Subpopulations(self.resources)
 
     def examples(self, samples: Samples) -> Examples:

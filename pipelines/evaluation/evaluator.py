@@ -102,7 +102,7 @@ class Evaluator:
             weights=data.weights(run.arm),
             added=added,
             apart=apart,
-            validation=data.validation,
+            validation=data.validation_for(run.arm),
             test=data.test,
             classifier=resources.spec.classifier.model_copy(update={"steps": self.steps(run.arm)}),
             evaluation=self.spec,

@@ -202,16 +202,18 @@ def unlabelled(size: Size, **source: Any) -> Benchmark:
         "source": {"type": "spurious", "train": size.shortcut_train, **source},
         "amount": {"per_class": size.shortcut_images},
         "classifier": {"steps": size.shortcut_steps},
-        "evaluation": {"checkpoint": "generated", "gamma": 1},
+        "evaluation": {"checkpoint": "subpopulations", "gamma": 1},
     }
     inversion = {"steps": size.inversion * 3 // 2}
-    drawn = {
+    drawn: dict[str, Any] = {
         "method": {**DRAWN, "inversion": inversion},
         "filters": [*FILTERS, {"type": "label_agreement", "view": "balanced", "min_target": 0.5}],
         "max_attempts": 6,
         "evaluation": {"recipe": "subpopulations"},
     }
     methods: dict[str, Method] = {FIRST: {"method": PLAIN}, "subpopulation": drawn}
+    if size is FULL:  # its images are those of the row before, generated again
+        methods["subpopulation_by_generated"] = {**drawn, "evaluation": {**drawn["evaluation"], "checkpoint": "generated"}}
     return Benchmark("worst_group", common, methods, {FIRST: ("erm", "jtt", "reweighted", "retrieved", "real_balanced")})
 
 

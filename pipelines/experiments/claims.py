@@ -69,6 +69,7 @@ UNCLAIMED = {  # to compare others with, and our own
     "surroundings_and_tokens",
     "spurious_removal_by_average",
     "spurious_removal_reweighted",
+    "subpopulation_by_generated",
 }
 
 

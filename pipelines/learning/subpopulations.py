@@ -87,6 +87,16 @@ class Subpopulations:
             sizes |= {item.id: len(members) * len(clusters) * len(own) for own in clusters for item in own}
         return [1 / sizes[item.id] for item in self.resources.source.splits["train"]]
 
+    def of(self, examples: Examples) -> list[str]:
+        """The class that the judge, a plain classifier of the training images, takes each of other images for."""
+        classes, labels = self.resources.source.classes, np.array(examples.labels)
+        numbers = self.resources.judge.scores(examples.images).argmax(dim=1).numpy()
+        names = np.empty(len(labels), object)
+        for label in classes:
+            ranks, order = by_size(numbers[labels == label])
+            names[labels == label] = [classes[order[rank]] for rank in ranks]
+        return list(names)
+
     def facts(self) -> dict[str, object]:
         """What the clusters depend on."""
         resources, view, by_clip = self.resources, self.resources.view, self.by_clip

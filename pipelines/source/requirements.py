@@ -7,9 +7,11 @@ from pipelines.errors import SourceError, SpecError
 from pipelines.source.source import Source
 from pipelines.spec import Evaluation, VersionSpec
 from pipelines.spec.arms import ARMS
+from pipelines.spec.evaluation import Checkpoint
 from pipelines.spec.filters import Calibrated
 from pipelines.spec.helpers import TOKENS, check_helpers, segmenter_users
 
+CHOSEN_BY_VALIDATION: tuple[Checkpoint, ...] = ("best", "average", "subpopulations")
 WITHOUT_VALIDATION = (
     "or cut some from those to train on by validation_share: 0.15, or choose checkpoints without, by evaluation.checkpoint: "
     "generated"
@@ -92,7 +94,7 @@ def check_evaluation(spec: Evaluation, source: Source) -> None:
         raise SpecError(
             f"evaluation.gamma: needs a weight for each of {', '.join(source.classes)}; has {', '.join(spec.gamma)}"
         )
-    validates = spec.checkpoint in ("best", "average") or any(ARMS[arm].groups == "validation" for arm in spec.arms)
+    validates = spec.checkpoint in CHOSEN_BY_VALIDATION or any(ARMS[arm].groups == "validation" for arm in spec.arms)
     for split in ("validation", "test") if validates else ("test",):
         if not source.splits[split]:
             raise SourceError(

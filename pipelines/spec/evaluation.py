@@ -39,7 +39,7 @@ Recipe = Literal[
     "multi_positive",
 ]
 CURRICULA: tuple[Recipe, ...] = ("curriculum", "adaptive_curriculum")  # those that walk the samples' strengths
-Checkpoint = Literal["best", "average", "generated", "last"]
+Checkpoint = Literal["best", "average", "subpopulations", "generated", "last"]
 Portion = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -85,6 +85,8 @@ class Evaluation(Strict):
         "best",
         description="Which checkpoint of a training is tested, of ten over its steps. best: the one with the highest worst-"
         "group accuracy on the validation split. average: with the highest average accuracy there, which reads no groups. "
+        "subpopulations: with the highest accuracy there of the worst subpopulation, class by the class that a plain "
+        "classifier takes its images for, which reads none either (after GEORGE, arXiv 2011.12945). "
         "generated: with the highest accuracy on a balanced part of the generated images, a fifth, which is set apart from "
         "training (arXiv 2105.00717); arms of real images alone choose by average, or the last where there is no validation "
         "split. last: the last one; for few training images, lest selection on a large validation split does more than "

@@ -34,13 +34,13 @@ class Task:
 
     @property
     def selection(self) -> Examples | None:
-        """The images that checkpoints are chosen on: real ones with their groups only where the worst group is to be best.
+        """The images that checkpoints are chosen on: real ones with their groups only where the worst is to be best.
         None: the last one is taken."""
         if self.checkpoint == "last":
             return None
         if self.checkpoint == "generated" and self.apart is not None:
             return self.apart
-        if self.checkpoint == "best" or self.validation is None:
+        if self.checkpoint in ("best", "subpopulations") or self.validation is None:
             return self.validation
         return replace(self.validation, groups=[None] * len(self.validation))
 

@@ -6,6 +6,7 @@ real test images, means over the seeds.
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,13 @@ STEPS = 300
 
 
 def trained(data: EvaluationData, seed: int) -> list[dict[str, Score]]:
-    """The scores of ten checkpoints on the validation images, the samples set apart, and the test images."""
+    """The scores of ten checkpoints on the validation images, by group and subpopulation, the samples set apart, and
+    the test images."""
     classes, validation = data.resources.source.classes, data.validation
     assert validation is not None
     rest, apart = set_apart(data.examples(data.samples), data.kinds, seed)
-    parts = {"validation": validation, "apart": apart, "test": data.test}
+    clusters = replace(validation, groups=data.taken_for)
+    parts = {"validation": validation, "subpopulations": clusters, "apart": apart, "test": data.test}
     checkpoints: list[dict[str, Score]] = []
 
     def score_of(loop: Loop, examples: Examples) -> Score:
@@ -58,8 +61,8 @@ def main(out: str, images: int = 320, seeds: int = 3) -> None:
     data = EvaluationData(resources, plan, open_method(resources), Evaluation())
     runs = [trained(data, seed) for seed in range(seeds)]
     print("| `checkpoint:` | worst group | average |\n|---|---:|---:|")
-    for name in ("best", "average", "generated", "last"):
-        part = "apart" if name == "generated" else "validation"
+    for name in ("best", "average", "subpopulations", "generated", "last"):
+        part = {"generated": "apart", "subpopulations": name}.get(name, "validation")
         chosen = []
         for checkpoints in runs:
             merits = [one[part].merit(name) for one in checkpoints]

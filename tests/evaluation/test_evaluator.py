@@ -17,7 +17,7 @@ from pipelines.evaluation.evaluator import Evaluator, aggregate, evaluate, gap_c
 from pipelines.evaluation.notes import few_tests
 from pipelines.evaluation.runs import Run
 from pipelines.learning.resources import Resources
-from pipelines.learning.subpopulations import Subpopulations
+from pipelines.learning.subpopulations import SMALLEST, Subpopulations
 from pipelines.methods import open_method
 from pipelines.progress import Lines, Silent
 from pipelines.records import Examples, Image, Mask, Quota
@@ -163,6 +163,26 @@ def test_real_images_are_drawn_by_subpopulation_where_an_arm_or_the_recipe_says_
     weights = {arm: made.arguments(Run(arm, 0))[0].weights for arm in ("erm", "reweighted", "counterpoise")}
     expected = Subpopulations(resources).weights()
     assert weights == {arm: expected if arm in arms else None for arm in weights}
+
+
+def test_choosing_by_subpopulations_reads_what_the_judge_takes_validation_images_for_and_no_group(tmp_path: Path) -> None:
+    """The true groups of the validation images stay with the arm that reads them. Three seconds."""
+    source = {"type": "spurious", "train": 40, "validation": 48, "test": 160}
+    resources = open_resources(tmp_path, source=source, classifier={"steps": 20, "batch": 8})
+    made = opened(resources, arms=("erm", "dfr"), seeds=(0,), checkpoint="subpopulations", reencode=0)
+    given = {arm: made.arguments(Run(arm, 0))[0].validation for arm in ("erm", "dfr")}
+    assert given["erm"] is not None
+    assert given["dfr"] is not None
+    classes = resources.source.classes
+    taken = [classes[number] for number in resources.judge.scores(given["erm"].images).argmax(dim=1).tolist()]
+    pairs = [*zip(given["erm"].labels, taken, strict=True)]
+    sizes = Counter(pairs)
+    most = {label: max(classes, key=lambda name: sizes[label, name]) for label in classes}
+    expected = [name if sizes[label, name] >= SMALLEST else most[label] for label, name in pairs]
+    assert given["erm"].groups == expected
+    assert set(expected) == {"boot", "sneaker"}
+    assert set(given["dfr"].groups) == {"grass", "brick"}
+    assert made.run().keys() == {"erm", "dfr"}
 
 
 def test_choosing_by_generated_images_needs_no_validation_images_and_no_groups(tmp_path: Path) -> None:

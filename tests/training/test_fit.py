@@ -86,11 +86,12 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[Score]:
     return seen
 
 
-def test_the_checkpoint_with_the_best_worst_group_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("checkpoint", ["best", "subpopulations"])  # of the groups that the validation images are given
+def test_the_checkpoint_with_the_best_worst_group_is_returned(checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     validation, earlier = random_labels(24, 1), 0
     for seed in range(3):
         seen = watched(monkeypatch)
-        model = trained(random_labels(24, 2), validation, seed=seed)
+        model = trained(random_labels(24, 2), validation, seed=seed, checkpoint=checkpoint)
         assert len(seen) == 10
         best = max(seen, key=lambda each: (each.worst_group, each.average))
         assert scored(model, validation) == best
