@@ -88,7 +88,8 @@ class Subpopulations:
         return [1 / sizes[item.id] for item in self.resources.source.splits["train"]]
 
     def of(self, examples: Examples) -> list[str]:
-        """The class that the judge, a plain classifier of the training images, takes each of other images for."""
+        """The class that the judge, a plain classifier of the training images, takes each of other images for; fewer than
+        SMALLEST of a class are of that class's largest cluster, as among the training images."""
         classes, labels = self.resources.source.classes, np.array(examples.labels)
         numbers = self.resources.judge.scores(examples.images).argmax(dim=1).numpy()
         names = np.empty(len(labels), object)
