@@ -12,9 +12,11 @@ from pipelines.errors import CounterpoiseError, SpecError
 from pipelines.experiments import pace
 from pipelines.experiments.benchmarks import FIRST, FULL, SHOTS, Benchmark, Size, benchmarks, spec_of
 from pipelines.experiments.claims import judged
+from pipelines.experiments.same_images import begin_with_images
 from pipelines.experiments.tables import Results, gaps_closed, overall, sheet, tables
 from pipelines.progress import Progress
 from pipelines.run import run
+from pipelines.spec import VersionSpec
 from pipelines.spec.arms import VERSION
 from pipelines.spec.base import quantity
 from pipelines.store import keys
@@ -37,9 +39,14 @@ def run_benchmark(
     """The figures of every arm, and the seconds it took. A method that fails has no row, but the first, whose baselines all
     others are compared with."""
     store, seconds, results = Store.open(out), 0.0, dict[str, Any]()
+    made: list[tuple[VersionSpec, int]] = []
     for method in benchmark.methods:
+        summaries = []
         try:
-            summaries = [run(spec_of(name, benchmark, method, seed, suffix), out, progress) for seed in seeds]
+            for spec in (spec_of(name, benchmark, method, seed, suffix) for seed in seeds):
+                begin_with_images(store, spec, made)
+                summaries.append(run(spec, out, progress))
+                made.append((spec, summaries[-1]["version"]))
         except CounterpoiseError as error:
             if method == FIRST:
                 raise

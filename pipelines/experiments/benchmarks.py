@@ -187,10 +187,9 @@ def spurious(size: Size) -> Benchmark:
         "spurious_removal": removal,
         "spurious_removal_reweighted": {**removal, "evaluation": {"recipe": "subpopulations"}},
         "spurious_removal_contrastive": {**removal, "evaluation": {"recipe": "contrastive"}},
+        "spurious_removal_by_average": {**removal, "evaluation": {"checkpoint": "average"}},
+        "spurious_removal_by_generated": {**removal, "evaluation": {"checkpoint": "generated"}},
     }
-    if size is FULL:  # their images are those of the row before, generated again
-        for checkpoint in ("average", "generated"):
-            methods[f"spurious_removal_by_{checkpoint}"] = {**removal, "evaluation": {"checkpoint": checkpoint}}
     beside_plain = ("erm", "classical", "group_dro", "jtt", "reweighted", "dfr", "retrieved", "real_balanced")
     baselines = {FIRST: beside_plain, "spurious_removal": ("erm_reencoded", "cut_and_paste")}
     return Benchmark("worst_group", common, methods, baselines)
@@ -211,9 +210,12 @@ def unlabelled(size: Size, **source: Any) -> Benchmark:
         "max_attempts": 6,
         "evaluation": {"recipe": "subpopulations"},
     }
-    methods: dict[str, Method] = {FIRST: {"method": PLAIN}, "subpopulation": drawn}
-    if size is FULL:  # its images are those of the row before, generated again
-        methods["subpopulation_by_generated"] = {**drawn, "evaluation": {**drawn["evaluation"], "checkpoint": "generated"}}
+    by_generated = {**drawn, "evaluation": {**drawn["evaluation"], "checkpoint": "generated"}}
+    methods: dict[str, Method] = {
+        FIRST: {"method": PLAIN},
+        "subpopulation": drawn,
+        "subpopulation_by_generated": by_generated,
+    }
     return Benchmark("worst_group", common, methods, {FIRST: ("erm", "jtt", "reweighted", "retrieved", "real_balanced")})
 
 

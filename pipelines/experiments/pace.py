@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.engine.open import open_engine
+from pipelines.experiments.same_images import images_of
 from pipelines.learning.resources import Resources
 from pipelines.methods import open_method
 from pipelines.progress import Silent
@@ -78,14 +79,18 @@ def learning(spec: VersionSpec, classes: Counts) -> float:
 
 
 def estimate(specs: Iterable[VersionSpec], pace: Pace) -> float:
-    """Seconds that the versions take one after the other. Tokens of one source are learned once for all methods."""
-    seconds, learned, sources = 0.0, set[str](), dict[str, Counts]()
+    """Seconds that the versions take one after the other. Tokens of one source are learned once for all methods, and
+    the images of specs that differ in their evaluation alone are made once."""
+    seconds, learned, sources, made = 0.0, set[str](), dict[str, Counts](), set[str]()
     for spec in specs:
         if (name := str(spec.source)) not in sources:
             sources[name] = open_source(spec.source).counts
         planned = make_plan(spec, "", "", sources[name]).planned
         repainting = isinstance(spec.method, SpuriousRemoval)
-        seconds += OVERHEAD + planned * ATTEMPTS[repainting] * spec.method.steps * pace.denoising
+        seconds += OVERHEAD
+        if (images := str(images_of(spec))) not in made:
+            made.add(images)
+            seconds += planned * ATTEMPTS[repainting] * spec.method.steps * pace.denoising
         arms = spec.evaluation.arms if spec.evaluation else ()
         seeds = len(spec.evaluation.seeds) if spec.evaluation else 0
         seconds += sum(ARMS[arm].lengthening for arm in arms) * seeds * spec.classifier.steps * pace.training

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.errors import SpecError
 from pipelines.experiments import bench as module
-from pipelines.experiments.bench import bench, figures
+from pipelines.experiments.bench import bench, figures, run_benchmark
 from pipelines.experiments.benchmarks import (
     CONDITIONED,
     FIRST,
@@ -24,12 +24,15 @@ from pipelines.experiments.benchmarks import (
     spec_of,
 )
 from pipelines.experiments.claims import CLAIMS, UNCLAIMED, judged, unknown_rows, verdict
-from pipelines.experiments.pace import Pace, estimate
+from pipelines.experiments.pace import OVERHEAD, Pace, estimate
 from pipelines.experiments.tables import benchmark_table, gaps_closed, overall, parts, table, whole
 from pipelines.progress import Silent
+from pipelines.run import run
 from pipelines.source.open import open_source
 from pipelines.spec import VersionSpec
 from pipelines.spec.arms import ARMS
+from pipelines.store import keys
+from pipelines.store.object_store import Store
 from pipelines.training.metrics import summary
 
 SMALL = {
@@ -99,16 +102,14 @@ def test_a_quick_run_is_estimated_at_a_small_part_of_a_full_one() -> None:
     pace = Pace(denoising=0.004, training=0.06)
     quick, full = specs(QUICK, QUICK_BENCHMARKS, (0,)), specs(FULL, QUICK_BENCHMARKS, (0, 1, 2))
     assert estimate(quick, pace) < 3600, "an hour"
-    assert 8 * estimate(quick, pace) < estimate(full, pace)
+    assert 7 * estimate(quick, pace) < estimate(full, pace), "whose images of rows by other evaluations are made once"
     assert estimate(quick, Pace(0.008, 0.12)) < 2 * estimate(quick, pace)
 
 
 def test_a_quick_run_has_a_row_of_every_method_of_a_full_one() -> None:
     full, quick = benchmarks(FULL), benchmarks(QUICK)
     rows = {method for name in QUICK_BENCHMARKS for method in quick[name].methods}
-    missing = {method for benchmark in full.values() for method in benchmark.methods} - rows
-    alone = {"spurious_removal_by_average", "spurious_removal_by_generated", "subpopulation_by_generated"}
-    assert missing == alone, "these choose checkpoints alone"
+    assert rows == {method for benchmark in full.values() for method in benchmark.methods}
 
 
 def test_every_row_has_a_claim_against_another_of_its_benchmark_or_is_there_to_be_compared_with() -> None:
@@ -156,6 +157,36 @@ def test_what_several_methods_learn_is_counted_once() -> None:
     tokens, variation = (spec_of("few_shot_8", benchmark, m, 0) for m in ("tokens", "image_variation"))
     alone = estimate([tokens], pace) + estimate([variation], pace) - estimate([tokens, variation], pace)
     assert alone == pytest.approx(0.01 * 1.5 * 3 * 200 * 8)
+
+
+def test_images_of_rows_that_differ_in_their_evaluation_are_counted_once() -> None:
+    pace, benchmark = Pace(denoising=1.0, training=0.0), benchmarks()["spurious"]
+    one, other, third = (
+        spec_of("spurious", benchmark, m, 0) for m in ("tokens", "spurious_removal", "spurious_removal_contrastive")
+    )
+    assert estimate([other, third], pace) == estimate([other], pace) + OVERHEAD
+    assert estimate([one, other], pace) > estimate([other], pace) + 600 * 10
+
+
+def test_rows_that_differ_in_their_evaluation_have_the_images_that_each_would_have_made(
+    tmp_path: Path, small: Benchmark
+) -> None:
+    again = {"again": {**small.methods[FIRST], "filters": [], "evaluation": {"recipe": "balanced_softmax"}}}
+    both = replace(small, methods={FIRST: small.methods[FIRST], **again}, baselines={})
+    run_benchmark("few", both, [1], tmp_path / "together", Silent(), "")
+    spec = spec_of("few", both, "again", 1)
+    together, alone = (Store.open(tmp_path / folder) for folder in ("together", "alone"))
+    root = keys.version(spec.name, 1)
+    assert together.json(keys.seconds(root))["generate"] < 1, "it loads no model"
+
+    arms = run(spec, tmp_path / "alone", Silent())["arms"]
+    assert together.json(keys.report_file(root, "summary.json"))["arms"] == arms
+    assert together.get(keys.manifest(root)) == alone.get(keys.manifest(root)), "and so every file that it names"
+
+    for key in (keys.manifest(root), keys.report(root, 0), keys.evaluation(root)):
+        together.delete(key)  # as if killed before the last report was copied
+    run_benchmark("few", both, [1], tmp_path / "together", Silent(), "")
+    assert together.get(keys.manifest(root)) == alone.get(keys.manifest(root))
 
 
 @pytest.fixture

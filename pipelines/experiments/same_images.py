@@ -1,0 +1,32 @@
+"""Rows of a benchmark that differ in their evaluation alone have the same images: these are made once."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from pipelines.spec import VersionSpec
+from pipelines.store import keys
+from pipelines.store.canonical import canonical
+from pipelines.store.object_store import Store
+
+
+def images_of(spec: VersionSpec) -> dict[str, Any]:
+    """All fields that its images depend on."""
+    return spec.model_dump(mode="json", exclude={"name", "evaluation"})
+
+
+def begin_with_images(store: Store, spec: VersionSpec, made: Iterable[tuple[VersionSpec, int]]) -> None:
+    """Copy the shards of a version that has the same images, and what was learned for them, if one was `made` (specs and
+    version numbers): a run of `spec` then goes on with its evaluation. A version that was begun stays as it is."""
+    root = keys.version(spec.name, 1)
+    origin = next((keys.version(other.name, number) for other, number in made if images_of(other) == images_of(spec)), None)
+    if origin is None or store.keys(keys.reports(root)):
+        return
+    store.put(keys.spec(root), canonical(spec.model_dump(mode="json")))
+    learned = (keys.skipped, keys.learned, keys.filter_order, keys.early_verdict)
+    known = [key for key in (of(origin) for of in learned) if store.exists(key)]
+    folders = (keys.data_folder, keys.rejected_folder, keys.fingerprints_folder, keys.reports)
+    for key in [
+        *known,
+        *(key for folder in folders for key in store.keys(folder(origin))),
+    ]:  # a report last: its shard is done
+        store.put(root + key.removeprefix(origin), store.get(key))
