@@ -23,7 +23,7 @@ from pipelines.version.plan import Counts, make_plan
 IMAGES, STEPS = 32, 6  # timed: images generated, optimisation steps of a classifier
 BACKWARD = 1.5  # an image in a step of learning against one in a step of denoising, whose guidance takes two forwards
 ATTEMPTS = {True: 1.6, False: 1.1}  # images generated for each planned one, with and without DDB's heads
-OVERHEAD = 5.0  # seconds of a version: opening, reading, writing, scoring
+OVERHEAD = 5.0  # seconds of a version's images: opening, reading, writing, scoring
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +87,9 @@ def estimate(specs: Iterable[VersionSpec], pace: Pace) -> float:
             sources[name] = open_source(spec.source).counts
         planned = make_plan(spec, "", "", sources[name]).planned
         repainting = isinstance(spec.method, SpuriousRemoval)
-        seconds += OVERHEAD
         if (images := str(images_of(spec))) not in made:
             made.add(images)
-            seconds += planned * ATTEMPTS[repainting] * spec.method.steps * pace.denoising
+            seconds += OVERHEAD + planned * ATTEMPTS[repainting] * spec.method.steps * pace.denoising
         arms = spec.evaluation.arms if spec.evaluation else ()
         seeds = len(spec.evaluation.seeds) if spec.evaluation else 0
         seconds += sum(ARMS[arm].lengthening for arm in arms) * seeds * spec.classifier.steps * pace.training

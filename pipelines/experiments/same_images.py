@@ -21,12 +21,11 @@ def begin_with_images(store: Store, spec: VersionSpec, made: Iterable[tuple[Vers
     origin = next((keys.version(other.name, number) for other, number in made if images_of(other) == images_of(spec)), None)
     if origin is None or store.keys(keys.reports(root)):
         return
+    store.delete(keys.plan(root))  # of another spec, which was stopped before its first shard
     store.put(keys.spec(root), canonical(spec.model_dump(mode="json")))
-    learned = (keys.skipped, keys.learned, keys.filter_order, keys.early_verdict)
-    known = [key for key in (of(origin) for of in learned) if store.exists(key)]
+    learned = [of(origin) for of in (keys.skipped, keys.learned, keys.filter_order, keys.early_verdict)]
+    # Reports last: a shard that has one is done.
     folders = (keys.data_folder, keys.rejected_folder, keys.fingerprints_folder, keys.reports)
-    for key in [
-        *known,
-        *(key for folder in folders for key in store.keys(folder(origin))),
-    ]:  # a report last: its shard is done
+    shards = [key for folder in folders for key in store.keys(folder(origin))]
+    for key in [*filter(store.exists, learned), *shards]:
         store.put(root + key.removeprefix(origin), store.get(key))
