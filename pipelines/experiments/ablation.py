@@ -10,6 +10,7 @@ from scipy.stats import mannwhitneyu
 
 from pipelines.builtin.oracle import Oracle
 from pipelines.errors import SpecError
+from pipelines.experiments.same_images import begin_with_images
 from pipelines.filters import FILTERS
 from pipelines.learning.resources import Resources
 from pipelines.methods import open_method
@@ -109,8 +110,8 @@ def mean_iou(resources: Resources, words: Words) -> dict[str, float]:
     return scores
 
 
-def measure(spec: VersionSpec, out: Path, progress: Progress, oracle: Oracle) -> dict[str, Any]:
-    """Run one variant: its accuracy, and the oracle's error before and after pruning."""
+def measure(spec: VersionSpec, out: Path, progress: Progress, oracle: Oracle) -> tuple[dict[str, Any], int]:
+    """Run one variant: its accuracy, and the oracle's error before and after pruning; and the version's number."""
     summary = run(spec, out, progress)
     resources = Resources(spec, Store.open(out), progress)
     plan = read_plan(resources.store, resources.root)
@@ -118,7 +119,7 @@ def measure(spec: VersionSpec, out: Path, progress: Progress, oracle: Oracle) ->
     kept, dropped = (rows.read_shards(resources.store, resources.root, plan, rejected=r) for r in (False, True))
     first = [row for row in kept + dropped if row["attempt"] == 0]
     classes = resources.source.classes
-    return {
+    figures = {
         "worst_group": summary["arms"][VERSION]["worst_group"],
         "average": summary["arms"][VERSION]["average"],
         "probe_auc": summary["probe_auc"],
@@ -128,6 +129,7 @@ def measure(spec: VersionSpec, out: Path, progress: Progress, oracle: Oracle) ->
         "oracle_wrong_after": oracle_wrong(oracle, kept, classes),
         "heads": heads(resources, first, oracle),
     }
+    return figures, summary["version"]
 
 
 def candidates(resources: Resources, samples: list[dict[str, Any]]) -> list[Candidate]:
@@ -175,16 +177,18 @@ def ablate(spec: VersionSpec, out: Path, variants: list[str], progress: Progress
     unknown = [name for name in variants if name not in VARIANTS]
     if unknown:
         raise SpecError(f"variant {unknown[0]!r} does not exist; there are {', '.join(VARIANTS)}")
-    oracle = Oracle()
-    results = {}
+    oracle, store = Oracle(), Store.open(out)
+    results, made = {}, list[tuple[VersionSpec, int]]()
     for name in variants:
         changed = VARIANTS[name](spec)
         assert changed.evaluation is not None
         alone = changed.evaluation.model_copy(update={"arms": (VERSION,)})
         variant = changed.model_copy(update={"name": f"{spec.name}-{name}", "evaluation": alone})
-        results[name] = measure(variant, out, progress, oracle)
+        begin_with_images(store, variant, made)
+        results[name], number = measure(variant, out, progress, oracle)
+        made.append((variant, number))
         progress.say(f"{name}: {results[name]}")
-    resources = Resources(spec, Store.open(out), progress)
+    resources = Resources(spec, store, progress)
     report = {"variants": results, "iou": mean_iou(resources, spec.method.superclass)}
     (out / "ablation.json").write_bytes(canonical(report))
     return report

@@ -31,6 +31,10 @@ FROM_SCRATCH = (
     "classifier: a small ResNet from scratch knows too little of photographs to judge them; name a checkpoint such as "
     "microsoft/resnet-50."
 )
+BY_SUBPOPULATIONS = (
+    "evaluation.checkpoint: 'subpopulations' takes an early, undecided checkpoint where nothing teaches the subpopulations; "
+    "give evaluation.recipe: subpopulations beside it, or choose by average."
+)
 
 
 def segmenter_users(spec: VersionSpec) -> list[str]:
@@ -123,7 +127,9 @@ def warnings(spec: VersionSpec) -> list[str]:
     """What a valid spec will do badly, and the remedy: sentences."""
     photographs = spec.models.text_to_image not in BUNDLED and not rendered(spec)
     scratch = photographs and spec.classifier.checkpoint is None and uses_classifier(spec)
-    return [*([FROM_SCRATCH] if scratch else []), *unused(spec)]
+    evaluation = spec.evaluation
+    alone = evaluation is not None and evaluation.checkpoint == "subpopulations" and evaluation.recipe != "subpopulations"
+    return [*([FROM_SCRATCH] if scratch else []), *([BY_SUBPOPULATIONS] if alone else []), *unused(spec)]
 
 
 def unused(spec: VersionSpec) -> list[str]:

@@ -1,6 +1,7 @@
 """Whether everything runs on a GPU, and how fast: a table, and figures.json in a folder.
 
-python -m tests.benchmarks.gpu OUT [--check] [--speed] [--photographs] [--tiny] [--only 'engine|diffusers'] [--device cpu]
+python -m tests.benchmarks.gpu OUT [--check] [--methods] [--speed] [--photographs] [--tiny] [--device cpu]
+python -m tests.benchmarks.gpu OUT --speed --only 'engine|diffusers'
 
 Without weights from elsewhere: the bundled model and tiny checkpoints are checked; of the full-size ones, whose weights are
 random, speed and memory are measured. `--tiny` measures tiny ones instead, to see that the script runs. `--only` is a
@@ -20,7 +21,7 @@ import typer
 
 from pipelines.progress import quiet
 from pipelines.tensors import choose_device
-from tests.benchmarks import gpu_check, gpu_photographs, gpu_speed
+from tests.benchmarks import gpu_check, gpu_methods, gpu_photographs, gpu_speed
 from tests.benchmarks.gpu_check import Figures
 
 
@@ -46,6 +47,7 @@ def carry_out(cases: Iterable[gpu_check.Case]) -> Iterator[tuple[str, Figures]]:
 def main(
     out: Path,
     check: bool = False,
+    methods: bool = False,
     speed: bool = False,
     photographs: bool = False,
     tiny: bool = False,
@@ -58,6 +60,7 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     kinds = {
         "check": (check, gpu_check.cases),
+        "methods": (methods, gpu_methods.cases),
         "photographs": (photographs, gpu_photographs.cases),
         "speed": (speed, gpu_speed.cases),
     }

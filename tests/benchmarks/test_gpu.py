@@ -14,10 +14,11 @@ from tests.benchmarks import gpu
     [
         (["--check", "--only", "(tiny|LoRA), (bf16|fp32)"], 11),
         (["--check", "--only", "tiny, fp16"], 10),
+        (["--methods", "--only", "^(text_to_image|lora_of_images|subpopulation|curriculum) "], 4),
         (["--speed"], 24),
         (["--photographs"], 3),
     ],
-    ids=["bf16", "fp16", "speed", "photographs"],
+    ids=["bf16", "fp16", "methods", "speed", "photographs"],
 )
 def test_every_case_runs(options: list[str], count: int, tmp_path: Path) -> None:
     app = gpu.typer.Typer()

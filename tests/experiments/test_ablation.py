@@ -9,16 +9,39 @@ import pytest
 
 from pipelines.errors import SpecError
 from pipelines.experiments.ablation import HEADS, VARIANTS, ablate, iou
-from pipelines.progress import Silent
+from pipelines.progress import Silent, Stage
 from tests.test_run import SPEC, spec
 
-NAMES = ["full", "no-pruning"]
+NAMES = ["full", "no-pruning", "no-reencoding"]
+
+
+class Generated(Silent):
+    """How many images each version has generated."""
+
+    def __init__(self) -> None:
+        self.counts = list[int]()
+
+    def stage(self, name: str, total: int) -> Stage:
+        if name != "generate":
+            return super().stage(name, total)
+        version = len(self.counts)
+        self.counts.append(0)
+
+        def advance(done: int) -> None:
+            self.counts[version] += done
+
+        return advance
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def generated() -> Generated:
+    return Generated()
+
+
+@pytest.fixture(scope="module")
+def finished(generated: Generated, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     out = tmp_path_factory.mktemp("ablation")
-    return out, ablate(spec(filters=[{"type": "label_agreement", "max_origin": 0.5}]), out, NAMES, Silent())
+    return out, ablate(spec(filters=[{"type": "label_agreement", "max_origin": 0.5}]), out, NAMES, generated)
 
 
 def test_every_variant_is_a_version_of_its_own_and_tokens_are_shared(finished: tuple[Path, dict[str, Any]]) -> None:
@@ -35,8 +58,19 @@ def test_without_pruning_nothing_changes_between_before_and_after(finished: tupl
     assert row["oracle_wrong_before"] == row["oracle_wrong_after"]
 
 
+def test_a_variant_of_the_evaluation_has_the_images_of_the_full_one(
+    finished: tuple[Path, dict[str, Any]], generated: Generated
+) -> None:
+    full, other = (finished[0] / f"datasets/shoes-{name}/v1" for name in ("full", "no-reencoding"))
+    shards = [path.relative_to(full) for path in full.glob("data/*.parquet")]
+    assert shards
+    assert all((other / shard).read_bytes() == (full / shard).read_bytes() for shard in shards)
+    assert [count > 0 for count in generated.counts] == [True, True, False]
+    assert finished[1]["variants"]["no-reencoding"]["kept"] == finished[1]["variants"]["full"]["kept"]
+
+
 def test_the_first_attempts_do_not_depend_on_the_pruning(finished: tuple[Path, dict[str, Any]]) -> None:
-    full, free = (finished[1]["variants"][name] for name in NAMES)
+    full, free, _ = (finished[1]["variants"][name] for name in NAMES)
     assert full["oracle_wrong_before"] == free["oracle_wrong_before"]
     assert full["heads"] == free["heads"]
     assert full["generated"] > full["kept"]

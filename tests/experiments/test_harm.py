@@ -36,8 +36,8 @@ def test_every_source_comes_as_often_and_every_method_comes_and_the_same_seed_dr
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(random_specs, "write_shuffled", lambda world, folder, seed: None)
-    drawn = list(draw(0, 3 * len(SOURCES), tmp_path))
-    assert Counter(one.source for one in drawn) == dict.fromkeys(SOURCES, 3)
+    drawn = list(draw(0, 4 * len(SOURCES), tmp_path))
+    assert Counter(one.source for one in drawn) == dict.fromkeys(SOURCES, 4)
     assert {one.method for one in drawn} == {name for source in SOURCES for name in methods_of(source)}
     assert all(isinstance(one.spec.source, FolderSource) == one.source.startswith(SHUFFLED) for one in drawn)
     assert len({one.spec.name for one in drawn}) == len(drawn)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipelines.errors import SpecError
-from pipelines.spec.helpers import FROM_SCRATCH, check_helpers, warnings
+from pipelines.spec.helpers import BY_SUBPOPULATIONS, FROM_SCRATCH, check_helpers, warnings
 from tests.builders import spec
 
 INVERSION = {"inversion": {}, "superclass": "bird"}
@@ -103,6 +103,13 @@ def test_a_classifier_from_scratch_on_photographs_is_warned_of_once(user: dict[s
 
 def test_a_classifier_that_nothing_uses_is_not_warned_of() -> None:
     assert warnings(spec(**PHOTOGRAPHS, filters=[{"type": "quality"}, {"type": "near_duplicate"}])) == []
+
+
+def test_checkpoints_by_subpopulations_are_warned_of_where_no_recipe_learns_these() -> None:
+    by = {"checkpoint": "subpopulations"}
+    assert warnings(spec(evaluation=by)) == [BY_SUBPOPULATIONS]
+    for changes in ({"recipe": "subpopulations"}, {"checkpoint": "average"}):
+        assert warnings(spec(evaluation={**by, **changes})) == []
 
 
 def test_the_bundled_helpers_fit_the_bundled_models() -> None:
