@@ -12,7 +12,7 @@ import torch
 from pipelines.backbones.loading import taken_apart
 from pipelines.evaluation.samples import Row, Samples
 from pipelines.learning.resources import Resources
-from pipelines.learning.subpopulations import Subpopulations
+from pipelines.learning.subpopulations import Subpopulations, undivided
 from pipelines.methods import Method
 from pipelines.progress import step
 from pipelines.records import Examples, FramedImage, Image, Item, Mask
@@ -191,6 +191,12 @@ class EvaluationData:
         """How often each real training image is drawn; None: all as often."""
         with_recipe = self.spec.recipe == "subpopulations" and ARMS[arm].addition is not None
         return self.subpopulations.weights() if ARMS[arm].reweighted or with_recipe else None
+
+    @property
+    def undivided(self) -> bool:
+        """Whether there are no subpopulations, and the method or a recipe is to draw them."""
+        used = self.spec.recipe == "subpopulations" or any(ARMS[arm].reweighted for arm in self.spec.arms)
+        return (used or self.resources.spec.method.type == "subpopulation") and undivided(self.subpopulations.contexts)
 
     @cached_property
     def subpopulations(self) -> Subpopulations:

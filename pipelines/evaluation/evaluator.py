@@ -17,6 +17,7 @@ from pipelines.evaluation.runs import Run, shares, trainings, units
 from pipelines.evaluation.shift import accuracy_by_shift, group_counts
 from pipelines.evaluation.train import Training, train_and_score
 from pipelines.learning.resources import Resources
+from pipelines.learning.subpopulations import UNDIVIDED
 from pipelines.methods import Method
 from pipelines.parallel import Call
 from pipelines.records import Examples
@@ -217,7 +218,7 @@ def evaluate(evaluator: Evaluator) -> dict[str, Any]:
             "gap_closed": gap_closed(arms),
             "probe_auc": evaluator.probe(),
             "test_images": tests,
-            "notes": [*notes(resources.spec, runs), *few_tests(tests)],
+            "notes": [*notes(resources.spec, runs), *few_tests(tests), *([UNDIVIDED] if evaluator.data.undivided else [])],
         }
         resources.store.put_first(key, canonical(result))
     return dict(resources.store.json(key))

@@ -5,6 +5,7 @@ image takes it for: that varies with what it leans on, and with nothing else (as
 classifier that has not seen them). No group label is read.
 """
 
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -29,8 +30,18 @@ CLUSTERS, FACTS = "clusters.json", "facts.json"
 FOLDS = 2  # of the images, each looked at by the classifier of the others
 SMALLEST = 5  # images of a cluster: fewer are likely noise, or wrong labels, and are its class's largest cluster's
 BATCH = 64  # images in memory at a time
+UNDIVIDED = (
+    "Every class is one subpopulation: held out, hardly an image is taken for another class, so nothing is to be balanced. "
+    "If there is a shortcut, the classifier has not learned it: give classifier.steps more, or method.features: clip; "
+    "`counterpoise discover` says what a classifier leans on."
+)
 
 Vectors = NDArray[np.float64]
+
+
+def undivided(contexts: Mapping[str, Sequence[str]]) -> bool:
+    """Whether no class has more than one cluster."""
+    return all(len(own) == 1 for own in contexts.values())
 
 
 class Subpopulations:
@@ -54,6 +65,8 @@ class Subpopulations:
 
         def make(_artifact: Artifact) -> dict[str, bytes]:
             numbers, contexts = self.compute()
+            if undivided(contexts):
+                self.resources.progress.say(UNDIVIDED)
             document = {"numbers": numbers.tolist(), "contexts": contexts}
             return {CLUSTERS: canonical(document), FACTS: canonical(facts)}
 

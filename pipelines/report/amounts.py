@@ -45,7 +45,7 @@ def sentence(curve: Sequence[Point], enough: Point, metric: str, name: str, coun
     """Of a version whose images do not harm on the whole."""
     most = curve[-1]
     if not enough["images"]:
-        return "Generated images do nothing here: the real ones alone are enough."
+        return "Generated images do nothing here: the real ones alone are as good."
     if enough["images"] < most["images"]:
         text = f"{amount(enough)} are enough: more does nothing."
         best = max(curve, key=lambda point: point[metric]["mean"])

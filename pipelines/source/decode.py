@@ -75,7 +75,10 @@ def opened(data: bytes) -> Iterator[PIL.Image.Image]:
 def upright(image: PIL.Image.Image, data: bytes, allow_synthetic: bool) -> PIL.Image.Image:
     """A loaded image, upright and in RGB. A PNG may carry its mark after its pixels."""
     if not allow_synthetic and is_synthetic(image, data):
-        raise BadImage("marked as generated: models that eat their own images collapse; remove it, or allow_synthetic")
+        raise BadImage(
+            "marked as generated: models that eat their own images collapse; remove it, or give "
+            "source.allow_synthetic: true in a spec"
+        )
     ImageOps.exif_transpose(image, in_place=True)  # in place: no copy of an image that is upright
     return displayed(image)
 

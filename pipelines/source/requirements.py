@@ -103,7 +103,10 @@ def check_evaluation(spec: Evaluation, source: Source) -> None:
             )
         missing = [label for label in source.classes if not source.of(label, split)]
         if missing:
-            raise SourceError(f"source: no {split} images of class {', '.join(missing)}; add some, or do not evaluate")
+            instead = ", choose none by evaluation.checkpoint: last," if split == "validation" else ""
+            raise SourceError(
+                f"source: no {split} images of class {', '.join(missing)}; add some{instead} or do not evaluate"
+            )
     if spec.recipe == "adaptive_curriculum" and not source.splits["validation"]:
         raise SourceError(
             "evaluation.recipe: adaptive_curriculum chooses strengths on validation images, and the source has none; add "

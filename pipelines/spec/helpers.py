@@ -37,6 +37,9 @@ BY_SUBPOPULATIONS = (
 )
 
 
+BY_CLASSIFICATION = ("guidance", "denoising_steps", "accuracy", "patience")  # fields of tokens that a classifier teaches
+
+
 def segmenter_users(spec: VersionSpec) -> list[str]:
     """The fields of a spec that have objects segmented."""
     method, arms = spec.method, spec.evaluation.arms if spec.evaluation else ()
@@ -141,6 +144,17 @@ def unused(spec: VersionSpec) -> list[str]:
             f"models.config: {models.config!r} is not used: it goes with checkpoints in a single {WEIGHTS_SUFFIX} file, and "
             "those of a folder have configurations of their own; leave it out."
         )
+    if method.type == "subpopulation" and method.features != "clip" and "clusters" in method.model_fields_set:
+        lines.append(
+            "method.clusters: it is not used: what is taken for what makes them; give features: clip, or leave it out."
+        )
+    inversion = method.inversion
+    if inversion is not None and inversion.objective == "denoising":
+        lines += [
+            f"method.inversion.{name}: it is not used: it is for objective: classification; leave it out."
+            for name in BY_CLASSIFICATION
+            if name in inversion.model_fields_set
+        ]
     if method.words and isinstance(method.image_words, dict):
         lines.append("method.words: they are not used: method.image_words has those of every image; leave them out.")
     named = {name for template in method.templates for name in placeholders(template)}

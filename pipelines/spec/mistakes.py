@@ -11,6 +11,8 @@ from pydantic import ValidationError
 from pipelines.spec.version import VersionSpec
 
 FIELD = re.compile(r"([a-z_]+(?:\.[a-z_]+)*): ")  # with which a message about several fields begins
+NO_FIELDS = "has no fields; give them, each as name: value"
+KINDS = {"tuple_type": "is no list", "model_type": NO_FIELDS, "model_attributes_type": NO_FIELDS}
 CHOICES = {"source": 1, "method": 1, "filters": 2, "encoding": 1}  # how far behind its name pydantic puts the type
 
 
@@ -67,6 +69,9 @@ def mistake(error: Mapping[str, Any]) -> tuple[str, str]:
         message = (
             f"no such field; correct its name, or remove it{suggestion(error['loc'][-1], sibling_fields(error['loc']))}"
         )
+    message = KINDS.get(error["type"], message)
+    if error["type"] == "too_short":
+        message = f"is too short; give {error['ctx']['min_length']} or more"
     if error["type"] in ("literal_error", "value_error"):  # both quote what there is
         message += suggestion(error["input"], quoted(message))
     if error["type"] == "union_tag_invalid":

@@ -9,7 +9,7 @@ from scipy.cluster.vq import kmeans2
 
 from pipelines.learning.kmeans import kmeans, squared_distances
 from pipelines.learning.resources import Resources
-from pipelines.learning.subpopulations import FOLDS, SMALLEST, Subpopulations, by_size
+from pipelines.learning.subpopulations import FOLDS, SMALLEST, UNDIVIDED, Subpopulations, by_size, undivided
 from tests.builders import open_resources
 
 METHOD = {"type": "subpopulation", "inversion": {"steps": 1}}
@@ -98,6 +98,21 @@ def test_a_cluster_is_called_by_the_class_that_a_classifier_of_other_images_take
         for number, own in enumerate(clusters.members[label]):
             few = {c for c in range(2) if sum(taken[i] == c for i in clusters.items if i.label == label) < SMALLEST}
             assert {classes[taken[item]] for item in own if taken[item] not in few} <= {contexts[number]}
+
+
+@pytest.mark.parametrize("mistaken", [0, SMALLEST - 1, SMALLEST])
+def test_classes_that_are_not_mistaken_for_each_other_are_said_to_be_undivided(
+    mistaken: int, resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = list[str]()
+    monkeypatch.setattr(resources.progress, "say", said.append)
+    clusters, classes = subpopulations(resources), resources.source.classes
+    taken = np.array([classes.index(item.label) for item in clusters.items])
+    taken[:mistaken] = 1 - taken[:mistaken]
+    monkeypatch.setattr(Subpopulations, "held_out_logits", lambda _: np.eye(len(classes))[taken])
+    assert undivided(clusters.contexts) == (mistaken < SMALLEST)
+    assert undivided(subpopulations(resources).contexts) == (mistaken < SMALLEST)  # read, and not said again
+    assert said == [UNDIVIDED] * (mistaken < SMALLEST)
 
 
 def test_clusters_of_embeddings_are_each_classes_own(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def curve(*worst: float, average: float = 0.8, jitter: float = 0.005) -> dict[st
             "Worst-group accuracy still rises at 4,000 (0.5 for each real image): make more.",
             (4000, 0),
         ),
-        (curve(0.4, 0.41, 0.4, 0.4, 0.41), "Generated images do nothing here: the real ones alone are enough.", (0, 0)),
+        (curve(0.4, 0.41, 0.4, 0.4, 0.41), "Generated images do nothing here: the real ones alone are as good.", (0, 0)),
         (
             curve(0.4, 0.7, 0.8, 0.7, 0.6),
             "2,000 (0.25 for each real image) do best: with all 4,000, worst-group accuracy falls, 80.0 % → 60.0 %.",

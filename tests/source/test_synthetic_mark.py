@@ -55,7 +55,9 @@ def test_a_marked_image_is_no_real_one_in_any_format(form: str) -> None:
     else:
         PIL.Image.fromarray(noise(0)).save(data, form, xmp=XMP.encode())
     content = mark_last(data.getvalue()) if form == "late PNG" else data.getvalue()
-    with pytest.raises(ValueError, match=r"marked as generated: .*remove it, or allow_synthetic"):
+    with pytest.raises(
+        ValueError, match=r"marked as generated: .*remove it, or give source\.allow_synthetic: true in a spec"
+    ):
         decode(content)
     assert decode(content, allow_synthetic=True).shape == (32, 32, 3)
 

@@ -125,6 +125,14 @@ def test_what_nothing_uses_is_warned_of() -> None:
     assert warnings(spec(method=method)) == [
         "method.words.scene: it is not used: no template has {scene}; write it in method.templates, or leave it out."
     ]
+    for unused, field in (
+        ({"type": "subpopulation", "clusters": 9}, "method.clusters"),
+        ({"type": "subpopulation", "inversion": {"patience": 3}}, "method.inversion.patience"),
+        ({"type": "text_to_image", "superclass": "shoe", "inversion": {"accuracy": 0.9}}, "method.inversion.accuracy"),
+    ):
+        (line,) = warnings(spec(method=unused))
+        assert line.startswith(f"{field}: it is not used: ")
+    assert warnings(spec(method={"type": "subpopulation", "clusters": 9, "features": "clip"})) == []
     (line,) = warnings(spec(models={"config": "/models/sd"}))
     assert line.startswith("models.config: '/models/sd' is not used: it goes with checkpoints in a single .safetensors file")
     for file in ("/models/a.safetensors", "org/name/a.safetensors@v1"):
