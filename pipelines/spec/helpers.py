@@ -3,6 +3,7 @@
 from pipelines.errors import SpecError
 from pipelines.prompts import placeholders
 from pipelines.spec.arms import ARMS
+from pipelines.spec.base import Strict
 from pipelines.spec.edit_mix import EditMix
 from pipelines.spec.filters import (
     AttributionFilter,
@@ -135,6 +136,11 @@ def warnings(spec: VersionSpec) -> list[str]:
     return [*([FROM_SCRATCH] if scratch else []), *([BY_SUBPOPULATIONS] if alone else []), *unused(spec)]
 
 
+def changed(part: Strict, field: str) -> bool:
+    """Whether a field has another value than its default; a spec that was stored has all of them."""
+    return bool(getattr(part, field) != type(part).model_fields[field].default)
+
+
 def unused(spec: VersionSpec) -> list[str]:
     """Of what a spec names and nothing uses, sentences."""
     models, method, lines = spec.models, spec.method, []
@@ -144,7 +150,7 @@ def unused(spec: VersionSpec) -> list[str]:
             f"models.config: {models.config!r} is not used: it goes with checkpoints in a single {WEIGHTS_SUFFIX} file, and "
             "those of a folder have configurations of their own; leave it out."
         )
-    if method.type == "subpopulation" and method.features != "clip" and "clusters" in method.model_fields_set:
+    if method.type == "subpopulation" and method.features != "clip" and changed(method, "clusters"):
         lines.append(
             "method.clusters: it is not used: what is taken for what makes them; give features: clip, or leave it out."
         )
@@ -153,7 +159,7 @@ def unused(spec: VersionSpec) -> list[str]:
         lines += [
             f"method.inversion.{name}: it is not used: it is for objective: classification; leave it out."
             for name in BY_CLASSIFICATION
-            if name in inversion.model_fields_set
+            if changed(inversion, name)
         ]
     if method.words and isinstance(method.image_words, dict):
         lines.append("method.words: they are not used: method.image_words has those of every image; leave them out.")

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from pipelines.errors import SpecError
+from pipelines.spec import parse
 from pipelines.spec.helpers import BY_SUBPOPULATIONS, FROM_SCRATCH, check_helpers, warnings
 from tests.builders import spec
 
@@ -130,8 +131,10 @@ def test_what_nothing_uses_is_warned_of() -> None:
         ({"type": "subpopulation", "inversion": {"patience": 3}}, "method.inversion.patience"),
         ({"type": "text_to_image", "superclass": "shoe", "inversion": {"accuracy": 0.9}}, "method.inversion.accuracy"),
     ):
-        (line,) = warnings(spec(method=unused))
+        wasteful = spec(method=unused)
+        (line,) = warnings(wasteful)
         assert line.startswith(f"{field}: it is not used: ")
+        assert warnings(parse(wasteful.model_dump(mode="json"))) == [line]
     assert warnings(spec(method={"type": "subpopulation", "clusters": 9, "features": "clip"})) == []
     (line,) = warnings(spec(models={"config": "/models/sd"}))
     assert line.startswith("models.config: '/models/sd' is not used: it goes with checkpoints in a single .safetensors file")
