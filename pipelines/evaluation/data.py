@@ -189,13 +189,17 @@ class EvaluationData:
 
     def weights(self, arm: str) -> list[float] | None:
         """How often each real training image is drawn; None: all as often."""
+        return self.subpopulations.weights() if self.is_reweighted(arm) else None
+
+    def is_reweighted(self, arm: str) -> bool:
+        """Whether an arm draws real images as often of each subpopulation."""
         with_recipe = self.spec.recipe == "subpopulations" and ARMS[arm].addition is not None
-        return self.subpopulations.weights() if ARMS[arm].reweighted or with_recipe else None
+        return ARMS[arm].reweighted or with_recipe
 
     @property
     def undivided(self) -> bool:
         """Whether there are no subpopulations, and the method or a recipe is to draw them."""
-        used = self.spec.recipe == "subpopulations" or any(ARMS[arm].reweighted for arm in self.spec.arms)
+        used = any(map(self.is_reweighted, self.spec.arms))
         return (used or self.resources.spec.method.type == "subpopulation") and undivided(self.subpopulations.contexts)
 
     @cached_property
